@@ -1,0 +1,36 @@
+"""Fixtures and options that all tests share: ``--data DIR``, a seeded generator, hypothesis without deadlines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("dev", deadline=None)
+settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--data DIR``, the folder of real data."""
+    parser.addoption("--data", default=None, metavar="DIR", help="folder of real data (nir_lif/, nmnist/, ...)")
+
+
+@pytest.fixture(scope="session")
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """Return the folder of real data; skip where none was given."""
+    given = request.config.getoption("--data")
+    if given is None:
+        pytest.skip("needs real data: run pytest with --data DIR")
+    folder = Path(given)
+    if not folder.is_dir():
+        pytest.fail(f"--data {folder}: no such folder")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator with seed 0."""
+    return np.random.default_rng(0)

@@ -1,0 +1,254 @@
+"""Shape of every signal of a graph (T and B left out), and the checks that operands fit: ``shapes(graph)``.
+
+conv, pool:  n' = (n + 2 padding - dilation (k - 1) - 1) // stride + 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from toolchain import int_ops as i
+from toolchain import ops as f
+from toolchain.errors import VerifyError
+from toolchain.ir import Graph
+
+Shape = tuple[int, ...]
+Rule = Callable[[Any, list[Shape]], Shape]
+
+
+def shapes(graph: Graph) -> dict[str, Shape]:
+    """Infer the shape of every op's signal, by name, and check that each op's operands fit it.
+
+    Raises:
+        VerifyError: An operand is missing, of the wrong shape or number, or a loop leaves a shape open.
+    """
+    known = {op.name: shape for op in graph if (shape := declared(op)) is not None}
+    _check_operands(graph)
+    while True:
+        before = len(known)
+        for op in graph:
+            _infer(op, known)
+        if len(known) == len(graph):
+            return {op.name: infer(op, [known[name] for name in op.inputs]) for op in graph}
+        if len(known) == before:
+            stuck = ", ".join(op.name for op in graph if op.name not in known)
+            raise VerifyError(
+                f"the shapes of {stuck} depend on each other only",
+                where="graph",
+                help="put a neuron, whose shape is declared, or an input into the loop",
+            )
+
+
+def declared(op: f.Op) -> Shape | None:
+    """Return the shape an op states by itself, or None."""
+    match op:
+        case f.AttentiveLif(neuron=neuron) | f.GatedCoding(neuron=neuron):
+            return _ints(neuron.shape)
+        case f.GateTable(table=table):
+            return _ints(np.shape(table)[1:])
+        case _:
+            shape = getattr(op, "shape", None)
+            return None if shape is None else _ints(shape)
+
+
+def infer(op: f.Op, operands: list[Shape]) -> Shape:
+    """Return the shape of one op's signal from those of its operands, and check them.
+
+    Raises:
+        VerifyError: They do not fit, or the op has no shape rule.
+    """
+    rule = RULES.get(type(op))
+    if rule is None:
+        raise VerifyError(
+            f"op type {type(op).__name__} has no shape rule", where=f"op {op.name!r}", help="use ops of the vocabulary"
+        )
+    return rule(op, operands)
+
+
+def _infer(op: f.Op, known: dict[str, Shape]) -> None:
+    operands = [known[name] for name in op.inputs if name in known]
+    complete = len(operands) == len(op.inputs)
+    if op.name in known or not (complete or (isinstance(op, f.Add) and operands)):
+        return
+    known[op.name] = infer(op, operands) if complete else operands[0]
+
+
+def _check_operands(graph: Graph) -> None:
+    if len(graph.by_name) != len(graph):
+        names = [op.name for op in graph]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise VerifyError(
+            f"two ops are called {', '.join(map(repr, twice))}", where="graph", help="give each op its own name"
+        )
+    for op in graph:
+        for name in op.inputs:
+            if name not in graph:
+                raise VerifyError(
+                    f"reads {name!r}, which no op is called", where=f"op {op.name!r}", help="name an op of the graph"
+                )
+        low, high = _arity(op)
+        if not low <= len(op.inputs) <= high:
+            raise VerifyError(
+                f"{type(op).__name__} reads {len(op.inputs)} operands; it takes {low if low == high else f'{low} or more'}",
+                where=f"op {op.name!r}",
+                help="join several signals with Add",
+            )
+
+
+def _arity(op: f.Op) -> tuple[int, int]:
+    many = 1 << 30
+    match op:
+        case f.Input() | f.GateTable() | i.IntInput() | i.IntGateTable():
+            return 0, 0
+        case f.Lif(gates=gates) | i.IntLif(gates=gates):
+            return gates + 1, many
+        case f.Add() | f.Multiply() | i.IntDeltaRelu() | i.IntGate():
+            return 1, many
+        case _:
+            return 1, 1
+
+
+def _ints(shape: Any) -> Shape:
+    return tuple(int(n) for n in shape)
+
+
+def _mismatch(op: f.Op, found: object, allowed: object, help: str) -> VerifyError:
+    return VerifyError(
+        f"{type(op).__name__} reads shape {found}; it takes {allowed}", where=f"op {op.name!r}", help=help
+    )
+
+
+def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Return how many windows fit along one axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+# ----------------------------------------------------------------------------------------- rules
+def _affine(op: f.Affine, xs: list[Shape]) -> Shape:
+    out, inner = np.shape(op.weight)
+    if xs[0] != (inner,):
+        raise _mismatch(op, xs[0], (inner,), "flatten the signal in front, or fix the weight's columns")
+    _check_bias(op, op.bias, out)
+    return (int(out),)
+
+
+def _dense(op: i.IntDense, xs: list[Shape]) -> Shape:
+    out, inner = np.shape(op.weight)
+    if prod(xs[0]) != inner:
+        raise _mismatch(op, xs[0], f"{inner} values", "fix the weight's columns")
+    return (int(out),)
+
+
+def _conv(op: f.Conv | i.IntConv, xs: list[Shape]) -> Shape:
+    co, ci, kh, kw = np.shape(op.weight)
+    channels = ci * op.groups
+    if len(xs[0]) != 3 or xs[0][0] != channels or co % op.groups:
+        raise _mismatch(op, xs[0], f"({channels}, H, W)", "fix the channels of the weight, or groups")
+    _check_bias(op, getattr(op, "bias", None), co)
+    size = [
+        window(n, k, s, p, d)
+        for n, k, s, p, d in zip(xs[0][1:], (kh, kw), op.stride, op.padding, op.dilation, strict=True)
+    ]
+    if min(size) < 1:
+        raise _mismatch(op, xs[0], f"at least a {kh} x {kw} window", "pad more, or use a smaller kernel")
+    return (int(co), int(size[0]), int(size[1]))
+
+
+def _pool(op: f.SumPool | f.MaxPool, xs: list[Shape]) -> Shape:
+    if len(xs[0]) != 3:
+        raise _mismatch(op, xs[0], "(C, H, W)", "pool before flattening")
+    size = [window(n, k, s, p) for n, k, s, p in zip(xs[0][1:], op.kernel, op.stride, op.padding, strict=True)]
+    if min(size) < 1:
+        raise _mismatch(op, xs[0], f"at least a {op.kernel[0]} x {op.kernel[1]} window", "use a smaller kernel")
+    return (xs[0][0], int(size[0]), int(size[1]))
+
+
+def _check_bias(op: f.Op, bias: Any, out: int) -> None:
+    if bias is not None and np.shape(bias) != (out,):
+        raise VerifyError(
+            f"bias has shape {np.shape(bias)}; the weight asks for ({out},)",
+            where=f"op {op.name!r}",
+            help="fix the bias",
+        )
+
+
+def _scale(op: f.Scale, xs: list[Shape]) -> Shape:
+    for values in (op.scale, op.shift):
+        if values is not None and np.shape(values) not in ((), (1,), xs[0][:1]):
+            raise _mismatch(op, xs[0], f"{np.size(values)} channels on axis 0", "give one value a channel")
+    return xs[0]
+
+
+def _same(op: f.Op, xs: list[Shape]) -> Shape:
+    for other in xs[1:]:
+        if other != xs[0]:
+            raise _mismatch(op, f"{xs[0]} beside {other}", "equal shapes", "bring both branches to one shape")
+    return xs[0]
+
+
+def _multiply(op: f.Multiply, xs: list[Shape]) -> Shape:
+    try:
+        return _ints(np.broadcast_shapes(*xs))
+    except ValueError:
+        raise _mismatch(op, " beside ".join(map(str, xs)), "shapes that broadcast", "add axes of length 1") from None
+
+
+def _neuron(op: f.Lif | i.IntLif, xs: list[Shape]) -> Shape:
+    shape = _ints(op.shape)
+    currents, gates = (xs[: len(xs) - op.gates], xs[len(xs) - op.gates :])
+    _fits_size(op, shape, currents)
+    for gate in gates:
+        if not _broadcasts(gate, shape):
+            raise _mismatch(
+                op, f"{gate} at a gate", f"a shape that broadcasts to {shape}", "e.g. (C, 1, 1) for a channel gate"
+            )
+    return shape
+
+
+def _broadcasts(gate: Shape, shape: Shape) -> bool:
+    if prod(gate) in (1, prod(shape)) or (len(gate) == 1 and gate[0] == shape[0]):
+        return True
+    return len(gate) == len(shape) and all(g in (1, n) for g, n in zip(gate, shape, strict=True))
+
+
+def _fits_size(op: f.Op, shape: Shape, currents: list[Shape]) -> None:
+    for x in currents:
+        if x != shape and not (
+            prod(x) == prod(shape) and (len(x) == 1 or len(shape) == 1 or isinstance(op, f.GateNeuron))
+        ):
+            raise _mismatch(op, x, shape, "give the neurons the shape of their current")
+
+
+def _declared(op: f.Op, xs: list[Shape]) -> Shape:
+    shape = declared(op)
+    assert shape is not None
+    _fits_size(op, shape, xs)
+    return shape
+
+
+def _any(op: f.Op, xs: list[Shape]) -> Shape:
+    return xs[0]
+
+
+RULES: Mapping[type[f.Op], Rule] = {
+    f.Affine: _affine,
+    f.Conv: _conv,
+    f.SumPool: _pool,
+    f.MaxPool: _pool,
+    f.Scale: _scale,
+    f.Flatten: lambda op, xs: (prod(xs[0]),),
+    f.Add: _same,
+    f.Multiply: _multiply,
+    f.Lif: _neuron,
+    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding), _declared),
+    **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
+    i.IntDense: _dense,
+    i.IntConv: _conv,
+    i.IntLif: _neuron,
+    **dict.fromkeys((i.IntInput, i.IntGateTable, i.IntDeltaRelu, i.IntGate), _declared),
+    **dict.fromkeys((i.IntIdentity, i.IntGateLink, i.IntOutput), _any),
+}

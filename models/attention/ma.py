@@ -1,0 +1,339 @@
+r"""MA-SNN: multi-dimensional attention of a spiking layer, Yao et al., TPAMI 45(8):9393-9410, 2023 (arXiv 2209.13929).
+
+Three variants, from the current X (T, B, C, H, W) to spikes; M(v) = W1 relu(W0 v), h a gate function of ``gates``:
+
+``code``, the released code: every gate pools over all T, and a ReLU follows::
+
+    X = h(M_t(avg_CHW X) + M_t(max_CHW X)) X;  X = h(M_c(avg_THW X) + M_c(max_THW X)) X
+    X = h(K * [avg_TC X; max_TC X]) X;  X = relu(X);  then the neuron
+
+``paper``: TA on the current over all T, CA and SA on the membrane inside the step, before the threshold::
+
+    X' = h(M_t(avg_CHW X) + M_t(max_CHW X)) X
+    U = beta v + gain X'[t];  U = h(M_c(avg_HW U) + M_c(max_HW U)) U;  U = h(K * [avg_C U; max_C U]) U;  s, v = fire(U)
+
+``causal``, ours, for hardware: gates from the layer's own earlier spikes S, d = ``gate_delay`` steps late::
+
+    m = lambda m + mean_CHW S / T;   g_T[t + d] = h(ta_w m + ta_b)
+    n = lambda n + mean_HW S / T;    g_C[t + d] = h(W1 relu(W0 n) + ca_b)
+    a = lambda a + mean_C S / T;     g_S[t + d] = h(K * a + sa_b)
+    X'[t] = g_T[t] g_C[t] g_S[t] X[t],   g[t < d] = 1;   then the neuron
+
+Only ``causal`` can be run step by step without waiting inside the step; ``paper`` can where T is not in ``dims``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear
+
+from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
+from models.errors import ModelError
+from models.neurons import LIF
+
+Variant = Literal["paper", "code", "causal"]
+DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
+
+KERNEL = {"paper": 7, "code": 3, "causal": 3}
+"""Side of the spatial kernel: the paper's, the released code's, and the smallest for the chip."""
+
+OPEN_GATE_BIAS = 1.8
+"""Initial bias of a causal gate: hard(1.8) = 0.95, so training starts from an almost ungated net."""
+
+CAUSAL_GAIN = 4.0
+"""Initial scale of the causal gates' weights over torch's default: spike rates near 0.1 must still move a gate."""
+
+
+class GateTrace(NamedTuple):
+    """What a layer did: spikes, the membrane before reset, and the total gain on the current (code, causal) or membrane."""
+
+    spikes: Tensor
+    membrane: Tensor
+    gains: Tensor
+
+
+def _shared_mlp(average: Tensor, maximum: Tensor, w0: Tensor, w1: Tensor) -> Tensor:
+    return linear(torch.relu(linear(average, w0)), w1) + linear(torch.relu(linear(maximum, w0)), w1)
+
+
+def time_score(x: Tensor, w0: Tensor, w1: Tensor) -> Tensor:
+    """Return the TA score (T, B) of a current (T, B, C, H, W): M(avg_CHW) + M(max_CHW) over T."""
+    flat = x.flatten(2)
+    return _shared_mlp(flat.mean(2).t(), flat.amax(2).t(), w0, w1).t()
+
+
+def channel_score(x: Tensor, w0: Tensor, w1: Tensor) -> Tensor:
+    """Return the CA score (B, C) of maps (B, C, N): M(avg_N) + M(max_N) over C."""
+    return _shared_mlp(x.mean(2), x.amax(2), w0, w1)
+
+
+def space_score(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the SA score (B, 1, H, W) of maps (B, N, H, W): a convolution of [avg_N; max_N], zero padded."""
+    pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+    return conv2d(pooled, kernel, padding=kernel.shape[-1] // 2)
+
+
+class _MA(FixedTimesteps):
+    """What the MA modules share: the arguments' checks, the parameters, and the maths of the released code."""
+
+    def __init__(
+        self,
+        timesteps: int,
+        channels: int,
+        size: tuple[int, int] | None,
+        dims: str,
+        variant: Variant,
+        gate: Gate,
+        reduction_t: int,
+        reduction_c: int,
+        kernel: int | None,
+    ) -> None:
+        super().__init__(timesteps)
+        where = type(self).__name__
+        _check(where, dims, variant, size)
+        check_gate(gate, where)
+        kernel = KERNEL[variant] if kernel is None else kernel
+        if kernel % 2 == 0:
+            raise ModelError(f"kernel {kernel}; an odd side is allowed", where=where, help=f"use kernel={kernel + 1}")
+        hidden_t, hidden_c = timesteps // reduction_t, channels // reduction_c
+        for d, what, hidden in (("T", f"T = {timesteps} // {reduction_t}", hidden_t), ("C", f"C = {channels} // {reduction_c}", hidden_c)):
+            if d in dims and hidden < 1 and not (d == "T" and variant == "causal"):
+                raise ModelError(f"{what} leaves no hidden unit", where=where, help=f"lower reduction_{d.lower()}")
+        self.channels, self.size, self.dims, self.variant, self.gate = channels, size, dims, variant, gate
+        make = _causal_parameters if variant == "causal" else _pooled_parameters
+        register(self, make(dims, timesteps, channels, hidden_t, hidden_c, kernel))
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Return the gated current of the released code, ReLU included."""
+        steps, batch = x.shape[:2]
+        if "T" in self.dims:
+            x = apply_gate(self.gate, time_score(x, self.ta_w0, self.ta_w1))[:, :, None, None, None] * x
+        if "C" in self.dims:
+            x = apply_gate(self.gate, channel_score(x.permute(1, 2, 0, 3, 4).flatten(2), self.ca_w0, self.ca_w1))[:, :, None, None] * x
+        if "S" in self.dims:
+            maps = x.transpose(0, 1).reshape(batch, steps * self.channels, *x.shape[3:])
+            x = apply_gate(self.gate, space_score(maps, self.sa_kernel)) * x
+        return torch.relu(x)
+
+    def to_maps(self, current: Tensor) -> Tensor:
+        """Check a current (T, B, C, H, W) or (T, B, N) and view it as (T, B, C, H, W)."""
+        self.check_timesteps(current.shape[0])
+        expected = (self.channels,) if self.size is None else (self.channels, *self.size)
+        if tuple(current.shape[2:]) != expected:
+            raise ModelError(
+                f"current of shape {tuple(current.shape[2:])} per step; the layer was made for {expected}",
+                where=type(self).__name__,
+                help="make the layer with the channels and size of the current it reads",
+            )
+        return current if self.size is not None else current[:, :, :, None, None]
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for ``print(module)``."""
+        return f"T={self.timesteps}, dims={self.dims}, variant={self.variant}, gate={self.gate}"
+
+
+def _check(where: str, dims: str, variant: str, size: tuple[int, int] | None) -> None:
+    if dims not in DIMS:
+        raise ModelError(f"dims {dims!r}; allowed are {', '.join(DIMS)}", where=where, help="use dims='TCS'")
+    if variant not in KERNEL:
+        raise ModelError(
+            f"variant {variant!r}; allowed are {', '.join(KERNEL)}", where=where, help="use variant='causal' for a chip"
+        )
+    if "S" in dims and size is None:
+        raise ModelError(f"dims {dims!r} on features without space", where=where, help="drop S from dims, or give size=(H, W)")
+
+
+def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, kernel: int) -> dict[str, nn.Parameter]:
+    parameters: dict[str, nn.Parameter] = {}
+    if "T" in dims:
+        parameters["ta_w0"] = uniform(hidden_t, t, fan_in=t)
+        parameters["ta_w1"] = uniform(t, hidden_t, fan_in=hidden_t)
+    if "C" in dims:
+        parameters["ca_w0"] = uniform(hidden_c, c, fan_in=c)
+        parameters["ca_w1"] = uniform(c, hidden_c, fan_in=hidden_c)
+    if "S" in dims:
+        parameters["sa_kernel"] = uniform(1, 2, kernel, kernel, fan_in=2 * kernel**2)
+    return parameters
+
+
+def _causal_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, kernel: int) -> dict[str, nn.Parameter]:
+    parameters: dict[str, nn.Parameter] = {}
+    if "T" in dims:
+        parameters["ta_w"] = nn.Parameter(torch.tensor(-CAUSAL_GAIN))
+        parameters["ta_b"] = nn.Parameter(torch.tensor(OPEN_GATE_BIAS))
+    if "C" in dims:
+        parameters["ca_w0"] = uniform(hidden_c, c, fan_in=c)
+        parameters["ca_w1"] = uniform(c, hidden_c, fan_in=hidden_c)
+        parameters["ca_b"] = nn.Parameter(torch.full((c,), OPEN_GATE_BIAS))
+        with torch.no_grad():
+            parameters["ca_w0"].mul_(CAUSAL_GAIN)
+            parameters["ca_w1"].mul_(CAUSAL_GAIN)
+    if "S" in dims:
+        parameters["sa_kernel"] = uniform(1, 1, kernel, kernel, fan_in=kernel**2)
+        parameters["sa_b"] = nn.Parameter(torch.tensor(OPEN_GATE_BIAS))
+        with torch.no_grad():
+            parameters["sa_kernel"].mul_(CAUSAL_GAIN)
+    return parameters
+
+
+class MAAttention(_MA):
+    """The attention of the released code alone, from current to gated current >= 0; see ``code`` above.
+
+    Equal to SpikingJelly's ``MultiDimensionalAttention`` for ``dims="TCS"``.
+
+    Args:
+        T: Timesteps; baked into the weights of TA.
+        channels: C, or the number of features where ``size`` is None.
+        size: (H, W), or None for a current (T, B, N).
+        dims: Which of T, C and S, in this order.
+        reduction_t: T // reduction_t hidden units in TA.
+        reduction_c: C // reduction_c hidden units in CA.
+        kernel: Side of the spatial kernel, odd; 3 if None.
+        gate: The gate function; the paper's is the sigmoid.
+    """
+
+    def __init__(
+        self,
+        T: int,  # noqa: N803
+        channels: int,
+        size: tuple[int, int] | None = None,
+        *,
+        dims: str = "TCS",
+        reduction_t: int = 2,
+        reduction_c: int = 8,
+        kernel: int | None = None,
+        gate: Gate = "sigmoid",
+    ) -> None:
+        super().__init__(T, channels, size, dims, "code", gate, reduction_t, reduction_c, kernel)
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the gated current."""
+        return self.attend(self.to_maps(current)).reshape(current.shape)
+
+
+class MALIF(_MA):
+    """Attention and its neuron in one layer, from current (T, B, C, H, W) or (T, B, N) to spikes; equations above.
+
+    Args:
+        neuron: The spiking neuron.
+        T: Timesteps; baked into the weights of TA, and into the causal means.
+        channels: C, or the number of features where ``size`` is None.
+        size: (H, W), or None for a current (T, B, N).
+        dims: Which of T, C and S, in this order.
+        variant: ``"paper"``, ``"code"`` or ``"causal"``.
+        gate: The gate function; None: hard for causal, else sigmoid.
+        gate_delay: Steps from the spikes a causal gate counts to the step it acts on; each synapse on the gate's way costs
+            one, so at least 3 with C in ``dims``, else 2.
+        decay: lambda, the share of a causal count kept per step.
+        reduction_t: T // reduction_t hidden units in TA (paper, code).
+        reduction_c: C // reduction_c hidden units in CA.
+        kernel: Side of the spatial kernel, odd; None: 7 for paper, else 3.
+    """
+
+    def __init__(
+        self,
+        neuron: LIF,
+        T: int,  # noqa: N803
+        channels: int,
+        size: tuple[int, int] | None = None,
+        *,
+        dims: str = "TCS",
+        variant: Variant = "paper",
+        gate: Gate | None = None,
+        gate_delay: int = 3,
+        decay: float = 1.0,
+        reduction_t: int = 2,
+        reduction_c: int = 8,
+        kernel: int | None = None,
+    ) -> None:
+        chosen: Gate = gate if gate is not None else "hard" if variant == "causal" else "sigmoid"
+        super().__init__(T, channels, size, dims, variant, chosen, reduction_t, reduction_c, kernel)
+        hops = 3 if "C" in dims else 2
+        if variant == "causal" and gate_delay < hops:
+            raise ModelError(
+                f"gate_delay {gate_delay}; a causal gate over {dims} passes {hops} synapses, one step each",
+                where="MALIF",
+                help=f"use gate_delay={hops} or more",
+            )
+        if variant == "causal" and not 0.0 <= decay <= 1.0:
+            raise ModelError(f"decay {decay}; allowed are 0 to 1", where="MALIF", help="use decay=1.0")
+        self.neuron, self.gate_delay, self.decay = neuron, gate_delay, float(decay)
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes, of the shape of ``current``, from zero state."""
+        return self.trace(current).spikes
+
+    def trace(self, current: Tensor) -> GateTrace:
+        """Return spikes, membrane before reset and gains, of the shape of ``current``."""
+        x = self.to_maps(current)
+        match self.variant:
+            case "code":
+                gated = self.attend(x)
+                spikes, membrane = self.neuron.trace(gated)
+                gains = torch.where(x > 0, gated / x, torch.zeros_like(x))
+            case "paper":
+                spikes, membrane, gains = self._paper(x)
+            case "causal":
+                spikes, membrane, gains = self._causal(x)
+        return GateTrace(spikes.reshape(current.shape), membrane.reshape(current.shape), gains.reshape(current.shape))
+
+    def _paper(self, x: Tensor) -> GateTrace:
+        if "T" in self.dims:
+            x = apply_gate(self.gate, time_score(x, self.ta_w0, self.ta_w1))[:, :, None, None, None] * x
+        v: Tensor | None = None
+        spikes, membranes, gains = [], [], []
+        for current in x:
+            u = self.neuron.integrate(v, current)
+            gain = torch.ones_like(u)
+            if "C" in self.dims:
+                gate = apply_gate(self.gate, channel_score(u.flatten(2), self.ca_w0, self.ca_w1))[:, :, None, None]
+                u, gain = gate * u, gate * gain
+            if "S" in self.dims:
+                gate = apply_gate(self.gate, space_score(u, self.sa_kernel))
+                u, gain = gate * u, gate * gain
+            s, v = self.neuron.fire(u)
+            spikes.append(s)
+            membranes.append(u)
+            gains.append(gain)
+        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
+
+    def _causal(self, x: Tensor) -> GateTrace:
+        v: Tensor | None = None
+        counts: dict[str, Tensor] = {}
+        pending: list[Tensor] = []
+        spikes, membranes, gains = [], [], []
+        for t, current in enumerate(x):
+            gain = pending[t - self.gate_delay] if t >= self.gate_delay else None
+            u = self.neuron.integrate(v, current if gain is None else gain * current)
+            s, v = self.neuron.fire(u)
+            if t + self.gate_delay < self.timesteps:
+                pending.append(self._next_gain(s, counts))
+            spikes.append(s)
+            membranes.append(u)
+            gains.append(torch.ones_like(u) if gain is None else gain.expand_as(u))
+        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
+
+    def _next_gain(self, s: Tensor, counts: dict[str, Tensor]) -> Tensor:
+        """Add spikes (B, C, H, W) to the counts (updated in place) and return the gain, broadcastable to them."""
+        gain: Tensor | None = None
+        for d in self.dims:
+            mean = s.mean({"T": (1, 2, 3), "C": (2, 3), "S": (1,)}[d], keepdim=True) / self.timesteps
+            counts[d] = mean if d not in counts else self.decay * counts[d] + mean
+            gate = apply_gate(self.gate, self._score(d, counts[d]))
+            gain = gate if gain is None else gain * gate
+        if gain is None:  # dims is never empty: checked in the constructor
+            raise AssertionError("no dims")
+        return gain
+
+    def _score(self, d: str, count: Tensor) -> Tensor:
+        match d:
+            case "T":
+                return self.ta_w * count + self.ta_b
+            case "C":
+                hidden = torch.relu(linear(count.flatten(1), self.ca_w0))
+                return linear(hidden, self.ca_w1, self.ca_b)[:, :, None, None]
+            case _:
+                return conv2d(count, self.sa_kernel, self.sa_b.reshape(1), padding=self.sa_kernel.shape[-1] // 2)

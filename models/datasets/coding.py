@@ -1,0 +1,42 @@
+"""From still images p in [0, 1] to T steps, deterministically.
+
+    direct   x[t] = p
+    rate     x[t] = floor((t + 1) p + 1/2) - floor(t p + 1/2)        round(T p) spikes, evenly spread
+    latency  x[t] = 1 at t = round((T - 1) (1 - p)) where p > 0      one spike, the brighter the earlier
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import DatasetError
+
+Coding = Literal["direct", "rate", "latency"]
+CODINGS: tuple[Coding, ...] = ("direct", "rate", "latency")
+
+
+def encode(images: NDArray[np.float32], coding: Coding, timesteps: int) -> NDArray[np.float32]:
+    """Code images (B, C, H, W) in [0, 1] as (T, B, C, H, W).
+
+    Raises:
+        DatasetError: The coding does not exist, or T is below 1.
+    """
+    if timesteps < 1:
+        raise DatasetError(f"T = {timesteps}; T is at least 1", where="--timesteps", help="give a positive number")
+    p = images.astype(np.float64)
+    step = np.arange(timesteps).reshape(-1, 1, 1, 1, 1)
+    match coding:
+        case "direct":
+            x = np.broadcast_to(p, (timesteps, *p.shape))
+        case "rate":
+            x = np.floor((step + 1) * p + 0.5) - np.floor(step * p + 0.5)
+        case "latency":
+            x = (step == np.round((timesteps - 1) * (1.0 - p))) & (p > 0.0)
+        case _:
+            raise DatasetError(
+                f"coding {coding!r}; allowed are {', '.join(CODINGS)}", where="--coding", help="use coding='direct'"
+            )
+    return np.ascontiguousarray(x, dtype=np.float32)

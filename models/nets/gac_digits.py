@@ -1,0 +1,80 @@
+"""A small GAC-MS-ResNet for 8 x 8 images, direct coding: conv-BN-GAC, MS-ResNet blocks with identity shortcuts, linear read-out.
+
+    block(x) = BN(conv(LIF(BN(conv(LIF(x)))))) + x;   logits = mean over T of W AP(LIF(x)) + b
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.attention.gac import GatedAttentionCoding
+from models.attention.gates import Gate
+from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
+from models.neurons import lif
+
+SIDE = 8
+"""Height and width of scikit-learn's digits, in pixels."""
+
+
+class MSBlock(nn.Module):
+    """LIF-conv-BN-LIF-conv-BN with an identity shortcut on the membrane path; neuron N4.
+
+    Args:
+        channels: C, in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lif1 = lif("N4")
+        self.conv1 = Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = BatchNorm2d(channels)
+        self.lif2 = lif("N4")
+        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's sum (T, B, C, H, W)."""
+        return self.bn2(self.conv2(self.lif2(self.bn1(self.conv1(self.lif1(x)))))) + x
+
+
+class GACDigits(nn.Module):
+    """Conv stem with gated attention coding, MS-ResNet blocks, read-out by the mean of the logits; neuron N4 throughout.
+
+    Args:
+        T: Timesteps.
+        channels: C of every layer.
+        blocks: Number of MS-ResNet blocks.
+        classes: Number of logits.
+        pool: Side of the pooling windows in front of the read-out; 8 is global.
+        kernel: Side of GAC's two convolutions.
+        gate: GAC's gate function.
+        attention: False gives the vanilla twin: the encoder emits its binary spikes, O = S.
+    """
+
+    def __init__(
+        self,
+        T: int = 6,  # noqa: N803
+        channels: int = 16,
+        blocks: int = 2,
+        classes: int = 10,
+        *,
+        pool: int = 4,
+        kernel: int = 4,
+        gate: Gate = "sigmoid",
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stem = Conv2d(1, channels, 3, padding=1, bias=False)
+        self.bn = BatchNorm2d(channels)
+        self.encoder = GatedAttentionCoding(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
+        self.blocks = nn.Sequential(*(MSBlock(channels) for _ in range(blocks)))
+        self.lif = lif("N4")
+        self.pool = AvgPool2d(pool)
+        self.flatten = Flatten()
+        self.fc = Linear(channels * (SIDE // pool) ** 2, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, classes) of images repeated T times (T, B, 1, 8, 8)."""
+        x = self.encoder(self.bn(self.stem(x)))
+        x = self.lif(self.blocks(x))
+        return self.fc(self.flatten(self.pool(x))).mean(0)

@@ -1,0 +1,154 @@
+"""The leaky integrate-and-fire neuron, one class for the definitions N1 to N5 of the attention papers.
+
+    v = beta v + gain x;   s = [v > v_threshold] or [v >= v_threshold];
+    v = v_reset where s  (reset "value")   or   v -= v_threshold s  (reset "subtract");   v = 0 before step 0.
+
+| id | used in                             | beta | gain | threshold | reset            | surrogate                    |
+|----|-------------------------------------|------|------|-----------|------------------|------------------------------|
+| N1 | MA-SNN paper, event data            | .3   | 1    | >= .3     | to 0             | rectangle, half-width .25    |
+| N2 | MA-SNN released code                | .3   | 1    | >= .3     | to .3, decays    | rectangle, half-width .25    |
+| N3 | Att-Res-SNN, GAC on ImageNet        | .25  | 1    | > .5      | to 0, detached   | rectangle, half-width .5     |
+| N4 | GAC on CIFAR, TCJA-TET              | .5   | 1    | > 1       | to 0             | triangle, gamma 1            |
+| N5 | TCJA (SpikingJelly, tau 2)          | .5   | .5   | >= 1      | to 0, detached   | arc tangent, alpha 2         |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.surrogate import ATan, Rectangular, Surrogate, Triangular, spike
+
+Reset = Literal["value", "subtract"]
+Comparison = Literal[">", ">="]
+NeuronId = Literal["N1", "N2", "N3", "N4", "N5"]
+
+
+class Trace(NamedTuple):
+    """What a neuron layer did: ``spikes`` and ``membrane`` (before reset), both (T, B, ...)."""
+
+    spikes: Tensor
+    membrane: Tensor
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire neurons from current (T, B, ...) to binary spikes; the equation stands above.
+
+    Args:
+        beta: Share of the membrane kept per step, 0 to 1.
+        v_threshold: Threshold of the membrane.
+        gain: Factor on the input current.
+        v_reset: Membrane after a spike, for reset ``"value"``.
+        reset: ``"value"`` or ``"subtract"``.
+        comparison: ``">"`` or ``">="``: whether an exact tie stays silent or fires.
+        detach_reset: Keep the gradient from flowing through the reset.
+        surrogate: The pseudo-derivative of the spike.
+    """
+
+    def __init__(
+        self,
+        beta: float,
+        v_threshold: float,
+        *,
+        gain: float = 1.0,
+        v_reset: float = 0.0,
+        reset: Reset = "value",
+        comparison: Comparison = ">=",
+        detach_reset: bool = False,
+        surrogate: Surrogate | None = None,
+    ) -> None:
+        super().__init__()
+        if reset not in ("value", "subtract") or comparison not in (">", ">="):
+            raise ModelError(
+                f"reset {reset!r} and comparison {comparison!r}; allowed are 'value', 'subtract' and '>', '>='",
+                where="LIF",
+                help="choose one of each, or a named neuron: models.neurons.lif('N1')",
+            )
+        self.beta = float(beta)
+        self.gain = float(gain)
+        self.v_threshold = float(v_threshold)
+        self.v_reset = float(v_reset)
+        self.reset: Reset = reset
+        self.comparison: Comparison = comparison
+        self.detach_reset = detach_reset
+        self.surrogate: Surrogate = surrogate if surrogate is not None else Rectangular()
+
+    def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
+        """Return the membrane before reset, beta v + gain x; ``v`` None is the zero state."""
+        drive = current if self.gain == 1.0 else self.gain * current
+        return drive if v is None else self.beta * v + drive
+
+    def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spikes of membrane ``u`` and the membrane after reset."""
+        s = spike(u, self.v_threshold, strict=self.comparison == ">", surrogate=self.surrogate)
+        r = s.detach() if self.detach_reset else s
+        if self.reset == "subtract":
+            return s, u - self.v_threshold * r
+        kept = u * (1.0 - r)
+        return s, kept if self.v_reset == 0.0 else kept + self.v_reset * r
+
+    def trace(self, current: Tensor) -> Trace:
+        """Run all steps of ``current`` (T, B, ...) and return spikes and the membrane before reset."""
+        v: Tensor | None = None
+        spikes, membranes = [], []
+        for x in current:
+            u = self.integrate(v, x)
+            s, v = self.fire(u)
+            spikes.append(s)
+            membranes.append(u)
+        return Trace(torch.stack(spikes), torch.stack(membranes))
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state."""
+        return self.trace(current).spikes
+
+    def extra_repr(self) -> str:
+        """Return the constants, for ``print(module)``."""
+        return (
+            f"beta={self.beta}, gain={self.gain}, v {self.comparison} {self.v_threshold}, "
+            f"reset={self.reset}, v_reset={self.v_reset}"
+        )
+
+
+@dataclass(frozen=True)
+class _Constants:
+    beta: float
+    v_threshold: float
+    comparison: Comparison
+    surrogate: Surrogate
+    gain: float = 1.0
+    v_reset: float = 0.0
+    detach_reset: bool = False
+
+
+_NEURONS: dict[str, _Constants] = {
+    "N1": _Constants(0.3, 0.3, ">=", Rectangular(0.25, 2.0)),
+    "N2": _Constants(0.3, 0.3, ">=", Rectangular(0.25, 2.0), v_reset=0.3),
+    "N3": _Constants(0.25, 0.5, ">", Rectangular(0.5, 1.0), detach_reset=True),
+    "N4": _Constants(0.5, 1.0, ">", Triangular(1.0)),
+    "N5": _Constants(0.5, 1.0, ">=", ATan(2.0), gain=0.5, detach_reset=True),
+}
+
+
+def lif(name: NeuronId) -> LIF:
+    """Make one of the papers' neurons, N1 to N5 of the table above.
+
+    Raises:
+        ModelError: There is no neuron of that name.
+    """
+    if name not in _NEURONS:
+        raise ModelError(f"no neuron {name!r}; there are {', '.join(_NEURONS)}", where="lif", help="see models.neurons")
+    c = _NEURONS[name]
+    return LIF(
+        c.beta,
+        c.v_threshold,
+        gain=c.gain,
+        v_reset=c.v_reset,
+        comparison=c.comparison,
+        detach_reset=c.detach_reset,
+        surrogate=c.surrogate,
+    )

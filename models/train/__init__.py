@@ -1,0 +1,1 @@
+"""Training: named recipes, the loop that runs them, and what it measures."""

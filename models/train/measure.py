@@ -1,0 +1,47 @@
+"""What a trained net is judged by: accuracy on a split, and its mean spike rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.attention.ma import MALIF
+from models.neurons import LIF
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Accuracy (fraction) and spike rate: spikes per neuron and timestep, over all spiking neurons of the net."""
+
+    accuracy: float
+    spike_rate: float
+
+
+@dataclass
+class _SpikeCount:
+    spikes: float = 0.0
+    neuron_steps: int = 0
+
+    def hook(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.spikes += float(output.sum())
+        self.neuron_steps += output.numel()
+
+
+def measure(module: nn.Module, x: Tensor, y: Tensor, *, batch: int = 256) -> Measurement:
+    """Run samples x (T, B, ...) with labels y (B,) in evaluation mode and measure."""
+    count = _SpikeCount()
+    hooks = [m.register_forward_hook(count.hook) for m in module.modules() if isinstance(m, LIF | MALIF)]
+    training = module.training
+    module.eval()
+    right = 0
+    try:
+        with torch.no_grad():
+            for i in range(0, x.shape[1], batch):
+                right += int((module(x[:, i : i + batch]).argmax(1) == y[i : i + batch]).sum())
+    finally:
+        for hook in hooks:
+            hook.remove()
+        module.train(training)
+    return Measurement(right / len(y), count.spikes / max(count.neuron_steps, 1))

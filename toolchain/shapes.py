@@ -93,7 +93,7 @@ def _check_operands(graph: Graph) -> None:
         low, high = _arity(op)
         if not low <= len(op.inputs) <= high:
             raise VerifyError(
-                f"{type(op).__name__} reads {len(op.inputs)} operands; it takes {low if low == high else f'{low} or more'}",
+                f"{type(op).__name__} reads {len(op.inputs)} operands; expected {low}{'' if low == high else ' or more'}",
                 where=f"op {op.name!r}",
                 help="join several signals with Add",
             )
@@ -106,7 +106,7 @@ def _arity(op: f.Op) -> tuple[int, int]:
             return 0, 0
         case f.Lif(gates=gates) | i.IntLif(gates=gates):
             return gates + 1, many
-        case f.Add() | f.Multiply() | i.IntDeltaRelu() | i.IntGate():
+        case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron() | i.IntDeltaRelu() | i.IntGate():
             return 1, many
         case _:
             return 1, 1
@@ -130,8 +130,8 @@ def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1)
 # ----------------------------------------------------------------------------------------- rules
 def _affine(op: f.Affine, xs: list[Shape]) -> Shape:
     out, inner = np.shape(op.weight)
-    if xs[0] != (inner,):
-        raise _mismatch(op, xs[0], (inner,), "flatten the signal in front, or fix the weight's columns")
+    if prod(xs[0]) != inner:
+        raise _mismatch(op, xs[0], f"{inner} values", "flatten the signal in front, or fix the weight's columns")
     _check_bias(op, op.bias, out)
     return (int(out),)
 

@@ -1,0 +1,39 @@
+"""The base of every error a user can see: where it is, what was found and what is allowed, how to mend it."""
+
+from __future__ import annotations
+
+
+class SpikeforgeError(Exception):
+    """An error caused by input: printed as ``where: what`` and ``help:``, exit code 2.
+
+    Args:
+        what: What was found, and what is allowed, with the numbers.
+        where: The file, layer, core or option it is about.
+        help: The smallest change that mends it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", help: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.help = help
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\n  help: {self.help}" if self.help else head
+
+
+class ChipError(SpikeforgeError):
+    """A chip file that is missing, unreadable, or holds an unknown, unsourced or unitless number."""
+
+
+class ProgramError(SpikeforgeError):
+    """A program that is not legal: wrong shapes, ranges or references."""
+
+
+class CapacityError(SpikeforgeError):
+    """A program that does not fit the chip; names layer, core, limit and by how much."""
+
+
+class SaturationError(SpikeforgeError):
+    """A state left its 24-bit range while ``strict`` was asked for."""

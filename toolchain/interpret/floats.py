@@ -1,0 +1,197 @@
+"""The meaning of the float ops, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from toolchain.errors import UnsupportedNodeError, VerifyError
+from toolchain.interpret.attention import attentive_lif, gated_coding
+from toolchain.interpret.linear import conv2d, windows
+from toolchain.interpret.schedule import loops, shifted
+from toolchain.interpret.states import FloatState, spread
+from toolchain.ir import Graph
+from toolchain.ops import (
+    Accumulator,
+    Add,
+    Affine,
+    Array,
+    AttentiveLif,
+    Conv,
+    Delay,
+    Flatten,
+    GatedCoding,
+    GateNeuron,
+    GateTable,
+    Input,
+    Lif,
+    MaxPool,
+    Multiply,
+    Op,
+    Output,
+    Relu,
+    Scale,
+    SumPool,
+)
+from toolchain.shapes import shapes
+
+
+
+def _channelwise(parameter: Array, x: Array) -> Array:
+    """Shape a per-channel (or scalar, or full) parameter to multiply ``x`` (N, C, ...)."""
+    p = np.asarray(parameter)
+    return p.reshape(p.shape + (1,) * (x.ndim - 1 - p.ndim)) if p.ndim < x.ndim - 1 else p
+
+
+def apply(op: Op, operands: list[Array]) -> Array:
+    """Evaluate a stateless op on operands (N, *shape), N = frames of all steps and samples."""
+    x = operands[0] if operands else np.zeros(0)
+    match op:
+        case Affine(weight=w, bias=b):
+            y = x.reshape(x.shape[0], -1) @ w.T
+            return y if b is None else y + b
+        case Conv(weight=w, bias=b):
+            y = conv2d(x, w, op.stride, op.padding, op.dilation, op.groups)
+            return y if b is None else y + b.reshape(-1, 1, 1)
+        case SumPool():
+            return windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale
+        case MaxPool():
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
+        case Scale(scale=s, shift=b):
+            y = x * _channelwise(s, x)
+            return y if b is None else y + _channelwise(b, x)
+        case Flatten():
+            return x.reshape(x.shape[0], -1)
+        case Add() | Output():
+            return sum(operands[1:], x)
+        case Multiply():
+            y = x
+            for other in operands[1:]:
+                y = y * spread(other, y.shape[1:])
+            return y
+        case Relu():
+            return np.maximum(x, 0)
+        case _:
+            raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+
+@dataclass
+class _Run:
+    """One evaluation: signals by name as (T, B, *shape)."""
+
+    graph: Graph
+    x: Array
+    out: dict[str, Array] = field(default_factory=dict)
+    membranes: dict[str, Array] = field(default_factory=dict)
+
+    def whole(self, op: Op) -> None:
+        """Evaluate an op on whole sequences."""
+        T, B = self.x.shape[:2]
+        operands = [self.out[name] for name in op.inputs]
+        match op:
+            case Input():
+                y = self.x
+            case Delay(steps=steps, initial=initial):
+                y = shifted(operands[0], steps, initial)
+            case GateTable(table=table):
+                rows = table if table.shape[0] > 1 else np.repeat(table, T, axis=0)
+                if rows.shape[0] < T:
+                    raise VerifyError(f"table has {rows.shape[0]} rows, the input {T} steps", where=f"op {op.name!r}")
+                y = np.repeat(rows[:T, None], B, axis=1)
+            case AttentiveLif():
+                y, self.membranes[op.name] = attentive_lif(op, operands[0])
+            case GatedCoding():
+                y, self.membranes[op.name] = gated_coding(op, operands[0])
+            case Lif() | Accumulator() | GateNeuron():
+                state = FloatState(op, B)
+                steps_out, membranes = [], []
+                for t in range(T):
+                    steps_out.append(state.step([o[t] for o in operands]))
+                    membranes.append(state.v)
+                y, self.membranes[op.name] = np.stack(steps_out), np.stack(membranes)
+            case _:
+                flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
+                y = flat.reshape((T, B, *flat.shape[1:]))
+        self.out[op.name] = y
+
+    def together(self, ops: tuple[Op, ...]) -> None:
+        """Evaluate the ops of a feedback loop step by step."""
+        T, B = self.x.shape[:2]
+        states = {op.name: FloatState(op, B) for op in ops if isinstance(op, Lif | Accumulator | GateNeuron)}
+        history: dict[str, list[Array]] = {op.name: [] for op in ops}
+        membranes: dict[str, list[Array]] = {name: [] for name in states}
+
+        def at(name: str, t: int) -> Array:
+            return history[name][t] if name in history else self.out[name][t]
+
+        for t in range(T):
+            for op in ops:
+                match op:
+                    case Delay(steps=lag, initial=initial):
+                        y = at(op.inputs[0], t - lag) if t >= lag else np.array(initial)
+                    case Lif() | Accumulator() | GateNeuron():
+                        y = states[op.name].step([at(name, t) for name in op.inputs])
+                        membranes[op.name].append(states[op.name].v)
+                    case AttentiveLif() | GatedCoding() | GateTable() | Input():
+                        raise UnsupportedNodeError(
+                            f"{type(op).__name__} inside a feedback loop: it needs the whole sequence",
+                            where=f"op {op.name!r}",
+                            help="move it out of the loop",
+                        )
+                    case _:
+                        y = self.stateless(op, [at(name, t) for name in op.inputs], B)
+                history[op.name].append(y)
+        for name, steps in history.items():
+            shape = max((s.shape for s in steps), key=len)
+            self.out[name] = np.stack([np.broadcast_to(s, shape) for s in steps])
+        self.membranes |= {name: np.stack(steps) for name, steps in membranes.items()}
+
+    def stateless(self, op: Op, operands: list[Array], batch: int) -> Array:
+        """Apply a stateless op in a loop; the value before the first step (a scalar) is a constant signal."""
+        grown = []
+        for name, o in zip(op.inputs, operands, strict=True):
+            shape = (batch, *self.signal_shapes[name])
+            grown.append(np.broadcast_to(o, shape) if o.ndim == 0 else o)
+        return apply(op, grown)
+
+    @cached_property
+    def signal_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all signals."""
+        return shapes(self.graph)
+
+
+def run_float(graph: Graph, x: Array, *, membranes: dict[str, Array] | None = None) -> dict[str, Array]:
+    """Run real data through a float graph.
+
+    Args:
+        graph: Ops of ``toolchain.ops`` with one ``Input``.
+        x: (T, B, *shape).
+        membranes: Filled with v after reset of every neuron op, (T, B, *shape), if given.
+
+    Returns:
+        Every signal by op name, (T, B, *shape); the ``Output`` op's signal is its operand (see ``answer``).
+    """
+    run = _Run(graph, np.asarray(x, np.float64))
+    spans, position = loops(graph), 0
+    while position < len(graph):
+        end = next((e for s, e in spans if s == position), None)
+        if end is None:
+            run.whole(graph.ops[position])
+            position += 1
+        else:
+            run.together(graph.ops[position : end + 1])
+            position = end + 1
+    if membranes is not None:
+        membranes.update(run.membranes)
+    return run.out
+
+
+def answer(graph: Graph, signals: dict[str, Array]) -> Array:
+    """Return the net's answer (B, n): the mean over T at the ``Output`` op."""
+    output = next(op for op in graph if isinstance(op, Output))
+    y = signals[output.name].mean(axis=0)
+    return y.reshape(y.shape[0], -1)
+
+

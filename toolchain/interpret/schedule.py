@@ -1,0 +1,72 @@
+"""The order of evaluation: whole sequences where nothing feeds back, step by step inside a feedback loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import VerifyError
+from toolchain.int_ops import Connection
+from toolchain.ir import Graph
+from toolchain.ops import Delay, Op
+
+Signal = NDArray[Any]
+Stepper = Callable[[list[Signal]], Signal]
+"""One step of an op: operands (B, ...) to result (B, ...); keeps the op's state."""
+
+
+class NotAvailable(VerifyError):
+    """A graph whose order needs the future."""
+
+
+def lag_of(op: Op) -> int:
+    """Return how many local steps later an op's operand arrives."""
+    match op:
+        case Delay(steps=steps):
+            return steps
+        case Connection(lag=lag):
+            return lag
+        case _:
+            return 0
+
+
+def loops(graph: Graph) -> list[tuple[int, int]]:
+    """Return the spans of op indices that must advance together, step by step (merged where they overlap)."""
+    index = {op.name: i for i, op in enumerate(graph)}
+    spans = []
+    for i, op in enumerate(graph):
+        for name in op.inputs:
+            if name not in index:
+                raise VerifyError("reads an op that is not there", where=f"op {op.name!r}", help=f"operand {name!r}")
+            if index[name] >= i:
+                if lag_of(op) < 1:
+                    raise NotAvailable(
+                        f"reads {name!r}, which is computed later, without a delay",
+                        where=f"op {op.name!r}",
+                        help="put a Delay of at least one step on the feedback edge",
+                    )
+                spans.append((i, index[name]))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def delayed(history: list[Signal], t: int, lag: int, initial: Signal) -> Signal:
+    """Return the operand ``lag`` steps before ``t``, or ``initial``."""
+    return history[t - lag] if t >= lag else initial
+
+
+def shifted(x: Signal, lag: int, initial: float) -> Signal:
+    """Return a sequence ``lag`` steps later, filled with ``initial``."""
+    if lag == 0:
+        return x
+    out = np.full_like(x, initial)
+    out[lag:] = x[: x.shape[0] - lag] if lag < x.shape[0] else x[:0]
+    return out

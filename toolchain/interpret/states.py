@@ -1,0 +1,64 @@
+"""State of the float neurons, one step at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolchain.interpret.gates import gate_function
+from toolchain.ops import Accumulator, Array, GateNeuron, Lif, Shape
+
+
+def spread(gate: Array, shape: Shape) -> Array:
+    """Spread a gate (B, *gate shape) over (B, *shape): a channel vector gets trailing axes."""
+    missing = len(shape) - (gate.ndim - 1)
+    return gate.reshape(gate.shape + (1,) * missing) if gate.ndim and missing > 0 else gate
+
+
+def grid(parameter: Array, shape: Shape) -> Array:
+    """Shape a scalar, per-channel or full parameter to broadcast over (B, *shape)."""
+    p = np.asarray(parameter, np.float64)
+    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p
+
+
+def fire(neuron: Lif, v: Array) -> tuple[Array, Array]:
+    """Return spikes and the membrane after reset."""
+    threshold = grid(neuron.v_threshold, neuron.shape)
+    s = (v > threshold) if neuron.comparison == ">" else (v >= threshold)
+    after = grid(neuron.v_reset, neuron.shape) if neuron.reset == "value" else v - threshold
+    return s.astype(np.float64), np.where(s, after, v)
+
+
+class FloatState:
+    """u and v of a ``Lif``, or the accumulator of an ``Accumulator`` or ``GateNeuron``."""
+
+    def __init__(self, op: Lif | Accumulator | GateNeuron, batch: int) -> None:
+        self.op = op
+        self.v = np.zeros((batch, *op.shape))
+        self.u = np.zeros((batch, *op.shape))
+
+    def step(self, operands: list[Array]) -> Array:
+        """Advance one step with operands (B, ...)."""
+        match self.op:
+            case Lif() as op:
+                currents = operands[: len(operands) - op.gates]
+                i = sum((np.asarray(c) for c in currents), np.zeros(self.v.shape))
+                return self.lif(op, i, operands[len(currents) :])
+            case Accumulator() as op:
+                self.v = op.decay * self.v + sum(operands, np.zeros(self.v.shape))
+                return np.maximum(self.v, 0) if op.rectify else self.v
+            case GateNeuron() as op:
+                total = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
+                self.v = op.decay * self.v + total
+                return gate_function(op.function, self.v + grid(op.bias, op.shape))
+
+    def lif(self, op: Lif, i: Array, gates: list[Array]) -> Array:
+        """Advance a ``Lif`` with current ``i``."""
+        self.u = grid(op.alpha, op.shape) * self.u + grid(op.gain_u, op.shape) * i
+        drive = grid(op.gain, op.shape) * self.u
+        for gate in gates:
+            drive = drive * spread(gate, op.shape)
+        if op.rectify:
+            drive = np.maximum(drive, 0)
+        v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
+        s, self.v = fire(op, v)
+        return s

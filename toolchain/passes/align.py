@@ -1,0 +1,78 @@
+"""Give every neuron its arrival step and every connection its chip delay: the chip delivers a message one step later at the earliest.
+
+    start(target) + lag - start(source) = delay >= 1        smallest starts by longest path
+
+Joins get their shorter branch delayed; a feedback edge needs a lag of at least the hops on its loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from toolchain.errors import PassError
+from toolchain.int_ops import Connection, IntGateTable, IntInput, IntOutput
+from toolchain.ir import Graph
+from toolchain.ops import Op
+from toolchain.passes.base import Pass
+
+
+@dataclass(frozen=True)
+class Align(Pass):
+    """Set ``start`` of neurons and ``delay`` of connections."""
+
+    name: ClassVar[str] = "align"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Return the aligned graph."""
+        starts = arrival(graph)
+
+        def aligned(op: Op) -> Op:
+            match op:
+                case Connection():
+                    target = graph.readers[op.name][0].name
+                    delay = starts[target] + op.lag - starts[op.inputs[0]]
+                    return op if delay == op.delay else replace(op, delay=delay)
+                case IntOutput() | IntInput():
+                    return op
+                case _:
+                    start = starts[op.name]
+                    return op if start == getattr(op, "start", start) else _started(op, start)
+
+        return graph.map(aligned)
+
+
+def _started(op: Op, start: int) -> Op:
+    fields = {"start": start}
+    return replace(op, **fields)
+
+
+def arrival(graph: Graph) -> dict[str, int]:
+    """Return the chip step at which every neuron's local step 0 happens.
+
+    Raises:
+        PassError: A feedback loop has more hops than its lag allows.
+    """
+    edges = []
+    for op in graph:
+        if isinstance(op, Connection) and not isinstance(graph[op.inputs[0]], IntGateTable):
+            edges += [(op.inputs[0], reader.name, 1 - op.lag, op) for reader in graph.readers[op.name]]
+    starts = {op.name: 0 for op in graph if not isinstance(op, Connection | IntOutput)}
+    for _ in range(len(starts) + 1):
+        late = [(s, t, w, op) for s, t, w, op in edges if starts[s] + w > starts[t]]
+        if not late:
+            break
+        for source, target, weight, _op in late:
+            starts[target] = max(starts[target], starts[source] + weight)
+    else:
+        op = late[0][3]
+        raise PassError(
+            f"feeds back with a lag of {op.lag} steps, fewer than the hops around its loop",
+            where=f"connection {op.name!r}",
+            help="train and deploy with a larger gate_delay (or put a Delay on the feedback edge)",
+        )
+    for op in graph:
+        if isinstance(op, IntGateTable):
+            link = graph.readers[op.name][0]
+            starts[op.name] = starts[graph.readers[link.name][0].name] - 1
+    return starts

@@ -1,0 +1,192 @@
+"""Lower attention blocks to neurons, synapses and gate ports: ``causal`` gates from events before, ``static`` gates from a table.
+
+The host strategy (attention in front of the first spike) is ``split-host``; strategy and family meet in ``STRATEGIES``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from toolchain.errors import GateLoweringError
+from toolchain.interpret.attention import attentive_gates
+from toolchain.ir import Graph
+from toolchain.ops import (
+    Accumulator,
+    Affine,
+    Array,
+    AttentiveLif,
+    Conv,
+    Delay,
+    GatedCoding,
+    GateNeuron,
+    GateTable,
+    Lif,
+    Op,
+)
+from toolchain.passes.base import Pass
+
+Strategy = Literal["auto", "static", "causal", "barrier", "replay", "host"]
+
+REFUSED: dict[tuple[str, str], str] = {
+    ("code", "causal"): "its channel and spatial gates pool over all T steps: they need frames that have not arrived",
+    ("paper", "causal"): "its temporal gate needs all T steps, and its other gates read the membrane inside the step",
+    ("code", "barrier"): "its gates pool over all T steps, not over one",
+    ("paper", "barrier"): "in-step sub-barriers have no mapping yet",
+    ("causal", "barrier"): "its gates come from earlier steps, so there is nothing to wait for inside one",
+    ("code", "replay"): "replaying the input is not built yet",
+    ("paper", "replay"): "replaying the input is not built yet",
+    ("causal", "replay"): "its gates are known in time, so there is nothing to replay",
+    ("causal", "host"): "the block stands behind the first spike; only blocks in front of it can run on the host",
+    ("code", "host"): "the block stands behind the first spike; only blocks in front of it can run on the host",
+    ("paper", "host"): "the block stands behind the first spike; only blocks in front of it can run on the host",
+}
+"""Family variant and strategy that do not go together, with the reason."""
+
+
+def strategy_for(op: AttentiveLif | GatedCoding, wanted: Strategy) -> Strategy:
+    """Return the strategy an attention block gets, or refuse it with the reason.
+
+    Raises:
+        GateLoweringError: The block and the strategy do not go together.
+    """
+    if isinstance(op, GatedCoding):
+        return "host"
+    chosen: Strategy = ("causal" if op.variant == "causal" else "static") if wanted in ("auto", "host") else wanted
+    if (op.variant, chosen) in REFUSED:
+        raise GateLoweringError(
+            f"MA attention ({op.dims}, variant {op.variant!r}) cannot be lowered by {chosen!r}: {REFUSED[op.variant, chosen]}",
+            where=f"block {op.block!r}",
+            help="deploy with --gates static, or train the causal variant and deploy with --gates causal",
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class LowerGates(Pass):
+    """Replace every ``AttentiveLif`` by a ``Lif`` with gate ports and what drives them."""
+
+    name: ClassVar[str] = "lower-gates"
+    strategy: Strategy = "auto"
+    means: dict[str, dict[str, Array]] = field(default_factory=dict)
+    """For ``static``: per block and dimension the mean gate over a calibration set, (T or 1, *gate shape)."""
+
+    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
+        """Lower the block at ``op``."""
+        if not isinstance(op, AttentiveLif):
+            return None
+        if strategy_for(op, self.strategy) == "causal":
+            return lower_causal(graph, op)
+        return lower_static(graph, op, self.means[op.name])
+
+
+def lower_causal(graph: Graph, op: AttentiveLif) -> Graph:
+    """Lower a causal block exactly: spike-count synapses, a small MLP of accumulators, gate neurons, delayed gate ports."""
+    shape = op.neuron.shape
+    before: list[Op] = []
+    after: list[Op] = []
+    for dim in op.dims:
+        after.extend(_DRIVERS[dim](op))
+        gate = after[-1].name
+        before.append(Delay(name=f"{gate}.delay", inputs=(gate,), block=op.block, steps=op.gate_delay, initial=1.0))
+    gates = tuple(d.name for d in before)
+    neuron = replace(
+        op.neuron, name=op.name, inputs=op.inputs + gates, block=op.block, shape=shape, gates=len(gates)
+    )
+    return _place(graph, op, [*before, neuron, *after])
+
+
+def _place(graph: Graph, op: Op, fresh: list[Op]) -> Graph:
+    """Put several ops in the place of one whose name one of them keeps."""
+    ops: list[Op] = []
+    for old in graph:
+        ops.extend(fresh if old is op else [old])
+    return graph.with_ops(ops)
+
+
+def _temporal(op: AttentiveLif) -> list[Op]:
+    n = int(np.prod(op.neuron.shape))
+    weight = np.full((1, n), float(op.parameters["ta_w"]) / (n * op.timesteps))
+    count = Affine(name=f"{op.name}.ta.count", inputs=(op.name,), block=op.block, weight=weight)
+    bias = np.reshape(op.parameters["ta_b"], (1,))
+    gate = _gate(op, "ta", count.name, (1,), bias, op.decay)
+    return [count, gate]
+
+
+def _channel(op: AttentiveLif) -> list[Op]:
+    shape = op.neuron.shape
+    space = int(np.prod(shape[1:]))
+    squeeze, excite = op.parameters["ca_w0"], op.parameters["ca_w1"]
+    weight = np.repeat(squeeze, space, axis=1) / (space * op.timesteps)
+    count = Affine(name=f"{op.name}.ca.count", inputs=(op.name,), block=op.block, weight=weight)
+    hidden = Accumulator(
+        name=f"{op.name}.ca.hidden",
+        inputs=(count.name,),
+        block=op.block,
+        shape=(squeeze.shape[0],),
+        decay=op.decay,
+    )
+    expand = Affine(name=f"{op.name}.ca.excite", inputs=(hidden.name,), block=op.block, weight=excite)
+    gate = _gate(op, "ca", expand.name, (shape[0],), op.parameters["ca_b"], 0.0)
+    return [count, hidden, expand, replace(gate, differences=True)]
+
+
+def _spatial(op: AttentiveLif) -> list[Op]:
+    channels, height, width = op.neuron.shape
+    kernel = op.parameters["sa_kernel"]
+    pad = kernel.shape[-1] // 2
+    weight = np.repeat(kernel, channels, axis=1) / (channels * op.timesteps)
+    count = Conv(name=f"{op.name}.sa.count", inputs=(op.name,), block=op.block, weight=weight, padding=(pad, pad))
+    bias = np.reshape(op.parameters["sa_b"], (1,))
+    return [count, _gate(op, "sa", count.name, (1, height, width), bias, op.decay)]
+
+
+def _gate(op: AttentiveLif, kind: str, source: str, shape: tuple[int, ...], bias: Array, decay: float) -> GateNeuron:
+    return GateNeuron(
+        name=f"{op.name}.{kind}.gate",
+        inputs=(source,),
+        block=op.block,
+        shape=shape,
+        bias=np.asarray(bias),
+        decay=decay,
+        function=op.gate,
+    )
+
+
+_DRIVERS = {"T": _temporal, "C": _channel, "S": _spatial}
+
+
+def mean_gates(graph: Graph, signals: dict[str, Array]) -> dict[str, dict[str, Array]]:
+    """Return every block's mean gates over the samples of ``signals``: per dimension (T or 1, *gate shape)."""
+    return {
+        op.name: {dim: g.mean(axis=1) for dim, g in attentive_gates(op, signals[op.inputs[0]]).items()}
+        for op in graph
+        if isinstance(op, AttentiveLif)
+    }
+
+
+def lower_static(graph: Graph, op: AttentiveLif, means: dict[str, Array]) -> Graph:
+    """Replace a block's gates by constants: tables on the current; in the paper variant, channel and space scale the whole membrane."""
+    neuron = replace(op.neuron, name=op.name, inputs=op.inputs, block=op.block, rectify=op.variant == "code")
+    tables: list[Op] = []
+    for dim in op.dims:
+        mean = means[dim]
+        if op.variant == "paper" and dim != "T":
+            constant = np.broadcast_to(_full(mean.mean(axis=0), neuron.shape), neuron.shape)
+            neuron = replace(
+                neuron,
+                beta=_full(neuron.beta, neuron.shape) * constant,
+                gain=_full(neuron.gain, neuron.shape) * constant,
+                leak=_full(neuron.leak, neuron.shape) * constant,
+            )
+        else:
+            tables.append(GateTable(name=f"{op.name}.{dim.lower()}a.table", block=op.block, table=mean))
+    gates = tuple(t.name for t in tables)
+    return _place(graph, op, [*tables, replace(neuron, inputs=op.inputs + gates, gates=len(gates))])
+
+
+def _full(parameter: Array, shape: tuple[int, ...]) -> Array:
+    p = np.asarray(parameter, np.float64)
+    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p

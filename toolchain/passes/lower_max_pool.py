@@ -1,0 +1,60 @@
+"""Lower max pooling of binary spikes to OR neurons.
+
+    max over a window of spikes  =  [sum over the window > 1/2]
+
+Exact for binary spikes; a map of graded spikes is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from toolchain.errors import UnsupportedNodeError
+from toolchain.ir import Graph
+from toolchain.ops import AttentiveLif, Conv, Input, Lif, MaxPool, Op
+from toolchain.passes.base import Pass
+from toolchain.shapes import shapes
+
+
+@dataclass(frozen=True)
+class LowerMaxPool(Pass):
+    """Replace ``MaxPool`` by a depthwise ``Conv`` of ones and a memoryless ``Lif``."""
+
+    name: ClassVar[str] = "lower-max-pool"
+    binary_input: bool = True
+    """Whether the net's input is binary spikes."""
+
+    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
+        """Lower the pool at ``op``."""
+        if not isinstance(op, MaxPool):
+            return None
+        source = graph[op.inputs[0]]
+        binary = isinstance(source, Lif | AttentiveLif) or (isinstance(source, Input) and self.binary_input)
+        if not binary:
+            raise UnsupportedNodeError(
+                f"max pooling of {type(source).__name__} {source.name!r}, which is not binary spikes",
+                where=f"op {op.name!r}",
+                help="put the max pool behind a spiking neuron, or use average pooling",
+            )
+        known = shapes(graph)
+        window = Conv(
+            name=f"{op.name}.window",
+            inputs=op.inputs,
+            block=op.block,
+            weight=np.ones((known[source.name][0], 1, *op.kernel)),
+            stride=op.stride,
+            padding=op.padding,
+            groups=known[source.name][0],
+        )
+        fires = Lif(
+            name=op.name,
+            inputs=(window.name,),
+            block=op.block,
+            shape=known[op.name],
+            beta=np.zeros(()),
+            v_threshold=np.full((), 0.5),
+        )
+        return graph.replace((op,), (window, fires))

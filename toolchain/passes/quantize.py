@@ -1,0 +1,393 @@
+"""Quantize: floats to the chip's integers, with one unit S for all synapses that meet in a neuron.
+
+    a = sum w x 2^e  ~  I / S;   v, threshold, bias in S / 64;   the result is exact integers from here on
+
+Weights even 8-bit with an exponent, decays 12-bit, biases 12-bit mantissas, thresholds on the 24-bit grid: ``v >= th`` is ``v > th - 1``;
+a strict threshold is rounded to the grid of stock Loihi (multiples of 64), so that stock LIF neurons hold it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import ceil, log2, prod
+from typing import ClassVar
+
+import numpy as np
+
+from hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from toolchain.errors import PassError, UnsupportedNodeError
+from toolchain.int_ops import (
+    IntArray,
+    IntConv,
+    IntDeltaRelu,
+    IntDense,
+    IntGate,
+    IntGateLink,
+    IntGateTable,
+    IntIdentity,
+    IntInput,
+    IntLif,
+    IntOutput,
+)
+from toolchain.ir import Graph
+from toolchain.ops import (
+    Accumulator,
+    Affine,
+    Array,
+    Conv,
+    Delay,
+    GateNeuron,
+    GateTable,
+    Input,
+    Lif,
+    Op,
+    Output,
+)
+from toolchain.passes import scales as sc
+from toolchain.passes.base import Pass
+from toolchain.passes.gate_levels import gate_levels
+
+DELTA_BITS = 12
+"""Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputCode:
+    """How the chip's input is coded: ``binary`` spikes, integer ``counts``, or ``graded`` real values in [0, largest]."""
+
+    kind: str
+    largest: float = 1.0
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Quantize(Pass):
+    """Turn a lowered float graph into an integer graph."""
+
+    name: ClassVar[str] = "quantize"
+    weight_bits: int = 8
+    payload_bits: int = 8
+    gate_bits: int = 8
+    input: InputCode = field(default_factory=lambda: InputCode("binary"))
+
+    def __call__(self, graph: Graph) -> Graph:
+        """Return the integer graph."""
+        return _Quantizer(self, graph).run()
+
+
+class _Quantizer:
+    """One walk over the graph, op by op; ``unit`` and ``largest`` describe the messages seen so far."""
+
+    def __init__(self, options: Quantize, graph: Graph) -> None:
+        self.o, self.graph = options, graph
+        self.ops: list[Op] = []
+        self.unit: dict[str, float] = {}
+        self.largest: dict[str, int] = {}
+        self.shared = 0.0
+
+    def run(self) -> Graph:
+        for op in self.graph:
+            self.announce(op)
+        for op in self.graph:
+            match op:
+                case Input():
+                    self.input(op)
+                case Lif():
+                    self.lif(op)
+                case Accumulator():
+                    self.accumulator(op)
+                case GateNeuron():
+                    self.gate(op)
+                case GateTable(table=table):
+                    self.table(op, table)
+                case Output():
+                    self.output(op)
+                case Affine() | Conv() | Delay():
+                    continue  # taken up by the neuron that reads it
+                case _:
+                    raise UnsupportedNodeError(
+                        f"{type(op).__name__} has no integer form",
+                        where=f"op {op.name!r}",
+                        help="see `spikeforge passes` for what is lowered before quantize",
+                    )
+        return self.graph.with_ops(self.ops)
+
+    def announce(self, op: Op) -> None:
+        """Note the unit of messages whose unit does not depend on other layers."""
+        if isinstance(op, Lif):
+            self.unit[op.name], self.largest[op.name] = 1.0, 1
+
+    # ------------------------------------------------------------------------------------------ messages
+    def input(self, op: Input) -> None:
+        code = self.o.input
+        bits, scale = 1, 1.0
+        if code.kind == "counts":
+            bits = max(1, ceil(log2(code.largest + 1)))
+        elif code.kind == "graded":
+            bits, scale = self.o.payload_bits, self.graded_unit(op, code)
+        self.unit[op.name], self.largest[op.name] = scale, (1 << bits) - 1
+        self.ops.append(
+            IntInput(
+                name=op.name, block=op.block, shape=op.shape, payload_bits=bits, signed=code.signed, scale=scale
+            )
+        )
+
+    def graded_unit(self, op: Input, code: InputCode) -> float:
+        """Return the payload unit; where a residual stream adds payloads to synaptic input, a power-of-two multiple of its S."""
+        finest = code.largest / ((1 << self.o.payload_bits) - 1)
+        joined = [r for r in self.graph.readers[op.name] if isinstance(r, Lif)]
+        tops = [
+            np.abs(linear.weight).max(initial=0.0) * self.gain(neuron)
+            for neuron in joined
+            for linear in map(self.graph.__getitem__, neuron.inputs)
+            if isinstance(linear, Affine | Conv)
+        ]
+        if not tops:
+            return finest
+        self.shared = float(max(tops)) / sc.levels(self.o.weight_bits)
+        return self.shared * 2.0 ** ceil(log2(finest / self.shared)) / self.gain(joined[0])
+
+    def resolve(self, name: str) -> tuple[str, int, float]:
+        """Follow delays back to a signal: (name, steps, value before)."""
+        steps, initial = 0, 0.0
+        while isinstance(op := self.graph[name], Delay):
+            steps, initial, name = steps + op.steps, op.initial, op.inputs[0]
+        return name, steps, initial
+
+    def branches(self, op: Op, names: tuple[str, ...]) -> list[sc.Branch]:
+        """Return the operands of a neuron as linear maps on messages."""
+        found = []
+        for name in names:
+            source, lag, _ = self.resolve(name)
+            linear = self.graph[source]
+            if isinstance(linear, Affine | Conv):
+                source, more, _ = self.resolve(linear.inputs[0])
+                lag += more
+            else:
+                linear = None
+            if source not in self.unit:
+                raise UnsupportedNodeError(
+                    f"reads {type(self.graph[source]).__name__} {source!r}, which sends no messages",
+                    where=f"op {op.name!r}",
+                    help="a synapse can only read spikes: put a spiking neuron in between",
+                )
+            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source]))
+        return found
+
+    # ------------------------------------------------------------------------------------------- synapses
+    def gain(self, op: Lif) -> float:
+        """Return the neuron's input gain, one number."""
+        gain = np.asarray(op.gain) * np.asarray(op.gain_u)
+        if gain.size > 1 and not np.all(gain == gain.reshape(-1)[0]):
+            raise PassError("input gains differ between neurons", where=f"op {op.name!r}", help="run absorb-gain first")
+        return float(gain.reshape(-1)[0])
+
+    def connect(self, op: Op, branches: list[sc.Branch], unit: Array, gain: float) -> list[str]:
+        """Emit integer connections and return their names."""
+        names = []
+        for position, branch in enumerate(branches):
+            linear = branch.linear
+            name = f"{op.name}.in{position}" if linear is None else linear.name
+            w, e = sc.integer_weights(branch, unit, gain, self.o.weight_bits, f"op {name!r}")
+            match linear:
+                case None:
+                    made: Op = IntIdentity(
+                        name=name, inputs=(branch.source,), block=op.block, lag=branch.lag, weight=int(w.item()), exponent=e
+                    )
+                case Affine():
+                    made = IntDense(
+                        name=name, inputs=(branch.source,), block=linear.block, lag=branch.lag, weight=w, exponent=e
+                    )
+                case Conv():
+                    made = IntConv(
+                        name=name,
+                        inputs=(branch.source,),
+                        block=linear.block,
+                        lag=branch.lag,
+                        weight=w,
+                        exponent=e,
+                        stride=linear.stride,
+                        padding=linear.padding,
+                        dilation=linear.dilation,
+                        groups=linear.groups,
+                    )
+            self.ops.append(made)
+            names.append(name)
+        return names
+
+    def bias(self, branches: list[sc.Branch], shape: tuple[int, ...], gain: float) -> Array:
+        """Return the sum of the branches' biases per neuron, (1,) or (n,)."""
+        total = np.zeros(1)
+        for branch in branches:
+            if branch.linear is not None and branch.linear.bias is not None:
+                total = total + sc.flat(branch.linear.bias * gain, shape)
+        return total
+
+    # -------------------------------------------------------------------------------------------- neurons
+    def lif(self, op: Lif) -> None:
+        currents = op.inputs[: len(op.inputs) - op.gates]
+        branches, gain = self.branches(op, currents), self.gain(op)
+        threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape, gain)
+        leak = sc.flat(op.leak, op.shape)
+        if op.gates and leak.any():
+            raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
+        if np.asarray(op.alpha).any() and bias.any():
+            raise PassError(
+                "has a bias in front of its synaptic filter",
+                where=f"op {op.name!r}",
+                help="fold the bias into v_leak, or train without bias in front of CubaLIF neurons",
+            )
+        floor = float(max(np.abs(threshold).max(), np.abs(bias).max())) * sc.STATE_UNIT / (STATE_MAX // 4)
+        identity = any(b.linear is None for b in branches)
+        if identity and self.shared and any(self.unit[b.source] != 1.0 for b in branches):
+            unit = np.array([min(self.shared, self.identity_unit(branches, gain))])
+        else:
+            unit = sc.unit_of(branches, gain, self.o.weight_bits, per_channel=not identity, floor=floor)
+        names = self.connect(op, branches, unit, gain)
+        links = [self.link(op, name) for name in op.inputs[len(currents) :]]
+        scale = sc.spread_unit(unit, op.shape)
+        self.ops.append(
+            IntLif(
+                name=op.name,
+                inputs=(*names, *links),
+                block=op.block,
+                shape=op.shape,
+                decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
+                decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
+                bias=sc.integer_bias(bias + leak, scale),
+                threshold=self.threshold(op, threshold, scale),
+                v_reset=self.reset(op, threshold, scale),
+                reset=op.reset,
+                gates=op.gates,
+                gate_bits=self.o.gate_bits,
+                rectify=op.rectify,
+                scale=scale / sc.STATE_UNIT,
+            )
+        )
+
+    def identity_unit(self, branches: list[sc.Branch], gain: float) -> float:
+        """Return the largest S for which a payload unit is an even number of units (a power of two)."""
+        return min(b.unit for b in branches if b.linear is None) * gain / 2
+
+    def threshold(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
+        wanted = threshold * sc.STATE_UNIT / scale
+        sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold")
+        if op.comparison == ">=":
+            return np.ceil(wanted - 1e-9).astype(np.int64) - 1
+        return np.round(wanted / (1 << THRESHOLD_SHIFT)).astype(np.int64) << THRESHOLD_SHIFT
+
+    def reset(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
+        target = sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
+        return np.round(target * sc.STATE_UNIT / scale).astype(np.int64)
+
+    def link(self, op: Op, name: str) -> str:
+        """Emit the link from a gate to a neuron's port."""
+        source, lag, _ = self.resolve(name)
+        made = IntGateLink(
+            name=f"{source}.link", inputs=(source,), block=op.block, lag=lag, gate_bits=self.o.gate_bits
+        )
+        self.ops.append(made)
+        return made.name
+
+    def integrate(self, op: Accumulator | GateNeuron) -> tuple[list[str], float, int]:
+        """Emit the synapses of an accumulator so that it cannot overflow: (names, S, largest |acc|)."""
+        branches = self.branches(op, op.inputs)
+        if self.bias(branches, op.shape, 1.0).any():
+            raise PassError("has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate")
+        sums = op.decay > 0 and not (isinstance(op, GateNeuron) and op.differences)
+        steps = self.graph.timesteps if sums else 1
+        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=0.0)
+        while (largest := sc.worst_sum(branches, unit, self.o.weight_bits) * steps) > STATE_MAX:
+            unit = unit * 2
+        return self.connect(op, branches, unit, 1.0), float(unit[0]), largest
+
+    def accumulator(self, op: Accumulator) -> None:
+        names, unit, largest = self.integrate(op)
+        shift = max(0, largest.bit_length() - DELTA_BITS)
+        self.unit[op.name], self.largest[op.name] = unit * 2**shift, largest >> shift
+        self.ops.append(
+            IntDeltaRelu(
+                name=op.name,
+                inputs=tuple(names),
+                block=op.block,
+                shape=op.shape,
+                shift=shift,
+                decay=sc.decay_amount(np.array([op.decay])),
+                scale=np.array([unit]),
+            )
+        )
+
+    def gate(self, op: GateNeuron) -> None:
+        names, unit, _ = self.integrate(op)
+        thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
+        keep = 1.0 if op.differences else op.decay
+        self.ops.append(
+            IntGate(
+                name=op.name,
+                inputs=tuple(names),
+                block=op.block,
+                shape=op.shape,
+                thresholds=thresholds,
+                levels=levels,
+                bias=np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64),
+                decay=sc.decay_amount(np.array([keep])),
+                gate_bits=self.o.gate_bits,
+                scale=np.array([unit]),
+            )
+        )
+
+    def table(self, op: GateTable, table: Array) -> None:
+        levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64)
+        self.ops.append(
+            IntGateTable(
+                name=op.name,
+                block=op.block,
+                shape=table.shape[1:],
+                table=levels.reshape(table.shape[0], -1),
+                gate_bits=self.o.gate_bits,
+            )
+        )
+
+    # --------------------------------------------------------------------------------------------- answer
+    def output(self, op: Output) -> None:
+        source = self.graph[op.inputs[0]]
+        T = self.graph.timesteps
+        if len(op.inputs) == 1 and isinstance(source, Lif):
+            made = IntOutput(name=op.name, inputs=op.inputs, block=op.block, readout="spikes", scale=1 / T)
+            self.ops.append(made)
+            return
+        branches = self.branches(op, op.inputs)
+        first = branches[0].linear
+        if first is None:
+            raise UnsupportedNodeError("reads messages of no neuron", where=f"op {op.name!r}")
+        size = first.weight.shape[0]
+        shape = (size,) if isinstance(first, Affine) else self.conv_shape(op)
+        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=0.0)
+        bias = self.bias(branches, shape, 1.0)
+        names = self.connect(op, branches, unit, 1.0)
+        sums = f"{op.name}.sum"
+        self.ops += [
+            IntLif(
+                name=sums,
+                inputs=tuple(names),
+                block=op.block,
+                shape=shape,
+                decay_v=np.zeros(1, np.int64),
+                bias=sc.integer_bias(bias, unit),
+                threshold=np.full(1, STATE_MAX, np.int64),
+                scale=unit / sc.STATE_UNIT,
+            ),
+            replace(
+                IntOutput(name=op.name, inputs=(sums,), block=op.block, readout="membrane"),
+                scale=float(unit[0]) / sc.STATE_UNIT / T,
+            ),
+        ]
+
+    def conv_shape(self, op: Output) -> tuple[int, ...]:
+        """Return the shape of the map the answer sums."""
+        from toolchain.shapes import shapes
+
+        shape = shapes(self.graph)[op.inputs[0]]
+        if prod(shape) == 0:
+            raise PassError("has an empty answer", where=f"op {op.name!r}")
+        return shape

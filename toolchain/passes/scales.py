@@ -1,0 +1,143 @@
+"""Choosing integers: 8-bit even weights with a power-of-two exponent, one unit for all synapses that meet in a neuron.
+
+    W ~ w 2^e S,   w even in [-254, 254] (8-bit mixed-sign weights drop their lowest bit: nir_lava.md 4.2)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2, prod
+
+import numpy as np
+
+from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from toolchain.errors import PassError
+from toolchain.int_ops import IntArray
+from toolchain.ops import Affine, Array, Conv, Shape
+
+BIAS_MANTISSA_BITS = 12
+"""Magnitude bits of a bias mantissa (lava-nc 0.10.0 declares 13 bits signed)."""
+BIAS_EXPONENT_MAX = 7
+"""Largest bias exponent (lava-nc 0.10.0 declares 3 bits)."""
+STATE_UNIT = 1 << CURRENT_SHIFT
+"""State units per unit of synaptic input."""
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """One operand of a neuron: a linear map (or None: identity) from a message, with what one payload unit is worth."""
+
+    source: str
+    lag: int
+    linear: Affine | Conv | None
+    unit: float
+    largest: int
+    """Largest payload magnitude a message of the source can have."""
+
+    def magnitudes(self, gain: float) -> Array:
+        """Return the largest effective weight of each output channel (one value for an identity)."""
+        if self.linear is None:
+            return np.array([abs(gain * self.unit)])
+        weight = self.linear.weight
+        rows: Array = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1) * abs(gain * self.unit)
+        return rows
+
+
+def levels(bits: int) -> int:
+    """Return the largest even weight magnitude of ``bits``-bit mixed-sign weights (8: 254)."""
+    return (1 << bits) - 2
+
+
+def unit_of(branches: list[Branch], gain: float, bits: int, *, per_channel: bool, floor: float) -> Array:
+    """Return S, the worth of one unit of synaptic input: (1,), or (Co,) where each output channel may have its own.
+
+    Args:
+        branches: All that meets in the neuron.
+        gain: The neuron's input gain, folded into the weights.
+        bits: Weight bits, sign included.
+        per_channel: Whether channels may differ.
+        floor: Smallest S for which threshold and bias still fit their registers.
+    """
+    scales = [b.magnitudes(gain) / levels(bits) for b in branches]
+    if per_channel and len(branches) == 1 and branches[0].linear is not None:
+        unit = scales[0]
+        unit = np.where(unit > 0, unit, unit.max(initial=0.0))
+    else:
+        tops = [s.max(initial=0.0) for s in scales if s.max(initial=0.0) > 0]
+        unit = np.array([min(tops, default=0.0)])
+    unit = np.where(unit > 0, unit, 1.0)
+    return np.maximum(unit, floor)
+
+
+def integer_weights(branch: Branch, unit: Array, gain: float, bits: int, where: str) -> tuple[IntArray, int]:
+    """Return (w, e) with ``gain * unit_in * W ~ w 2^e S``.
+
+    Raises:
+        PassError: The exponent would leave its range 0 .. 15.
+    """
+    weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
+    column = unit.reshape(-1, *(1,) * (weight.ndim - 1))
+    relative = weight * (gain * branch.unit) / column
+    top = float(np.abs(relative).max(initial=0.0))
+    exponent = max(0, ceil(log2(top / levels(bits)) - 1e-9)) if top > 0 else 0
+    if exponent > 15:
+        raise PassError(
+            f"its weights are 2^{exponent} times larger than others that meet in the same neuron; 2^15 is allowed",
+            where=where,
+            help="rescale the layers that are added together (batch norm before the sum does)",
+        )
+    w = 2 * np.round(relative / (2.0 * 2**exponent)).astype(np.int64)
+    return np.clip(w, -levels(bits), levels(bits)), exponent
+
+
+def worst_sum(branches: list[Branch], unit: Array, bits: int) -> int:
+    """Return the largest |a| one step can bring: every source sends its largest payload with the worst sign."""
+    total = 0
+    for branch in branches:
+        w, e = integer_weights(branch, unit, 1.0, bits, f"map from {branch.source!r}")
+        total += int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest << e
+    return total
+
+
+def decay_amount(keep: Array) -> IntArray:
+    """Return the 12-bit decay of a factor in [0, 1]: round(4096 (1 - keep))."""
+    return np.round(DECAY_ONE * (1 - np.asarray(keep, np.float64))).astype(np.int64)
+
+
+def integer_bias(bias: Array, unit: Array) -> IntArray:
+    """Return biases on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
+    wanted = bias * STATE_UNIT / unit
+    top = float(np.abs(wanted).max(initial=0.0))
+    exponent = max(0, ceil(log2(max(top, 1.0) / ((1 << BIAS_MANTISSA_BITS) - 1))))
+    if exponent > BIAS_EXPONENT_MAX:
+        raise PassError(
+            f"bias of {top:.0f} state units; {((1 << BIAS_MANTISSA_BITS) - 1) << BIAS_EXPONENT_MAX} fit",
+            help="scale the layer's weights up: its bias is far larger than its synaptic input",
+        )
+    return np.round(wanted / 2**exponent).astype(np.int64) << exponent
+
+
+def flat(parameter: Array, shape: Shape) -> Array:
+    """Return a scalar, per-channel or full parameter as (1,) where uniform, else (n,) in C order."""
+    p = np.asarray(parameter, np.float64)
+    if p.size == 1 or np.all(p == p.reshape(-1)[0]):
+        return p.reshape(-1)[:1]
+    grown = np.broadcast_to(p.reshape(p.shape + (1,) * (len(shape) - p.ndim)), shape)
+    return grown.reshape(-1)
+
+
+def spread_unit(unit: Array, shape: Shape) -> Array:
+    """Return S per neuron: (1,), or (n,) from one value a channel."""
+    if unit.size == 1:
+        return unit
+    return np.repeat(unit, prod(shape[1:]) if len(shape) > 1 else 1)
+
+
+def check_state(value: float, where: str, what: str) -> None:
+    """Refuse an integer that leaves the 24-bit state."""
+    if abs(value) > STATE_MAX:
+        raise PassError(
+            f"{what} of {value:.0f} state units; 24 bits hold {STATE_MAX}",
+            where=where,
+            help="its synaptic weights are tiny beside its threshold: check the layer's scale, or use fewer --weight-bits",
+        )

@@ -1,0 +1,63 @@
+"""Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
+
+Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or ``GatedCoding`` with its graded spikes); the
+chip's input is what they send. A net that is fed spikes or event counts has no host part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolchain.errors import UnsupportedNodeError
+from toolchain.ir import Graph
+from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output
+from toolchain.passes.base import drop_unread
+from toolchain.shapes import shapes
+
+
+@dataclass(frozen=True)
+class HostPart:
+    """The encoder: a float graph from the net's input to ``boundary``'s spikes.
+
+    Args:
+        graph: Ends in an ``Output`` that reads the boundary op.
+        boundary: Name of the op whose output is sent to the chip.
+        graded: Whether it sends real gains times spikes (else binary spikes).
+    """
+
+    graph: Graph
+    boundary: str
+    graded: bool
+
+
+def split_host(graph: Graph) -> tuple[Graph, HostPart]:
+    """Return (chip graph, host part) of a net with real-valued input.
+
+    Raises:
+        UnsupportedNodeError: The input reaches the chip by another way than one first spiking layer.
+    """
+    entry = next(op for op in graph if isinstance(op, Input))
+    inside = {entry.name}
+    first: list[Op] = []
+    for op in graph:
+        if any(name in inside for name in op.inputs):
+            if isinstance(op, Lif | GatedCoding | AttentiveLif):
+                first.append(op)
+            elif isinstance(op, Output):
+                raise UnsupportedNodeError("has no spiking neuron on a path to the output", where=f"op {op.name!r}")
+            else:
+                inside.add(op.name)
+    if len(first) != 1 or isinstance(first[0], AttentiveLif):
+        named = ", ".join(repr(op.name) for op in first) or "none"
+        raise UnsupportedNodeError(
+            f"the real-valued input reaches these first neurons: {named}; the host encoder needs exactly one Lif or GatedCoding",
+            where=f"input {entry.name!r}",
+            help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
+        )
+    boundary = first[0]
+    ops = [op for op in graph if op.name in inside or op is boundary]
+    host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
+    source = Input(name=boundary.name, shape=shapes(graph)[boundary.name], block=boundary.block)
+    rest = [op for op in graph if op is not entry and op not in ops]
+    chip = drop_unread(graph.with_ops([source, *rest]))
+    return chip, HostPart(drop_unread(host), boundary.name, isinstance(boundary, GatedCoding))

@@ -1,0 +1,33 @@
+"""The machine: loads a program of integers onto a chip and runs it, bit for bit, with every event counted."""
+
+from hw_sim.chip import Chip as Chip
+from hw_sim.chip import CoreLimits as CoreLimits
+from hw_sim.chip import Mesh as Mesh
+from hw_sim.chip import list_chips as list_chips
+from hw_sim.chip import load_chip as load_chip
+from hw_sim.costs import Cost as Cost
+from hw_sim.costs import Fact as Fact
+from hw_sim.costs import Price as Price
+from hw_sim.engine.compiled import Compiled as Compiled
+from hw_sim.engine.compiled import compile as compile
+from hw_sim.engine.run import simulate as simulate
+from hw_sim.errors import CapacityError as CapacityError
+from hw_sim.errors import ChipError as ChipError
+from hw_sim.errors import ProgramError as ProgramError
+from hw_sim.errors import SaturationError as SaturationError
+from hw_sim.errors import SpikeforgeError as SpikeforgeError
+from hw_sim.program import ConvSynapses as ConvSynapses
+from hw_sim.program import DeltaRelu as DeltaRelu
+from hw_sim.program import DenseSynapses as DenseSynapses
+from hw_sim.program import Gate as Gate
+from hw_sim.program import GateLink as GateLink
+from hw_sim.program import GateTable as GateTable
+from hw_sim.program import IdentitySynapses as IdentitySynapses
+from hw_sim.program import Lif as Lif
+from hw_sim.program import Population as Population
+from hw_sim.program import Program as Program
+from hw_sim.program import Projection as Projection
+from hw_sim.program import Source as Source
+from hw_sim.program import SparseSynapses as SparseSynapses
+from hw_sim.trace import Trace as Trace
+from hw_sim.trace import load_trace as load_trace

@@ -1,0 +1,215 @@
+"""A chip: its mesh, the limits of its neurocores, its prices; loaded from one YAML file, every number with a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
+from hw_sim.errors import ChipError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Where the neurocores are: ``chips_x`` x ``chips_y`` chips of ``tiles_x`` x ``tiles_y`` routers, a few cores at each."""
+
+    chips_x: int
+    chips_y: int
+    tiles_x: int
+    tiles_y: int
+    cores_per_tile: int
+    usable_cores_per_chip: int
+
+    @property
+    def chips(self) -> int:
+        """Number of chips."""
+        return self.chips_x * self.chips_y
+
+    @property
+    def cores(self) -> int:
+        """Number of usable cores on all chips; logical cores are numbered chip by chip."""
+        return self.chips * self.usable_cores_per_chip
+
+
+@dataclass(frozen=True)
+class CoreLimits:
+    """What one neurocore holds and which integers it takes.
+
+    Delays are in timesteps, ``weight_exponent_*`` and ``*_bits`` in bits; ``synapse_word_bits`` is what one memory read
+    fetches. ``fan_in`` and ``fan_out`` count synapses of one neuron.
+    """
+
+    max_neurons: int
+    synapse_memory_bits: int
+    synapse_word_bits: int
+    max_axons_in: int
+    max_axons_out: int
+    max_fan_in: int
+    max_fan_out: int
+    max_delay: int
+    weight_bits: int
+    weight_exponent_min: int
+    weight_exponent_max: int
+    payload_bits: int
+    decay_bits: int
+    bias_bits: int
+    state_bits: int
+    threshold_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Chip:
+    """One target.
+
+    Args:
+        name: As in ``load_chip(name)``.
+        description: One line.
+        mesh: Geometry.
+        core: Limits of one neurocore.
+        costs: Price of each event of ``costs.EVENTS``.
+        static_power: W per chip while it is on.
+        facts: Every limit with unit, basis and source, by dotted name, e.g. ``core.max_neurons``.
+        sources: What each source key stands for.
+    """
+
+    name: str
+    description: str
+    mesh: Mesh
+    core: CoreLimits
+    costs: dict[str, Cost]
+    static_power: Price
+    facts: dict[str, Fact]
+    sources: dict[str, str]
+
+
+def list_chips() -> tuple[str, ...]:
+    """Return the names of the chips that ship."""
+    folder = resources.files("hw_sim") / "chips"
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def load_chip(name_or_path: str | Path) -> Chip:
+    """Load a chip that ships by its name, or any chip file by its path.
+
+    Raises:
+        ChipError: No such chip; or the file has an unknown, missing, unsourced or unitless entry (named by line).
+    """
+    text, where = _read(str(name_or_path))
+    return _Reader(where).chip(text)
+
+
+def _read(name: str) -> tuple[str, str]:
+    if name in list_chips():
+        return (resources.files("hw_sim") / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
+    try:
+        return Path(name).read_text(encoding="utf-8"), name
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChipError(
+            f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
+            where=f"chip {name!r}",
+            help="use one of these names, or the path of a chip file",
+        ) from error
+
+
+class _Reader:
+    """Turns YAML nodes into the dataclasses above; knows the line of everything it refuses."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.sources: dict[str, str] = {}
+        self.facts: dict[str, Fact] = {}
+
+    def fail(self, node: yaml.Node | None, what: str, help: str) -> ChipError:
+        line = f", line {node.start_mark.line + 1}" if node is not None else ""
+        return ChipError(what, where=f"{self.where}{line}", help=help)
+
+    def chip(self, text: str) -> Chip:
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
+        top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "sources"))
+        self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
+        mesh = self.limits(top["mesh"], "mesh", Mesh)
+        core = self.limits(top["core"], "core", CoreLimits)
+        costs = {event: self.cost(node) for event, node in self.mapping(top["costs"], EVENTS).items()}
+        power = self.mapping(top["power"], ("static",))
+        return Chip(
+            name=self.text(top["chip"]),
+            description=self.text(top["description"]),
+            mesh=Mesh(**mesh),
+            core=CoreLimits(**core),
+            costs=costs,
+            static_power=self.price(power["static"], "W"),
+            facts=self.facts,
+            sources=self.sources,
+        )
+
+    def mapping(self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = "") -> dict[str, yaml.Node]:
+        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if key.value in found:
+                raise self.fail(key, f"{key.value!r} is given twice", "keep one of them")
+            if wanted is not None and key.value not in (*wanted, optional):
+                raise self.fail(key, f"unknown key {key.value!r}; allowed: {', '.join(wanted)}", "remove or rename it")
+            found[key.value] = value
+        missing = [key for key in wanted or () if key not in found]
+        if missing:
+            raise self.fail(node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source")
+        return found
+
+    def text(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.fail(node, "expected one text here", "write it on one line")
+        return str(node.value)
+
+    def number(self, node: yaml.Node) -> float:
+        value: Any = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise self.fail(node, "expected a number", "write digits; exponents need a point, as in 1.0e+3")
+        return value
+
+    def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
+        """Read unit, basis, source and note."""
+        found = {key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries}
+        if found["basis"] not in BASES:
+            raise self.fail(entries["basis"], f"basis {found['basis']!r}; allowed: {', '.join(BASES)}", "choose one")
+        if found["source"] not in self.sources:
+            raise self.fail(
+                entries["source"],
+                f"source {found['source']!r} is not listed under sources",
+                "list it there, with where the number can be found",
+            )
+        if unit is not None and found["unit"] != unit:
+            raise self.fail(entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}")
+        return found
+
+    def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
+        rows = self.mapping(node, tuple(f.name for f in fields(kind)))
+        values = {}
+        for key, row in rows.items():
+            entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")
+            value = self.number(entries["value"])
+            if not isinstance(value, int):
+                raise self.fail(entries["value"], f"{part}.{key} is {value}; expected a whole number", "round it")
+            self.facts[f"{part}.{key}"] = Fact(value, **self.origin(entries, None))
+            values[key] = value
+        return values
+
+    def price(self, node: yaml.Node, unit: str) -> Price:
+        entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
+        low, nominal, high = (self.number(entries[key]) for key in ("low", "nominal", "high"))
+        if not 0 <= low <= nominal <= high:
+            raise self.fail(node, f"low {low}, nominal {nominal}, high {high} are not in order from 0 up", "sort them")
+        return Price(low, nominal, high, **self.origin(entries, unit))
+
+    def cost(self, node: yaml.Node) -> Cost:
+        entries = self.mapping(node, ("energy", "latency"))
+        return Cost(energy=self.price(entries["energy"], "pJ"), latency=self.price(entries["latency"], "ns"))

@@ -1,0 +1,34 @@
+"""How a population lies in memory: (C, H, W) channels-last, everything else as it is.
+
+``order[internal] = flat`` and ``x_internal = x_flat[..., order]``, with ``flat`` the program's C order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.program import Population
+
+Index = NDArray[np.int64]
+
+
+def order(population: Population) -> Index:
+    """Return the flat index of each internal position."""
+    n = population.size
+    if len(population.shape) != 3:
+        return np.arange(n, dtype=np.int64)
+    return np.arange(n, dtype=np.int64).reshape(population.shape).transpose(1, 2, 0).ravel()
+
+
+def inverse(order: Index) -> Index:
+    """Return the internal position of each flat index."""
+    result = np.empty_like(order)
+    result[order] = np.arange(order.size)
+    return result
+
+
+def expand(values: NDArray[np.int64], order: Index) -> NDArray[np.int64]:
+    """Return a parameter of length 1 or n as n values in internal order."""
+    flat = np.asarray(values, np.int64).ravel()
+    return np.broadcast_to(flat, order.shape).copy() if flat.size == 1 else flat[order]

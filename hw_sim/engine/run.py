@@ -1,0 +1,219 @@
+"""Run a program: blocks of samples, in each blocks of timesteps, in each the populations in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.engine.compiled import Compiled, Stage, compile
+from hw_sim.engine.state import Recorder, State
+from hw_sim.engine.tally import Tally, kind_of
+from hw_sim.errors import ProgramError, SaturationError
+from hw_sim.program import GateTable, Program, Source
+from hw_sim.trace import PopulationCount, ProjectionCount, Trace
+
+BLOCK_BYTES = 64 << 20
+"""Room for the messages and drives of one block; samples and timesteps are cut so that a block stays below it."""
+
+
+def simulate(
+    program: Program | Compiled,
+    inputs: dict[str, NDArray[Any]],
+    *,
+    steps: int | None = None,
+    record: bool = False,
+    device: str = "cpu",
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trace:
+    """Run a batch of independent samples; exact integers, counters and step times included.
+
+    Args:
+        program: A program, or what ``compile`` made of it (compile once to run often).
+        inputs: For each ``Source`` population its payloads (T, B, *shape).
+        steps: Local timesteps T; the program's own if not given.
+        record: Keep spikes, v and u of every population and step.
+        device: ``cpu``.
+        strict: Raise if a state saturates.
+        progress: Called with (samples done, samples) after each block of samples.
+
+    Raises:
+        ProgramError: Inputs do not fit the program.
+        SaturationError: A state left 24 bits while ``strict``.
+    """
+    compiled = program if isinstance(program, Compiled) else compile(program)
+    if device != "cpu":
+        raise ProgramError(f"device {device!r}; allowed: cpu", where="simulate", help="use device='cpu'")
+    length = compiled.program.steps if steps is None else steps
+    sources, samples = _sources(compiled, inputs, length)
+    tally = Tally(compiled, length)
+    recorder = Recorder(compiled, length, samples, record)
+    readout = _Readout(compiled, samples)
+    saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
+    batch, span = _block(compiled, length, samples)
+    for first in range(0, samples, batch):
+        state = State(compiled, first, min(batch, samples - first), recorder)
+        tally.begin(state.batch)
+        for t in range(0, length, span):
+            _advance(compiled, state, sources, t, min(span, length - t))
+            for name in compiled.stages:
+                tally.add(name, t, state.sent(name))
+            readout.collect(state)
+        tally.finish()
+        for name, counts in state.saturated.items():
+            saturated[name] += counts
+            if strict and counts.any():
+                raise _saturation(name, counts)
+        if progress is not None:
+            progress(first + state.batch, samples)
+    recorder.flat(compiled)
+    return _trace(compiled, tally, recorder, readout, saturated, samples)
+
+
+def _advance(compiled: Compiled, state: State, sources: dict[str, NDArray[Any]], t: int, span: int) -> None:
+    """Run one block of timesteps."""
+    state.advance(span)
+    for name, stage in compiled.stages.items():
+        if name in sources:
+            block = sources[name][t : t + span, state.samples].reshape(span, state.batch, -1)
+            state.load(stage, t, block[:, :, stage.order])
+        elif isinstance(stage.population.soma, GateTable):
+            state.load(stage, t, _table_rows(stage, t, span, state.batch))
+    for group in compiled.groups:
+        for start in range(0, span, group.block or span):
+            for name in group.names:
+                state.evaluate(compiled.stages[name], t, start, min(start + (group.block or span), span))
+
+
+def _table_rows(stage: Stage, t: int, span: int, batch: int) -> NDArray[Any]:
+    rows = stage.params if stage.params.shape[0] == 1 else stage.params[t : t + span]
+    if rows.shape[0] not in (1, span):
+        raise ProgramError(
+            f"the gate table has {stage.params.shape[0]} rows, fewer than the steps to run",
+            where=f"population {stage.population.name!r}",
+            help="give one row for every local step, or a single row",
+        )
+    return np.broadcast_to(rows[:, None], (span, batch, rows.shape[1]))
+
+
+def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) -> tuple[dict[str, NDArray[Any]], int]:
+    """Check the inputs against the program's sources and return them with the number of samples."""
+    if steps < 1:
+        raise ProgramError(f"{steps} steps; at least 1 is needed", where="simulate", help="give steps >= 1")
+    wanted = {p.name: p for p in compiled.program.populations if isinstance(p.soma, Source)}
+    if set(inputs) != set(wanted):
+        raise ProgramError(
+            f"inputs for {sorted(inputs)}; the program's sources are {sorted(wanted)}",
+            where="simulate",
+            help="give one array (T, B, *shape) for each source",
+        )
+    samples = {int(x.shape[1]) for x in inputs.values() if x.ndim > 1} or {1}
+    for name, x in inputs.items():
+        shape = wanted[name].shape
+        if len(samples) > 1 or x.shape[0:1] != (steps,) or tuple(x.shape[2:]) != shape or x.dtype.kind not in "biu":
+            raise ProgramError(
+                f"input of shape {x.shape}, dtype {x.dtype}; expected integers ({steps}, B, {', '.join(map(str, shape))})",
+                where=f"source {name!r}",
+                help="order the axes T, B, C, H, W; give every source the same B; encode real values first",
+            )
+        _check_payload(wanted[name].soma, name, x)
+    return dict(inputs), samples.pop()
+
+
+def _check_payload(soma: Any, name: str, x: NDArray[Any]) -> None:
+    limit = 1 << soma.payload_bits
+    low = 1 - limit if soma.signed else 0
+    if x.size and (int(x.min()) < low or int(x.max()) >= limit):
+        raise ProgramError(
+            f"payloads {int(x.min())} .. {int(x.max())}; allowed {low} .. {limit - 1}",
+            where=f"source {name!r}",
+            help="encode the input within payload_bits",
+        )
+
+
+def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
+    """Return how many samples and timesteps one block holds."""
+    width = max((s.emitter.width for s in compiled.stages.values() if s.emitter), default=0)
+    sizes = [s.population.size for s in compiled.stages.values()]
+    narrow = sum(s.population.size * (1 if s.population.kind == "binary" else 4) for s in compiled.stages.values())
+    row = narrow + 12 * max(sizes) + 16 * width
+    rows = max(1, BLOCK_BYTES // row)
+    if rows < steps:
+        return 1, rows
+    return max(1, min(samples, rows // steps)), steps
+
+
+def _saturation(name: str, counts: NDArray[np.int64]) -> SaturationError:
+    return SaturationError(
+        f"u wrapped {int(counts[0])} times and v was clipped {int(counts[1])} times at 24 bits",
+        where=f"population {name!r}",
+        help="lower the weight exponent or the weights of its projections, or run without strict",
+    )
+
+
+class _Readout:
+    """Collects the answer of the read-out population."""
+
+    def __init__(self, compiled: Compiled, samples: int) -> None:
+        self.stage = compiled.stages[compiled.program.readout]
+        self.kind = compiled.program.readout_kind
+        self.result = np.zeros((samples, self.stage.population.size), np.int64)
+
+    def collect(self, state: State) -> None:
+        name = self.stage.population.name
+        if self.kind == "spikes":
+            self.result[state.samples] += state.sent(name).sum(axis=0, dtype=np.int64)
+        else:
+            self.result[state.samples] = state.v[name]
+
+    def flat(self) -> NDArray[np.int64]:
+        flat = np.empty_like(self.result)
+        flat[:, self.stage.order] = self.result
+        return flat
+
+
+def _trace(
+    compiled: Compiled,
+    tally: Tally,
+    recorder: Recorder,
+    readout: _Readout,
+    saturated: dict[str, NDArray[np.int64]],
+    samples: int,
+) -> Trace:
+    program = compiled.program
+    projections = {}
+    for p in program.projections:
+        arriving = max(0, tally.steps - program.lag(p)) * samples
+        dense = int(compiled.fan_out[p.name].synapses.sum(dtype=np.int64)) * arriving
+        projections[p.name] = ProjectionCount(kind_of(compiled, p.source), tally.sops[p.name], dense)
+    populations = {}
+    for name, stage in compiled.stages.items():
+        n = stage.population.size
+        updates = n * tally.steps * samples
+        wraps, clips = (int(x) for x in saturated[name])
+        populations[name] = PopulationCount(n, tally.spikes[name], updates, len(stage.gates) * updates, wraps, clips)
+    per_core = dict(tally.per_core)
+    for fixed in ("neuron_updates", "gate_multiplies"):
+        per_core[fixed] = per_core[fixed] * samples
+    return Trace(
+        chip=compiled.chip.name,
+        steps=tally.steps,
+        chip_steps=tally.chip_steps,
+        samples=samples,
+        **per_core,
+        host_messages=tally.host,
+        links=compiled.links,
+        link_messages=tally.link_messages,
+        projections=projections,
+        populations=populations,
+        latency_ns=np.concatenate([t.latency_ns for t in tally.times], axis=1),
+        term=np.concatenate([t.term for t in tally.times], axis=1),
+        place=np.concatenate([t.place for t in tally.times], axis=1),
+        outputs=readout.flat(),
+        spikes=recorder.spikes,
+        v=recorder.v,
+        u=recorder.u,
+    )

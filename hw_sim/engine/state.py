@@ -1,0 +1,168 @@
+"""The state of a block of samples, and the evaluation of one population over a block of timesteps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.engine import soma_kernels
+from hw_sim.engine.compiled import Compiled, Stage
+from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Source
+
+AnyInt = NDArray[Any]
+
+
+class Recorder:
+    """Holds recorded arrays (T, B, n) of the whole run in internal order, one set a population."""
+
+    def __init__(self, compiled: Compiled, steps: int, samples: int, wanted: bool) -> None:
+        self.spikes: dict[str, NDArray[np.int32]] = {}
+        self.v: dict[str, NDArray[np.int32]] = {}
+        self.u: dict[str, NDArray[np.int32]] = {}
+        for name, stage in compiled.stages.items() if wanted else ():
+            shape = (steps, samples, stage.population.size)
+            self.spikes[name] = np.zeros(shape, np.int32)
+            if isinstance(stage.population.soma, (Lif, DeltaRelu, Gate)):
+                self.v[name] = np.zeros(shape, np.int32)
+            if isinstance(stage.population.soma, Lif):
+                self.u[name] = np.zeros(shape, np.int32)
+
+    def flat(self, compiled: Compiled) -> None:
+        """Bring every array into the program's order and shape (T, B, *shape)."""
+        for arrays in (self.spikes, self.v, self.u):
+            for name, array in arrays.items():
+                stage = compiled.stages[name]
+                flat = np.empty_like(array)
+                flat[:, :, stage.order] = array
+                arrays[name] = flat.reshape(*array.shape[:2], *stage.population.shape)
+
+
+class State:
+    """One block of samples on its way through time.
+
+    ``values[name]`` (history + T', B, n) holds what was sent, oldest first, with the last steps of the block before in front;
+    gates hold levels there, and their level changes are in ``changes[name]``.
+    """
+
+    def __init__(self, compiled: Compiled, first_sample: int, batch: int, recorder: Recorder) -> None:
+        self.compiled = compiled
+        self.batch = batch
+        self.samples = slice(first_sample, first_sample + batch)
+        self.recorder = recorder
+        self.values: dict[str, AnyInt] = {}
+        self.changes: dict[str, AnyInt] = {}
+        self.u: dict[str, AnyInt] = {}
+        self.v: dict[str, AnyInt] = {}
+        self.saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
+        for name, stage in compiled.stages.items():
+            shape = (batch, stage.population.size)
+            soma = stage.population.soma
+            rest = 1 << soma.gate_bits if isinstance(soma, (Gate, GateTable)) else 0
+            dtype = np.int8 if isinstance(soma, Lif) or soma == Source(1) else np.int32
+            if isinstance(soma, Source) and soma.payload_bits == 1 and not soma.signed:
+                dtype = np.int8
+            word = stage.word if isinstance(soma, Lif) else np.int64
+            self.values[name] = np.full((stage.history, *shape), rest, dtype)
+            self.u[name] = np.full(shape, rest, word)  # for DeltaRelu and Gate: what was sent last
+            self.v[name] = np.zeros(shape, word)
+
+    def advance(self, steps: int) -> None:
+        """Make room for a block of ``steps`` timesteps behind the history."""
+        for name, stage in self.compiled.stages.items():
+            old = self.values[name]
+            fresh = np.zeros((stage.history + steps, *old.shape[1:]), old.dtype)
+            if stage.history:
+                fresh[: stage.history] = old[-stage.history :]
+            self.values[name] = fresh
+            if isinstance(stage.population.soma, Gate):
+                self.changes[name] = np.zeros((steps, *old.shape[1:]), np.int8)
+
+    def sent(self, name: str) -> AnyInt:
+        """Return the block's messages (T', B, n); non-zero is a message."""
+        if name in self.changes:
+            return self.changes[name]
+        return self.values[name][self.compiled.stages[name].history :]
+
+    def delayed(self, name: str, lag: int, start: int, stop: int) -> AnyInt:
+        """Return what ``name`` sent ``lag`` steps before block rows ``start`` to ``stop``."""
+        first = self.compiled.stages[name].history - lag
+        return self.values[name][first + start : first + stop]
+
+    def load(self, stage: Stage, first_step: int, values: AnyInt) -> None:
+        """Put the host's payloads (T', B, n), or the rows of a gate table, into the block."""
+        self.values[stage.population.name][stage.history :] = values
+        if stage.population.name in self.recorder.spikes:
+            steps = slice(first_step, first_step + values.shape[0])
+            self.recorder.spikes[stage.population.name][steps, self.samples] = values
+
+    def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
+        """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
+        name, soma = stage.population.name, stage.population.soma
+        if isinstance(soma, (Source, GateTable)):
+            return
+        drive = self._drive(stage, start, stop)
+        out = self.delayed(name, 0, start, stop)
+        steps = slice(first_step + start, first_step + stop)
+        rec_u, rec_v = (self._recorded(part, name, steps) for part in (self.recorder.u, self.recorder.v))
+        blocks = -(-stage.population.size // soma_kernels.BLOCK)
+        saturated = np.zeros((self.batch * blocks, 2), np.int64)
+        match soma:
+            case Lif():
+                self._lif(stage, soma, drive, out, start, stop, rec_u, rec_v, saturated)
+            case DeltaRelu(shift=shift):
+                soma_kernels.delta_relu(
+                    drive, self.v[name], self.u[name], stage.params[0], shift, out, rec_v, saturated
+                )
+            case Gate():
+                soma_kernels.gate(
+                    drive, self.v[name], self.u[name], stage.params[0], stage.params[1],
+                    np.asarray(soma.thresholds, np.int64), np.asarray(soma.levels, np.int64),
+                    out, self.changes[name][start:stop], rec_v, saturated,
+                )  # fmt: skip
+        self.saturated[name] += saturated.sum(axis=0)
+        if name in self.recorder.spikes:
+            self.recorder.spikes[name][steps, self.samples] = out
+            self.recorder.v[name][steps, self.samples] = rec_v
+            if name in self.recorder.u:
+                self.recorder.u[name][steps, self.samples] = rec_u
+
+    def _recorded(self, part: dict[str, NDArray[np.int32]], name: str, steps: slice) -> NDArray[np.int32]:
+        """Return room for a recording (T', B, n), or an empty array if none is wanted."""
+        wanted = name in self.recorder.v
+        length = steps.stop - steps.start if wanted else 0
+        return np.empty((length, *self.v[name].shape), np.int32)
+
+    def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
+        n = stage.population.size
+        rows = (stop - start) * self.batch
+        drive = np.zeros((rows, n), stage.word)
+        for item in stage.inputs:
+            x = self.delayed(item.projection.source, item.lag, start, stop)
+            x = x.reshape(rows, x.shape[2])
+            if item.shift == 0:
+                item.synapses.add(x, drive)
+            else:
+                part = np.zeros_like(drive)
+                item.synapses.add(x, part)
+                drive += part >> -item.shift
+        return drive.reshape(stop - start, self.batch, n)
+
+    def _lif(
+        self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, start: int, stop: int,
+        rec_u: AnyInt, rec_v: AnyInt, saturated: AnyInt,
+    ) -> None:  # fmt: skip
+        name = stage.population.name
+        arrays = [self.delayed(g.projection.source, g.lag, start, stop) for g in stage.gates]
+        widest = max((a.shape[2] for a in arrays), default=0)
+        levels = np.zeros((len(arrays), stop - start, self.batch, widest), np.int32)
+        index = np.zeros((len(arrays), stage.population.size), np.int32)
+        for port, (array, gate) in enumerate(zip(arrays, stage.gates, strict=True)):
+            levels[port, :, :, : array.shape[2]] = array
+            index[port] = gate.index
+        scan = soma_kernels.lif_int32 if stage.word is np.int32 else soma_kernels.lif_int64
+        scan(
+            drive, self.u[name], self.v[name], stage.params, soma.reset == "subtract", levels, index, soma.gate_bits,
+            out, rec_u, rec_v, saturated,
+        )  # fmt: skip

@@ -1,0 +1,159 @@
+"""Compiled synapses: each format in internal order, able to add a block of events to a drive and to walk its own fan-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.engine import layout, synapse_kernels
+from hw_sim.errors import ProgramError
+from hw_sim.program import (
+    ConvSynapses,
+    DenseSynapses,
+    IdentitySynapses,
+    Population,
+    Projection,
+    SparseSynapses,
+)
+
+AnyInt = NDArray[Any]
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvKernel:
+    """A shared kernel, ``weight`` (Ci, kh, kw, Co // groups)."""
+
+    weight: AnyInt
+    source_hw: tuple[int, int]
+    target_hw: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    channels: tuple[int, int, int]
+
+    def add(self, x: AnyInt, drive: AnyInt) -> None:
+        """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
+        synapse_kernels.conv(
+            x, self.weight, drive, self.source_hw, self.target_hw, self.stride, self.padding, self.dilation, self.channels
+        )
+
+    def largest_row(self) -> int:
+        """Return the largest sum of absolute weights that one target neuron has."""
+        groups = self.channels[2]
+        ci, kh, kw, run = self.weight.shape
+        per_target = np.abs(self.weight.astype(np.int64)).reshape(groups, ci // groups, kh * kw, run)
+        return int(per_target.sum(axis=(1, 2)).max(initial=0))
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRows:
+    """``weight`` (n_source, n_target)."""
+
+    weight: AnyInt
+
+    def add(self, x: AnyInt, drive: AnyInt) -> None:
+        """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
+        synapse_kernels.dense(x, self.weight, drive)
+
+    def largest_row(self) -> int:
+        """Return the largest sum of absolute weights that one target neuron has."""
+        return int(np.abs(self.weight.astype(np.int64)).sum(axis=0).max(initial=0))
+
+
+@dataclass(frozen=True, eq=False)
+class SparseLists:
+    """Synapse lists per source: ``indptr`` (n_source + 1), ``targets``, ``weight``; no zero weights."""
+
+    indptr: Index
+    targets: NDArray[np.int32]
+    weight: AnyInt
+    n_target: int
+
+    def add(self, x: AnyInt, drive: AnyInt) -> None:
+        """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
+        synapse_kernels.sparse(x, self.indptr, self.targets, self.weight, drive)
+
+    def largest_row(self) -> int:
+        """Return the largest sum of absolute weights that one target neuron has."""
+        sums = np.bincount(self.targets, weights=np.abs(self.weight).astype(np.float64), minlength=self.n_target)
+        return int(np.ceil(sums.max(initial=0.0)))
+
+
+Compiled = ConvKernel | DenseRows | SparseLists
+
+
+def prepare(projection: Projection, source: Population, target: Population) -> Compiled:
+    """Bring one projection's synapses into internal order (weights still int64, exponent not applied)."""
+    match projection.synapses:
+        case ConvSynapses() as conv:
+            return _conv(projection.name, conv, source, target)
+        case DenseSynapses(weight=weight):
+            _expect(projection.name, weight.shape, (target.size, source.size))
+            rows = weight[np.ix_(layout.order(target), layout.order(source))].T
+            return DenseRows(np.ascontiguousarray(rows, np.int64))
+        case SparseSynapses() as lists:
+            return _sparse(projection.name, lists, source, target)
+        case IdentitySynapses(weight=value):
+            _expect(projection.name, (source.size,), (target.size,))
+            flat = np.arange(target.size, dtype=np.int64)
+            weights = np.full(target.size, value, np.int64)
+            return _by_source(flat, flat, weights, source, target)
+        case _:
+            raise ProgramError(
+                "a gate link carries no current",
+                where=f"projection {projection.name!r}",
+                help="give it another synapse format",
+            )
+
+
+def _expect(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if tuple(found) != tuple(wanted):
+        raise ProgramError(
+            f"synapses of shape {tuple(found)} do not fit the populations; expected {tuple(wanted)}",
+            where=f"projection {name!r}",
+            help="give the weight as (target neurons, source neurons), or mend the population shapes",
+        )
+
+
+def conv_shape(conv: ConvSynapses, source: Population) -> tuple[int, int, int]:
+    """Return the (Co, H', W') a convolution of ``source`` has."""
+    kernel = conv.weight.shape[2:]
+    out = [
+        (source.shape[1 + k] + 2 * conv.padding[k] - conv.dilation[k] * (kernel[k] - 1) - 1) // conv.stride[k] + 1
+        for k in (0, 1)
+    ]
+    return conv.weight.shape[0], out[0], out[1]
+
+
+def _conv(name: str, conv: ConvSynapses, source: Population, target: Population) -> ConvKernel:
+    co, per_group, kh, kw = conv.weight.shape
+    _expect(name, (len(source.shape), len(target.shape)), (3, 3))
+    _expect(name, (per_group * conv.groups, co % conv.groups), (source.shape[0], 0))
+    _expect(name, target.shape, conv_shape(conv, source))
+    grouped = conv.weight.reshape(conv.groups, co // conv.groups, per_group, kh, kw).transpose(0, 2, 3, 4, 1)
+    weight = np.ascontiguousarray(grouped.reshape(source.shape[0], kh, kw, co // conv.groups), np.int64)
+    pairs = [(int(a), int(b)) for a, b in (conv.stride, conv.padding, conv.dilation)]
+    shapes = (source.shape[1], source.shape[2]), (target.shape[1], target.shape[2])
+    return ConvKernel(weight, *shapes, *pairs, (source.shape[0], co, conv.groups))
+
+
+def _sparse(name: str, lists: SparseSynapses, source: Population, target: Population) -> SparseLists:
+    _expect(name, lists.indptr.shape, (target.size + 1,))
+    _expect(name, lists.indices.shape, lists.weight.shape)
+    targets = np.repeat(np.arange(target.size, dtype=np.int64), np.diff(lists.indptr))
+    _expect(name, lists.indices.shape, targets.shape)
+    return _by_source(np.asarray(lists.indices, np.int64), targets, np.asarray(lists.weight, np.int64), source, target)
+
+
+def _by_source(sources: Index, targets: Index, weights: Index, source: Population, target: Population) -> SparseLists:
+    keep = weights != 0
+    inner_source = layout.inverse(layout.order(source))[sources[keep]]
+    inner_target = layout.inverse(layout.order(target))[targets[keep]]
+    sort = np.lexsort((inner_target, inner_source))
+    indptr = np.zeros(source.size + 1, np.int64)
+    np.cumsum(np.bincount(inner_source, minlength=source.size), out=indptr[1:])
+    return SparseLists(indptr, inner_target[sort].astype(np.int32), weights[keep][sort], target.size)

@@ -1,0 +1,96 @@
+"""Analytic timing: a chip step lasts as long as its slowest part.
+
+::
+
+    step_ns = max( max_core(neurons * t_neuron + gate_multiplies * t_gate + spikes * t_spike),
+                   max_core(sops * t_sop), max_core(memory_words * t_word),
+                   max_link(messages * t_link), host_messages * t_host, t_barrier )
+
+Form after Timcheck, Pierro, Shrestha (arXiv:2601.10035) and the Floorline model (arXiv:2511.21549): per-core maxima, not totals,
+set the time. Coefficients are the nominal latencies of the chip's price table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.chip import Chip
+
+Int = NDArray[np.int64]
+
+TERMS = ("neuron", "synapse", "memory", "link", "host", "barrier")
+"""What a step can be bound by; the place is a core (first three), a link (``link``), or nothing (-1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loads:
+    """What happens in each chip step of each sample.
+
+    Args:
+        neurons: (S, cores) neuron updates, the same for every sample.
+        gates: (S, cores) gate multiplies, the same for every sample.
+        spikes: (S, B, cores) spikes sent.
+        sops: By kind (``binary``, ``graded``, ``gate``): (S, B, cores); a kind that does not occur may be absent.
+        words: (S, B, cores) synaptic-memory words read.
+        link_messages: (S, B, links) messages over each link in use.
+        links: (links,) their numbers (``noc.Links``).
+        host_messages: (S, B) messages from the host.
+    """
+
+    neurons: Int
+    gates: Int
+    spikes: Int
+    sops: dict[str, Int]
+    words: Int
+    link_messages: Int
+    links: Int
+    host_messages: Int
+
+
+@dataclass(frozen=True, eq=False)
+class StepTimes:
+    """Time of each chip step of each sample (S, B): ns, index into ``TERMS``, and the core or link that sets it."""
+
+    latency_ns: NDArray[np.float64]
+    term: NDArray[np.int8]
+    place: NDArray[np.int32]
+
+
+def step_times(chip: Chip, loads: Loads) -> StepTimes:
+    """Return how long each chip step takes and what bounds it."""
+    ns = {event: cost.latency.nominal for event, cost in chip.costs.items()}
+    neuron = (loads.neurons * ns["neuron_update"] + loads.gates * ns["gate_multiply"])[:, None, :]
+    price = {"binary": "synaptic_op", "graded": "graded_synaptic_op", "gate": "gate_synaptic_op"}
+    synapse = sum((sops * ns[price[kind]] for kind, sops in loads.sops.items()), np.zeros(loads.words.shape))
+    shape = loads.host_messages.shape
+    parts = (
+        _largest(neuron + loads.spikes * ns["spike"], shape),
+        _largest(synapse, shape),
+        _largest(loads.words * ns["synapse_memory_read"], shape),
+        _largest(loads.link_messages * ns["link_crossing"], shape),
+        (loads.host_messages * ns["host_message"], np.full(shape, -1)),
+        (np.full(shape, ns["barrier"]), np.full(shape, -1)),
+    )
+    times = np.stack([time for time, _ in parts])
+    places = np.stack([place for _, place in parts])
+    if loads.links.size:
+        places[3] = loads.links[places[3]]
+    term = times.argmax(axis=0)
+    pick = term[None]
+    return StepTimes(
+        np.take_along_axis(times, pick, 0)[0],
+        term.astype(np.int8),
+        np.take_along_axis(places, pick, 0)[0].astype(np.int32),
+    )
+
+
+def _largest(times: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Int]:
+    """Return the largest of (S, B, parts) and where it is; of no parts: zero, nowhere."""
+    if times.shape[-1] == 0:
+        return np.zeros(shape), np.full(shape, -1)
+    full = np.broadcast_to(times, (*shape, times.shape[-1]))
+    place = full.argmax(axis=-1)
+    return np.take_along_axis(full, place[..., None], -1)[..., 0], place

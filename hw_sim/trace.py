@@ -1,0 +1,186 @@
+"""What a run did, in integers: counts per chip step and core, spikes per population, results, and the time of every step."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.errors import ProgramError
+from hw_sim.timing.analytic import TERMS
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ProjectionCount:
+    """SOPs of one projection, summed over samples and steps.
+
+    Args:
+        kind: ``binary``, ``graded`` or ``gate``, as the source sends.
+        sops: Arriving non-zero messages times their non-zero synapses.
+        dense_sops: The same if every source neuron had fired in every step.
+    """
+
+    kind: str
+    sops: int
+    dense_sops: int
+
+
+@dataclass(frozen=True)
+class PopulationCount:
+    """Activity of one population, summed over samples and steps.
+
+    Args:
+        neurons: Its size.
+        spikes: Non-zero messages sent (gates: level changes).
+        opportunities: neurons x steps x samples; ``spikes / opportunities`` is the spike rate.
+        gate_multiplies: Gains applied: gate ports x neurons x steps x samples.
+        wraps: How often a current u wrapped around 24 bits.
+        clips: How often a voltage v was clipped to 24 bits.
+    """
+
+    neurons: int
+    spikes: int
+    opportunities: int
+    gate_multiplies: int
+    wraps: int
+    clips: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The record of one ``simulate`` call. Counts are summed over the B samples unless a B is in the shape.
+
+    Args:
+        chip: Name of the chip.
+        steps: Local timesteps T.
+        chip_steps: Chip steps S = T + latest start.
+        samples: B.
+        sops_binary, sops_graded, sops_gate: (S, cores) synaptic operations, in the chip step in which they take effect.
+        synmem_reads: (S, cores) synaptic-memory words read.
+        neuron_updates: (S, cores) every mapped neuron, every chip step (a chip updates a neuron outside its window too).
+        gate_multiplies: (S, cores) gains applied, inside the windows.
+        spikes_out: (S, cores) non-zero messages of the neurons of a core (one, however many cores it goes to).
+        messages: (S, cores) messages sent: one per firing neuron and distinct destination core.
+        messages_in: (S, cores) messages that reach a core, from cores and host.
+        hops_east_west, hops_north_south: (S, cores) router-to-router crossings of the messages a core sends.
+        host_messages: (S,) messages from the host into cores.
+        links: (L,) links in use (``noc.Links``).  ``link_messages``: (L,) messages over each.
+        projections, populations: Totals by name.
+        latency_ns, term, place: (S, B) time of a step, what bounds it (``timing.analytic.TERMS``) and the core or link.
+        outputs: (B, n) result of the read-out: v after the last step, or spike counts.
+        spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset.
+    """
+
+    chip: str
+    steps: int
+    chip_steps: int
+    samples: int
+    sops_binary: Int
+    sops_graded: Int
+    sops_gate: Int
+    synmem_reads: Int
+    neuron_updates: Int
+    gate_multiplies: Int
+    spikes_out: Int
+    messages: Int
+    messages_in: Int
+    hops_east_west: Int
+    hops_north_south: Int
+    host_messages: Int
+    links: Int
+    link_messages: Int
+    projections: dict[str, ProjectionCount]
+    populations: dict[str, PopulationCount]
+    latency_ns: NDArray[np.float64]
+    term: NDArray[np.int8]
+    place: NDArray[np.int32]
+    outputs: Int
+    spikes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    v: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    u: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+
+    @property
+    def sops(self) -> Int:
+        """(S, cores) synaptic operations of all kinds."""
+        return self.sops_binary + self.sops_graded + self.sops_gate
+
+    @property
+    def cores(self) -> int:
+        """Number of logical cores."""
+        return int(self.sops_binary.shape[1])
+
+    @property
+    def latency_s(self) -> NDArray[np.float64]:
+        """(B,) seconds from the first to the last chip step of a sample."""
+        return self.latency_ns.sum(axis=0) * 1e-9
+
+    @property
+    def wraps(self) -> dict[str, int]:
+        """Wraps of u by population."""
+        return {name: p.wraps for name, p in self.populations.items()}
+
+    @property
+    def clips(self) -> dict[str, int]:
+        """Clips of v by population."""
+        return {name: p.clips for name, p in self.populations.items()}
+
+    def bottleneck(self) -> tuple[str, int, float]:
+        """Return the (term, core or link) that bounds the most time, and its share of the time; -1 is no single place."""
+        keys = self.term.astype(np.int64) * (1 << 32) + (self.place.astype(np.int64) + 1)
+        found, inverse = np.unique(keys, return_inverse=True)
+        times = np.bincount(inverse.ravel(), weights=self.latency_ns.ravel())
+        best = int(times.argmax())
+        term, place = divmod(int(found[best]), 1 << 32)
+        return TERMS[term], place - 1, float(times[best] / times.sum())
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace as one ``.npz`` (no pickle), atomically."""
+        arrays: dict[str, NDArray[Any]] = {}
+        plain: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                arrays[f.name] = value
+            elif f.name in ("spikes", "v", "u"):
+                arrays.update({f"{f.name}/{name}": array for name, array in value.items()})
+            elif f.name in ("projections", "populations"):
+                plain[f.name] = {name: vars(row) for name, row in value.items()}
+            else:
+                plain[f.name] = value
+        arrays["json"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with draft.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Read a trace that ``Trace.save`` wrote.
+
+    Raises:
+        ProgramError: The file is not one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        plain = json.loads(arrays.pop("json").tobytes().decode())
+    except (OSError, ValueError, KeyError) as error:
+        raise ProgramError(f"not a readable trace: {error}", where=str(path), help="write it with Trace.save") from error
+    recorded: dict[str, dict[str, NDArray[Any]]] = {"spikes": {}, "v": {}, "u": {}}
+    for key in [key for key in arrays if "/" in key]:
+        part, name = key.split("/", 1)
+        recorded[part][name] = arrays.pop(key)
+    projections = {name: ProjectionCount(**row) for name, row in plain.pop("projections").items()}
+    populations = {name: PopulationCount(**row) for name, row in plain.pop("populations").items()}
+    return Trace(**plain, **arrays, **recorded, projections=projections, populations=populations)

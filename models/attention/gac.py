@@ -76,7 +76,9 @@ class GatedAttentionCoding(FixedTimesteps):
         super().__init__(T)
         check_gate(gate, "GatedAttentionCoding")
         if variant != "code":
-            raise ModelError(f"variant {variant!r}; only 'code' exists", where="GatedAttentionCoding", help="leave it out")
+            raise ModelError(
+                f"variant {variant!r}; only 'code' exists", where="GatedAttentionCoding", help="leave it out"
+            )
         if T < 2:
             raise ModelError(f"T = {T} // 2 leaves no hidden unit", where="GatedAttentionCoding", help="use T >= 2")
         self.neuron, self.channels, self.kernel, self.gate, self.variant = neuron, channels, kernel, gate, variant

@@ -69,7 +69,9 @@ class FixedTimesteps(nn.Module):
         super().__init__()
         if timesteps < 1:
             raise TimestepsError(
-                f"T = {timesteps}; T is at least 1", where=type(self).__name__, help="give a positive number of timesteps"
+                f"T = {timesteps}; T is at least 1",
+                where=type(self).__name__,
+                help="give a positive number of timesteps",
             )
         self.timesteps = timesteps
 

@@ -99,7 +99,10 @@ class _MA(FixedTimesteps):
         if kernel % 2 == 0:
             raise ModelError(f"kernel {kernel}; an odd side is allowed", where=where, help=f"use kernel={kernel + 1}")
         hidden_t, hidden_c = timesteps // reduction_t, channels // reduction_c
-        for d, what, hidden in (("T", f"T = {timesteps} // {reduction_t}", hidden_t), ("C", f"C = {channels} // {reduction_c}", hidden_c)):
+        for d, what, hidden in (
+            ("T", f"T = {timesteps} // {reduction_t}", hidden_t),
+            ("C", f"C = {channels} // {reduction_c}", hidden_c),
+        ):
             if d in dims and hidden < 1 and not (d == "T" and variant == "causal"):
                 raise ModelError(f"{what} leaves no hidden unit", where=where, help=f"lower reduction_{d.lower()}")
         self.channels, self.size, self.dims, self.variant, self.gate = channels, size, dims, variant, gate
@@ -112,7 +115,12 @@ class _MA(FixedTimesteps):
         if "T" in self.dims:
             x = apply_gate(self.gate, time_score(x, self.ta_w0, self.ta_w1))[:, :, None, None, None] * x
         if "C" in self.dims:
-            x = apply_gate(self.gate, channel_score(x.permute(1, 2, 0, 3, 4).flatten(2), self.ca_w0, self.ca_w1))[:, :, None, None] * x
+            x = (
+                apply_gate(self.gate, channel_score(x.permute(1, 2, 0, 3, 4).flatten(2), self.ca_w0, self.ca_w1))[
+                    :, :, None, None
+                ]
+                * x
+            )
         if "S" in self.dims:
             maps = x.transpose(0, 1).reshape(batch, steps * self.channels, *x.shape[3:])
             x = apply_gate(self.gate, space_score(maps, self.sa_kernel)) * x
@@ -143,7 +151,9 @@ def _check(where: str, dims: str, variant: str, size: tuple[int, int] | None) ->
             f"variant {variant!r}; allowed are {', '.join(KERNEL)}", where=where, help="use variant='causal' for a chip"
         )
     if "S" in dims and size is None:
-        raise ModelError(f"dims {dims!r} on features without space", where=where, help="drop S from dims, or give size=(H, W)")
+        raise ModelError(
+            f"dims {dims!r} on features without space", where=where, help="drop S from dims, or give size=(H, W)"
+        )
 
 
 def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, kernel: int) -> dict[str, nn.Parameter]:

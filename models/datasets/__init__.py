@@ -33,11 +33,18 @@ def load(
         DatasetError: The name, split, coding or T does not exist.
     """
     if name not in DATASETS:
-        raise DatasetError(f"no dataset {name!r}; there are {', '.join(DATASETS)}", where="--dataset", help="use digits")
+        raise DatasetError(
+            f"no dataset {name!r}; there are {', '.join(DATASETS)}", where="--dataset", help="use digits"
+        )
     if split not in ("train", "test"):
         raise DatasetError(f"split {split!r}; allowed are train, test", where=name, help="use split='test'")
     images = DATASETS[name](split)
     x, y = images.x[:limit], images.y[:limit]
     return Samples(
-        x=encode(x, coding, timesteps), y=y, simulated=coding != "direct", coding=coding, name=name, classes=images.classes
+        x=encode(x, coding, timesteps),
+        y=y,
+        simulated=coding != "direct",
+        coding=coding,
+        name=name,
+        classes=images.classes,
     )

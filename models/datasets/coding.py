@@ -1,8 +1,8 @@
 """From still images p in [0, 1] to T steps, deterministically.
 
-    direct   x[t] = p
-    rate     x[t] = floor((t + 1) p + 1/2) - floor(t p + 1/2)        round(T p) spikes, evenly spread
-    latency  x[t] = 1 at t = round((T - 1) (1 - p)) where p > 0      one spike, the brighter the earlier
+direct   x[t] = p
+rate     x[t] = floor((t + 1) p + 1/2) - floor(t p + 1/2)        round(T p) spikes, evenly spread
+latency  x[t] = 1 at t = round((T - 1) (1 - p)) where p > 0      one spike, the brighter the earlier
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def digits_images(split: Split) -> Images:
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise DatasetError(
-            "scikit-learn, which holds the digits, is not installed", where="dataset 'digits'", help="pip install scikit-learn"
+            "scikit-learn, which holds the digits, is not installed",
+            where="dataset 'digits'",
+            help="pip install scikit-learn",
         ) from error
     data = load_digits()
     parts = train_test_split(data.images, data.target, test_size=0.2, stratify=data.target, random_state=0)

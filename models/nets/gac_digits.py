@@ -1,6 +1,6 @@
 """A small GAC-MS-ResNet for 8 x 8 images, direct coding: conv-BN-GAC, MS-ResNet blocks with identity shortcuts, linear read-out.
 
-    block(x) = BN(conv(LIF(BN(conv(LIF(x)))))) + x;   logits = mean over T of W AP(LIF(x)) + b
+block(x) = BN(conv(LIF(BN(conv(LIF(x)))))) + x;   logits = mean over T of W AP(LIF(x)) + b
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class GACDigits(nn.Module):
         super().__init__()
         self.stem = Conv2d(1, channels, 3, padding=1, bias=False)
         self.bn = BatchNorm2d(channels)
-        self.encoder = GatedAttentionCoding(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
+        self.encoder = (
+            GatedAttentionCoding(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
+        )
         self.blocks = nn.Sequential(*(MSBlock(channels) for _ in range(blocks)))
         self.lif = lif("N4")
         self.pool = AvgPool2d(pool)

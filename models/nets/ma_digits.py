@@ -1,6 +1,6 @@
 """A small MA-SNN for 8 x 8 digits as binary events: [conv-BN-(pool)-MALIF] x 2 - FC-LIF, the paper's event layer order.
 
-    16C3 - MALIF - 24C3 - AP2 - MALIF - FC10 - LIF;   y = mean over T of the last layer's spikes
+16C3 - MALIF - 24C3 - AP2 - MALIF - FC10 - LIF;   y = mean over T of the last layer's spikes
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The training loop: AdamW, warm-up and cosine, all of the train split, the last epoch's weights; the test split is read once, after.
 
-    lr(k) = peak * min(1, k / warm) * (1 + cos(pi k / n)) / 2     at step k of n, warm = one epoch
+lr(k) = peak * min(1, k / warm) * (1 + cos(pi k / n)) / 2     at step k of n, warm = one epoch
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[np.ndarray, 
 
 
 def train(
-    recipe: Recipe, *, seed: int = 0, device: str = "cpu", validation: float = 0.0, on_epoch: Callable[[Epoch], None] = _ignore
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    validation: float = 0.0,
+    on_epoch: Callable[[Epoch], None] = _ignore,
 ) -> Trained:
     """Train a recipe's net; same recipe, seed and torch give the same weights on a CPU.
 

@@ -1,7 +1,7 @@
 """The losses of the papers, on a net's answer (B, classes) = mean over T.
 
-    mse-rate       mean over classes of (rate - onehot)^2                     (MA-SNN)
-    cross-entropy  -log softmax(mean logits)[label]                           (GAC)
+mse-rate       mean over classes of (rate - onehot)^2                     (MA-SNN)
+cross-entropy  -log softmax(mean logits)[label]                           (GAC)
 """
 
 from __future__ import annotations

@@ -60,11 +60,11 @@ _CAUSAL = "; causal gates are our substitute, trained as they are deployed"
 _RECIPES = (
     Recipe(
         "ma-digits", "ma_digits", "ma", "causal", 8, "digits", "rate", "mse-rate",
-        {"T": 8, "variant": "causal"}, provenance=_MA + _CAUSAL,
+        {"T": 8, "variant": "causal"}, epochs=120, learning_rate=5e-3, provenance=_MA + _CAUSAL,
     ),
     Recipe(
         "ma-digits-vanilla", "ma_digits", "vanilla", "none", 8, "digits", "rate", "mse-rate",
-        {"T": 8, "attention": False}, provenance=_MA + "; without attention",
+        {"T": 8, "attention": False}, epochs=120, learning_rate=5e-3, provenance=_MA + "; without attention",
     ),
     Recipe(
         "gac-digits", "gac_digits", "gac", "code", 6, "digits", "direct", "cross-entropy", {"T": 6}, provenance=_GAC,
@@ -86,5 +86,7 @@ def recipe(name: str) -> Recipe:
         RecipeError: There is none.
     """
     if name not in RECIPES:
-        raise RecipeError(f"no recipe {name!r}; there are {', '.join(RECIPES)}", where="train", help="choose one of them")
+        raise RecipeError(
+            f"no recipe {name!r}; there are {', '.join(RECIPES)}", where="train", help="choose one of them"
+        )
     return RECIPES[name]

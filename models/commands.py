@@ -1,0 +1,134 @@
+"""The verbs of this package: ``spikeforge zoo`` and ``spikeforge train``; torch is imported only by the latter, when it runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from argparse import Namespace, _SubParsersAction
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import RecipeError
+from models.train.recipes import RECIPES, Recipe, recipe
+from models.zoo.checkpoint import card, checkpoint_path, names
+from toolchain.commands import Outcome
+
+if TYPE_CHECKING:
+    from models.train.loop import Epoch
+
+
+def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
+    """Add ``spikeforge zoo``."""
+    parser = subparsers.add_parser("zoo", help="list the checkpoints that ship, with task, T and accuracy")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_zoo)
+
+
+def run_zoo(_arguments: Namespace) -> Outcome:
+    """List the shipped checkpoints."""
+    rows = [_row(name) for name in names()]
+    head = f"{'name':20} {'family':8} {'variant':8} {'dataset':8} {'T':>3} {'accuracy':>9} {'parameters':>11} {'spike rate':>11}"
+    lines = [
+        f"{r['name']:20} {r['family']:8} {r['variant']:8} {r['dataset']:8} {r['timesteps']:3d} {100 * r['accuracy']:7.2f} % "
+        f"{r['parameters']:11,d} {r['spike_rate']:11.3f}" + (" (simulated events)" if r["simulated"] else "")
+        for r in rows
+    ]
+    note = "accuracy: test split, seed that ships; spike rate: spikes per neuron and timestep"
+    return Outcome(text="\n".join([head, *lines, note]), data=rows)
+
+
+def _row(name: str) -> dict[str, Any]:
+    c = card(name)
+    return {
+        "name": c.name,
+        "family": c.family,
+        "variant": c.variant,
+        "dataset": c.dataset,
+        "timesteps": c.timesteps,
+        "accuracy": c.accuracy,
+        "parameters": c.parameters,
+        "spike_rate": c.spike_rate,
+        "checkpoint": str(checkpoint_path(name)),
+        "coding": c.coding,
+        "simulated": c.simulated,
+        "accuracy_per_seed": dict(c.accuracy_per_seed),
+        "provenance": c.provenance,
+    }
+
+
+def add_train(subparsers: _SubParsersAction[Any]) -> None:
+    """Add ``spikeforge train``."""
+    parser = subparsers.add_parser("train", help="train a net of the zoo and write its checkpoint")
+    parser.add_argument("name", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--dataset", help="train on another dataset than the recipe's")
+    parser.add_argument("--epochs", type=int, help="passes over the train split (default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default 0)")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="train so many seeds, from --seed on; the first is written"
+    )
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder of the checkpoint and its card (default .)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
+    parser.add_argument("--json", action="store_true", help="print the model card as JSON")
+    parser.set_defaults(run=run_train)
+
+
+def run_train(arguments: Namespace) -> Outcome:
+    """Train, with progress on stderr, and write the checkpoint."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    chosen = _chosen(arguments)
+    try:
+        from models.train.make_checkpoint import make_checkpoint
+    except ImportError as error:
+        raise RecipeError(
+            f"training needs torch: {error}", where="train", help="pip install 'spikeforge[train]'"
+        ) from error
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(chosen.name, total=chosen.epochs * arguments.repeat)
+
+        def on_epoch(seed: int, epoch: Epoch) -> None:
+            progress.update(task, advance=1, description=f"{chosen.name} seed {seed} loss {epoch.loss:.4f}")
+
+        path, made = make_checkpoint(
+            chosen,
+            folder=arguments.out,
+            command=_command(arguments),
+            seed=arguments.seed,
+            repeat=arguments.repeat,
+            device=arguments.device,
+            on_epoch=on_epoch,
+        )
+    mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
+    text = f"{path}: accuracy {100 * made.accuracy:.2f} % (test split of {made.dataset}"
+    text += ", simulated events)" if made.simulated else ")"
+    if arguments.repeat > 1:
+        text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"
+    text += f", spike rate {made.spike_rate:.3f}, {made.parameters:,} parameters, {made.train_seconds:.0f} s"
+    return Outcome(text=text, data={**json.loads(made.to_json()), "checkpoint": str(path)})
+
+
+def _chosen(arguments: Namespace) -> Recipe:
+    chosen = recipe(arguments.name)
+    if arguments.repeat < 1:
+        raise RecipeError(f"--repeat {arguments.repeat}; at least 1", where="train", help="leave --repeat out")
+    if arguments.dataset is not None:
+        chosen = replace(chosen, dataset=arguments.dataset)
+    if arguments.epochs is not None:
+        chosen = replace(chosen, epochs=arguments.epochs)
+    return chosen
+
+
+def _command(arguments: Namespace) -> str:
+    words = ["spikeforge", "train", arguments.name]
+    for option, value, default in (
+        ("--dataset", arguments.dataset, None),
+        ("--epochs", arguments.epochs, None),
+        ("--seed", arguments.seed, 0),
+        ("--repeat", arguments.repeat, 1),
+        ("--device", arguments.device, "cpu"),
+    ):
+        if value != default:
+            words += [option, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,67 @@
+"""From a recipe to a checkpoint: train one or more seeds, keep the first, write the weights and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from models.train.loop import Epoch, Trained, train
+from models.train.recipes import Recipe
+from models.zoo.card import Card
+from models.zoo.checkpoint import check_folder, save
+
+
+def make_checkpoint(
+    recipe: Recipe,
+    *,
+    folder: Path,
+    command: str,
+    seed: int = 0,
+    repeat: int = 1,
+    device: str = "cpu",
+    on_epoch: Callable[[int, Epoch], None],
+) -> tuple[Path, Card]:
+    """Train seeds ``seed`` .. ``seed + repeat - 1``, write the first one's checkpoint, and return its file and card.
+
+    Args:
+        recipe: What to train.
+        folder: Where the two files go.
+        command: The command line to record.
+        seed: The seed that ships.
+        repeat: How many seeds the card's ``accuracy_per_seed`` covers.
+        device: ``"cpu"`` or ``"cuda"``.
+        on_epoch: Called with the seed and the epoch's report.
+    """
+    check_folder(folder)
+    first: Trained | None = None
+    accuracies: dict[str, float] = {}
+    for s in range(seed, seed + repeat):
+        trained = train(recipe, seed=s, device=device, on_epoch=lambda epoch, s=s: on_epoch(s, epoch))
+        accuracies[str(s)] = trained.measurement.accuracy
+        first = first or trained
+    if first is None:
+        raise AssertionError("repeat is at least 1: checked by the command")
+    card = Card(
+        name=recipe.name,
+        net=recipe.net,
+        arguments=dict(recipe.arguments),
+        family=recipe.family,
+        variant=recipe.variant,
+        timesteps=recipe.timesteps,
+        dataset=recipe.dataset,
+        coding=recipe.coding,
+        simulated=first.simulated,
+        command=command,
+        seed=seed,
+        accuracy=first.measurement.accuracy,
+        accuracy_per_seed=accuracies,
+        parameters=sum(p.numel() for p in first.module.parameters()),
+        spike_rate=first.measurement.spike_rate,
+        train_seconds=round(first.seconds, 1),
+        epochs=recipe.epochs,
+        provenance=recipe.provenance,
+        torch=torch.__version__.split("+")[0],
+    )
+    return save(first.module, card, folder), card

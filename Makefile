@@ -1,0 +1,53 @@
+# Two commands are enough: `make demo` and `make test`. Each sets up .venv by itself the first time.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV   := .venv
+STAMP  := $(VENV)/.installed
+BIN    := $(VENV)/bin
+DATA   ?= $(wildcard ../shared/data)
+PYTEST ?=
+
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
+	@echo "make test   run all tests; DATA=DIR names the folder of real data sets"
+	@echo "make lint   style, types, layering"
+	@echo "make clean  remove what was built; .venv stays"
+
+install: $(STAMP)
+
+# pip's own configuration (index, find-links) decides where versions come from, e.g. which build of torch.
+# torch goes first and by its exact version, so that nothing else can choose another one.
+$(STAMP): requirements.lock requirements-lava.lock pyproject.toml
+	@python=""; for p in python3.11 python3.12 python3; do \
+	  if $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$p; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "no Python >= 3.11 with venv found: install python3.11 and python3.11-venv" >&2; exit 2; \
+	fi; \
+	[ -x $(BIN)/python ] || { echo "setting up $(VENV) with $$python (some minutes, once)"; $$python -m venv $(VENV); }
+	$(BIN)/python -m pip install -q -c requirements.lock torch==2.13.0
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --ignore-requires-python -r requirements-lava.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/python -m toolchain.demo --out build/demo
+
+test: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pytest -q -rs --junitxml=build/tests.xml $(if $(DATA),--data $(DATA)) $(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/file_sizes.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -93,7 +93,7 @@ def _check_operands(graph: Graph) -> None:
         low, high = _arity(op)
         if not low <= len(op.inputs) <= high:
             raise VerifyError(
-                f"{type(op).__name__} reads {len(op.inputs)} operands; expected {low}{'' if low == high else ' or more'}",
+                f"{type(op).__name__} reads {len(op.inputs)} operands; takes {low}{'' if low == high else ' or more'}",
                 where=f"op {op.name!r}",
                 help="join several signals with Add",
             )

@@ -1,0 +1,7 @@
+"""From a NIR graph, in seconds, to a Graph of float ops, in steps: ``from_nir``.
+
+beta = 1 - dt / tau,   gain = r dt / tau,   leak = (1 - beta) v_leak        forward Euler
+"""
+
+from toolchain.from_nir.build import from_nir as from_nir
+from toolchain.nirx.metadata import DEFAULT_DT_S as DEFAULT_DT_S

@@ -1,0 +1,213 @@
+"""One NIR node to its ops; the last op bears the node's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nir
+import numpy as np
+
+from toolchain import nirx, ops
+from toolchain.errors import ImportingError, UnsupportedNodeError
+from toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
+from toolchain.from_nir.order import OneStep
+from toolchain.ops import Array, Op, Pair
+
+
+def lower(node: nir.NIRNode, at: Place) -> list[Op]:
+    """Return the ops of a node.
+
+    Raises:
+        UnsupportedNodeError: The node's parameters ask for something that has no op.
+        ImportingError: They do not fit together.
+    """
+    match node:
+        case nir.LIF() | nir.CubaLIF() | nir.IF():
+            return [lif(node, at)]
+        case nir.LI() | nir.CubaLI() | nir.I():
+            return integrator(node, at)
+        case nir.Affine() | nir.Linear() | nir.Conv2d() | nir.Scale():
+            return _linear(node, at)
+        case nir.SumPool2d() | nir.AvgPool2d() | nirx.MaxPool2d() | nir.Flatten():
+            return [_reshaping(node, at)]
+        case nirx.BatchNorm() | nirx.AttentiveLif() | nirx.GatedCoding():
+            return [_extension(node, at)]
+        case nir.Delay() | OneStep() | nir.Threshold():
+            return [_in_time(node, at)]
+        case _:
+            raise UnsupportedNodeError(f"node type {type(node).__name__}", where=at.here, help="replace this node")
+
+
+# --------------------------------------------------------------------------------------------- linear
+def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
+    match node:
+        case nir.Affine() | nir.Linear():
+            weight = _array(node.weight)
+            if weight.ndim != 2:
+                raise UnsupportedNodeError(
+                    f"a weight of shape {weight.shape}; (O, I) is supported", where=at.here, help="use one matrix"
+                )
+            bias = getattr(node, "bias", None)
+            return [ops.Affine(name=at.name, inputs=at.inputs, weight=weight, bias=_bias(bias))]
+        case nir.Conv2d():
+            return [_conv(node, at)]
+        case _:
+            return _scale(_array(node.scale), at)
+
+
+def _conv(node: nir.Conv2d, at: Place) -> Op:
+    weight, stride, dilation = _array(node.weight), _pair(node.stride, at), _pair(node.dilation, at)
+    padding: Pair
+    match node.padding:
+        case "valid":
+            padding = (0, 0)
+        case "same":
+            weight, padding = _same(weight, stride, dilation, at)
+        case _:
+            padding = _pair(node.padding, at)
+    return ops.Conv(
+        name=at.name,
+        inputs=at.inputs,
+        weight=weight,
+        bias=_bias(node.bias),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=int(node.groups),
+    )
+
+
+def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array, Pair]:
+    """Return the weight and padding of 'same': torch pads (k - 1) d in all, the odd one right and bottom.
+
+    An even kernel gets a column of zeros on the left, so that equal padding on both sides gives the same sums.
+    """
+    if stride != (1, 1):
+        raise ImportingError(f"padding 'same' with stride {stride}", where=at.here, help="give the padding in numbers")
+    padding = []
+    for axis, (k, d) in enumerate(zip(weight.shape[2:], dilation, strict=True)):
+        total = d * (k - 1)
+        padding.append(total - total // 2)
+        if total % 2 and d > 1:
+            raise UnsupportedNodeError(
+                f"padding 'same' with an even kernel of {k} and dilation {d}", where=at.here, help="use an odd kernel"
+            )
+        if total % 2:
+            front = [(0, 0)] * 4
+            front[2 + axis] = (1, 0)
+            weight = np.pad(weight, front)
+    return weight, (padding[0], padding[1])
+
+
+def _scale(scale: Array, at: Place) -> list[Op]:
+    if scale.size == 1 or scale.shape in (at.shape, at.shape[:1]):
+        factor = fit(scale, "scale", at)
+        if factor.ndim <= 1:
+            return [ops.Scale(name=at.name, inputs=at.inputs, scale=factor)]
+        table = ops.GateTable(name=f"{at.name}.scale", table=factor[None], block=at.name)
+        return [table, ops.Multiply(name=at.name, inputs=(*at.inputs, table.name))]
+    raise ImportingError(
+        f"scale has shape {scale.shape}; its input has {at.shape}", where=at.here, help="give one factor a value"
+    )
+
+
+# --------------------------------------------------------------------------------- pooling and flatten
+def _reshaping(node: nir.NIRNode, at: Place) -> Op:
+    if isinstance(node, nir.Flatten):
+        return _flatten(node, at)
+    kernel, stride, padding = (_pair(v, at) for v in (node.kernel_size, node.stride, node.padding))
+    if isinstance(node, nirx.MaxPool2d):
+        return ops.MaxPool(name=at.name, inputs=at.inputs, kernel=kernel, stride=stride, padding=padding)
+    scale = 1.0 / (kernel[0] * kernel[1]) if isinstance(node, nir.AvgPool2d) else 1.0
+    return ops.SumPool(name=at.name, inputs=at.inputs, kernel=kernel, stride=stride, padding=padding, scale=scale)
+
+
+def _flatten(node: nir.Flatten, at: Place) -> Op:
+    """Flatten all axes: ``start_dim`` 0, or 1 where the writer counted the batch axis (torch's default)."""
+    rank = len(at.shape)
+    start, end = int(node.start_dim), int(node.end_dim)
+    declared = node.input_type.get("input")
+    batch = declared is not None and len(np.ravel(declared)) == rank + 1
+    counted = start == 1 and end in (-1, rank)  # torch's default, the batch axis counted
+    if rank == 1 or (start in (0, -rank) and end in (-1, rank - 1)) or (counted and (batch or end == rank)):
+        return ops.Flatten(name=at.name, inputs=at.inputs)
+    raise UnsupportedNodeError(
+        f"start_dim {start}, end_dim {end} on a signal of shape {at.shape}; flattening all axes is supported",
+        where=at.here,
+        help="use start_dim=0, end_dim=-1 (NIR counts no batch axis)",
+    )
+
+
+# ------------------------------------------------------------------------------------ time, extensions
+def _in_time(node: nir.NIRNode, at: Place) -> Op:
+    match node:
+        case OneStep():
+            return ops.Delay(name=at.name, inputs=at.inputs, steps=1)
+        case nir.Threshold():
+            zero = np.zeros(())
+            threshold = fit(node.threshold, "threshold", at)
+            return ops.Lif(name=at.name, inputs=at.inputs, shape=at.shape, beta=zero, v_threshold=threshold)
+        case _:
+            seconds = np.unique(_array(node.delay))
+            steps = seconds / at.dt_s
+            if seconds.size != 1 or abs(steps[0] - round(steps[0])) > TOLERANCE * max(1.0, steps[0]) or steps[0] < 0:
+                raise UnsupportedNodeError(
+                    f"delays of {seconds[:4].tolist()} s at dt = {at.dt_s:g} s; one whole number of steps is supported",
+                    where=at.here,
+                    help="use one delay a node, a multiple of dt",
+                )
+            if round(steps[0]) == 0:
+                return ops.Scale(name=at.name, inputs=at.inputs, scale=np.ones(()))
+            return ops.Delay(name=at.name, inputs=at.inputs, steps=round(steps[0]))
+
+
+def _extension(node: nir.NIRNode, at: Place) -> Op:
+    if tuple(node.shape) != at.shape:
+        raise ImportingError(
+            f"{type(node).__name__} is for shape {tuple(node.shape)}; its input has {at.shape}",
+            where=at.here,
+            help="export the net again",
+        )
+    if isinstance(node, nirx.BatchNorm):
+        scale = _array(node.weight) / np.sqrt(_array(node.variance) + node.epsilon)
+        shift = _array(node.bias) - _array(node.mean) * scale
+        return ops.Scale(name=at.name, inputs=at.inputs, scale=scale, shift=shift)
+    inner = Place(f"{at.name}.neuron", (), at.shape, at.dt_s, at.where)
+    parameters = {name: _array(value) for name, value in node.parameters.items()}
+    if isinstance(node, nirx.GatedCoding):
+        return ops.GatedCoding(
+            name=at.name,
+            inputs=at.inputs,
+            neuron=lif(node.neuron, inner),
+            timesteps=node.timesteps,
+            parameters=parameters,
+            gate=node.gate,
+        )
+    return ops.AttentiveLif(
+        name=at.name,
+        inputs=at.inputs,
+        neuron=lif(node.neuron, inner),
+        dims=node.dims,
+        variant=node.variant,
+        timesteps=node.timesteps,
+        parameters=parameters,
+        gate=node.gate,
+        gate_delay=node.gate_delay,
+        decay=node.decay,
+    )
+
+
+def _array(value: Any) -> Array:
+    return np.asarray(value, np.float64)
+
+
+def _bias(value: Any) -> Array | None:
+    """Return a bias, or None where there is none or it is zero (a file must hold one)."""
+    return None if value is None or not np.any(value) else _array(value)
+
+
+def _pair(value: Any, at: Place) -> Pair:
+    flat = np.ravel(np.asarray(value))
+    if flat.size not in (1, 2) or flat.dtype.kind not in "iuf" or np.any(flat != np.round(flat)):
+        raise ImportingError(f"{value!r}; one or two integers are allowed", where=at.here, help="correct this field")
+    return (int(flat[0]), int(flat[-1]))

@@ -1,0 +1,239 @@
+"""Read and write ``.nir`` files (HDF5, nir 1.0.8's layout), extension nodes included, without loss.
+
+``/version``; ``/node/{type, edges, nodes/<name>/{type, <field>, ...}, metadata/...}``. A graph without extensions is
+written as a plain standard file, which ``nir.read`` loads. ``None`` is written by leaving the field out.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nir
+import numpy as np
+
+from toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from toolchain.nirx import nodes as nodes  # registers the extension classes
+from toolchain.nirx.metadata import check_version
+from toolchain.nirx.registry import EXTENSIONS, STANDARD
+
+
+# --------------------------------------------------------------------------------------------- write
+def write(path: str | Path, graph: nir.NIRGraph) -> None:
+    """Write a graph to a file: the whole file, or none.
+
+    Args:
+        path: Where to, ``.nir`` by custom; replaced if it exists.
+        graph: Standard nodes or extensions.
+
+    Raises:
+        ImportingError: A name or value that the format cannot hold.
+        InputError: The folder is missing or cannot be written to.
+    """
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
+            _write_node(file.create_group("node"), graph, str(target))
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot be written: {error.strerror or error}",
+        where=str(path),
+        help="name a file in a folder that exists, can be written to and has space",
+    )
+
+
+def _write_node(group: h5py.Group, node: nir.NIRNode, where: str) -> None:
+    name = type(node).__name__
+    if name not in STANDARD and name not in EXTENSIONS:
+        raise UnsupportedNodeError(
+            f"node type {name}; known are {_known()}", where=where, help="register it with toolchain.nirx.extension"
+        )
+    group.create_dataset("type", data=name, dtype=h5py.string_dtype())
+    for key, value in _fields(node).items():
+        _write_value(group, key, value, f"{where}: {key}")
+
+
+def _fields(node: nir.NIRNode) -> dict[str, Any]:
+    match node:
+        case nir.Input():
+            return {"shape": node.input_type["input"], "metadata": node.metadata or None}
+        case nir.Output():
+            return {"shape": node.output_type["output"], "metadata": node.metadata or None}
+    skip = {"input_type", "output_type"}
+    found = {f.name: getattr(node, f.name) for f in fields(node) if f.name not in skip}
+    found["metadata"] = node.metadata or None  # an empty dict reads back as empty
+    if isinstance(node, nir.Flatten):
+        found["input_type"] = node.input_type["input"]
+    if isinstance(node, nir.NIRGraph):
+        found["edges"] = np.array([tuple(edge) for edge in node.edges], dtype=object).reshape(-1, 2)
+    return found
+
+
+def _write_value(group: h5py.Group, key: str, value: Any, where: str) -> None:
+    if not key or "/" in key or key == ".":
+        raise ImportingError(f"the name {key!r}; a NIR file takes no '/'", where=where, help="join names with '.'")
+    match value:
+        case None:
+            return
+        case nir.NIRNode():
+            _write_node(group.create_group(key), value, where)
+        case Mapping():
+            inner = group.create_group(key)
+            for name, item in value.items():
+                _write_value(inner, str(name), item, f"{where}.{name}")
+        case str():
+            group.create_dataset(key, data=value, dtype=h5py.string_dtype())
+        case bool() | int() | float() | np.generic():
+            group.create_dataset(key, data=value)
+        case _:
+            _write_array(group, key, value, where)
+
+
+def _write_array(group: h5py.Group, key: str, value: Any, where: str) -> None:
+    array = np.asarray(value)
+    if array.dtype.kind in "OU" and all(isinstance(item, str) for item in array.ravel()):
+        group.create_dataset(key, data=array.astype(object), dtype=h5py.string_dtype())
+    elif array.dtype.kind in "biuf":
+        compression = "gzip" if array.ndim and array.size else None
+        group.create_dataset(key, data=array, compression=compression)
+    else:
+        raise ImportingError(
+            f"{type(value).__name__} of dtype {array.dtype}; a NIR file holds numbers, strings, arrays, dicts of them",
+            where=where,
+            help="leave it out, or turn it into one of these",
+        )
+
+
+# ---------------------------------------------------------------------------------------------- read
+def read(path: str | Path) -> nir.NIRGraph:
+    """Read a graph from a file; ports are not type-checked here (``from_nir`` infers and checks all shapes).
+
+    Raises:
+        ImportingError: The file is missing, truncated, no NIR file, or holds values that are not finite.
+        UnsupportedNodeError: It holds a node type nobody here knows.
+    """
+    where = str(path)
+    if not Path(path).is_file():
+        raise ImportingError("no such file", where=where, help="name a .nir file")
+    try:
+        with h5py.File(path, "r") as file:
+            tree = _tree(file["node"])
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ImportingError(
+            f"not a readable NIR file ({error})",
+            where=where,
+            help="write it again; a .nir file is HDF5 with a group 'node' (it may be truncated)",
+        ) from error
+    graph = _node(tree, where)
+    if not isinstance(graph, nir.NIRGraph):
+        raise ImportingError(
+            f"holds a single {type(graph).__name__}; expected a NIRGraph",
+            where=where,
+            help="write a graph with Input and Output",
+        )
+    check_version(graph.metadata, where)
+    return graph
+
+
+def _tree(item: h5py.Group | h5py.Dataset) -> Any:
+    if isinstance(item, h5py.Group):
+        return {str(key): _tree(item[key]) for key in item}
+    value = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+    if isinstance(value, np.generic) and value.dtype in (np.dtype("f8"), np.dtype("i8"), np.dtype("?")):
+        return value.item()
+    return value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
+
+
+def _node(tree: Any, where: str) -> nir.NIRNode:
+    if not isinstance(tree, dict) or not isinstance(tree.get("type"), str):
+        raise ImportingError("a node without a type", where=where, help="write the file again; names may not hold '/'")
+    kind = tree["type"]
+    cls = STANDARD.get(kind) or EXTENSIONS.get(kind)
+    if cls is None:
+        raise UnsupportedNodeError(
+            f"node type {kind}; known are {_known()}", where=where, help="replace it, or update spikeforge"
+        )
+    _check_finite(tree, where)
+    values = {key: value for key, value in tree.items() if key != "type"}
+    for key, value in values.items():
+        if key != "nodes" and isinstance(value, dict) and key != "metadata" and "type" in value:
+            values[key] = _node(value, f"{where}: {key}")
+    if cls is nir.NIRGraph:
+        return _graph(values, where)
+    return _construct(cls, values, where)
+
+
+def _graph(values: dict[str, Any], where: str) -> nir.NIRGraph:
+    tree = values.get("nodes")
+    if not isinstance(tree, dict) or "edges" not in values:
+        raise ImportingError("a graph without nodes or edges", where=where, help="write the file again")
+    inner = {name: _node(item, f"{where}: node {name!r}") for name, item in tree.items()}
+    edges = [(str(a), str(b)) for a, b in values["edges"]]
+    for edge in edges:
+        for end in edge:
+            if end not in inner:
+                raise ImportingError(
+                    f"edge {edge} names {end!r}, which is no node", where=where, help="correct the edges"
+                )
+    return nir.NIRGraph(inner, edges, metadata=values.get("metadata", {}), type_check=False)
+
+
+def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> nir.NIRNode:
+    if cls in (nir.Input, nir.Output, nir.Flatten):
+        port, stored = {nir.Input: ("input", "shape"), nir.Output: ("output", "shape")}.get(
+            cls, ("input", "input_type")
+        )
+        values = {**values, f"{port}_type": {port: values.get(stored)}}
+        values = {key: value for key, value in values.items() if key != "shape"}
+    allowed = {f.name: f for f in fields(cls) if f.init}
+    unknown = sorted(set(values) - set(allowed))
+    if unknown:
+        raise ImportingError(
+            f"{cls.__name__} has fields {', '.join(unknown)}; it takes {', '.join(allowed)}",
+            where=where,
+            help="remove them",
+        )
+    for name, field in allowed.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            values[name] = None
+    try:
+        return cls(**values)
+    except (AssertionError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
+
+
+def _check_finite(tree: dict[str, Any], where: str) -> None:
+    for key, value in tree.items():
+        if key in ("metadata", "nodes", "type") or isinstance(value, str):
+            continue
+        for name, item in value.items() if isinstance(value, dict) else [(key, value)]:
+            array = np.asarray(item)
+            if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+                bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
+                raise ImportingError(
+                    f"{name} holds {bad} values that are not finite (NaN or infinite), of {array.size}",
+                    where=where,
+                    help="train or export the net again; all parameters must be finite",
+                )
+
+
+def _known() -> str:
+    return ", ".join(sorted(STANDARD) + sorted(EXTENSIONS))

@@ -1,0 +1,67 @@
+"""What we record in NIR's metadata, for want of fields: dt, T, read-out of a graph; comparison and reset of a neuron.
+
+Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
+Neuron: ``comparison`` (">" or ">="), ``reset`` ("value" or "subtract"), and ``beta``, ``gain``: the discrete constants
+that tau and r were made from, to read them back without rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from toolchain.errors import ImportingError
+from toolchain.nirx.registry import EXTENSION_VERSION
+
+DEFAULT_DT_S = 1e-4
+"""Timestep where a graph states none, in s: the de-facto value of NIR's users (snnTorch, norse, SpikingJelly)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a neuron fires and resets."""
+
+    comparison: Literal[">", ">="] = ">"
+    reset: Literal["value", "subtract"] = "value"
+
+
+def settings(metadata: dict[str, Any], where: str) -> Settings:
+    """Return how a neuron fires and resets; NIR's own rule (``>``, to a value) where its metadata does not say.
+
+    Raises:
+        ImportingError: The metadata say something else.
+    """
+    comparison, reset = metadata.get("comparison", ">"), metadata.get("reset", "value")
+    if comparison not in (">", ">=") or reset not in ("value", "subtract"):
+        raise ImportingError(
+            f"metadata comparison {comparison!r}, reset {reset!r}; allowed are '>' or '>=', 'value' or 'subtract'",
+            where=where,
+            help="correct the metadata, or leave it out (NIR: '>', 'value')",
+        )
+    return Settings(comparison, reset)
+
+
+def check_version(metadata: dict[str, Any], where: str) -> None:
+    """Refuse a file of a newer extension version.
+
+    Raises:
+        ImportingError: The version is newer than ours.
+    """
+    version = metadata.get("extension_version", EXTENSION_VERSION)
+    if not isinstance(version, int) or version > EXTENSION_VERSION:
+        raise ImportingError(
+            f"extension version {version!r}; this release reads up to {EXTENSION_VERSION}",
+            where=where,
+            help="update spikeforge",
+        )
+
+
+def positive_number(value: Any, what: str, where: str) -> float:
+    """Return a positive, finite float.
+
+    Raises:
+        ImportingError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ImportingError(f"{what} is {value!r}; it must be positive", where=where, help=f"give a positive {what}")
+    return float(value)

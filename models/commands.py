@@ -1,4 +1,4 @@
-"""The verbs of this package: ``spikeforge zoo`` and ``spikeforge train``; torch is imported only by the latter, when it runs."""
+"""The verbs ``spikeforge zoo`` and ``spikeforge train``; torch is imported only by the latter, when it runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
 def run_zoo(_arguments: Namespace) -> Outcome:
     """List the shipped checkpoints."""
     rows = [_row(name) for name in names()]
-    head = f"{'name':20} {'family':8} {'variant':8} {'dataset':8} {'T':>3} {'accuracy':>9} {'parameters':>11} {'spike rate':>11}"
+    head = f"{'name':20} {'family':8} {'variant':8} {'dataset':8} {'T':>3} {'accuracy':>9} "
+    head += f"{'parameters':>11} {'spike rate':>11}"
     lines = [
         f"{r['name']:20} {r['family']:8} {r['variant']:8} {r['dataset']:8} {r['timesteps']:3d} {100 * r['accuracy']:7.2f} % "
         f"{r['parameters']:11,d} {r['spike_rate']:11.3f}" + (" (simulated events)" if r["simulated"] else "")

@@ -27,7 +27,7 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class Rectangular:
-    """ds/du = height for \\|x\\| < half_width, else 0."""
+    """ds/du = height for abs(x) < half_width, else 0."""
 
     half_width: float = 0.5
     height: float = 1.0
@@ -39,7 +39,7 @@ class Rectangular:
 
 @dataclass(frozen=True)
 class Triangular:
-    """ds/du = max(0, gamma - \\|x\\|) / gamma^2."""
+    """ds/du = max(0, gamma - abs(x)) / gamma^2."""
 
     gamma: float = 1.0
 
@@ -61,7 +61,7 @@ class ATan:
 
 @dataclass(frozen=True)
 class PiecewiseQuadratic:
-    """ds/du = max(0, alpha - alpha^2 \\|x\\|), as in SpikingJelly."""
+    """ds/du = max(0, alpha - alpha^2 abs(x)), as in SpikingJelly."""
 
     alpha: float = 1.0
 

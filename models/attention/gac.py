@@ -1,4 +1,4 @@
-r"""GAC: gated attention coding of a spiking net's input, Qiu et al., AAAI 38(1):601-610, 2024 (arXiv 2308.06582), released code.
+r"""GAC: gated attention coding of the input, Qiu et al., AAAI 38(1):601-610, 2024 (arXiv 2308.06582), as in the released code.
 
 From the stem's current I = BN(conv(x)), (T, B, C, H, W), to graded spikes O::
 
@@ -7,8 +7,8 @@ From the stem's current I = BN(conv(x)), (T, B, C, H, W), to graded spikes O::
     O = h(A_t F_t) S
 
 On a static image I_t is the same every step: A needs two pooled scalars (``closed_form_ta``) and F once, so the block runs
-on the host before the first step. On events A looks at all T, and the block is not causal. The paper's figure feeds the gate from
-the raw input; the released code, and this file, from I.
+on the host before the first step. On events A looks at all T, and the block is not causal. The paper's figure feeds the
+gate from the raw input; the released code, and this file, from I.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class GatedAttentionCoding(FixedTimesteps):
     def __init__(
         self,
         neuron: LIF,
-        T: int,  # noqa: N803
+        T: int,
         channels: int,
         *,
         kernel: int = 4,

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -32,7 +33,7 @@ def hard(x: Tensor) -> Tensor:
 
 def _nearest_pow2(y: Tensor) -> Tensor:
     level = torch.zeros_like(y)
-    for low, high in zip(POW2_LEVELS, POW2_LEVELS[1:], strict=False):
+    for low, high in pairwise(POW2_LEVELS):
         level = level + (y >= (low + high) / 2.0).to(y.dtype) * (high - low)
     return level
 

@@ -207,7 +207,7 @@ class MAAttention(_MA):
 
     def __init__(
         self,
-        T: int,  # noqa: N803
+        T: int,
         channels: int,
         size: tuple[int, int] | None = None,
         *,
@@ -246,7 +246,7 @@ class MALIF(_MA):
     def __init__(
         self,
         neuron: LIF,
-        T: int,  # noqa: N803
+        T: int,
         channels: int,
         size: tuple[int, int] | None = None,
         *,

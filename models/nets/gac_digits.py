@@ -1,4 +1,4 @@
-"""A small GAC-MS-ResNet for 8 x 8 images, direct coding: conv-BN-GAC, MS-ResNet blocks with identity shortcuts, linear read-out.
+"""A small GAC-MS-ResNet for 8 x 8 images, direct coding: conv-BN-GAC, MS-ResNet blocks with identity shortcuts, read-out.
 
 block(x) = BN(conv(LIF(BN(conv(LIF(x)))))) + x;   logits = mean over T of W AP(LIF(x)) + b
 """
@@ -53,7 +53,7 @@ class GACDigits(nn.Module):
 
     def __init__(
         self,
-        T: int = 6,  # noqa: N803
+        T: int = 6,
         channels: int = 16,
         blocks: int = 2,
         classes: int = 10,

@@ -33,7 +33,7 @@ class MADigits(nn.Module):
 
     def __init__(
         self,
-        T: int = 8,  # noqa: N803
+        T: int = 8,
         channels: tuple[int, int] = (16, 24),
         classes: int = 10,
         *,

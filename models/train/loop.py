@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine, all of the train split, the last epoch's weights; the test split is read once, after.
+"""The training loop: AdamW, warm-up and cosine; the last epoch's weights stay; the test split is read once, after.
 
 lr(k) = peak * min(1, k / warm) * (1 + cos(pi k / n)) / 2     at step k of n, warm = one epoch
 """

@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint is, how it was made and what it reaches. JSON on disk, and inside the checkpoint's metadata."""
+"""The model card: what a checkpoint is, how it was made, what it reaches; JSON beside it and inside its metadata."""
 
 from __future__ import annotations
 

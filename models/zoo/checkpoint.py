@@ -1,4 +1,4 @@
-"""Checkpoints on disk: safetensors, float32, no pickle; the model card stands in the metadata, so a file is complete by itself."""
+"""Checkpoints on disk: safetensors, float32, no pickle; the model card stands in the metadata, so a file is self-contained."""
 
 from __future__ import annotations
 

@@ -1,0 +1,149 @@
+"""Checkpoints: what ships keeps its card's word, what is broken is refused with where, what and help."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from models import zoo
+from models.commands import add_train, add_zoo
+from models.datasets import load
+from models.errors import CheckpointError, RecipeError
+from models.train.measure import measure
+from models.zoo.checkpoint import FOLDER, METADATA_KEY
+
+SHIPPED = ("gac-digits", "gac-digits-vanilla", "ma-digits", "ma-digits-vanilla")
+
+
+def parse(*words: str) -> Namespace:
+    parser = ArgumentParser()
+    subparsers = parser.add_subparsers()
+    add_train(subparsers)
+    add_zoo(subparsers)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_checkpoint_reaches_its_cards_accuracy_and_spike_rate(name: str) -> None:
+    module, card = zoo.build(name)
+    test = load(card.dataset, coding=card.coding, timesteps=card.timesteps)  # type: ignore[arg-type]
+
+    found = measure(module, torch.from_numpy(test.x), torch.from_numpy(test.y))
+
+    assert found.accuracy == pytest.approx(card.accuracy, abs=1.5 / 360)
+    assert found.spike_rate == pytest.approx(card.spike_rate, rel=1e-3)
+    assert card.parameters == sum(p.numel() for p in module.parameters())
+    assert not module.training
+    assert zoo.checkpoint_path(name).stat().st_size <= 1_000_000
+    assert json.loads((FOLDER / f"{name}.json").read_text()) == json.loads(card.to_json())
+
+
+@pytest.mark.parametrize("name", ["ma-digits", "gac-digits"])
+def test_attention_nets_reach_97_percent_over_three_seeds(name: str) -> None:
+    accuracies = zoo.card(name).accuracy_per_seed
+
+    assert len(accuracies) >= 3
+    assert sum(accuracies.values()) / len(accuracies) >= 0.97
+    assert next(iter(accuracies.values())) == zoo.card(name).accuracy
+
+
+def test_the_zoo_lists_what_ships_with_stable_keys() -> None:
+    outcome = parse("zoo", "--json").run(parse("zoo", "--json"))
+
+    keys = {"name", "family", "variant", "dataset", "timesteps", "accuracy", "parameters", "spike_rate", "checkpoint"}
+    assert {row["name"] for row in outcome.data} >= set(SHIPPED)
+    assert all(keys <= set(row) for row in outcome.data)
+    assert all(Path(row["checkpoint"]).is_file() for row in outcome.data)
+    assert all(name in outcome.text for name in SHIPPED)
+    assert outcome.code == 0
+
+
+def test_training_writes_a_self_contained_file_that_builds_again(tmp_path: Path) -> None:
+    arguments = parse("train", "ma-digits-vanilla", "--epochs", "1", "--seed", "2", "--out", str(tmp_path))
+
+    outcome = arguments.run(arguments)
+
+    module, card = zoo.build(tmp_path / "ma-digits-vanilla.safetensors")
+    assert card.command == "spikeforge train ma-digits-vanilla --epochs 1 --seed 2"
+    assert card.seed == 2
+    assert outcome.data["accuracy"] == card.accuracy == card.accuracy_per_seed["2"]
+    assert "simulated events" in outcome.text
+    assert module(torch.zeros(8, 1, 1, 8, 8)).shape == (1, 10)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ma-digits-vanilla.json", "ma-digits-vanilla.safetensors"]
+
+
+def refused(path: Path, timesteps: int | None = None) -> str:
+    with pytest.raises(CheckpointError) as info:
+        zoo.build(path, timesteps=timesteps)
+    assert info.value.where
+    assert info.value.help
+    return info.value.what
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    data = zoo.checkpoint_path("ma-digits").read_bytes()
+    for i, size in enumerate((0, 5, 500, len(data) - 1)):
+        path = tmp_path / f"{i}.safetensors"
+        path.write_bytes(data[:size])
+        assert refused(path).startswith("not a whole safetensors file")
+
+
+def altered(tmp_path: Path, tensors: dict[str, object], card: zoo.Card) -> Path:
+    path = tmp_path / "altered.safetensors"
+    save_file(tensors, path, metadata={METADATA_KEY: card.to_json()})  # type: ignore[arg-type]
+    return path
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    tensors = load_file(zoo.checkpoint_path("ma-digits"))
+    tensors["conv2.weight"][0, 0, 0, :2] = float("nan")
+
+    path = altered(tmp_path, tensors, zoo.card("ma-digits"))
+
+    assert refused(path) == "tensor 'conv2.weight' holds 2 values that are not finite"
+
+
+def test_a_file_of_another_net_is_refused(tmp_path: Path) -> None:
+    tensors = load_file(zoo.checkpoint_path("ma-digits"))
+    bare = tmp_path / "bare.safetensors"
+    save_file(tensors, bare)
+
+    assert refused(bare) == "a safetensors file without a spikeforge model card"
+    assert refused(altered(tmp_path, tensors, zoo.card("gac-digits"))).startswith(
+        "weights of another net: net 'gac_digits' lacks ['blocks.0.bn1.bias'"
+    )
+
+
+def test_a_checkpoint_of_another_t_is_refused(tmp_path: Path) -> None:
+    card = zoo.card("gac-digits")
+    other = replace(card, timesteps=4, arguments={**card.arguments, "T": 4})
+
+    assert refused(zoo.checkpoint_path("gac-digits"), timesteps=4) == "trained for T = 6; T = 4 was asked for"
+    assert refused(altered(tmp_path, load_file(zoo.checkpoint_path("gac-digits")), other)) == (
+        "tensor 'encoder.ta_w0' is (3, 6); net 'gac_digits' with T = 4 takes (2, 4)"
+    )
+
+
+def test_a_name_that_does_not_exist_and_a_card_of_another_format_are_refused(tmp_path: Path) -> None:
+    tensors, card = load_file(zoo.checkpoint_path("ma-digits")), zoo.card("ma-digits")
+
+    assert refused(tmp_path / "nothing.safetensors").startswith("no such checkpoint; there are gac-digits")
+    assert refused(altered(tmp_path, tensors, replace(card, format=9))) == "card format 9; this version reads 1"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    arguments = parse("train", "gac-digits", "--out", str(blocked / "folder"))
+
+    with pytest.raises(CheckpointError, match="cannot write"):
+        arguments.run(arguments)
+    arguments = parse("train", "gac-digits", "--repeat", "0")
+    with pytest.raises(RecipeError, match="--repeat 0; at least 1"):
+        arguments.run(arguments)

@@ -96,7 +96,8 @@ def attentive_gates(op: AttentiveLif, x: Array) -> dict[str, Array]:
     """Return the gates a block applies to currents ``x``, by dimension: (T or 1, B, *gate shape)."""
     gates: dict[str, list[Array]] = {dim: [] for dim in op.dims}
     attentive_lif(op, x, lambda dim, gate: gates[dim].append(gate))
-    shapes = {"T": (1,), "C": (x.shape[2],), "S": (1, *x.shape[3:])}
+    flat = (1,) * (x.ndim - 3)
+    shapes = {"T": (1, *flat), "C": (x.shape[2], *flat), "S": (1, *x.shape[3:])}
     return {dim: np.stack(found).reshape((-1, x.shape[1], *shapes[dim])) for dim, found in gates.items()}
 
 

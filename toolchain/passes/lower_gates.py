@@ -111,7 +111,7 @@ def _temporal(op: AttentiveLif) -> list[Op]:
     weight = np.full((1, n), float(op.parameters["ta_w"]) / (n * op.timesteps))
     count = Affine(name=f"{op.name}.ta.count", inputs=(op.name,), block=op.block, weight=weight)
     bias = np.reshape(op.parameters["ta_b"], (1,))
-    gate = _gate(op, "ta", count.name, (1,), bias, op.decay)
+    gate = _gate(op, "ta", count.name, (1,) * len(op.neuron.shape), bias, op.decay)
     return [count, gate]
 
 
@@ -129,7 +129,7 @@ def _channel(op: AttentiveLif) -> list[Op]:
         decay=op.decay,
     )
     expand = Affine(name=f"{op.name}.ca.excite", inputs=(hidden.name,), block=op.block, weight=excite)
-    gate = _gate(op, "ca", expand.name, (shape[0],), op.parameters["ca_b"], 0.0)
+    gate = _gate(op, "ca", expand.name, (shape[0], *(1,) * (len(shape) - 1)), op.parameters["ca_b"], 0.0)
     return [count, hidden, expand, replace(gate, differences=True)]
 
 

@@ -1,0 +1,205 @@
+"""The bundle: a deployment as a folder of plain files (JSON, NPZ, NIR); written whole or not at all, never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw_sim import load_chip, load_program
+from toolchain import graph_io
+from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
+from toolchain.errors import ImportingError, InputError
+from toolchain.passes.quantize import InputCode
+from toolchain.passes.split_host import HostPart
+
+FORMAT = 1
+"""Version of the folder layout."""
+Extra = Callable[[Deployment, Path], None]
+"""Writes further files of a bundle (graph.nir, host.onnx, ...) into the folder."""
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before any work is done.
+
+    Raises:
+        InputError: With the reason of the operating system.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spikeforge-"):
+            pass
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(20, "exists and is not a folder", str(folder))
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror or error})", where=str(folder), help="choose another folder with --out"
+        ) from error
+
+
+def save(deployment: Deployment, folder: Path, *, command: str = "", extras: tuple[Extra, ...] = ()) -> None:
+    """Write a deployment; an existing bundle in this place is replaced in one rename.
+
+    Raises:
+        InputError: The folder cannot be written, or holds something that is not a bundle.
+    """
+    check_writable(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        raise InputError("is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out")
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikeforge-"))
+    try:
+        _write(deployment, work, command)
+        for extra in extras:
+            extra(deployment, work)
+        _seal(work)
+        _swap(work, folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _write(deployment: Deployment, work: Path, command: str) -> None:
+    graph_io.save(deployment.captured, work / "captured.npz")
+    graph_io.save(deployment.lowered, work / "lowered.npz")
+    graph_io.save(deployment.integer, work / "integer.npz")
+    if deployment.host is not None:
+        graph_io.save(deployment.host.graph, work / "host.npz")
+    deployment.program.save(work / "program")
+    if deployment.samples is not None:
+        _write_samples(deployment.samples, work / "samples.npz")
+    host = deployment.host
+    manifest = {
+        "format": FORMAT,
+        "name": deployment.name,
+        "command": command,
+        "versions": versions(),
+        "options": asdict(deployment.options),
+        "strategies": deployment.strategies,
+        "input": asdict(deployment.input),
+        "host": None if host is None else {"boundary": host.boundary, "graded": host.graded},
+        "card": deployment.card,
+        "passes": [asdict(record) for record in deployment.passes],
+        "drift": None if deployment.drift is None else asdict(deployment.drift),
+    }
+    (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _write_samples(samples: Samples, path: Path) -> None:
+    about = json.dumps({"dataset": samples.dataset, "simulated": samples.simulated}).encode()
+    packed: dict[str, Any] = {"x": samples.x, "about": np.frombuffer(about, np.uint8)}
+    if samples.y is not None:
+        packed["y"] = samples.y
+    np.savez_compressed(path, **packed)
+
+
+def _seal(work: Path) -> None:
+    """Add the hash of every file to the manifest."""
+    path = work / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    others = sorted(f for f in work.iterdir() if f.is_file() and f != path)
+    manifest["sha256"] = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in others}
+    path.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _swap(work: Path, folder: Path) -> None:
+    os.chmod(work, 0o755)
+    if not folder.exists():
+        os.rename(work, folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(folder, old)
+    os.rename(work, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that matter for repeating a deployment."""
+    found = {"python": platform.python_version()}
+    for package in ("spikeforge", "numpy", "numba", "nir", "torch", "lava-nc"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def load(folder: Path) -> Deployment:
+    """Read a bundle and check its hashes.
+
+    Raises:
+        ImportingError: Not a bundle, damaged, or of another version.
+    """
+    manifest = read_manifest(folder)
+    for name, digest in manifest["sha256"].items():
+        path = folder / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ImportingError(
+                "is missing or was changed after deployment", where=str(path), help="deploy the model again"
+            )
+    host = manifest["host"]
+    drift = manifest["drift"]
+    options = Options(**manifest["options"])
+    try:
+        return Deployment(
+            name=manifest["name"],
+            captured=graph_io.load(folder / "captured.npz"),
+            lowered=graph_io.load(folder / "lowered.npz"),
+            integer=graph_io.load(folder / "integer.npz"),
+            host=None if host is None else HostPart(graph_io.load(folder / "host.npz"), **host),
+            program=load_program(folder / "program"),
+            chip=load_chip(options.chip),
+            options=options,
+            strategies=manifest["strategies"],
+            input=InputCode(**manifest["input"]),
+            card=manifest["card"],
+            passes=tuple(PassRecord(**record) for record in manifest["passes"]),
+            drift=None if drift is None else Drift(**drift),
+            samples=_read_samples(folder / "samples.npz"),
+        )
+    except (KeyError, TypeError) as error:
+        raise ImportingError(
+            f"its manifest does not fit this version ({error})", where=str(folder), help="deploy the model again"
+        ) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a bundle's manifest."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImportingError(
+            f"is not a bundle: no readable manifest.json ({error})",
+            where=str(folder),
+            help="give a folder that `spikeforge deploy` wrote",
+        ) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "sha256" not in manifest:
+        raise ImportingError(
+            f"bundle format {manifest.get('format') if isinstance(manifest, dict) else None!r}; this version reads {FORMAT}",
+            where=str(path),
+            help="deploy the model again",
+        )
+    return manifest
+
+
+def _read_samples(path: Path) -> Samples | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            about = json.loads(bytes(data["about"]))
+            return Samples(data["x"], data["y"] if "y" in data else None, about["dataset"], about["simulated"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error

@@ -1,0 +1,288 @@
+"""The road from a captured float graph to a deployment: ordered passes, each verified, with a golden check after it that raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hw_sim import Chip, Program
+from hw_sim.chip import load_chip
+from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples, encode
+from toolchain.errors import GateLoweringError, InputError, PassError
+from toolchain.interpret import answer, run_float, run_int
+from toolchain.ir import Graph
+from toolchain.mapping import map_graph
+from toolchain.ops import Array, AttentiveLif, GatedCoding, Input, Lif
+from toolchain.passes.align import Align
+from toolchain.passes.base import Pass
+from toolchain.passes.distribute import Distribute
+from toolchain.passes.fold_pool import DropFlatten, FoldPool
+from toolchain.passes.fold_scale import FoldScale
+from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
+from toolchain.passes.lower_max_pool import LowerMaxPool
+from toolchain.passes.quantize import InputCode, Quantize
+from toolchain.passes.split_host import HostPart, split_host
+from toolchain.verify import verify
+
+GOLDEN_SAMPLES = 8
+"""Samples of the golden input that every pass is checked on."""
+EXACT = 1e-6
+"""Largest change of a float answer that rounding may make; a pass that changes it more is wrong."""
+COUNT_LIMIT = 1 << 16
+"""Whole numbers below this are taken for event counts."""
+
+Note = Callable[[str], None]
+
+
+def input_code(x: Array) -> InputCode:
+    """Infer how data is coded: binary spikes, event counts (whole numbers), or real values.
+
+    Args:
+        x: (T, B, *shape).
+    """
+    whole = bool((x == np.round(x)).all())
+    low, high = float(x.min(initial=0.0)), float(x.max(initial=0.0))
+    if whole and low >= 0 and high <= 1:
+        return InputCode("binary")
+    if whole and max(abs(low), high) < COUNT_LIMIT:
+        return InputCode("counts", max(abs(low), high), low < 0)
+    return InputCode("dense", high, low < 0)
+
+
+@dataclass
+class _Road:
+    """The graph on its way, and what each pass did to it."""
+
+    graph: Graph
+    x: Array
+    note: Note
+    records: list[PassRecord] = field(default_factory=list)
+
+    def answer(self, graph: Graph) -> Array:
+        return answer(graph, run_float(graph, self.x))
+
+    def take(self, step: Pass, check: str = "exact") -> None:
+        """Apply a pass, verify the result, and compare its answer with the one before."""
+        self.note(step.name)
+        before = self.graph
+        after = step(before)
+        verify(after, level="float")
+        error = 0.0
+        if after is not before:
+            error = float(np.abs(self.answer(after) - self.answer(before)).max(initial=0.0))
+        if check == "exact" and error > EXACT:
+            raise PassError(
+                f"changes the answer by {error:.3g} on the golden input; at most {EXACT:g} is rounding",
+                where=f"pass {step.name!r}",
+                help="this is a fault of the pass: please report it with the model",
+            )
+        self.records.append(PassRecord(step.name, len(before), len(after), error, check))
+        self.graph = after
+
+
+def deploy_graph(
+    graph: Graph,
+    options: Options,
+    calibration: Samples,
+    *,
+    name: str,
+    card: dict[str, Any] | None = None,
+    samples: Samples | None = None,
+    note: Note = lambda _: None,
+) -> Deployment:
+    """Compile a captured float graph for a chip.
+
+    Args:
+        graph: As captured or imported.
+        options: What was asked for.
+        calibration: Data in the net's own coding; it decides the input's coding, static gates and ``auto``.
+        name: Name of the model.
+        card: Model card.
+        samples: Test samples that travel with the deployment.
+        note: Told the name of each stage as it starts.
+
+    Raises:
+        ToolchainError: A stage refuses the net; nothing is written.
+    """
+    check_options(options, graph)
+    verify(graph, level="float")
+    chip = load_chip(options.chip)
+    x = np.asarray(calibration.x, np.float64)
+    check_data(graph, x)
+    code = input_code(x)
+    if options.gates == "auto":
+        return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
+    return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
+
+
+def check_data(graph: Graph, x: Array) -> None:
+    """Refuse calibration data that does not fit the net."""
+    shape = next(op.shape for op in graph if isinstance(op, Input))
+    wanted = (graph.timesteps, "samples", *shape)
+    if x.ndim != len(shape) + 2 or x.shape[0] != graph.timesteps or x.shape[2:] != shape or x.shape[1] < 1:
+        raise InputError(
+            f"calibration data has shape {x.shape}; the net takes ({', '.join(map(str, wanted))})",
+            where="calibration",
+            help="give data as (T, B, C, H, W) with --calibrate FILE.npz",
+        )
+    if not np.isfinite(x).all():
+        raise InputError("holds values that are not finite (NaN or infinity)", where="calibration", help="clean the data")
+
+
+def check_options(options: Options, graph: Graph) -> None:
+    """Refuse options out of range."""
+    ranges = (
+        ("--weight-bits", options.weight_bits, 2, 8),
+        ("--payload-bits", options.payload_bits, 1, 16),
+        ("--timesteps", graph.timesteps, 1, 1 << 20),
+    )
+    for flag, value, low, high in ranges:
+        if not low <= value <= high:
+            raise InputError(f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}")
+    if options.timesteps is not None and options.timesteps != graph.timesteps:
+        raise InputError(
+            f"{options.timesteps} steps asked for; the net was trained for T = {graph.timesteps}",
+            where="--timesteps",
+            help=f"leave --timesteps out, or train the net for T = {options.timesteps}",
+        )
+
+
+def _auto(
+    graph: Graph,
+    options: Options,
+    calibration: Samples,
+    name: str,
+    card: dict[str, Any],
+    samples: Samples | None,
+    note: Note,
+    chip: Chip,
+    code: InputCode,
+) -> Deployment:
+    """Try the strategies from cheap to dear; keep the first whose accuracy loss on the calibration data is in tolerance."""
+    x = np.asarray(calibration.x, np.float64)
+    wanted = _float_accuracy(graph, x, calibration.y)
+    losses = []
+    for strategy in _candidates(graph):
+        note(f"trying gates: {strategy}")
+        made = _compile(graph, replace(options, gates=strategy), x, name, card, samples, note, chip, code)
+        got = _int_accuracy(made, x, calibration.y, graph)
+        if wanted - got <= options.tolerance:
+            return replace(made, options=options)
+        losses.append(f"{strategy} loses {100 * (wanted - got):.1f} points")
+    raise GateLoweringError(
+        f"no spike-driven lowering stays within {100 * options.tolerance:.1f} points on the calibration data: " + ", ".join(losses),
+        where="--gates auto",
+        help="allow more with --tolerance, choose --gates yourself, or train the causal variant",
+    )
+
+
+def _candidates(graph: Graph) -> list[Any]:
+    """Return the strategies to try, cheapest first."""
+    blocks = [op for op in graph if isinstance(op, AttentiveLif)]
+    if not blocks:
+        return ["host"]
+    return ["static", "causal"] if all(op.variant == "causal" for op in blocks) else ["static"]
+
+
+def _float_accuracy(graph: Graph, x: Array, y: Array | None) -> float:
+    """Return the float net's accuracy, or 1.0 where there are no labels (agreement with itself)."""
+    return 1.0 if y is None else float((answer(graph, run_float(graph, x)).argmax(axis=1) == y).mean())
+
+
+def _int_accuracy(made: Deployment, x: Array, y: Array | None, graph: Graph) -> float:
+    got = run_int(made.integer, made.encode(x)).answer.argmax(axis=1)
+    truth = answer(graph, run_float(graph, x)).argmax(axis=1) if y is None else y
+    return float((got == truth).mean())
+
+
+def _compile(
+    graph: Graph,
+    options: Options,
+    x: Array,
+    name: str,
+    card: dict[str, Any],
+    samples: Samples | None,
+    note: Note,
+    chip: Chip,
+    code: InputCode,
+) -> Deployment:
+    """Take the road once, with one gate strategy."""
+    attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]
+    strategies = {op.block: strategy_for(op, options.gates) for op in attention}
+    road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
+    road.take(FoldScale())
+    road.take(FoldPool())
+    road.take(DropFlatten())
+    host = None
+    calibration = x
+    if code.kind == "dense":
+        note("split-host")
+        chip_graph, host = split_host(road.graph)
+        calibration = run_float(host.graph, x)[host.boundary]
+        road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
+        road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]
+        code = _boundary_code(host, calibration)
+    road.take(LowerMaxPool(binary_input=code.kind == "binary"))
+    means = mean_gates(road.graph, run_float(road.graph, calibration)) if "static" in strategies.values() else {}
+    static = any(s == "static" for s in strategies.values())
+    road.take(LowerGates(options.gates, means), "drift" if static else "exact")
+    road.take(Distribute())
+    road.take(FoldPool())
+    lowered = road.graph
+    verify(lowered, level="lowered")
+    note("quantize")
+    quantize = Quantize(options.weight_bits, options.payload_bits, input=code)
+    integer = quantize(lowered)
+    verify(integer, level="integer")
+    drift = _drift(lowered, integer, host, x, calibration)
+    road.records.append(PassRecord("quantize", len(lowered), len(integer), drift.answer_error, "drift"))
+    note("align")
+    aligned = Align()(integer)
+    verify(aligned, level="aligned")
+    road.records.append(PassRecord("align", len(integer), len(aligned), 0.0, "exact"))
+    note("map")
+    program: Program = map_graph(aligned, chip)
+    return Deployment(
+        name=name,
+        captured=graph,
+        lowered=lowered,
+        integer=aligned,
+        host=host,
+        program=program,
+        chip=chip,
+        options=options,
+        strategies=strategies,
+        input=code,
+        card=card,
+        passes=tuple(road.records),
+        drift=drift,
+        samples=samples,
+    )
+
+
+def _boundary_code(host: HostPart, sent: Array) -> InputCode:
+    """Return the coding of what the host sends: binary spikes, or gains in [0, 1] on spikes."""
+    if not host.graded:
+        return InputCode("binary")
+    return InputCode("graded", max(1.0, float(sent.max(initial=0.0))))
+
+
+def _drift(lowered: Graph, integer: Graph, host: HostPart | None, x: Array, chip_x: Array) -> Drift:
+    """Compare the integer graph with the float graph it came from, on the calibration data."""
+    signals = run_float(lowered, chip_x)
+    result = run_int(integer, encode(host, integer, x))
+    scale = next(op for op in integer if type(op).__name__ == "IntOutput")
+    wanted, got = answer(lowered, signals), result.answer * getattr(scale, "scale", 1.0)
+    mismatch = {
+        op.name: float((signals[op.name] != result.recordings[op.name].out).mean())
+        for op in lowered
+        if isinstance(op, Lif) and op.name in result.recordings
+    }
+    return Drift(
+        mismatch,
+        float((wanted.argmax(axis=1) == got.argmax(axis=1)).mean()),
+        float(np.abs(wanted - got).mean()),
+    )

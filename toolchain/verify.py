@@ -1,0 +1,155 @@
+"""What a legal graph is at each level: a list of named rules, checked before and between passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
+from toolchain import int_ops as i
+from toolchain import ops as f
+from toolchain.errors import VerifyError
+from toolchain.interpret.schedule import loops
+from toolchain.ir import Graph
+from toolchain.shapes import shapes
+
+Level = Literal["float", "lowered", "integer", "aligned"]
+Rule = Callable[[Graph], None]
+
+
+def shapes_fit(graph: Graph) -> None:
+    """Every operand exists and has a shape its reader takes."""
+    shapes(graph)
+
+
+def feedback_is_delayed(graph: Graph) -> None:
+    """Only a delayed edge points backwards."""
+    loops(graph)
+
+
+def one_input_one_output(graph: Graph) -> None:
+    """There is one input and one output."""
+    for kinds, word in (((f.Input, i.IntInput), "input"), ((f.Output, i.IntOutput), "output")):
+        found = [op.name for op in graph if isinstance(op, kinds)]
+        if len(found) != 1:
+            raise VerifyError(
+                f"has {len(found)} {word}s ({', '.join(found) or 'none'}); one is allowed",
+                where="graph",
+                help=f"join the {word}s into one",
+            )
+
+
+def values_are_finite(graph: Graph) -> None:
+    """No parameter is NaN or infinite."""
+    for op in graph:
+        for name, value in _arrays(op):
+            if not np.isfinite(value).all():
+                bad = int((~np.isfinite(value)).sum())
+                raise VerifyError(
+                    f"{bad} of {value.size} values of {name!r} are not finite (NaN or infinity)",
+                    where=f"op {op.name!r}",
+                    help="the training diverged or the file is damaged: use another checkpoint",
+                )
+
+
+def _arrays(op: f.Op) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]]:
+    found = []
+    for name, value in vars(op).items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            found.append((name, value))
+        elif isinstance(value, dict):
+            found += [(key, a) for key, a in value.items() if isinstance(a, np.ndarray)]
+        elif isinstance(value, f.Op):
+            found += _arrays(value)
+    return found
+
+
+def only_lowered_ops(graph: Graph) -> None:
+    """Only what quantize understands is left."""
+    allowed = (f.Input, f.Affine, f.Conv, f.Delay, f.Lif, f.Accumulator, f.GateNeuron, f.GateTable, f.Output)
+    for op in graph:
+        if not isinstance(op, allowed):
+            raise VerifyError(
+                f"{type(op).__name__} cannot run on a neurocore and no pass lowers it here",
+                where=f"op {op.name!r}",
+                help="put it in front of the first spike (host), or express it by linear maps and spiking neurons",
+            )
+
+
+def connections_have_one_reader(graph: Graph) -> None:
+    """Every connection feeds one neuron, and reads a neuron or the input."""
+    for op in graph:
+        if not isinstance(op, i.Connection):
+            continue
+        readers = graph.readers[op.name]
+        if len(readers) != 1 or isinstance(readers[0], i.Connection | i.IntOutput):
+            names = ", ".join(r.name for r in readers) or "nobody"
+            raise VerifyError(f"is read by {names}; a connection feeds one neuron", where=f"connection {op.name!r}")
+        if isinstance(graph[op.inputs[0]], i.Connection):
+            raise VerifyError(f"reads the connection {op.inputs[0]!r}, not a neuron", where=f"connection {op.name!r}")
+
+
+def integers_in_range(graph: Graph) -> None:
+    """Weights are even and 8-bit, decays 12-bit, thresholds and resets 24-bit."""
+    for op in graph:
+        match op:
+            case i.IntDense(weight=w) | i.IntConv(weight=w):
+                _range(op, "weight", w, -256, 254)
+            case i.IntIdentity(weight=k):
+                _range(op, "weight", np.array([k]), -256, 254)
+            case i.IntLif():
+                _range(op, "decay_u", op.decay_u, 0, DECAY_ONE)
+                _range(op, "decay_v", op.decay_v, 0, DECAY_ONE)
+                _range(op, "threshold", op.threshold, -STATE_MAX, STATE_MAX)
+                _range(op, "v_reset", op.v_reset, -STATE_MAX, STATE_MAX)
+                _range(op, "bias", op.bias, -STATE_MAX, STATE_MAX)
+            case i.IntGate() | i.IntDeltaRelu():
+                _range(op, "decay", op.decay, 0, DECAY_ONE)
+            case _:
+                continue
+
+
+def _range(op: f.Op, name: str, values: i.IntArray, low: int, high: int) -> None:
+    if values.dtype.kind != "i":
+        raise VerifyError(f"{name} is {values.dtype}, not integer", where=f"op {op.name!r}")
+    if values.size and (values.min() < low or values.max() > high):
+        raise VerifyError(
+            f"{name} runs from {values.min()} to {values.max()}; {low} .. {high} is allowed",
+            where=f"op {op.name!r}",
+            help="quantize again with the default bits",
+        )
+
+
+def delays_match_starts(graph: Graph) -> None:
+    """delay = start(target) + lag - start(source), at least 1."""
+    for op in graph:
+        if isinstance(op, i.Connection):
+            target, source = graph.readers[op.name][0], graph[op.inputs[0]]
+            wanted = vars(target)["start"] + op.lag - vars(source)["start"]
+            if op.delay != wanted or op.delay < 1:
+                raise VerifyError(
+                    f"chip delay {op.delay}, but starts and lag ask for {wanted} (at least 1)",
+                    where=f"connection {op.name!r}",
+                    help="run align again",
+                )
+
+
+_ALWAYS: list[Rule] = [shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
+RULES: dict[Level, list[Rule]] = {
+    "float": _ALWAYS,
+    "lowered": [*_ALWAYS, only_lowered_ops],
+    "integer": [*_ALWAYS, connections_have_one_reader, integers_in_range],
+    "aligned": [*_ALWAYS, connections_have_one_reader, integers_in_range, delays_match_starts],
+}
+
+
+def verify(graph: Graph, *, level: Level) -> None:
+    """Check a graph against the rules of a level.
+
+    Raises:
+        VerifyError: The first rule that is broken.
+    """
+    for rule in RULES[level]:
+        rule(graph)

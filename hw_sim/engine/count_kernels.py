@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw_sim.engine.jit import kernel, parallel_kernel, prange
+from hw_sim.engine.jit import kernel
+from hw_sim.engine.synapse_kernels import find
 
 
 @kernel
@@ -52,15 +53,16 @@ def sparse_fan_out(indptr, targets, column, fan):  # type: ignore[no-untyped-def
             fan[s, column[targets[k]]] += 1
 
 
-@parallel_kernel
-def count(events, class_of, indptr, columns, amounts, out):  # type: ignore[no-untyped-def]
-    """Add, for every non-zero of ``events`` (R, n), the counter row of its neuron's class to ``out`` (R, columns)."""
+@kernel
+def count(events, class_of, indptr, columns, amounts, out, start, stop):  # type: ignore[no-untyped-def]
+    """Add, for every non-zero of rows ``start`` to ``stop``, the counter row of its neuron's class to ``out`` (R, columns)."""
     classes = indptr.size - 1
-    for r in prange(events.shape[0]):
-        histogram = np.zeros(classes, np.int32)
-        for s in range(events.shape[1]):
-            if events[r, s] != 0:
-                histogram[class_of[s]] += 1
+    found = np.empty(events.shape[1], np.int32)
+    histogram = np.zeros(classes, np.int64)
+    for r in range(start, stop):
+        histogram[:] = 0
+        for k in range(find(events[r], found)):
+            histogram[class_of[found[k]]] += 1
         for c in range(classes):
             if histogram[c] != 0:
                 for k in range(indptr[c], indptr[c + 1]):

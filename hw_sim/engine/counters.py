@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hw_sim.chip import Mesh
 from hw_sim.engine import count_kernels
 from hw_sim.engine.fan_out import cores_of
+from hw_sim.engine.jit import Threads
 from hw_sim.noc import Links, hops
 from hw_sim.program import GateTable, Population, Projection
 from hw_sim.synaptic_memory import FanOut
@@ -52,13 +53,16 @@ class Emitter:
     runs: tuple[Columns, ...]
     width: int
 
-    def count(self, events: NDArray[np.generic]) -> Index:
+    def count(self, events: NDArray[np.generic], threads: Threads) -> Index:
         """Return the counters (T, B, width) of events (T, B, n); any non-zero is one message."""
         steps, batch, n = events.shape
         out = np.zeros((steps * batch, self.width), np.int64)
-        count_kernels.count(
-            events.reshape(steps * batch, n), self.class_of, self.indptr, self.columns, self.amounts, out
-        )
+        rows = events.reshape(steps * batch, n)
+
+        def piece(a: int, b: int) -> None:
+            count_kernels.count(rows, self.class_of, self.indptr, self.columns, self.amounts, out, a, b)
+
+        threads.split(piece, rows.shape[0], rows.size + out.size)
         return out.reshape(steps, batch, self.width)
 
 

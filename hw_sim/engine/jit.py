@@ -1,24 +1,51 @@
-"""The one place where numba is asked for: a typed decorator each for scalar, serial and parallel kernels."""
+"""The one place where numba is asked for, and how kernels share the processor: row ranges on Python threads.
+
+Kernels are serial and release the interpreter lock. numba's own parallel loops spin while they wait, which costs milliseconds
+a call on a busy machine; a thread pool that only long calls go to does not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-prange = numba.prange
 int32 = numba.int32
 int64 = numba.int64
 
+WORTH_SPLITTING = 1 << 20
+"""Elements a call must touch before threads are worth their 0.1 ms."""
+
 
 def kernel(function: F) -> F:
-    """Compile a serial kernel to machine code; the result is cached on disk."""
+    """Compile a kernel to machine code that releases the interpreter lock; the result is cached on disk."""
     return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
-def parallel_kernel(function: F) -> F:
-    """Compile a kernel whose ``prange`` loops share the processor cores; the result is cached on disk."""
-    return cast(F, numba.njit(cache=True, parallel=True, nogil=True)(function))
+class Threads:
+    """Splits kernel calls over threads; one thread runs everything in place."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def split(self, call: Callable[[int, int], object], rows: int, elements: int) -> None:
+        """Call ``call(start, stop)`` over ``rows``, in pieces if ``elements`` of work are worth it."""
+        if self.pool is None or rows < 2 or elements < WORTH_SPLITTING:
+            call(0, rows)
+            return
+        pieces = min(rows, 4 * self.count)
+        edges = [rows * k // pieces for k in range(pieces + 1)]
+        for done in [self.pool.submit(call, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
+            done.result()

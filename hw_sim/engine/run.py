@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.engine.compiled import Compiled, Stage, compile
+from hw_sim.engine.jit import Threads
 from hw_sim.engine.state import Recorder, State
 from hw_sim.engine.tally import Tally, kind_of
 from hw_sim.errors import ProgramError, SaturationError
@@ -27,6 +29,7 @@ def simulate(
     record: bool = False,
     device: str = "cpu",
     strict: bool = False,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trace:
     """Run a batch of independent samples; exact integers, counters and step times included.
@@ -38,6 +41,7 @@ def simulate(
         record: Keep spikes, v and u of every population and step.
         device: ``cpu``.
         strict: Raise if a state saturates.
+        threads: Threads to share the work; as many as processor cores if not given.
         progress: Called with (samples done, samples) after each block of samples.
 
     Raises:
@@ -49,13 +53,27 @@ def simulate(
         raise ProgramError(f"device {device!r}; allowed: cpu", where="simulate", help="use device='cpu'")
     length = compiled.program.steps if steps is None else steps
     sources, samples = _sources(compiled, inputs, length)
-    tally = Tally(compiled, length)
+    with Threads(threads or len(os.sched_getaffinity(0))) as pool:
+        return _run(compiled, sources, samples, length, pool, record, strict, progress)
+
+
+def _run(
+    compiled: Compiled,
+    sources: dict[str, NDArray[Any]],
+    samples: int,
+    length: int,
+    threads: Threads,
+    record: bool,
+    strict: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Trace:
+    tally = Tally(compiled, length, threads)
     recorder = Recorder(compiled, length, samples, record)
     readout = _Readout(compiled, samples)
     saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
     batch, span = _block(compiled, length, samples)
     for first in range(0, samples, batch):
-        state = State(compiled, first, min(batch, samples - first), recorder)
+        state = State(compiled, first, min(batch, samples - first), recorder, threads)
         tally.begin(state.batch)
         for t in range(0, length, span):
             _advance(compiled, state, sources, t, min(span, length - t))

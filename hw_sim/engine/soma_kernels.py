@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from hw_sim.engine.jit import int32, int64, parallel_kernel, prange
+from hw_sim.engine.jit import int32, int64, kernel
 
 BLOCK = 2048
-"""Neurons one thread carries through all timesteps: state and parameters of a block stay in the L1/L2 cache."""
+"""Neurons carried through all timesteps at once: state and parameters of a block stay in the L1/L2 cache."""
 LIMIT = 1 << 23
 WRAP = 1 << 24
 
@@ -24,57 +24,77 @@ def _build_lif(word: Any) -> Callable[..., None]:
     """Build the LIF kernel for one integer width."""
     zero, limit, wrap, top = word(0), word(LIMIT), word(WRAP), word(LIMIT - 1)
 
-    @parallel_kernel
-    def lif(drive, u, v, params, subtract, levels, gate_index, gate_bits, out, rec_u, rec_v, saturated):  # type: ignore[no-untyped-def]
-        """Scan ``drive`` (T, B, n); ``params`` (5, n) = kept u, kept v (of 4096), bias, threshold, v_reset."""
-        steps, batch, n = drive.shape
+    @kernel
+    def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped-def]
+        """u = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
+        wraps = 0
+        for i in range(u.size):
+            x = u[i]
+            mag = word(abs(x))
+            kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
+            x = word(word(word(zero - kept) if x < 0 else kept) + word(drive[i] << 6))
+            y = word(x - wrap) if x > limit else x
+            y = word(y + wrap) if y <= -limit else y
+            wraps += word(x != y)
+            u[i] = y
+            current[i] = word(y + bias[i])
+        return wraps
+
+    @kernel
+    def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
+        """current = sign(current) * ((|current| * level) >> bits)."""
+        low = word((1 << bits) - 1)
+        for i in range(index.size):
+            x = current[i]
+            level = word(levels[index[i]])
+            mag = word(abs(x))
+            part = word(word(word(mag >> bits) * level) + word(word(word(mag & low) * level) >> bits))
+            current[i] = word(zero - part) if x < 0 else part
+
+    @kernel
+    def integrate_voltage(v, current, keep, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
+        """v = clip24(decay(v) + current); out = v > threshold; reset; return the number of clips."""
+        clips = 0
+        for i in range(v.size):
+            x = v[i]
+            mag = word(abs(x))
+            kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
+            x = word(word(word(zero - kept) if x < 0 else kept) + current[i])
+            y = min(max(x, word(-top)), top)
+            clips += word(x != y)
+            fired = y > threshold[i]
+            after = word(y - reset[i]) if subtract else reset[i]
+            v[i] = after if fired else y
+            out[i] = fired
+        return clips
+
+    @kernel
+    def lif(  # type: ignore[no-untyped-def]
+        drive, u, v, params, subtract, levels, gate_index, gate_bits, out, rec_u, rec_v, saturated, start, stop
+    ):
+        """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
+
+        ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates).
+        """
+        steps, _, n = drive.shape
         blocks = (n + BLOCK - 1) // BLOCK
-        ports = gate_index.shape[0]
-        low = word((1 << gate_bits) - 1)
-        for k in prange(batch * blocks):
-            b = k // blocks
-            start = (k % blocks) * BLOCK
-            stop = min(n, start + BLOCK)
-            current = np.empty(BLOCK, drive.dtype)
-            wraps = 0
-            clips = 0
+        current = np.empty(BLOCK, drive.dtype)
+        for task in range(start, stop):
+            b = task // blocks
+            s = (task % blocks) * BLOCK
+            e = min(n, s + BLOCK)
             for t in range(steps):
-                for i in range(start, stop):
-                    x = u[b, i]
-                    mag = word(abs(x))
-                    kept = word(word(word(mag >> 12) * params[0, i]) + word(word(word(mag & 4095) * params[0, i]) >> 12))
-                    x = word(word(word(zero - kept) if x < 0 else kept) + word(drive[t, b, i] << 6))
-                    over = x > limit
-                    x = word(x - wrap) if over else x
-                    under = x <= -limit
-                    x = word(x + wrap) if under else x
-                    wraps += over or under
-                    u[b, i] = x
-                    current[i - start] = word(x + params[2, i])
-                for p in range(ports):
-                    for i in range(start, stop):
-                        x = current[i - start]
-                        level = word(levels[p, t, b, gate_index[p, i]])
-                        mag = word(abs(x))
-                        part = word(word(word(mag >> gate_bits) * level) + word(word(word(mag & low) * level) >> gate_bits))
-                        current[i - start] = word(zero - part) if x < 0 else part
-                for i in range(start, stop):
-                    x = v[b, i]
-                    mag = word(abs(x))
-                    kept = word(word(word(mag >> 12) * params[1, i]) + word(word(word(mag & 4095) * params[1, i]) >> 12))
-                    x = word(word(word(zero - kept) if x < 0 else kept) + current[i - start])
-                    y = min(max(x, word(-top)), top)
-                    clips += x != y
-                    fired = y > params[3, i]
-                    after = word(y - params[4, i]) if subtract else params[4, i]
-                    v[b, i] = after if fired else y
-                    out[t, b, i] = fired
+                saturated[task, 0] += integrate_current(
+                    u[b, s:e], drive[t, b, s:e], params[0, s:e], params[2, s:e], current
+                )
+                for p in range(gate_index.shape[0]):
+                    apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
+                saturated[task, 1] += integrate_voltage(
+                    v[b, s:e], current, params[1, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e]
+                )
                 if rec_u.shape[0] > 0:
-                    for i in range(start, stop):
-                        rec_u[t, b, i] = u[b, i]
-                        rec_v[t, b, i] = v[b, i]
-            saturated[k, 0] = wraps
-            saturated[k, 1] = clips
+                    rec_u[t, b, s:e] = u[b, s:e]
+                    rec_v[t, b, s:e] = v[b, s:e]
 
     return lif
 
@@ -83,41 +103,38 @@ lif_int32 = _build_lif(int32)
 lif_int64 = _build_lif(int64)
 
 
-@parallel_kernel
-def delta_relu(drive, acc, last, decay, shift, out, rec_v, saturated):  # type: ignore[no-untyped-def]
-    """Scan a ``DeltaRelu``: state ``acc`` and last sent ``last`` (B, n), ``out`` (T, B, n) payloads."""
-    steps, batch, n = drive.shape
-    for b in prange(batch):
-        clips = 0
+@kernel
+def delta_relu(drive, acc, last, decay, shift, out, rec_v, saturated, start, stop):  # type: ignore[no-untyped-def]
+    """Scan a ``DeltaRelu`` for samples ``start`` to ``stop``: state ``acc``, last value ``last`` (B, n), ``out`` payloads."""
+    steps, _, n = drive.shape
+    for b in range(start, stop):
         for t in range(steps):
             for i in range(n):
                 x = acc[b, i]
                 kept = (abs(x) * (4096 - decay[i])) >> 12
                 x = (-kept if x < 0 else kept) + drive[t, b, i]
                 y = min(max(x, -(LIMIT - 1)), LIMIT - 1)
-                clips += x != y
+                saturated[b, 1] += x != y
                 acc[b, i] = y
                 sent = max(y, 0) >> shift
                 out[t, b, i] = sent - last[b, i]
                 last[b, i] = sent
-                if rec_v.shape[0] > 0:
-                    rec_v[t, b, i] = y
-        saturated[b, 1] = clips
+            if rec_v.shape[0] > 0:
+                rec_v[t, b] = acc[b]
 
 
-@parallel_kernel
-def gate(drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v, saturated):  # type: ignore[no-untyped-def]
-    """Scan a ``Gate``: ``out`` (T, B, n) levels, ``changed`` (T, B, n) where a message leaves."""
-    steps, batch, n = drive.shape
-    for b in prange(batch):
-        clips = 0
+@kernel
+def gate(drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v, saturated, start, stop):  # type: ignore[no-untyped-def]
+    """Scan a ``Gate`` for samples ``start`` to ``stop``: ``out`` levels, ``changed`` where a message leaves."""
+    steps, _, n = drive.shape
+    for b in range(start, stop):
         for t in range(steps):
             for i in range(n):
                 x = acc[b, i]
                 kept = (abs(x) * (4096 - decay[i])) >> 12
                 x = (-kept if x < 0 else kept) + drive[t, b, i]
                 y = min(max(x, -(LIMIT - 1)), LIMIT - 1)
-                clips += x != y
+                saturated[b, 1] += x != y
                 acc[b, i] = y
                 k = 0
                 while k < thresholds.size and y + bias[i] >= thresholds[k]:
@@ -125,6 +142,5 @@ def gate(drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v,
                 out[t, b, i] = levels[k]
                 changed[t, b, i] = levels[k] != last[b, i]
                 last[b, i] = levels[k]
-                if rec_v.shape[0] > 0:
-                    rec_v[t, b, i] = y
-        saturated[b, 1] = clips
+            if rec_v.shape[0] > 0:
+                rec_v[t, b] = acc[b]

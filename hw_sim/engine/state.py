@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hw_sim.engine import soma_kernels
 from hw_sim.engine.compiled import Compiled, Stage
+from hw_sim.engine.jit import Threads
 from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Source
 
 AnyInt = NDArray[Any]
@@ -46,11 +47,12 @@ class State:
     gates hold levels there, and their level changes are in ``changes[name]``.
     """
 
-    def __init__(self, compiled: Compiled, first_sample: int, batch: int, recorder: Recorder) -> None:
+    def __init__(self, compiled: Compiled, first_sample: int, batch: int, recorder: Recorder, threads: Threads) -> None:
         self.compiled = compiled
         self.batch = batch
         self.samples = slice(first_sample, first_sample + batch)
         self.recorder = recorder
+        self.threads = threads
         self.values: dict[str, AnyInt] = {}
         self.changes: dict[str, AnyInt] = {}
         self.u: dict[str, AnyInt] = {}
@@ -113,13 +115,13 @@ class State:
                 self._lif(stage, soma, drive, out, start, stop, rec_u, rec_v, saturated)
             case DeltaRelu(shift=shift):
                 soma_kernels.delta_relu(
-                    drive, self.v[name], self.u[name], stage.params[0], shift, out, rec_v, saturated
+                    drive, self.v[name], self.u[name], stage.params[0], shift, out, rec_v, saturated, 0, self.batch
                 )
             case Gate():
                 soma_kernels.gate(
                     drive, self.v[name], self.u[name], stage.params[0], stage.params[1],
                     np.asarray(soma.thresholds, np.int64), np.asarray(soma.levels, np.int64),
-                    out, self.changes[name][start:stop], rec_v, saturated,
+                    out, self.changes[name][start:stop], rec_v, saturated, 0, self.batch,
                 )  # fmt: skip
         self.saturated[name] += saturated.sum(axis=0)
         if name in self.recorder.spikes:
@@ -142,10 +144,10 @@ class State:
             x = self.delayed(item.projection.source, item.lag, start, stop)
             x = x.reshape(rows, x.shape[2])
             if item.shift == 0:
-                item.synapses.add(x, drive)
+                item.synapses.add(x, drive, self.threads)
             else:
                 part = np.zeros_like(drive)
-                item.synapses.add(x, part)
+                item.synapses.add(x, part, self.threads)
                 drive += part >> -item.shift
         return drive.reshape(stop - start, self.batch, n)
 
@@ -162,7 +164,12 @@ class State:
             levels[port, :, :, : array.shape[2]] = array
             index[port] = gate.index
         scan = soma_kernels.lif_int32 if stage.word is np.int32 else soma_kernels.lif_int64
-        scan(
-            drive, self.u[name], self.v[name], stage.params, soma.reset == "subtract", levels, index, soma.gate_bits,
-            out, rec_u, rec_v, saturated,
-        )  # fmt: skip
+        subtract = soma.reset == "subtract"
+
+        def piece(a: int, b: int) -> None:
+            scan(
+                drive, self.u[name], self.v[name], stage.params, subtract, levels, index, soma.gate_bits,
+                out, rec_u, rec_v, saturated, a, b,
+            )  # fmt: skip
+
+        self.threads.split(piece, saturated.shape[0], drive.size)

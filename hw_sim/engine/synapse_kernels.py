@@ -1,71 +1,121 @@
 """Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for every non-zero ``x``, one row per sample and timestep.
 
-Populations of shape (C, H, W) are held channels-last here, so that one event adds runs of consecutive targets.
+Populations of shape (C, H, W) are held channels-last here, so that one event adds long runs of consecutive targets. With one
+group, a kernel row is stored per phase ``(z + padding) mod stride`` with its columns reversed: all targets of one event in one
+target row are then one run, ``columns x Co`` long.
 """
 
 from __future__ import annotations
 
-from hw_sim.engine.jit import parallel_kernel, prange
+import numpy as np
+
+from hw_sim.engine.jit import kernel
 
 
-@parallel_kernel
-def conv(x, weight, drive, source_hw, target_hw, stride, padding, dilation, channels):  # type: ignore[no-untyped-def]
-    """Scatter events through a shared kernel ``weight`` (Ci, kh, kw, Co // groups).
+@kernel
+def find(row, found):  # type: ignore[no-untyped-def]
+    """Write the indices of the non-zeros of ``row`` into ``found`` and return how many; skips eight bytes of zeros at once."""
+    each = 8 // row.itemsize
+    words = row.size // each
+    skip = row[: words * each].view(np.uint64)
+    count = 0
+    for k in range(words):
+        if skip[k] != 0:
+            for i in range(k * each, (k + 1) * each):
+                if row[i] != 0:
+                    found[count] = i
+                    count += 1
+    for i in range(words * each, row.size):
+        if row[i] != 0:
+            found[count] = i
+            count += 1
+    return count
 
-    ``x`` (R, H * W * Ci), ``drive`` (R, H' * W' * Co), ``channels`` = (Ci, Co, groups).
+
+@kernel
+def add(target, weight, payload):  # type: ignore[no-untyped-def]
+    """Add ``weight * payload`` to a run of targets."""
+    if payload == 1:
+        for j in range(target.size):
+            target[j] += weight[j]
+    else:
+        for j in range(target.size):
+            target[j] += weight[j] * payload
+
+
+@kernel
+def conv(x, weight, drive, source_hw, target_hw, stride, padding, channels, start, stop):  # type: ignore[no-untyped-def]
+    """Scatter rows ``start`` to ``stop`` through a kernel with one group and no dilation.
+
+    ``x`` (R, H * W * Ci), ``drive`` (R, H' * W' * Co), ``weight`` (stride, Ci, kh, columns * Co) by phase.
     """
-    height, width = source_hw
     rows, columns = target_hw
-    ci, co, groups = channels
+    ci, co = channels[0], channels[1]
+    kh = weight.shape[2]
+    kw = channels[3]
+    found = np.empty(x.shape[1], np.int32)
+    for r in range(start, stop):
+        for k in range(find(x[r], found)):
+            pixel, c = divmod(found[k], ci)
+            y, z = divmod(pixel, source_hw[1])
+            payload = x[r, found[k]]
+            last, phase = divmod(z + padding[1], stride[1])
+            if phase >= kw:
+                continue
+            left = last - (kw - 1 - phase) // stride[1]
+            a = max(0, -left)
+            b = min(last, columns - 1) - left + 1
+            if a >= b:
+                continue
+            for ky in range(kh):
+                down = y + padding[0] - ky
+                if down < 0 or down % stride[0] != 0 or down >= rows * stride[0]:
+                    continue
+                first = (down // stride[0] * columns + left) * co
+                add(drive[r, first + a * co : first + b * co], weight[phase, c, ky, a * co : b * co], payload)
+
+
+@kernel
+def conv_grouped(x, weight, drive, source_hw, target_hw, stride, padding, dilation, channels, start, stop):  # type: ignore[no-untyped-def]
+    """Scatter rows ``start`` to ``stop`` through any kernel, ``weight`` (Ci, kh, kw, Co // groups)."""
+    rows, columns = target_hw
+    ci, co, groups = channels[0], channels[1], channels[2]
     per_group = ci // groups
     kh, kw, run = weight.shape[1:]
-    for r in prange(x.shape[0]):
-        index = 0
-        for y in range(height):
-            for z in range(width):
-                for c in range(ci):
-                    payload = x[r, index]
-                    index += 1
-                    if payload == 0:
+    found = np.empty(x.shape[1], np.int32)
+    for r in range(start, stop):
+        for k in range(find(x[r], found)):
+            pixel, c = divmod(found[k], ci)
+            y, z = divmod(pixel, source_hw[1])
+            payload = x[r, found[k]]
+            base = (c // per_group) * run
+            for ky in range(kh):
+                down = y + padding[0] - ky * dilation[0]
+                if down < 0 or down % stride[0] != 0 or down >= rows * stride[0]:
+                    continue
+                for kx in range(kw):
+                    right = z + padding[1] - kx * dilation[1]
+                    if right < 0 or right % stride[1] != 0 or right >= columns * stride[1]:
                         continue
-                    base = (c // per_group) * run
-                    for ky in range(kh):
-                        down = y + padding[0] - ky * dilation[0]
-                        if down < 0 or down % stride[0] != 0 or down >= rows * stride[0]:
-                            continue
-                        for kx in range(kw):
-                            right = z + padding[1] - kx * dilation[1]
-                            if right < 0 or right % stride[1] != 0 or right >= columns * stride[1]:
-                                continue
-                            first = ((down // stride[0]) * columns + right // stride[1]) * co + base
-                            if payload == 1:
-                                for j in range(run):
-                                    drive[r, first + j] += weight[c, ky, kx, j]
-                            else:
-                                for j in range(run):
-                                    drive[r, first + j] += weight[c, ky, kx, j] * payload
+                    first = ((down // stride[0]) * columns + right // stride[1]) * co + base
+                    add(drive[r, first : first + run], weight[c, ky, kx], payload)
 
 
-@parallel_kernel
-def dense(x, weight, drive):  # type: ignore[no-untyped-def]
-    """Add row ``weight[source]`` (n_source, n_target) for every event."""
-    for r in prange(x.shape[0]):
-        for s in range(x.shape[1]):
-            payload = x[r, s]
-            if payload == 1:
-                for j in range(weight.shape[1]):
-                    drive[r, j] += weight[s, j]
-            elif payload != 0:
-                for j in range(weight.shape[1]):
-                    drive[r, j] += weight[s, j] * payload
+@kernel
+def dense(x, weight, drive, start, stop):  # type: ignore[no-untyped-def]
+    """Add row ``weight[source]`` (n_source, n_target) for every event of rows ``start`` to ``stop``."""
+    found = np.empty(x.shape[1], np.int32)
+    for r in range(start, stop):
+        for k in range(find(x[r], found)):
+            add(drive[r], weight[found[k]], x[r, found[k]])
 
 
-@parallel_kernel
-def sparse(x, indptr, targets, weight, drive):  # type: ignore[no-untyped-def]
-    """Walk the synapse list ``indptr[s] : indptr[s + 1]`` of every source with an event."""
-    for r in prange(x.shape[0]):
-        for s in range(x.shape[1]):
-            payload = x[r, s]
-            if payload != 0:
-                for k in range(indptr[s], indptr[s + 1]):
-                    drive[r, targets[k]] += weight[k] * payload
+@kernel
+def sparse(x, indptr, targets, weight, drive, start, stop):  # type: ignore[no-untyped-def]
+    """Walk the synapse list ``indptr[s] : indptr[s + 1]`` of every source with an event, rows ``start`` to ``stop``."""
+    found = np.empty(x.shape[1], np.int32)
+    for r in range(start, stop):
+        for k in range(find(x[r], found)):
+            s = found[k]
+            for j in range(indptr[s], indptr[s + 1]):
+                drive[r, targets[j]] += weight[j] * x[r, s]

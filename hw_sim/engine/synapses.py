@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.engine import layout, synapse_kernels
+from hw_sim.engine.jit import Threads
 from hw_sim.errors import ProgramError
 from hw_sim.program import (
     ConvSynapses,
@@ -35,11 +37,32 @@ class ConvKernel:
     dilation: tuple[int, int]
     channels: tuple[int, int, int]
 
-    def add(self, x: AnyInt, drive: AnyInt) -> None:
+    def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
-        synapse_kernels.conv(
-            x, self.weight, drive, self.source_hw, self.target_hw, self.stride, self.padding, self.dilation, self.channels
-        )
+        by_phase, shapes, channels = self.by_phase, (self.source_hw, self.target_hw), (*self.channels, self.weight.shape[2])
+
+        def piece(a: int, b: int) -> None:
+            if by_phase.size:
+                synapse_kernels.conv(x, by_phase, drive, *shapes, self.stride, self.padding, channels, a, b)
+            else:
+                synapse_kernels.conv_grouped(
+                    x, self.weight, drive, *shapes, self.stride, self.padding, self.dilation, channels, a, b
+                )
+
+        threads.split(piece, x.shape[0], x.size + drive.size)
+
+    @cached_property
+    def by_phase(self) -> AnyInt:
+        """The kernel by phase of the stride (stride, Ci, kh, columns * Co); empty for groups or dilation."""
+        ci, kh, kw, co = self.weight.shape
+        stride = self.stride[1]
+        if self.channels[2] != 1 or self.dilation != (1, 1):
+            return self.weight[:0]
+        table = np.zeros((stride, ci, kh, -(-kw // stride), co), self.weight.dtype)
+        for phase in range(min(stride, kw)):
+            part = self.weight[:, :, phase::stride][:, :, ::-1]
+            table[phase, :, :, : part.shape[2]] = part
+        return table.reshape(stride, ci, kh, -1)
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""
@@ -55,9 +78,11 @@ class DenseRows:
 
     weight: AnyInt
 
-    def add(self, x: AnyInt, drive: AnyInt) -> None:
+    def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
-        synapse_kernels.dense(x, self.weight, drive)
+        threads.split(
+            lambda a, b: synapse_kernels.dense(x, self.weight, drive, a, b), x.shape[0], x.size + 16 * drive.size
+        )
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""
@@ -73,9 +98,13 @@ class SparseLists:
     weight: AnyInt
     n_target: int
 
-    def add(self, x: AnyInt, drive: AnyInt) -> None:
+    def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
-        synapse_kernels.sparse(x, self.indptr, self.targets, self.weight, drive)
+
+        def piece(a: int, b: int) -> None:
+            synapse_kernels.sparse(x, self.indptr, self.targets, self.weight, drive, a, b)
+
+        threads.split(piece, x.shape[0], x.size + drive.size)
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hw_sim.engine.compiled import Compiled
 from hw_sim.engine.counters import Columns
+from hw_sim.engine.jit import Threads
 from hw_sim.program import Lif
 from hw_sim.timing.analytic import Loads, StepTimes, step_times
 
@@ -34,10 +35,11 @@ def kind_of(compiled: Compiled, source: str) -> str:
 class Tally:
     """Counters of a whole run; ``begin`` and ``finish`` bracket one block of samples."""
 
-    def __init__(self, compiled: Compiled, steps: int) -> None:
+    def __init__(self, compiled: Compiled, steps: int, threads: Threads) -> None:
         program = compiled.program
         self.compiled = compiled
         self.steps = steps
+        self.threads = threads
         self.chip_steps = steps + max(p.start for p in program.populations)
         self.per_core = {name: np.zeros((self.chip_steps, compiled.cores), np.int64) for name in PER_CORE}
         self.host = np.zeros(self.chip_steps, np.int64)
@@ -71,7 +73,7 @@ class Tally:
         stage = self.compiled.stages[name]
         if stage.emitter is None:
             return
-        counts = stage.emitter.count(events)
+        counts = stage.emitter.count(events, self.threads)
         start = stage.population.start + first_step
         for run in stage.emitter.runs:
             part = counts[:, :, run.start : run.stop]

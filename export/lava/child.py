@@ -1,0 +1,93 @@
+"""The child process: builds the planned net, runs it in short bursts, and tells the parent how far it is.
+
+It shares a folder with its parent: ``plan.json`` and ``plan.npz`` in, ``x.npy`` in, recordings out, ``status.jsonl`` out (one line an event),
+``errors.txt`` out (tracebacks), ``shm.txt`` out (names of shared memory, should the parent have to clean up).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from export.lava.compat import prepare, report
+from export.lava.nodes import Plan, load
+
+BURST_S = 0.5
+"""Aimed length of a burst, in seconds: how often progress is told."""
+
+
+def main(folder: Path) -> None:
+    """Run the plan in ``folder``; never raises: a failure is written to ``errors.txt`` and ends the process."""
+    try:
+        _run(folder)
+    except BaseException:
+        report(folder / "errors.txt", traceback.format_exc())
+        os._exit(1)
+
+
+def _run(folder: Path) -> None:
+    began = perf_counter()
+    plan = load(folder)
+    net = _start(plan, folder)
+    _tell(folder, event="started", seconds=perf_counter() - began)
+    began = perf_counter()
+    _bursts(net, plan.steps, folder)
+    _tell(folder, event="done", seconds=perf_counter() - began)
+    net.stop()
+
+
+def _start(plan: Plan, folder: Path) -> Any:
+    """Import Lava, build the net and start its processes."""
+    prepare(folder / "errors.txt")
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    from export.lava.processes.process import Net
+
+    _note_shared_memory(folder / "shm.txt")
+    net = Net(plan=plan)
+    net.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=True))
+    return net
+
+
+def _bursts(net: Any, steps: int, folder: Path) -> None:
+    """Run ``steps`` steps; each burst about as many as the one before says fit into ``BURST_S``."""
+    from lava.magma.core.run_conditions import RunSteps
+
+    done, burst = 0, 1
+    while done < steps:
+        burst = min(burst, steps - done)
+        began = perf_counter()
+        net.run(RunSteps(num_steps=burst))
+        done += burst
+        seconds = max(perf_counter() - began, 1e-6)
+        burst = max(1, min(int(burst * BURST_S / seconds), 8 * burst))
+        _tell(folder, event="steps", steps=done)
+
+
+def _tell(folder: Path, **event: Any) -> None:
+    with (folder / "status.jsonl").open("a") as file:
+        file.write(json.dumps(event) + "\n")
+
+
+def _note_shared_memory(names: Path) -> None:
+    """Write down the name of every shared memory Lava makes: a killed group cannot unlink its own."""
+    from lava.magma.runtime.message_infrastructure.shared_memory_manager import SharedMemoryManager
+
+    create = SharedMemoryManager.create_shared_memory
+
+    def noted(self: Any, size: int) -> Any:
+        handle = create(self, size)
+        with names.open("a") as file:
+            file.write(handle.name + "\n")
+        return handle
+
+    SharedMemoryManager.create_shared_memory = noted
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

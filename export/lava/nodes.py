@@ -1,0 +1,104 @@
+"""The plan of a Lava net: which processes, with which integers, connected how; plain data that two processes exchange."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_GATES = 4
+"""Gate ports of our LIF process; Lava needs them by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One Lava process: ``kind`` is a key of ``export.lava.build.MAKERS``, ``parameters`` its arguments."""
+
+    name: str
+    kind: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Messages of ``source`` go to ``port`` of ``target``."""
+
+    source: str
+    target: str
+    port: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A net to build and how long to run it.
+
+    Args:
+        nodes: The processes.
+        edges: Their connections.
+        records: Array files (samples, T, n) that are written, per op: state name -> file name.
+        steps: Chip steps until the last sample has left the last layer.
+        period: Chip steps between two samples.
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    records: Mapping[str, Mapping[str, str]]
+    steps: int
+    period: int
+
+    def stock(self) -> dict[str, int]:
+        """Count the processes by kind."""
+        kinds = [node.kind for node in self.nodes]
+        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+
+def save(plan: Plan, folder: Path) -> None:
+    """Write ``plan.json`` and ``plan.npz``."""
+    arrays: dict[str, np.ndarray] = {}
+    nodes = [[node.name, node.kind, _encode(dict(node.parameters), arrays)] for node in plan.nodes]
+    edges = [[edge.source, edge.target, edge.port] for edge in plan.edges]
+    records = {name: dict(files) for name, files in plan.records.items()}
+    text = {"nodes": nodes, "edges": edges, "records": records, "steps": plan.steps, "period": plan.period}
+    (folder / "plan.json").write_text(json.dumps(text))
+    np.savez(folder / "plan.npz", **arrays)
+
+
+def load(folder: Path) -> Plan:
+    """Read what ``save`` wrote."""
+    text = json.loads((folder / "plan.json").read_text())
+    with np.load(folder / "plan.npz", allow_pickle=False) as arrays:
+        nodes = tuple(Node(name, kind, _decode(parameters, arrays)) for name, kind, parameters in text["nodes"])
+    edges = tuple(Edge(*edge) for edge in text["edges"])
+    return Plan(nodes, edges, text["records"], text["steps"], text["period"])
+
+
+def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    match value:
+        case np.ndarray():
+            key = f"a{len(arrays)}"
+            arrays[key] = value
+            return {"array": key}
+        case np.integer():
+            return int(value)
+        case dict():
+            return {"dict": {key: _encode(item, arrays) for key, item in value.items()}}
+        case tuple():
+            return [_encode(item, arrays) for item in value]
+        case _:
+            return value
+
+
+def _decode(value: Any, arrays: Any) -> Any:
+    match value:
+        case {"array": key}:
+            return arrays[key]
+        case {"dict": items}:
+            return {key: _decode(item, arrays) for key, item in items.items()}
+        case list():
+            return tuple(_decode(item, arrays) for item in value)
+        case _:
+            return value

@@ -1,0 +1,75 @@
+"""Capture a torch module as a NIR graph: trace, convert op by op, write, read back, and compare spike by spike."""
+
+from __future__ import annotations
+
+import copy
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.torch_to_nir.convert import convert
+from export.torch_to_nir.golden import check
+from export.torch_to_nir.trace import trace
+from toolchain.errors import ImportingError
+from toolchain.nirx.metadata import positive_number
+
+DT_S = 1e-3
+"""Timestep written for a torch net, whose time is in steps, in s: the time constants scale with it, the net does not."""
+
+
+def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net") -> nir.NIRGraph:
+    """Capture a module as a NIR graph, proven equal on the example.
+
+    Understood are the modules of ``models`` (layers, LIF, MALIF, GatedAttentionCoding), torch's Conv2d, Linear,
+    BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten, Dropout, Identity and Sequential, sums, ``flatten(2)``, means over H and
+    W, and ``mean(0)`` at the end as the read-out (where it is missing, the answer is the mean over T all the same).
+
+    Args:
+        module: A net from (T, B, ...) to (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.
+        example_input: Input (T, B, ...), e.g. a few samples; the graph is for this T and this shape.
+        dt_s: Length of one timestep in s.
+        name: What to call the net in error messages.
+
+    Returns:
+        The graph, with dt, timesteps and read-out in its metadata.
+
+    Raises:
+        UnsupportedNodeError: An op or module that has no meaning in NIR; the source line is named.
+        ImportingError: The example does not fit, a parameter is not finite, or the captured graph computes something else.
+    """
+    positive_number(dt_s, "dt", name)
+    example = _checked(example_input, name)
+    _check_finite(module, name)
+    net = copy.deepcopy(module).double().eval()
+    with torch.no_grad():
+        traced = trace(net, example, name)
+        graph = convert(module, traced, dt_s=dt_s, where=name)
+        check(graph, traced, name)
+    return graph
+
+
+def _checked(example: Tensor, name: str) -> Tensor:
+    help = "give a few samples as a float tensor (T, B, C, H, W) or (T, B, N) with T and B at least 1"
+    if not isinstance(example, torch.Tensor | np.ndarray):
+        raise ImportingError(f"the example is a {type(example).__name__}", where=name, help=help)
+    tensor = torch.as_tensor(example).detach().cpu().double()
+    if tensor.ndim < 3 or tensor.shape[0] < 1 or min(tensor.shape) < 1:
+        raise ImportingError(
+            f"the example has shape {tuple(tensor.shape)}; expected (T, B, ...), none of them 0", where=name, help=help
+        )
+    if not torch.isfinite(tensor).all():
+        raise ImportingError("the example holds values that are not finite", where=name, help=help)
+    return tensor
+
+
+def _check_finite(module: nn.Module, name: str) -> None:
+    for key, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            bad = int((~torch.isfinite(value)).sum())
+            raise ImportingError(
+                f"{key} holds {bad} values that are not finite (NaN or infinite), of {value.numel()}",
+                where=name,
+                help="train the net again; all weights must be finite",
+            )

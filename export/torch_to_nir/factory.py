@@ -1,0 +1,81 @@
+"""Load a user's net from ``path/to/file.py:factory``, by file location, under a name of our own.
+
+The file's folder is not put on the search path, so a user's own ``models/`` folder never hides ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from toolchain.errors import ImportingError
+
+EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
+
+
+def load_factory(spec: str) -> tuple[nn.Module, Tensor]:
+    """Load a file, call its factory, and return the module with its example input.
+
+    Args:
+        spec: ``path/to/file.py:name``. The factory takes no arguments and returns a module with an attribute
+            ``example_input``, a tensor (T, B, ...), or the pair (module, example).
+
+    Raises:
+        ImportingError: No such file or function, the code raised, or the result is not what is expected.
+    """
+    path, _, name = spec.rpartition(":")
+    file = Path(path)
+    if not file.is_file() or file.suffix != ".py":
+        raise ImportingError("no such Python file", where=path, help="write it as path/to/file.py:factory")
+    module = _load(file)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        others = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        own = [key for key in others if getattr(vars(module)[key], "__module__", "") == module.__name__]
+        raise ImportingError(
+            f"no function {name!r}; the file defines {', '.join(own) or 'none'}",
+            where=str(file),
+            help="name a function that returns the net: file.py:factory",
+        )
+    try:
+        made = factory()
+    except Exception as error:  # a user's code can raise anything; its last line is the message
+        raise _raised(error, file, f"{name}() raised") from error
+    net, example = made if isinstance(made, tuple) and len(made) == 2 else (made, getattr(made, "example_input", None))
+    if not isinstance(net, nn.Module):
+        raise ImportingError(
+            f"{name}() returned a {type(net).__name__}; expected a torch.nn.Module", where=spec, help="return the net"
+        )
+    if not isinstance(example, torch.Tensor):
+        raise ImportingError(f"{name}() says nothing about the shape of its input", where=spec, help=EXAMPLE)
+    return net, example
+
+
+def _load(file: Path) -> ModuleType:
+    digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+    name = f"_spikeforge_user_{digest}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportingError("cannot be loaded as Python", where=str(file), help="name a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and torch look a class's module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a user's code can raise anything
+        del sys.modules[name]
+        raise _raised(error, file, "the file raised") from error
+    return module
+
+
+def _raised(error: BaseException, file: Path, what: str) -> ImportingError:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    last = traceback.format_exception_only(error)[-1].strip()
+    where = f"{file}:{frames[-1].lineno}" if frames else str(file)
+    return ImportingError(f"{what} {last}", where=where, help="correct this line; python runs the file alone, too")

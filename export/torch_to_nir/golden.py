@@ -1,0 +1,73 @@
+"""The proof of a capture: the graph written, read back and interpreted gives the module's spikes, every one of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from export.torch_to_nir.trace import Traced
+from models.attention.gac import GatedAttentionCoding
+from models.attention.ma import MALIF
+from models.neurons import LIF
+from toolchain import nirx
+from toolchain.errors import ImportingError
+from toolchain.from_nir import from_nir
+from toolchain.interpret import run_float
+from toolchain.ir import Graph
+
+TOLERANCE = 1e-9
+"""Relative error allowed for real values: both sides compute in float64, in another order."""
+
+
+def check(graph: nir.NIRGraph, traced: Traced, where: str) -> Graph:
+    """Compare a captured graph with its module on the example, both in float64; return the float Graph.
+
+    Raises:
+        ImportingError: The file does not read back equal, or a signal differs; the first layer that does is named.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "capture.nir"
+        nirx.write(path, graph)
+        back = nirx.read(path)
+    differs = nirx.difference(graph, back)
+    if differs is not None:
+        raise ImportingError(f"does not read back as written: {differs}", where=where, help="report this as a bug")
+    lowered = from_nir(back, where=where)
+    signals = run_float(lowered, traced.example.numpy())
+    for node in traced.nodes:
+        name = str(node.target)
+        if node.op != "call_module" or name not in signals:
+            continue
+        module, expected, found = traced.modules[name], traced.values[node].numpy(), signals[name]
+        if isinstance(module, LIF | MALIF):
+            _spikes(expected, found, f"{where}: layer {name!r}")
+        else:
+            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(module, GatedAttentionCoding))
+    return lowered
+
+
+def _spikes(expected: NDArray[np.float64], found: NDArray[np.float64], where: str) -> None:
+    wrong = int(np.count_nonzero(expected != found))
+    if wrong:
+        raise ImportingError(
+            f"{wrong} of {expected.size} spikes differ between the module and its capture",
+            where=where,
+            help="the module computes something else than its class says; use the class as it is",
+        )
+
+
+def _values(expected: NDArray[np.float64], found: NDArray[np.float64], where: str, *, graded: bool) -> None:
+    if graded and np.any((expected != 0) != (found != 0)):
+        return _spikes((expected != 0).astype(float), (found != 0).astype(float), where)
+    size = max(1.0, float(np.abs(expected).max(initial=0)))
+    error = float(np.abs(expected - found).max(initial=0)) / size
+    if error > TOLERANCE:
+        raise ImportingError(
+            f"its output differs from the module's by {error:.2g} of the largest value; allowed is {TOLERANCE:g}",
+            where=where,
+            help="the module computes something else than its class says; use the class as it is",
+        )

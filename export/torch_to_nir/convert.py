@@ -92,7 +92,7 @@ class _Conversion:
     def call(self, node: fx.Node) -> None:
         rules: tuple[tuple[tuple[object, ...], Callable[[fx.Node], None]], ...] = (
             (ADDS, self.add),
-            (FLATTENS, lambda n: self.flatten(n, self.operand(n), "flatten")),
+            (FLATTENS, lambda n: self.flatten(n, self.operand(n), _scoped(n, "flatten"))),
             (MEANS, self.mean),
             (NOTHING, lambda n: self.sources.update({n: self.sources[self.operand(n)]})),
         )
@@ -119,7 +119,7 @@ class _Conversion:
         both = self.sources[left] + self.sources[right]
         if len(node.users) > 1:  # a sum that several read gets a node of its own, a Scale by one
             shape = self.traced.shape(node)
-            both = self.emit(self.fresh(node.name), nir.Scale(np.ones(shape, np.float32)), both, shape)
+            both = self.emit(_scoped(node, "add"), nir.Scale(np.ones(shape, np.float32)), both, shape)
         self.sources[node] = both
 
     def flatten(self, node: fx.Node, operand: fx.Node, name: str) -> None:
@@ -132,7 +132,7 @@ class _Conversion:
                 "use models.layers.Flatten() or x.flatten(2)",
             )
         flat = nir.Flatten({"input": np.array(before)}, start_dim=0, end_dim=-1)
-        self.sources[node] = self.emit(self.fresh(name), flat, self.sources[operand], after[2:])
+        self.sources[node] = self.emit(name, flat, self.sources[operand], after[2:])
 
     def mean(self, node: fx.Node) -> None:
         operand = self.operand(node)
@@ -148,7 +148,7 @@ class _Conversion:
             )
         shape = self.traced.shape(operand)
         size = np.array(shape[1:])
-        name, one = self.fresh(node.name), (shape[0], 1, 1)
+        name, one = self.fresh(_scoped(node, "mean")), (shape[0], 1, 1)
         pool = nir.AvgPool2d(size, size, np.zeros(2, int))
         self.sources[node] = self.emit(name, pool, self.sources[operand], one)
         if not keep:
@@ -213,6 +213,12 @@ class _Conversion:
     def refuse(self, node: fx.Node, what: str, help: str) -> UnsupportedNodeError:
         """Make the error for a call without a meaning."""
         return UnsupportedNodeError(what, where=place(node, self.where), help=help)
+
+
+def _scoped(node: fx.Node, name: str) -> str:
+    """Name an op after the module whose forward calls it."""
+    stack = list(node.meta.get("nn_module_stack", {}))
+    return f"{stack[-1]}.{name}" if stack and stack[-1] else name
 
 
 def _mean_arguments(node: fx.Node, rank: int) -> tuple[set[int], bool]:

@@ -58,7 +58,7 @@ def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
 def _conv(node: nir.Conv2d, at: Place) -> Op:
     weight, stride, dilation = _array(node.weight), _pair(node.stride, at), _pair(node.dilation, at)
     padding: Pair
-    match node.padding:
+    match node.padding if isinstance(node.padding, str) else None:
         case "valid":
             padding = (0, 0)
         case "same":

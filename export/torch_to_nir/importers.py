@@ -1,0 +1,72 @@
+"""Importers of what torch made: checkpoints (the zoo's, or of ``spikeforge train``) and users' factories; torch comes when asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from toolchain.errors import ImportingError
+from toolchain.importing import Imported
+
+EXAMPLES = 4
+"""Training samples a checkpoint is captured and compared on."""
+
+
+def import_checkpoint(spec: str) -> Imported | None:
+    """Import a zoo name, or a ``.safetensors`` file.
+
+    Raises:
+        SpikeforgeError: The file is not a whole checkpoint of its net.
+    """
+    from models import zoo
+
+    if spec not in zoo.names() and not spec.endswith(".safetensors"):
+        return None
+    _need_torch(spec)
+    import torch
+
+    from export.torch_to_nir.capture import capture
+    from models import datasets
+
+    module, card = zoo.build(spec)
+    samples = datasets.load(card.dataset, split="train", coding=card.coding, timesteps=card.timesteps, limit=EXAMPLES)
+    graph = capture(module, torch.from_numpy(samples.x), name=card.name)
+    return _with_card(graph, card.name, card.dataset, asdict(card), len(samples.y))
+
+
+def import_factory(spec: str) -> Imported | None:
+    """Import ``path/to/file.py:factory``.
+
+    Raises:
+        SpikeforgeError: The file, the factory or the net cannot be used.
+    """
+    path, colon, _ = spec.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        return None
+    _need_torch(spec)
+    from export.torch_to_nir.capture import capture
+    from export.torch_to_nir.factory import load_factory
+
+    module, example = load_factory(spec)
+    name = spec.rpartition("/")[2].replace(".py:", "-")
+    graph = capture(module, example, name=name)
+    return _with_card(graph, name, None, {}, int(example.shape[1]))
+
+
+def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any], count: int) -> Imported:
+    if dataset is not None:
+        graph.metadata["dataset"] = dataset
+    if card:
+        graph.metadata["card"] = json.dumps(card)
+    note = f"captured from torch: spikes of every layer equal on {count} samples, float64"
+    return Imported(graph, name, dataset, card, note)
+
+
+def _need_torch(spec: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ImportingError(
+            f"torch cannot be imported ({error})", where=spec, help="pip install 'spikeforge[models]'"
+        ) from error

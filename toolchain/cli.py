@@ -1,0 +1,107 @@
+"""The command line: parses, calls a verb, and prints; the only place that does.
+
+Exit codes: 0 done; 1 the thing asked about is false; 2 bad input; 130 interrupted. ``--json`` prints one JSON value to stdout and
+nothing else there; errors go to stderr as ``where: what`` and ``help:``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any, NoReturn
+
+import numpy as np
+
+from toolchain.commands import Outcome
+from toolchain.errors import InputError, ToolchainError
+from toolchain.verbs import check, chips, compare, deploy, doctor, passes, report, run
+
+OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
+VERBS = (deploy, check, run, compare, report, chips, passes, doctor)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints look like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, where=self.prog, help=f"see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with the built-in verbs and those of installed packages."""
+    parser = _Parser(prog="spikeforge", description="Trained attention spiking networks on Loihi-2-style hardware.")
+    parser.add_argument("--version", action="version", version=f"spikeforge {version('spikeforge')}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add(verbs)
+    for point in sorted(entry_points(group="spikeforge.commands"), key=lambda p: p.name):
+        _add_plugin(verbs, point)
+    return parser
+
+
+def _add_plugin(verbs: Any, point: EntryPoint) -> None:
+    """Add a verb of another package; one that lacks a library is refused when it is asked for."""
+    try:
+        point.load()(verbs)
+    except ImportError as error:
+        missing = error.name or str(error)
+
+        def refuse(_arguments: argparse.Namespace) -> Outcome:
+            raise InputError(
+                f"needs {missing}, which is not installed", where=point.name, help="pip install 'spikeforge[models]'"
+            )
+
+        verbs.add_parser(point.name, help=f"(needs {missing})").set_defaults(run=refuse)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    try:
+        parsed = build_parser().parse_args(arguments)
+        outcome: Outcome = parsed.run(parsed)
+        _print(outcome, as_json=getattr(parsed, "json", False) is True)
+        return outcome.code
+    except ToolchainError as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        what = InputError(
+            error.strerror or str(error),
+            where=str(error.filename or "operating system"),
+            help="check the path, its permissions and the free space",
+        )
+        print(what, file=sys.stderr)
+    return BAD_INPUT
+
+
+def _print(outcome: Outcome, *, as_json: bool) -> None:
+    print(json.dumps(plain(outcome.data), indent=2, allow_nan=False) if as_json else outcome.text, flush=True)
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy numbers, tuples and values that are not finite into what JSON can hold."""
+    match value:
+        case dict():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case np.ndarray() | np.generic():
+            return plain(value.tolist())
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

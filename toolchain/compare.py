@@ -1,0 +1,225 @@
+"""Spike-by-spike equality of backends: every neuron op's messages and states at every local step, against the first backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from toolchain.backends import IntArray, Progress, Recording, RunResult, load_backend
+from toolchain.deployment import Deployment
+from toolchain.errors import BackendError, InputError
+
+
+
+@dataclass(frozen=True)
+class LayerComparison:
+    """One neuron op: how many values were compared over all backends but the first, and how many differ.
+
+    ``spikes`` counts the messages of the first backend that are not zero: a comparison of silence proves nothing.
+    """
+
+    layer: str
+    block: str
+    spikes: int
+    spikes_compared: int
+    spike_mismatches: int
+    membranes_compared: int
+    membrane_mismatches: int
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first value that differs: the earliest step, then sample, then neuron (C order)."""
+
+    layer: str
+    quantity: str
+    step: int
+    sample: int
+    neuron: int
+    reference: str
+    expected: int
+    backend: str
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer!r}, step {self.step}, sample {self.sample}, neuron {self.neuron}: {self.quantity} is "
+            f"{self.expected} on {self.reference} and {self.found} on {self.backend}"
+        )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Wall time of one backend in s, start-up apart, and samples per second of running."""
+
+    backend: str
+    startup_s: float
+    run_s: float
+    samples_per_s: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict over all layers and backends."""
+
+    samples: int
+    timesteps: int
+    backends: tuple[str, ...]
+    layers: tuple[LayerComparison, ...]
+    answer_mismatches: int
+    first: Mismatch | None
+    speeds: tuple[Speed, ...]
+
+    @property
+    def spike_mismatches(self) -> int:
+        """Messages that differ."""
+        return sum(layer.spike_mismatches for layer in self.layers)
+
+    @property
+    def membrane_mismatches(self) -> int:
+        """States (v, and u where it decays) that differ."""
+        return sum(layer.membrane_mismatches for layer in self.layers)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return self.spike_mismatches == self.membrane_mismatches == self.answer_mismatches == 0
+
+    def data(self) -> dict[str, Any]:
+        """Return what ``compare --json`` prints."""
+        return {
+            "samples": self.samples,
+            "spikes_compared": sum(layer.spikes_compared for layer in self.layers),
+            "spike_mismatches": self.spike_mismatches,
+            "membrane_mismatches": self.membrane_mismatches,
+            "layers_compared": len(self.layers),
+            "backends": list(self.backends),
+            "timesteps": self.timesteps,
+            "spikes": sum(layer.spikes for layer in self.layers),
+            "membranes_compared": sum(layer.membranes_compared for layer in self.layers),
+            "answer_mismatches": self.answer_mismatches,
+            "equal": self.equal,
+            "first_mismatch": None if self.first is None else asdict(self.first),
+            "layers": [asdict(layer) for layer in self.layers],
+            "speed": [asdict(speed) for speed in self.speeds],
+        }
+
+    def text(self) -> str:
+        """Return a table for people."""
+        width = max([len(layer.layer) for layer in self.layers] + [5])
+        lines = [f"{'layer':{width}} {'spikes':>10} {'compared':>12} {'differ':>8} {'states':>12} {'differ':>8}"]
+        lines += [
+            f"{c.layer:{width}} {c.spikes:10,d} {c.spikes_compared:12,d} {c.spike_mismatches:8,d} "
+            f"{c.membranes_compared:12,d} {c.membrane_mismatches:8,d}"
+            for c in self.layers
+        ]
+        lines += [
+            f"{s.backend:12} start {s.startup_s:8.2f} s   run {s.run_s:8.3f} s   {s.samples_per_s:10.1f} samples/s"
+            for s in self.speeds
+        ]
+        shown = f"{self.samples} samples, {len(self.layers)} layers on {', '.join(self.backends)}"
+        if self.equal:
+            return "\n".join([*lines, f"equal, bit for bit: {shown}"])
+        counts = f"{self.spike_mismatches:,} spikes, {self.membrane_mismatches:,} states, {self.answer_mismatches:,} answers"
+        return "\n".join([*lines, f"NOT equal: {shown}: {counts} differ", f"first: {self.first or 'in the answers'}"])
+
+
+def compare(
+    deployment: Deployment,
+    backends: Sequence[str],
+    x: IntArray,
+    *,
+    progress: Callable[[str], Progress] | None = None,
+) -> Comparison:
+    """Run payloads through several backends and compare every neuron op with the first backend.
+
+    Args:
+        deployment: The compiled net.
+        backends: At least two names.
+        x: Integer payloads (T, B, *shape), as ``Deployment.encode`` gives them.
+        progress: Makes the progress callback of a backend.
+
+    Raises:
+        InputError: Fewer than two different backends.
+        BackendError: A backend is missing, died, or recorded other layers than the first.
+    """
+    if len(set(backends)) < 2 or len(set(backends)) != len(backends):
+        raise InputError(
+            f"got {', '.join(backends) or 'none'}; a comparison takes two or more different backends",
+            where="--backends",
+            help="give two or more, e.g. --backends interpreter hw_sim lava",
+        )
+    found = {name: load_backend(name) for name in backends}
+    results = {
+        name: backend.run(
+            deployment.integer, deployment.program, x, record=True, progress=progress(name) if progress else None
+        )
+        for name, backend in found.items()
+    }
+    blocks = {op.name: op.block for op in deployment.integer}
+    return compare_results(results, blocks, timesteps=x.shape[0], samples=x.shape[1])
+
+
+def compare_results(
+    results: Mapping[str, RunResult], blocks: Mapping[str, str], *, timesteps: int, samples: int
+) -> Comparison:
+    """Compare finished runs with the first of them; see ``compare``."""
+    reference, *others = results
+    expected = results[reference].recordings
+    for name in others:
+        _check_layers(reference, expected, name, results[name].recordings)
+    layers, differences = [], []
+    for layer, wanted in expected.items():
+        pairs = [(name, results[name].recordings[layer]) for name in others]
+        counts = np.zeros(4, np.int64)
+        for name, got in pairs:
+            for quantity, a, b in _quantities(layer, wanted, name, got):
+                wrong = a != b
+                counts += np.multiply([wrong.size, wrong.sum()] * 2, [quantity == "out"] * 2 + [quantity != "out"] * 2)
+                if wrong.any():
+                    differences.append(_first(layer, quantity, reference, a, name, b))
+        layers.append(LayerComparison(layer, blocks.get(layer, layer), int((wanted.out != 0).sum()), *map(int, counts)))
+    answers = sum(int((results[name].answer != results[reference].answer).sum()) for name in others)
+    order = {layer: i for i, layer in enumerate(expected)}
+    first = min(differences, key=lambda m: (m.step, order[m.layer], m.sample, m.neuron), default=None)
+    speeds = tuple(Speed(n, r.startup_s, r.run_s, samples / max(r.run_s, 1e-9)) for n, r in results.items())
+    return Comparison(samples, timesteps, tuple(results), tuple(layers), answers, first, speeds)
+
+
+def _check_layers(
+    reference: str, expected: Mapping[str, Recording], name: str, found: Mapping[str, Recording]
+) -> None:
+    if set(expected) == set(found) and expected:
+        return
+    missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    raise BackendError(
+        f"recorded {len(found)} layers, {reference!r} {len(expected)}; missing {missing[:3]}, unknown {unknown[:3]}",
+        where=f"backend {name!r}",
+        help="this is a fault of the backend: please report it with the bundle",
+    )
+
+
+def _quantities(layer: str, wanted: Recording, name: str, got: Recording) -> list[tuple[str, IntArray, IntArray]]:
+    """Return what is compared: messages, v, and u where both record it."""
+    found = [("out", wanted.out, got.out), ("v", wanted.v, got.v)]
+    if wanted.u is not None and got.u is not None:
+        found.append(("u", wanted.u, got.u))
+    for quantity, a, b in found:
+        if a.shape != b.shape:
+            raise BackendError(
+                f"recorded {quantity} of layer {layer!r} as {b.shape}; it is {a.shape}",
+                where=f"backend {name!r}",
+                help="this is a fault of the backend: please report it with the bundle",
+            )
+    return found
+
+
+def _first(layer: str, quantity: str, reference: str, a: IntArray, name: str, b: IntArray) -> Mismatch:
+    T, B = a.shape[:2]
+    flat_a, flat_b = a.reshape(T, B, -1), b.reshape(T, B, -1)
+    step, sample, neuron = (int(i) for i in np.argwhere(flat_a != flat_b)[0])
+    at = (step, sample, neuron)
+    return Mismatch(layer, quantity, step, sample, neuron, reference, int(flat_a[at]), name, int(flat_b[at]))

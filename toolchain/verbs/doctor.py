@@ -1,0 +1,95 @@
+"""``spikeforge doctor``: what is installed, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from argparse import Namespace, _SubParsersAction
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Any
+
+from hw_sim.errors import SpikeforgeError
+from toolchain.commands import Outcome
+
+CORE = ("spikeforge", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
+OPTIONAL = (
+    ("torch", "train, and deploy of torch nets", "pip install 'spikeforge[models]'"),
+    ("scikit-learn", "data set digits", "pip install 'spikeforge[models]'"),
+    ("safetensors", "checkpoints", "pip install 'spikeforge[models]'"),
+    ("tonic", "event data sets", "pip install 'spikeforge[models]'"),
+    ("onnx", "ONNX files of the host part", "pip install 'spikeforge[onnx]'"),
+    (
+        "lava-nc",
+        "backend lava",
+        "pip install asteval h5py matplotlib 'networkx>=2.8.7' psutil scikit-learn scipy && "
+        "pip install --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0",
+    ),
+)
+"""Distribution, what it is for, and the command that installs it."""
+
+
+def add(verbs: _SubParsersAction[Any]) -> None:
+    """Add the verb's parser."""
+    parser = verbs.add_parser("doctor", help="what is installed, what is missing, and the command that mends it")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="also list the data in this folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> Outcome:
+    """Look around."""
+    data = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": {name: _version(name) for name in CORE},
+        "optional": [
+            {"package": name, "version": _version(name), "for": what, "install": command} for name, what, command in OPTIONAL
+        ],
+        "plugins": {group: _plugins(f"spikeforge.{group}") for group in ("backends", "importers", "commands", "datasets")},
+        "datasets": _datasets(),
+        "data": _folders(arguments.data),
+    }
+    return Outcome(text=_text(data), data=data)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _plugins(group: str) -> list[str]:
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def _datasets() -> dict[str, str]:
+    """Say of each data set whether its test split loads, or why not."""
+    found = {}
+    for point in sorted(entry_points(group="spikeforge.datasets"), key=lambda p: p.name):
+        try:
+            loaded = point.load()(point.name, split="test", coding="direct", timesteps=1)
+            found[point.name] = f"{loaded.x.shape[1]} test samples"
+        except (ImportError, SpikeforgeError) as error:
+            found[point.name] = f"missing: {error}"
+    return found
+
+
+def _folders(folder: Path | None) -> list[str] | None:
+    return None if folder is None else sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _text(data: dict[str, Any]) -> str:
+    lines = [f"python {data['python']} on {data['platform']}, {data['cpus']} CPUs"]
+    lines += [f"  {name:14} {found or 'missing'}" for name, found in data["versions"].items()]
+    for row in data["optional"]:
+        lines.append(f"  {row['package']:14} {row['version'] or 'missing'}  ({row['for']})")
+        if row["version"] is None:
+            lines.append(f"    help: {row['install']}")
+    lines += [f"  {group}: {', '.join(names) or 'none'}" for group, names in data["plugins"].items()]
+    lines += [f"  data set {name}: {state}" for name, state in data["datasets"].items()]
+    if data["data"] is not None:
+        lines.append(f"  data folder: {', '.join(data['data']) or 'empty'}")
+    return "\n".join(lines)

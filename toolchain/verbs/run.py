@@ -1,0 +1,108 @@
+"""``spikeforge run``: run a bundle on a backend and say what came out and what it cost."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolchain import bundle
+from toolchain.analysis import run_summary
+from toolchain.backends import load_backend
+from toolchain.commands import Outcome
+from toolchain.deployment import Deployment, Samples
+from toolchain.errors import InputError
+from toolchain.verbs.data import add_data_options, chosen_samples
+from toolchain.verbs.output import check_file
+from toolchain.verbs.progress import bars
+
+FLOAT_CHUNK = 64
+"""Samples the float interpreter takes at once (memory)."""
+
+
+def add(verbs: _SubParsersAction[Any]) -> None:
+    """Add the verb's parser."""
+    parser = verbs.add_parser("run", help="run a bundle on a backend: accuracy, SOPs, latency, energy")
+    parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
+    parser.add_argument("--backend", default="hw_sim", metavar="NAME", help="interpreter, hw_sim or lava (default %(default)s)")
+    parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
+    add_data_options(parser)
+    parser.add_argument("--timing", choices=("analytic", "cycle"), default="analytic")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> Outcome:
+    """Run."""
+    _check(arguments)
+    made = bundle.load(arguments.bundle)
+    samples = chosen_samples(made, arguments)
+    data = _float(made, samples) if arguments.numbers == "float" else _int(made, samples, arguments)
+    data["dataset"], data["simulated_events"] = samples.dataset, samples.simulated
+    return Outcome(text=_text(made, data), data=data)
+
+
+def _check(arguments: Namespace) -> None:
+    """Refuse combinations that do not exist, before any work is done."""
+    if arguments.timing != "analytic":
+        raise InputError("only analytic is there in this version", where="--timing", help="leave --timing out")
+    if arguments.device != "cpu":
+        raise InputError("only cpu is there in this version", where="--device", help="leave --device out")
+    if arguments.numbers == "float" and arguments.backend != "interpreter":
+        raise InputError(
+            f"backend {arguments.backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
+        )
+    if arguments.trace is not None:
+        if arguments.backend != "hw_sim":
+            raise InputError(f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim")
+        check_file(arguments.trace)
+
+
+def _int(made: Deployment, samples: Samples, arguments: Namespace) -> dict[str, Any]:
+    backend = load_backend(arguments.backend)
+    x = made.encode(samples.x.astype(np.float64))
+    with bars() as bar:
+        result = backend.run(made.integer, made.program, x, progress=bar(backend.name))
+    if arguments.trace is not None and result.trace is not None:
+        result.trace.save(arguments.trace)
+    data = run_summary(made, result, samples.y, backend=backend.name)
+    return {**data, "startup_s": result.startup_s, "run_s": result.run_s}
+
+
+def _float(made: Deployment, samples: Samples) -> dict[str, Any]:
+    count = samples.x.shape[1]
+    with bars() as bar:
+        step, answers = bar("interpreter, float"), []
+        for start in range(0, count, FLOAT_CHUNK):
+            answers.append(made.run_float(samples.x[:, start : start + FLOAT_CHUNK].astype(np.float64)))
+            step(min(start + FLOAT_CHUNK, count), count)
+    answer = np.concatenate(answers)
+    accuracy = None if samples.y is None else float((answer.argmax(axis=1) == samples.y).mean())
+    return {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy}
+
+
+def _text(made: Deployment, data: dict[str, Any]) -> str:
+    source = f"{data['samples']} samples of {data['dataset']}" + (" (simulated events)" if data["simulated_events"] else "")
+    lines = [f"{made.name} on {data['backend']}: {source}"]
+    if data["accuracy"] is not None:
+        lines.append(f"  accuracy    {100 * data['accuracy']:.2f} %")
+    sops, energy = data.get("sops"), data.get("energy_j")
+    if sops and sops.get("total") is not None:
+        lines.append(
+            f"  SOPs        {sops['total']:,} ({sops['binary']:,} binary, {sops['graded']:,} graded); "
+            f"{sops['dense']:,} if every input fired"
+        )
+    if data.get("latency_s") is not None:
+        lines.append(f"  latency     {1e6 * data['latency_s']:.1f} us a sample; bottleneck: {data['bottleneck']}")
+    if energy and energy.get("total") is not None:
+        lines.append(
+            f"  energy      {1e6 * energy['total']:.3f} uJ a sample: {1e6 * energy['dynamic']:.3f} dynamic, "
+            f"{1e6 * energy['static']:.3f} static, {1e6 * energy['host']:.3f} host (estimate; basis: {energy['basis']})"
+        )
+    if "run_s" in data:
+        lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
+    return "\n".join(lines)

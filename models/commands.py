@@ -122,12 +122,12 @@ def _chosen(arguments: Namespace) -> Recipe:
 
 
 def _command(arguments: Namespace) -> str:
+    """Return the command that makes the same weights; ``--repeat`` and ``--out`` do not change them."""
     words = ["spikeforge", "train", arguments.name]
     for option, value, default in (
         ("--dataset", arguments.dataset, None),
         ("--epochs", arguments.epochs, None),
         ("--seed", arguments.seed, 0),
-        ("--repeat", arguments.repeat, 1),
         ("--device", arguments.device, "cpu"),
     ):
         if value != default:

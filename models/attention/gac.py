@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
@@ -62,6 +62,11 @@ class GatedAttentionCoding(FixedTimesteps):
         gate: The gate function; the paper's is the sigmoid.
         variant: ``"code"``, the released code; the only one.
     """
+
+    ta_w0: nn.Parameter  # (T // 2, T)
+    ta_w1: nn.Parameter  # (T, T // 2)
+    conv0: nn.Parameter  # (C, C, k, k)
+    conv1: nn.Parameter  # (C, C, k, k)
 
     def __init__(
         self,

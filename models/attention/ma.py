@@ -79,6 +79,16 @@ def space_score(x: Tensor, kernel: Tensor) -> Tensor:
 class _MA(FixedTimesteps):
     """What the MA modules share: the arguments' checks, the parameters, and the maths of the released code."""
 
+    ta_w0: nn.Parameter  # (T // r, T)      paper, code
+    ta_w1: nn.Parameter  # (T, T // r)      paper, code
+    ta_w: nn.Parameter  # ()                causal
+    ta_b: nn.Parameter  # ()                causal
+    ca_w0: nn.Parameter  # (C // r, C)
+    ca_w1: nn.Parameter  # (C, C // r)
+    ca_b: nn.Parameter  # (C,)              causal
+    sa_kernel: nn.Parameter  # (1, 2, k, k), channels [avg, max]; causal (1, 1, k, k)
+    sa_b: nn.Parameter  # ()                causal
+
     def __init__(
         self,
         timesteps: int,
@@ -283,7 +293,7 @@ class MALIF(_MA):
             case "code":
                 gated = self.attend(x)
                 spikes, membrane = self.neuron.trace(gated)
-                gains = torch.where(x > 0, gated / x, torch.zeros_like(x))
+                gains = torch.where(x > 0, gated / x, torch.zeros_like(x)).detach()
             case "paper":
                 spikes, membrane, gains = self._paper(x)
             case "causal":

@@ -27,7 +27,7 @@ class Card:
         command: The one command that makes this checkpoint.
         seed: Its seed.
         accuracy: Fraction of the test split, read once, after training.
-        accuracy_per_seed: The same for every seed that was trained; the shipped seed is the first, not the best.
+        accuracy_per_seed: The same for every seed trained (``--repeat``); the shipped seed is the first, not the best.
         parameters: Number of trained parameters.
         spike_rate: Spikes per neuron and timestep on the test split.
         train_seconds: Wall time of this seed's training, one CPU thread (or the device of the command).

@@ -72,6 +72,8 @@ def test_what_a_dataset_cannot_give_is_refused(options: dict[str, object], messa
 
 
 def test_data_zoo_and_commands_do_not_import_torch() -> None:
-    code = "import sys, models.datasets, models.zoo, models.commands; models.zoo.names(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, models.datasets, models.zoo, models.commands; models.zoo.names(); sys.exit('torch' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -92,7 +92,10 @@ def test_the_spike_rate_counts_every_spiking_layer() -> None:
 
     rate = measure(module, x, y).spike_rate
 
-    spikes, neurons = sum(float(s.sum()) for s in (first, second, last)), sum(s.numel() for s in (first, second, last))
+    spikes, neurons = (
+        sum(float(s.detach().sum()) for s in (first, second, last)),
+        sum(s.numel() for s in (first, second, last)),
+    )
     assert rate == pytest.approx(spikes / neurons)
 
 

@@ -1,5 +1,6 @@
 """The machine: loads a program of integers onto a chip and runs it, bit for bit, with every event counted."""
 
+from hw_sim import drc as drc
 from hw_sim.chip import Chip as Chip
 from hw_sim.chip import CoreLimits as CoreLimits
 from hw_sim.chip import Mesh as Mesh

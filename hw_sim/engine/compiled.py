@@ -33,6 +33,10 @@ from hw_sim.synaptic_memory import FanOut, words_read
 Index = NDArray[np.int64]
 NARROW = 1 << 24
 """Drives, biases and reset values below this in size let the LIF kernel run in 32 bits (``soma_kernels``)."""
+WIDEST = 1 << 30
+"""Parameters must be below this in size; the state has 24 bits."""
+MAX_NARROW_GATE_BITS = 14
+"""(2**bits - 1) * 2**bits must fit 32 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,23 +185,32 @@ def _input(program: Program, projection: Projection) -> Input:
 
 def _gate(program: Program, projection: Projection) -> GateInput:
     source, target = program.population(projection.source), program.population(projection.target)
-    where = f"projection {projection.name!r}"
     if not isinstance(source.soma, (Gate, GateTable)) or not isinstance(target.soma, Lif):
         raise ProgramError(
             f"a gate link from {type(source.soma).__name__} to {type(target.soma).__name__}",
-            where=where,
+            where=f"projection {projection.name!r}",
             help="gate links go from a Gate or GateTable to a Lif",
         )
+    if source.soma.gate_bits != target.soma.gate_bits:
+        raise ProgramError(
+            f"gate levels of {source.soma.gate_bits} bits meet a neuron of {target.soma.gate_bits}",
+            where=f"projection {projection.name!r}",
+            help="use the same gate_bits on both sides",
+        )
+    return GateInput(projection, gate_index(projection, source, target).astype(np.int32), program.lag(projection))
+
+
+def gate_index(projection: Projection, source: Population, target: Population) -> Index:
+    """Return the gate neuron that scales each target neuron, both in internal order."""
     try:
         flat = np.broadcast_to(np.arange(source.size).reshape(source.shape), target.shape).ravel()
     except ValueError as error:
         raise ProgramError(
             f"gate shape {source.shape} does not broadcast to {target.shape}",
-            where=where,
+            where=f"projection {projection.name!r}",
             help="use (C, 1, 1) for a channel gate, (1, H, W) for a spatial one",
         ) from error
-    index = layout.inverse(layout.order(source))[flat[layout.order(target)]]
-    return GateInput(projection, index.astype(np.int32), program.lag(projection))
+    return layout.inverse(layout.order(source))[flat[layout.order(target)]]
 
 
 def largest_payload(population: Population) -> int:
@@ -232,13 +245,21 @@ def _stage(
             help="lower weights, exponents or payload bits",
         )
     params = _params(population, order)
-    fits = max(bound, widest) < NARROW and (params.size == 0 or int(np.abs(params).max(initial=0)) <= NARROW)
+    largest = int(np.abs(params).max(initial=0))
+    if largest >= WIDEST:
+        raise ProgramError(
+            f"a parameter of {largest} in size; allowed below {WIDEST}",
+            where=f"population {population.name!r}",
+            help="scale weights, bias and threshold down together",
+        )
+    ports = tuple(sorted(gates, key=lambda g: _port(g.projection)))
+    short_gates = not isinstance(population.soma, Lif) or population.soma.gate_bits <= MAX_NARROW_GATE_BITS
+    fits = max(bound, widest) < NARROW and largest <= NARROW and short_gates
     word: type[np.int32] | type[np.int64] = np.int32 if fits else np.int64
     cast = tuple(
         replace(item, synapses=replace(item.synapses, weight=np.ascontiguousarray(item.synapses.weight, word)))
         for item in inputs
     )
-    ports = tuple(sorted(gates, key=lambda g: _port(g.projection)))
     narrow = params.astype(word)
     return Stage(population, order, word, narrow, cast, ports, history, counters, cores_of(population))
 
@@ -252,11 +273,11 @@ def _params(population: Population, order: Index) -> Index:
     match population.soma:
         case Lif() as lif:
             rows = (DECAY_ONE - lif.decay_u, DECAY_ONE - lif.decay_v, lif.bias, lif.threshold, lif.v_reset)
-            return np.stack([layout.expand(row, order) for row in rows])
+            return np.stack([layout.expand(row, order, population.name) for row in rows])
         case DeltaRelu(decay=decay):
-            return layout.expand(decay, order)[None]
+            return layout.expand(decay, order, population.name)[None]
         case Gate(decay=decay, bias=bias):
-            return np.stack([layout.expand(decay, order), layout.expand(bias, order)])
+            return np.stack([layout.expand(decay, order, population.name), layout.expand(bias, order, population.name)])
         case GateTable(table=table):
             wide = np.broadcast_to(table, (table.shape[0], population.size))
             return np.ascontiguousarray(wide[:, order])

@@ -17,7 +17,7 @@ def cores_of(population: Population) -> Index:
     """Return the logical core of each neuron in internal order; -1 where none is given."""
     if population.core.size == 0:
         return np.full(population.size, -1, np.int64)
-    return layout.expand(population.core.astype(np.int64), layout.order(population))
+    return layout.expand(population.core.astype(np.int64), layout.order(population), population.name)
 
 
 def synapse_fan_out(synapses: Compiled, source: Population, target: Population) -> FanOut:

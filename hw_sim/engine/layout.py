@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hw_sim.errors import ProgramError
 from hw_sim.program import Population
 
 Index = NDArray[np.int64]
@@ -28,7 +29,13 @@ def inverse(order: Index) -> Index:
     return result
 
 
-def expand(values: NDArray[np.int64], order: Index) -> NDArray[np.int64]:
+def expand(values: NDArray[np.int64], order: Index, name: str) -> NDArray[np.int64]:
     """Return a parameter of length 1 or n as n values in internal order."""
     flat = np.asarray(values, np.int64).ravel()
+    if flat.size not in (1, order.size):
+        raise ProgramError(
+            f"a parameter has {flat.size} values; allowed 1 or {order.size}",
+            where=f"population {name!r}",
+            help="give one value, or one for each neuron",
+        )
     return np.broadcast_to(flat, order.shape).copy() if flat.size == 1 else flat[order]

@@ -18,6 +18,8 @@ BLOCK = 2048
 """Neurons carried through all timesteps at once: state and parameters of a block stay in the L1/L2 cache."""
 LIMIT = 1 << 23
 WRAP = 1 << 24
+NO_FLOOR = -(1 << 31)
+"""Below any current (|u + bias| < 2**25 in 32 bits; in 64 bits |u| <= 2**23, so only a bias below -2**31 would be cut)."""
 
 
 def _build_lif(word: Any) -> Callable[..., None]:
@@ -52,14 +54,14 @@ def _build_lif(word: Any) -> Callable[..., None]:
             current[i] = word(zero - part) if x < 0 else part
 
     @kernel
-    def integrate_voltage(v, current, keep, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
-        """v = clip24(decay(v) + current); out = v > threshold; reset; return the number of clips."""
+    def integrate_voltage(v, current, keep, threshold, reset, subtract, floor, out):  # type: ignore[no-untyped-def]
+        """v = clip24(decay(v) + max(current, floor)); out = v > threshold; reset; return the number of clips."""
         clips = 0
         for i in range(v.size):
             x = v[i]
             mag = word(abs(x))
             kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
-            x = word(word(word(zero - kept) if x < 0 else kept) + current[i])
+            x = word(word(word(zero - kept) if x < 0 else kept) + max(current[i], word(floor)))
             y = min(max(x, word(-top)), top)
             clips += word(x != y)
             fired = y > threshold[i]
@@ -70,11 +72,12 @@ def _build_lif(word: Any) -> Callable[..., None]:
 
     @kernel
     def lif(  # type: ignore[no-untyped-def]
-        drive, u, v, params, subtract, levels, gate_index, gate_bits, out, rec_u, rec_v, saturated, start, stop
+        drive, u, v, params, subtract, floor, levels, gate_index, gate_bits, out, rec_u, rec_v, saturated, start, stop
     ):
         """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
 
-        ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates).
+        ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
+        ``floor`` is 0 for a rectified current, else -2**31.
         """
         steps, _, n = drive.shape
         blocks = (n + BLOCK - 1) // BLOCK
@@ -90,7 +93,7 @@ def _build_lif(word: Any) -> Callable[..., None]:
                 for p in range(gate_index.shape[0]):
                     apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
                 saturated[task, 1] += integrate_voltage(
-                    v[b, s:e], current, params[1, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e]
+                    v[b, s:e], current, params[1, s:e], params[3, s:e], params[4, s:e], subtract, floor, out[t, b, s:e]
                 )
                 if rec_u.shape[0] > 0:
                     rec_u[t, b, s:e] = u[b, s:e]

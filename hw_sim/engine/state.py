@@ -165,10 +165,11 @@ class State:
             index[port] = gate.index
         scan = soma_kernels.lif_int32 if stage.word is np.int32 else soma_kernels.lif_int64
         subtract = soma.reset == "subtract"
+        floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
 
         def piece(a: int, b: int) -> None:
             scan(
-                drive, self.u[name], self.v[name], stage.params, subtract, levels, index, soma.gate_bits,
+                drive, self.u[name], self.v[name], stage.params, subtract, floor, levels, index, soma.gate_bits,
                 out, rec_u, rec_v, saturated, a, b,
             )  # fmt: skip
 

@@ -1,0 +1,99 @@
+"""What each core of a program uses of each of its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.chip import Chip
+from hw_sim.engine.compiled import gate_index
+from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
+from hw_sim.engine.jit import Threads
+from hw_sim.engine.synapses import Compiled, prepare
+from hw_sim.program import GateLink, Population, Program, Projection
+from hw_sim.synaptic_memory import FanOut, stored_bits
+
+Int = NDArray[np.int64]
+
+RESOURCES = ("max_neurons", "synapse_memory_bits", "max_axons_in", "max_axons_out", "max_fan_in", "max_fan_out")
+"""Fields of ``chip.CoreLimits`` that cores use up; the last two are the largest of any one neuron on the core."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of one resource one core uses."""
+
+    core: int
+    resource: str
+    used: int
+    limit: int
+
+
+def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
+    """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
+    table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
+    reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
+    fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
+    for projection in program.projections:
+        source, target = program.population(projection.source), program.population(projection.target)
+        fan = _fan(projection, source, target, fan_in[projection.target])
+        reached[source.name].append(fan)
+        inside = fan.cores >= 0
+        table.use["synapse_memory_bits"][fan.cores[inside]] += stored_bits(fan, chip.core)[inside]
+    for population in program.populations:
+        table.neurons(population, fan_in[population.name])
+        table.axons(population, reached[population.name])
+    return tuple(
+        Use(core, resource, int(table.use[resource][core]), int(getattr(chip.core, resource)))
+        for core in range(table.cores)
+        if table.use["max_neurons"][core]
+        for resource in RESOURCES
+    )
+
+
+def _fan(projection: Projection, source: Population, target: Population, fan_in: Int) -> FanOut:
+    """Return the fan-out of a projection, and add its synapses per target neuron to ``fan_in``."""
+    if isinstance(projection.synapses, GateLink):
+        return gate_fan_out(gate_index(projection, source, target), source, target)
+    synapses = prepare(projection, source, target)
+    fan_in += _synapses_per_target(synapses, source.size, target.size)
+    return synapse_fan_out(synapses, source, target)
+
+
+def _synapses_per_target(synapses: Compiled, sources: int, targets: int) -> Int:
+    """Let every source fire once through weights of one: what arrives is the fan-in."""
+    drive = np.zeros((1, targets), np.int64)
+    with Threads(1) as one:
+        ones = replace(synapses, weight=(synapses.weight != 0).astype(np.int64))
+        ones.add(np.ones((1, sources), np.int8), drive, one)
+    return drive[0]
+
+
+class _Table:
+    """Sums by resource and core."""
+
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        self.use = {resource: np.zeros(cores, np.int64) for resource in RESOURCES}
+
+    def neurons(self, population: Population, fan_in: Int) -> None:
+        of = cores_of(population)
+        mapped = of >= 0
+        self.use["max_neurons"] += np.bincount(of[mapped], minlength=self.cores)
+        np.maximum.at(self.use["max_fan_in"], of[mapped], fan_in[mapped])
+
+    def axons(self, population: Population, reached: list[FanOut]) -> None:
+        """Count distinct (neuron, core) pairs: an entry on the sending and one on the receiving core."""
+        hit = np.zeros((population.size, self.cores), bool)
+        synapses = np.zeros(population.size, np.int64)
+        for fan in reached:
+            inside = fan.cores >= 0
+            hit[:, fan.cores[inside]] |= fan.synapses[:, inside] > 0
+            synapses += fan.synapses.sum(axis=1)
+        self.use["max_axons_in"] += hit.sum(axis=0)
+        of = cores_of(population)
+        mapped = of >= 0
+        np.add.at(self.use["max_axons_out"], of[mapped], hit.sum(axis=1)[mapped])
+        np.maximum.at(self.use["max_fan_out"], of[mapped], synapses[mapped])

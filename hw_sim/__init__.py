@@ -30,5 +30,7 @@ from hw_sim.program import Program as Program
 from hw_sim.program import Projection as Projection
 from hw_sim.program import Source as Source
 from hw_sim.program import SparseSynapses as SparseSynapses
+from hw_sim.program_io import load_program as load_program
+from hw_sim.program_io import save_program as save_program
 from hw_sim.trace import Trace as Trace
 from hw_sim.trace import load_trace as load_trace

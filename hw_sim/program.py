@@ -8,6 +8,7 @@ is silent. A message of ``source`` at its local step ``t`` reaches ``target`` at
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -210,3 +211,14 @@ class Program:
     def lag(self, projection: Projection) -> int:
         """Local steps between sending and arriving."""
         return self.population(projection.source).start + projection.delay - self.population(projection.target).start
+
+    def save(self, path: str | Path) -> None:
+        """Write ``path`` with the suffixes ``.npz`` and ``.json``; see ``hw_sim.program_io``."""
+        from hw_sim.program_io import save_program
+
+        save_program(self, path)
+
+    def __str__(self) -> str:
+        from hw_sim.program_text import text
+
+        return text(self)

@@ -11,14 +11,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hw_sim import load_chip, load_program
-from toolchain import graph_io
+from toolchain import graph_io, nirx
 from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
 from toolchain.errors import ImportingError, InputError
 from toolchain.passes.quantize import InputCode
@@ -26,8 +26,9 @@ from toolchain.passes.split_host import HostPart
 
 FORMAT = 1
 """Version of the folder layout."""
-Extra = Callable[[Deployment, Path], None]
-"""Writes further files of a bundle (graph.nir, host.onnx, ...) into the folder."""
+Exporter = Callable[[Deployment, Path], dict[str, str]]
+"""Entry point of group ``spikeforge.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns notes for the
+manifest (such as the op a format cannot hold)."""
 
 
 def check_writable(folder: Path) -> None:
@@ -48,7 +49,7 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def save(deployment: Deployment, folder: Path, *, command: str = "", extras: tuple[Extra, ...] = ()) -> None:
+def save(deployment: Deployment, folder: Path, *, command: str = "") -> None:
     """Write a deployment; an existing bundle in this place is replaced in one rename.
 
     Raises:
@@ -59,9 +60,10 @@ def save(deployment: Deployment, folder: Path, *, command: str = "", extras: tup
         raise InputError("is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out")
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikeforge-"))
     try:
-        _write(deployment, work, command)
-        for extra in extras:
-            extra(deployment, work)
+        notes: dict[str, str] = {}
+        for point in sorted(entry_points(group="spikeforge.exporters"), key=lambda p: p.name):
+            notes |= _export(point, deployment, work)
+        _write(deployment, work, command, notes)
         _seal(work)
         _swap(work, folder)
     except BaseException:
@@ -69,7 +71,18 @@ def save(deployment: Deployment, folder: Path, *, command: str = "", extras: tup
         raise
 
 
-def _write(deployment: Deployment, work: Path, command: str) -> None:
+def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, str]:
+    """Run one exporter; one whose library is not installed leaves a note."""
+    try:
+        exporter: Exporter = point.load()
+    except ImportError as error:
+        return {point.name: f"not written: {error.name or error} is not installed"}
+    return exporter(deployment, work)
+
+
+def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
+    if deployment.source is not None:
+        nirx.write(work / "graph.nir", deployment.source)
     graph_io.save(deployment.captured, work / "captured.npz")
     graph_io.save(deployment.lowered, work / "lowered.npz")
     graph_io.save(deployment.integer, work / "integer.npz")
@@ -83,6 +96,7 @@ def _write(deployment: Deployment, work: Path, command: str) -> None:
         "format": FORMAT,
         "name": deployment.name,
         "command": command,
+        "exports": notes,
         "versions": versions(),
         "options": asdict(deployment.options),
         "strategies": deployment.strategies,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import nir
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,6 +93,7 @@ class Deployment:
         passes: What each pass did.
         drift: What quantizing changed.
         samples: Test samples that travel with the bundle, or None.
+        source: The NIR graph the model came as, or None for a bundle read back.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Deployment:
     passes: tuple[PassRecord, ...] = ()
     drift: Drift | None = None
     samples: Samples | None = None
+    source: nir.NIRGraph | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from toolchain.errors import GateLoweringError, InputError, PassError
 from toolchain.interpret import answer, run_float, run_int
 from toolchain.ir import Graph
 from toolchain.mapping import map_graph
-from toolchain.ops import Array, AttentiveLif, GatedCoding, Input, Lif
+from toolchain.ops import Array, AttentiveLif, GatedCoding, Input, Lif, Output
 from toolchain.passes.align import Align
 from toolchain.passes.base import Pass
 from toolchain.passes.distribute import Distribute
@@ -234,7 +234,7 @@ def _compile(
     lowered = road.graph
     verify(lowered, level="lowered")
     note("quantize")
-    quantize = Quantize(options.weight_bits, options.payload_bits, input=code)
+    quantize = Quantize(options.weight_bits, options.payload_bits, input=code, reach=_reach(lowered, calibration))
     integer = quantize(lowered)
     verify(integer, level="integer")
     drift = _drift(lowered, integer, host, x, calibration)
@@ -261,6 +261,12 @@ def _compile(
         drift=drift,
         samples=samples,
     )
+
+
+def _reach(lowered: Graph, x: Array) -> float:
+    """Return the largest |sum over time| of the answer on the calibration data."""
+    output = next(op for op in lowered if isinstance(op, Output))
+    return float(np.abs(np.cumsum(run_float(lowered, x)[output.name], axis=0)).max(initial=0.0))
 
 
 def _boundary_code(host: HostPart, sent: Array) -> InputCode:

@@ -69,6 +69,8 @@ class Quantize(Pass):
     payload_bits: int = 8
     gate_bits: int = 8
     input: InputCode = field(default_factory=lambda: InputCode("binary"))
+    reach: float | None = None
+    """Largest |sum over time| of the answer seen on calibration data; None: the worst case is assumed."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the integer graph."""
@@ -362,8 +364,11 @@ class _Quantizer:
             raise UnsupportedNodeError("reads messages of no neuron", where=f"op {op.name!r}")
         size = first.weight.shape[0]
         shape = (size,) if isinstance(first, Affine) else self.conv_shape(op)
-        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=0.0)
         bias = self.bias(branches, shape, 1.0)
+        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=self.headroom())
+        if self.o.reach is None:
+            while (sc.worst_sum(branches, unit, self.o.weight_bits) + np.abs(bias).max() / unit) * T > STATE_MAX >> 6:
+                unit = unit * 2
         names = self.connect(op, branches, unit, 1.0)
         sums = f"{op.name}.sum"
         self.ops += [
@@ -382,6 +387,10 @@ class _Quantizer:
                 scale=float(unit[0]) / sc.STATE_UNIT / T,
             ),
         ]
+
+    def headroom(self) -> float:
+        """Return the smallest S for which the summed answer stays within half of 24 bits on what calibration saw."""
+        return 0.0 if self.o.reach is None else 2 * self.o.reach * sc.STATE_UNIT / STATE_MAX
 
     def conv_shape(self, op: Output) -> tuple[int, ...]:
         """Return the shape of the map the answer sums."""

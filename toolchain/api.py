@@ -1,0 +1,89 @@
+"""Deploy a model by its name or file: import, compile, ready to save, check, run and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from toolchain.deployment import Deployment, Options, Samples
+from toolchain.errors import InputError
+from toolchain.from_nir import from_nir
+from toolchain.importing import load_model
+from toolchain.pipeline import Note, deploy_graph
+
+CALIBRATION_SAMPLES = 256
+"""Samples of a data set's train split that calibrate a deployment."""
+BUNDLED_SAMPLES = 1000
+"""Test samples at most that travel with a bundle."""
+
+
+def deploy(
+    model: str,
+    options: Options | None = None,
+    *,
+    calibration: Samples | None = None,
+    samples: Samples | None = None,
+    progress: Note = lambda _: None,
+) -> Deployment:
+    """Compile a model for a chip.
+
+    Args:
+        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, or ``path/to/file.py:factory``.
+        options: Chip, gate lowering, bits.
+        calibration: Data in the net's own coding; default: the train split of the model card's data set.
+        samples: Test data that travels with the deployment; default: the test split.
+        progress: Told the name of each stage.
+
+    Raises:
+        ToolchainError: The model, the data or an option is refused; nothing was written.
+    """
+    options = options or Options()
+    progress("import")
+    imported = load_model(model)
+    graph = from_nir(imported.nir_graph, dt_s=options.dt_s, timesteps=options.timesteps)
+    card = imported.card
+    if calibration is None:
+        calibration = card_samples(card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed)
+    if samples is None and card.get("dataset"):
+        samples = card_samples(card, graph.timesteps, "test", imported.name, BUNDLED_SAMPLES, None)
+    made = deploy_graph(
+        graph, options, calibration, name=imported.name, card=dict(card), samples=samples, note=progress
+    )
+    return replace(made, source=imported.nir_graph)
+
+
+def card_samples(
+    card: Mapping[str, Any], timesteps: int, split: str, name: str, limit: int, seed: int | None
+) -> Samples:
+    """Return samples of the data set a model card names, coded as it says; ``seed`` draws them, None takes the first.
+
+    Raises:
+        InputError: The card names no data set, or one that is not known here.
+    """
+    dataset = card.get("dataset")
+    if not dataset:
+        raise InputError(
+            "the model names no data set to calibrate on",
+            where=name,
+            help="give its data with --calibrate FILE.npz: x (T, B, C, H, W), some 100 samples, and y for accuracy",
+        )
+    found = {point.name: point for point in entry_points(group="spikeforge.datasets")}
+    if dataset not in found:
+        raise InputError(
+            f"its data set {dataset!r} is not known here ({', '.join(sorted(found)) or 'none is'})",
+            where=name,
+            help="give data with --calibrate FILE.npz",
+        )
+    loaded = found[dataset].load()(
+        dataset, split=split, coding=card.get("coding", "direct"), timesteps=card.get("timesteps", timesteps)
+    )
+    total = loaded.x.shape[1]
+    chosen = np.arange(min(limit, total))
+    if seed is not None and total > limit:
+        chosen = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
+    y = None if loaded.y is None else np.asarray(loaded.y[chosen], np.int64)
+    return Samples(np.asarray(loaded.x[:, chosen], np.float32), y, loaded.name, loaded.simulated)

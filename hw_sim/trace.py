@@ -102,9 +102,9 @@ class Trace:
     term: NDArray[np.int8]
     place: NDArray[np.int32]
     outputs: Int
-    spikes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
-    v: dict[str, NDArray[np.int32]] = field(default_factory=dict)
-    u: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    spikes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    v: dict[str, NDArray[Any]] = field(default_factory=dict)
+    u: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def sops(self) -> Int:

@@ -238,9 +238,9 @@ def _stage(
         raw = item.synapses.largest_row() * largest_payload(program.population(item.projection.source))
         widest = max(widest, raw)
         bound += (raw >> -item.shift) + (1 if item.shift else 0)
-    if max(bound, widest) >= 1 << 56:
+    if max(bound, widest) >= 1 << 40:
         raise ProgramError(
-            f"input of up to {max(bound, widest)} in size does not fit 56 bits",
+            f"input of up to {max(bound, widest)} in size does not fit 40 bits",
             where=f"population {population.name!r}",
             help="lower weights, exponents or payload bits",
         )

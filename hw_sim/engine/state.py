@@ -19,16 +19,16 @@ class Recorder:
     """Holds recorded arrays (T, B, n) of the whole run in internal order, one set a population."""
 
     def __init__(self, compiled: Compiled, steps: int, samples: int, wanted: bool) -> None:
-        self.spikes: dict[str, NDArray[np.int32]] = {}
-        self.v: dict[str, NDArray[np.int32]] = {}
-        self.u: dict[str, NDArray[np.int32]] = {}
+        self.spikes: dict[str, AnyInt] = {}
+        self.v: dict[str, AnyInt] = {}
+        self.u: dict[str, AnyInt] = {}
         for name, stage in compiled.stages.items() if wanted else ():
             shape = (steps, samples, stage.population.size)
             self.spikes[name] = np.zeros(shape, np.int32)
             if isinstance(stage.population.soma, (Lif, DeltaRelu, Gate)):
                 self.v[name] = np.zeros(shape, np.int32)
             if isinstance(stage.population.soma, Lif):
-                self.u[name] = np.zeros(shape, np.int32)
+                self.u[name] = np.zeros(shape, stage.word)  # a current that wraps once may stay above 24 bits
 
     def flat(self, compiled: Compiled) -> None:
         """Bring every array into the program's order and shape (T, B, *shape)."""
@@ -107,7 +107,7 @@ class State:
         drive = self._drive(stage, start, stop)
         out = self.delayed(name, 0, start, stop)
         steps = slice(first_step + start, first_step + stop)
-        rec_u, rec_v = (self._recorded(part, name, steps) for part in (self.recorder.u, self.recorder.v))
+        rec_u, rec_v = self._recorded(name, stage.word, steps), self._recorded(name, np.int32, steps)
         blocks = -(-stage.population.size // soma_kernels.BLOCK)
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
@@ -130,11 +130,11 @@ class State:
             if name in self.recorder.u:
                 self.recorder.u[name][steps, self.samples] = rec_u
 
-    def _recorded(self, part: dict[str, NDArray[np.int32]], name: str, steps: slice) -> NDArray[np.int32]:
+    def _recorded(self, name: str, word: type[np.signedinteger[Any]], steps: slice) -> AnyInt:
         """Return room for a recording (T', B, n), or an empty array if none is wanted."""
         wanted = name in self.recorder.v
         length = steps.stop - steps.start if wanted else 0
-        return np.empty((length, *self.v[name].shape), np.int32)
+        return np.empty((length, *self.v[name].shape), word)
 
     def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
         n = stage.population.size

@@ -21,7 +21,7 @@ def gate_function(name: str, x: Array) -> Array:
         case "hard":
             return hard(x)
         case "sigmoid":
-            return 1 / (1 + np.exp(-x))
+            return np.asarray(np.exp(-np.logaddexp(0, -x)))
         case "pow2":
             middles = (POW2_LEVELS[1:] + POW2_LEVELS[:-1]) / 2
             return POW2_LEVELS[np.searchsorted(middles, hard(x), side="right")]

@@ -1,0 +1,188 @@
+"""Quantize and align: thresholds, units, exact identities, arrival steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compile_random import lower
+
+from hw_sim.fixed_point import STATE_MAX
+from toolchain.errors import PassError
+from toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
+from toolchain.interpret import run_float, run_int
+from toolchain.interpret.gates import gate_function
+from toolchain.ir import Graph
+from toolchain.ops import Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output
+from toolchain.passes.align import Align
+from toolchain.passes.gate_levels import gate_levels
+from toolchain.passes.quantize import InputCode, Quantize
+
+
+def neuron(name: str, *sources: str, n: int = 1, comparison: str = ">", beta: float = 0.0) -> Lif:
+    return Lif(
+        name=name,
+        inputs=sources,
+        shape=(n,),
+        beta=np.array(beta),
+        v_threshold=np.array(1.0),
+        comparison=">=" if comparison == ">=" else ">",
+    )
+
+
+def dense(name: str, source: str, *rows: list[float], bias: Array | None = None) -> Affine:
+    return Affine(name=name, inputs=(source,), weight=np.array(rows), bias=bias)
+
+
+def graph(*ops: Op, n: int = 1, T: int = 4) -> Graph:
+    return Graph((Input(name="in", shape=(n,)), *ops, Output(name="out", inputs=(ops[-1].name,))), timesteps=T)
+
+
+@pytest.mark.parametrize(("comparison", "fires"), [(">", False), (">=", True)])
+def test_an_exact_tie_fires_only_with_greater_or_equal(comparison: str, fires: bool) -> None:
+    integer = Align()(Quantize()(graph(dense("fc", "in", [1.0]), neuron("lif", "fc", comparison=comparison))))
+
+    spikes = run_int(integer, np.ones((4, 1, 1), np.int64)).recordings["lif"].out
+
+    assert bool(spikes.any()) is fires
+
+
+def test_a_strict_threshold_lies_on_the_grid_of_stock_loihi() -> None:
+    integer = Quantize()(graph(dense("fc", "in", [0.37], [0.11]), neuron("lif", "fc", n=2)))["lif"]
+
+    assert isinstance(integer, IntLif)
+    assert (integer.threshold % 64 == 0).all()
+
+
+def test_each_output_channel_has_its_own_unit() -> None:
+    integer = Quantize()(graph(dense("fc", "in", [0.5], [0.05]), neuron("lif", "fc", n=2)))
+
+    fc, lif = integer["fc"], integer["lif"]
+    assert isinstance(fc, IntDense)
+    assert isinstance(lif, IntLif)
+    assert fc.weight.tolist() == [[254], [254]]
+    np.testing.assert_allclose(lif.scale * 64 * 254, [0.5, 0.05])
+
+
+def test_a_graded_identity_that_meets_synapses_is_an_exact_power_of_two(rng: np.random.Generator) -> None:
+    conv = Conv(name="conv", inputs=("one",), weight=rng.normal(size=(2, 2, 3, 3)), padding=(1, 1))
+    one = Lif(name="one", inputs=("in",), shape=(2, 4, 4), beta=np.array(0.5), v_threshold=np.array(1.0))
+    two = Lif(name="two", inputs=("sum",), shape=(2, 4, 4), beta=np.array(0.5), v_threshold=np.array(1.0))
+    ops = (Input(name="in", shape=(2, 4, 4)), one, conv, Add(name="sum", inputs=("in", "conv")), two)
+    lowered = lower(Graph((*ops, Output(name="out", inputs=("two",))), timesteps=4))
+
+    integer = Quantize(input=InputCode("graded", 1.0))(lowered)
+
+    source, unit = integer["in"], integer["two"]
+    assert isinstance(source, IntInput)
+    assert isinstance(unit, IntLif)
+    identity = next(op for op in integer if isinstance(op, IntIdentity) and op.name.startswith("two"))
+    worth = (identity.weight << identity.exponent) * float(unit.scale[0]) * 64
+    assert identity.weight & (identity.weight - 1) == 0
+    assert worth == pytest.approx(source.scale, rel=1e-12)
+    assert round(1.0 / source.scale) <= 255
+
+
+def test_weights_are_even_and_eight_bit(rng: np.random.Generator) -> None:
+    conv = Conv(name="conv", inputs=("in",), weight=rng.normal(size=(3, 2, 3, 3)))
+    lif = Lif(name="lif", inputs=("conv",), shape=(3, 2, 2), beta=np.array(0.5), v_threshold=np.array(1.0))
+    made = Graph((Input(name="in", shape=(2, 4, 4)), conv, lif, Output(name="out", inputs=("lif",))), timesteps=2)
+
+    integer = Quantize()(made)["conv"]
+
+    assert isinstance(integer, IntConv)
+    assert (integer.weight % 2 == 0).all()
+    assert int(np.abs(integer.weight).max()) == 254
+
+
+def test_a_biased_neuron_behind_two_hops_starts_with_its_input() -> None:
+    """The classic mismatch: a bias that integrates before the input arrives."""
+    made = graph(
+        dense("a", "in", [1.5]),
+        neuron("one", "a"),
+        dense("b", "one", [0.2], bias=np.array([0.3])),
+        neuron("two", "b", beta=1.0),
+        T=6,
+    )
+    x = np.array([1, 0, 1, 1, 0, 1], float).reshape(6, 1, 1)
+
+    integer = Align()(Quantize()(made))
+
+    assert [vars(integer[name])["start"] for name in ("in", "one", "two")] == [0, 1, 2]
+    got = run_int(integer, x.astype(np.int64)).recordings["two"].out
+    np.testing.assert_array_equal(got, run_float(made, x)["two"])
+
+
+def test_the_shorter_branch_of_a_join_is_delayed() -> None:
+    made = graph(
+        dense("a", "in", [1.5]),
+        neuron("one", "a"),
+        dense("b", "one", [0.8]),
+        dense("short", "in", [0.4]),
+        Lif(name="two", inputs=("b", "short"), shape=(1,), beta=np.array(0.5), v_threshold=np.array(1.0)),
+    )
+
+    integer = Align()(Quantize()(made))
+
+    assert (vars(integer["b"])["delay"], vars(integer["short"])["delay"]) == (1, 2)
+
+
+def test_a_feedback_loop_longer_than_its_lag_is_refused() -> None:
+    made = Graph(
+        (
+            Input(name="in", shape=(1,)),
+            dense("a", "in", [1.5]),
+            Delay(name="back", inputs=("two",), steps=1),
+            dense("loop", "back", [0.5]),
+            Lif(name="one", inputs=("a", "loop"), shape=(1,), beta=np.array(0.5), v_threshold=np.array(1.0)),
+            dense("b", "one", [1.5]),
+            neuron("two", "b"),
+            Output(name="out", inputs=("two",)),
+        ),
+        timesteps=4,
+    )
+
+    with pytest.raises(PassError, match="connection 'loop': feeds back with a lag of 1 steps, fewer than the hops"):
+        Align()(Quantize()(made))
+
+
+def test_a_bias_in_front_of_a_synaptic_filter_is_refused() -> None:
+    filtered = Lif(
+        name="lif", inputs=("fc",), shape=(1,), beta=np.array(0.5), alpha=np.array(0.5), v_threshold=np.array(1.0)
+    )
+
+    with pytest.raises(PassError, match="has a bias in front of its synaptic filter"):
+        Quantize()(graph(dense("fc", "in", [1.0], bias=np.array([0.1])), filtered))
+
+
+@pytest.mark.parametrize("function", ["hard", "sigmoid", "pow2", "binary"])
+def test_gate_tables_round_the_gate_function_to_the_nearest_level(function: str) -> None:
+    unit = 0.01
+    thresholds, levels = gate_levels(function, unit, 8)
+    acc = np.arange(-900, 900)
+
+    got = levels[np.searchsorted(thresholds, acc, side="right")] / 256
+
+    wanted = gate_function(function, acc * unit)
+    assert np.abs(got - wanted).max() <= (0.5 / 256 + 1e-9 if function in ("hard", "sigmoid") else 0)
+
+
+def test_a_read_out_never_fires_and_keeps_half_of_its_range(rng: np.random.Generator) -> None:
+    made = graph(dense("a", "in", [1.5]), neuron("one", "a"), dense("head", "one", [0.9], [-0.4]))
+    x = np.ones((4, 2, 1))
+
+    integer = Align()(Quantize(reach=float(np.abs(np.cumsum(run_float(made, x)["out"], 0)).max()))(made))
+
+    output, total = integer["out"], integer["out.sum"]
+    assert isinstance(output, IntOutput)
+    assert isinstance(total, IntLif)
+    answer = run_int(integer, x.astype(np.int64)).answer
+    assert (total.threshold == STATE_MAX).all()
+    assert np.abs(answer).max() <= STATE_MAX // 2 + 64
+    np.testing.assert_allclose(answer * output.scale, run_float(made, x)["out"].mean(axis=0), atol=0.02)
+
+
+def test_levels_of_an_int_gate_cover_zero_to_one() -> None:
+    thresholds, levels = gate_levels("hard", 0.01, 8)
+    gate = IntGate(name="g", inputs=("c",), shape=(1,), thresholds=thresholds, levels=levels)
+
+    assert (gate.levels[0], gate.levels[-1], len(gate.levels)) == (0, 256, len(thresholds) + 1)

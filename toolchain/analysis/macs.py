@@ -1,0 +1,74 @@
+"""Multiply-accumulates of float ops: what a host computes in front of the first spike, and what a dense network would.
+
+    conv: C_out (C_in / groups) kh kw H' W'      affine: O I      gate, scale, product: one multiply an element
+
+Poolings and joins only add and count 0; so does a neuron (its updates are counted apart).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+
+from toolchain.ir import Graph
+from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Multiply, Op, Scale
+from toolchain.shapes import Shape, shapes
+
+
+def macs_per_frame(graph: Graph) -> int:
+    """Return the MACs of one timestep of a float graph."""
+    known = shapes(graph)
+    return sum(_frame(op, known[op.name]) for op in graph)
+
+
+def macs_per_sample(graph: Graph, *, still: bool) -> int:
+    """Return the MACs of one sample.
+
+    Args:
+        graph: A float graph.
+        still: Every timestep sees the same frame, so what depends on one frame only is computed once.
+    """
+    frames = 1 if still else graph.timesteps
+    return frames * macs_per_frame(graph) + sum(_sequence(op) for op in graph)
+
+
+def is_still(x: NDArray[Any]) -> bool:
+    """Say whether samples (T, B, *shape) repeat one frame over all T."""
+    return bool((x == x[:1]).all())
+
+
+def linear_macs_per_frame(graph: Graph) -> int:
+    """Return the MACs of one frame's convolutions and affine maps only: the artificial network of the same shape."""
+    known = shapes(graph)
+    return sum(_frame(op, known[op.name]) for op in graph if isinstance(op, Conv | Affine))
+
+
+def _frame(op: Op, shape: Shape) -> int:
+    match op:
+        case Affine(weight=weight):
+            return int(weight.size)
+        case Conv(weight=weight):
+            return int(weight.size) * prod(shape[1:])
+        case Scale() | Multiply():
+            return prod(shape)
+        case GatedCoding(parameters=p):
+            return int(p["conv0"].size + p["conv1"].size) * prod(shape[1:]) + 2 * prod(shape)
+        case AttentiveLif(dims=dims, parameters=p):
+            spatial = int(p["sa_kernel"].size) * prod(shape[1:]) if "S" in dims else 0
+            channel = 2 * int(p["ca_w0"].size + p["ca_w1"].size) if "C" in dims else 0
+            return spatial + channel + len(dims) * prod(shape)
+        case _:
+            return 0
+
+
+def _sequence(op: Op) -> int:
+    """Return the MACs an op does once per sample, over all T (a temporal squeeze: average and maximum branch)."""
+    match op:
+        case GatedCoding(parameters=p):
+            return 2 * int(p["ta_w0"].size + p["ta_w1"].size)
+        case AttentiveLif(parameters=p) if "ta_w0" in p:
+            return 2 * int(p["ta_w0"].size + p["ta_w1"].size)
+        case _:
+            return 0

@@ -1,0 +1,160 @@
+"""Build a report: from a deployment, its runs, the checker's verdict and the net's twin without attention."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim import Program, Trace
+from toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
+from toolchain.backends import RunResult
+from toolchain.bundle import versions
+from toolchain.deployment import Deployment, Samples
+from toolchain.ir import Graph
+from toolchain.report.model import Accuracy, Report, Verdict
+
+MACHINE = "hw_sim"
+"""The backend whose counters a report prefers, and whose answer is called on chip."""
+
+
+def build_report(
+    deployment: Deployment,
+    runs: Mapping[str, RunResult],
+    verdict: Verdict | None,
+    comparison: dict[str, Any] | None = None,
+    twin: Report | None = None,
+    y: NDArray[np.int64] | None = None,
+    *,
+    float_accuracy: float | None = None,
+    samples: Samples | None = None,
+) -> Report:
+    """Collect everything known about a deployed net.
+
+    Args:
+        deployment: The net.
+        runs: By backend name, all on the same samples.
+        verdict: Of the checker, or None.
+        comparison: ``compare --json`` of the backends, or None.
+        twin: Report of the same net without attention.
+        y: Labels of the samples.
+        float_accuracy: Of the captured float net on the same samples; None: computed where the samples are at hand.
+        samples: What was run; None: the first ones that travel with the deployment.
+    """
+    given = deployment.samples if samples is None else samples
+    trace = _trace(runs)
+    return Report(
+        name=deployment.name,
+        card=dict(deployment.card),
+        chip=deployment.chip,
+        options=asdict(deployment.options),
+        strategies=dict(deployment.strategies),
+        dataset=str(deployment.card.get("dataset", "")) if given is None else given.dataset,
+        simulated_events=given is not None and given.simulated,
+        input_kind=deployment.input.kind,
+        parameters=_parameters(deployment.captured),
+        accuracy=_accuracy(deployment, runs, y, float_accuracy, given),
+        spike_driven=None if verdict is None else verdict.spike_driven,
+        verdict=() if verdict is None else tuple(verdict.rows()),
+        analysis=None if trace is None else analyze(deployment, trace),
+        uses=utilization(deployment.program, deployment.chip),
+        drift=deployment.drift,
+        passes=deployment.passes,
+        runs={
+            name: _timeless(run_summary(deployment, run, y, backend=name, trace=trace)) for name, run in runs.items()
+        },
+        comparison=comparison,
+        twin=twin,
+        versions=versions(),
+        fingerprints=_fingerprints(deployment, given),
+    )
+
+
+WALL_CLOCK = ("startup_s", "run_s", "samples_per_s")
+"""Keys of a run that differ from run to run: a report leaves them out, so that equal inputs give equal files."""
+
+
+def _timeless(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key not in WALL_CLOCK}
+
+
+def _trace(runs: Mapping[str, RunResult]) -> Trace | None:
+    ordered = sorted(runs.items(), key=lambda item: item[0] != MACHINE)
+    return next((run.trace for _, run in ordered if run.trace is not None), None)
+
+
+def _accuracy(
+    deployment: Deployment,
+    runs: Mapping[str, RunResult],
+    y: NDArray[np.int64] | None,
+    float_accuracy: float | None,
+    samples: Samples | None,
+) -> Accuracy:
+    count = max((len(run.answer) for run in runs.values()), default=0)
+    reference = next((name for name in ("interpreter", "lava", *runs) if name in runs and name != MACHINE), "")
+    if float_accuracy is None and samples is not None and 0 < count <= samples.x.shape[1]:
+        float_accuracy = accuracy(_float_answer(deployment, samples, count), y)
+    return Accuracy(
+        float=_share(float_accuracy, "measured"),
+        quantized=_share(accuracy(runs[reference].answer, y), "simulated") if reference else None,
+        on_chip=_share(accuracy(runs[MACHINE].answer, y), "simulated") if MACHINE in runs else None,
+        card=_share(deployment.card.get("accuracy"), "measured"),
+        samples=count,
+        reference=reference,
+    )
+
+
+def _float_answer(deployment: Deployment, samples: Samples, count: int) -> NDArray[np.float64]:
+    chunks = [
+        deployment.run_float(samples.x[:, i : min(i + 64, count)].astype(np.float64)) for i in range(0, count, 64)
+    ]
+    return np.concatenate(chunks)
+
+
+def _share(value: Any, basis: str) -> Quantity | None:
+    if not isinstance(value, int | float):
+        return None
+    return Quantity(float(value), "", "measured" if basis == "measured" else "simulated")
+
+
+def _parameters(graph: Graph) -> int:
+    """Return the numbers in the maps and attention of a float graph (folded batch norms are in them)."""
+    found = 0
+    for op in graph:
+        found += sum(int(np.size(array)) for array in (getattr(op, "weight", ()), getattr(op, "bias", ())) if array is not None)
+        found += sum(int(np.size(array)) for array in getattr(op, "parameters", {}).values())
+    return found
+
+
+def _fingerprints(deployment: Deployment, samples: Samples | None) -> dict[str, str]:
+    found = {"program": fingerprint(deployment.program)}
+    if samples is not None:
+        found["samples"] = hashlib.sha256(np.ascontiguousarray(samples.x).tobytes()).hexdigest()
+    return found
+
+
+def fingerprint(program: Program) -> str:
+    """Return the SHA-256 of a program's integers, in a fixed order."""
+    digest = hashlib.sha256()
+    _absorb(digest, program)
+    return digest.hexdigest()
+
+
+def _absorb(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        wide = value.astype(np.int64)
+        digest.update(f"{wide.shape}".encode())
+        digest.update(np.ascontiguousarray(wide).tobytes())
+    elif is_dataclass(value):
+        digest.update(type(value).__name__.encode())
+        for f in fields(value):
+            _absorb(digest, getattr(value, f.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            _absorb(digest, part)
+    else:
+        digest.update(repr(value).encode())

@@ -1,0 +1,125 @@
+"""The report as JSON and CSV: the same figures as on the page, deterministic (sorted keys, no clock, no path)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from toolchain.analysis import Analysis, Quantity
+from toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
+from toolchain.report.model import Report
+from toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
+
+SCHEMA = 1
+"""Version of the JSON layout."""
+
+
+def to_json(report: Report) -> str:
+    """Return the report as JSON text."""
+    return json.dumps(to_data(report), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def to_data(report: Report) -> dict[str, Any]:
+    """Return the report as plain dicts and lists."""
+    found = report.analysis
+    return {
+        "schema": SCHEMA,
+        "name": report.name,
+        "chip": {"name": report.chip.name, "description": report.chip.description},
+        "card": report.card,
+        "provenance": report.provenance,
+        "options": report.options,
+        "strategies": report.strategies,
+        "dataset": report.dataset,
+        "simulated_events": report.simulated_events,
+        "input": report.input_kind,
+        "parameters": report.parameters,
+        "accuracy": asdict(report.accuracy),
+        "spike_driven": report.spike_driven,
+        "blocks": list(report.verdict),
+        **({} if found is None else _analysis(found)),
+        "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],
+        "drift": None if report.drift is None else asdict(report.drift),
+        "passes": [asdict(p) for p in report.passes],
+        "runs": report.runs,
+        "comparison": report.comparison,
+        "twin": None if report.twin is None else to_data(report.twin),
+        "prices": prices(report),
+        "sources": report.chip.sources | HOST_SOURCES,
+        "modelled": list(MODELLED),
+        "not_modelled": list(NOT_MODELLED),
+        "glossary": dict(GLOSSARY),
+        "versions": report.versions,
+        "sha256": report.fingerprints,
+    }
+
+
+def prices(report: Report) -> list[dict[str, Any]]:
+    """Return the price table: one row an event and quantity."""
+    rows = []
+    for event, cost in report.chip.costs.items():
+        rows += [{"event": event, "quantity": kind, **asdict(getattr(cost, kind))} for kind in ("energy", "latency")]
+    rows.append({"event": "static_power", "quantity": "power", **asdict(report.chip.static_power)})
+    rows.append({"event": "host_mac", "quantity": "energy", **asdict(HOST_MAC)})
+    return rows
+
+
+def _analysis(found: Analysis) -> dict[str, Any]:
+    counts, price = found.activity, found.energy
+    return {
+        "samples": counts.samples,
+        "timesteps": counts.steps,
+        "chip_steps": counts.chip_steps,
+        "sops": asdict(counts.sops) | {"total": counts.sops.total, "basis": "simulated", "per": "run"},
+        "spike_rate": {"value": counts.spike_rate, "basis": "simulated"},
+        "host_messages": counts.host_messages,
+        "host_macs_per_sample": found.host_macs,
+        "layers": [asdict(layer) | {"spike_rate": layer.spike_rate} for layer in counts.layers],
+        "cores": [asdict(core) for core in counts.cores],
+        "latency": asdict(found.latency) | {"bottleneck_text": str(found.latency.bottleneck)},
+        "energy_per_sample": {
+            **{line.name: _line(line) for line in price.lines},
+            "total": _figure(price.total),
+            "assumed_prices": list(price.assumed),
+        },
+        "literature": asdict(found.literature),
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return _figure(line.energy) | {"items": [_item(item) for item in line.items]}
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {"event": item.event, "count": item.count, "price": asdict(item.price), "energy": _figure(item.energy)}
+
+
+def _figure(figure: Quantity) -> dict[str, Any]:
+    return asdict(figure)
+
+
+def to_csv(report: Report) -> str:
+    """Return one row a layer; counts are run totals."""
+    if report.analysis is None:
+        return ""
+    counts = report.analysis.activity
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(CSV_COLUMNS)
+    for layer in counts.layers:
+        table.writerow([
+            layer.name, counts.samples, counts.steps, layer.neurons, len(layer.cores), layer.sops.binary, layer.sops.graded,
+            layer.sops.total, layer.sops.dense, layer.sops.gate, layer.gate_multiplies, layer.neuron_updates, layer.spikes,
+            layer.gate_messages, "" if layer.spike_rate is None else f"{layer.spike_rate:.6f}", layer.wraps, layer.clips,
+            "simulated",
+        ])  # fmt: skip
+    return out.getvalue()
+
+
+CSV_COLUMNS = (
+    "layer", "samples", "timesteps", "neurons", "cores", "sops_binary", "sops_graded", "sops_total", "sops_dense", "sops_gate",
+    "gate_multiplies", "neuron_updates", "spikes", "gate_messages", "spike_rate", "wraps", "clips", "basis",
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""The report as one offline HTML file: inline style and plots, no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from toolchain.report.html import about, cost, result
+from toolchain.report.html.parts import esc
+from toolchain.report.html.style import CSS
+from toolchain.report.model import Report
+
+SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
+    ("accuracy", "Accuracy", result.accuracy),
+    ("verdict", "Is it spike-driven?", result.verdict),
+    ("sops", "Synaptic operations by class and layer", cost.sops),
+    ("activity", "Spikes, neuron updates, messages and hops", cost.activity),
+    ("latency", "Latency and bottleneck", cost.latency),
+    ("energy", "Energy", cost.energy),
+    ("utilization", "Utilization of the cores", cost.utilization),
+    ("twin", "Beside the same net without attention", result.twin),
+    ("equality", "Equality of the backends", result.equality),
+    ("drift", "Passes and drift", about.drift),
+    ("literature", "Literature convention", about.literature),
+    ("prices", "Price table", about.prices),
+    ("modelled", "What is modelled, what is not", about.modelled),
+    ("glossary", "Glossary", about.glossary),
+    ("repeat", "How to repeat it", about.repeat),
+)
+"""Identifier, title and renderer of every section, in order."""
+
+
+def to_html(report: Report) -> str:
+    """Return the report as one HTML page."""
+    links = "".join(f'<a href="#{name}">{esc(title)}</a>' for name, title, _ in SECTIONS)
+    body = "".join(
+        f'<section id="{name}"><h2>{esc(title)}</h2>{render(report)}</section>\n' for name, title, render in SECTIONS
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{esc(report.title)}</title><style>{CSS}</style></head>\n<body><main>"
+        f"{result.header(report)}{result.headline(report)}<nav>{links}</nav>\n{body}</main></body></html>\n"
+    )

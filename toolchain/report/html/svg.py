@@ -1,0 +1,77 @@
+"""Small plots as inline SVG text: stacked horizontal bars, and bars with a band; no script, no outside file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, LABEL, VALUE, ROW, BAR = 920, 150, 210, 26, 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bar: parts laid end to end, a text behind it, maybe a band (low, high) drawn as a whisker."""
+
+    label: str
+    parts: tuple[float, ...]
+    text: str
+    band: tuple[float, float] | None = None
+
+
+def bars(
+    rows: Sequence[Row], series: Sequence[str], *, title: str, tip: Callable[[float], str], limit: float | None = None
+) -> str:
+    """Return a plot of horizontal bars.
+
+    Args:
+        rows: From top to bottom.
+        series: What the parts of a bar are, for the tips; part k has the color class ``c{k}`` of the style sheet.
+        title: For readers who cannot see it.
+        tip: Text of a value in a tip.
+        limit: Value at full width; None: the largest bar or band.
+    """
+    top = limit or max((max(sum(r.parts), r.band[1] if r.band else 0.0) for r in rows), default=0.0) or 1.0
+    room = WIDTH - LABEL - VALUE
+    lines = []
+    for index, row in enumerate(rows):
+        y = index * ROW + (ROW - BAR) // 2
+        middle = y + BAR - 4
+        lines.append(f'<text x="{LABEL - 10}" y="{middle}" class="lab">{escape(_short(row.label))}</text>')
+        lines.append(f'<rect x="{LABEL}" y="{y}" width="{room}" height="{BAR}" class="bg"/>')
+        x = float(LABEL)
+        for k, part in enumerate(row.parts):
+            width = room * min(part / top, 1.0)
+            if part > 0:
+                name = f"{row.label}, {series[k]}: {tip(part)}"
+                lines.append(
+                    f'<rect x="{x:.1f}" y="{y}" width="{max(width, 0.8):.1f}" height="{BAR}" class="c{k}">'
+                    f"<title>{escape(name)}</title></rect>"
+                )
+            x += width
+        if row.band:
+            low, high = (LABEL + room * min(end / top, 1.0) for end in row.band)
+            lines.append(_whisker(low, high, y))
+        lines.append(f'<text x="{WIDTH - VALUE + 10}" y="{middle}" class="val">{escape(row.text)}</text>')
+    height = len(rows) * ROW + 2
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
+        + "".join(lines)
+        + "</svg>"
+    )
+
+
+def _whisker(low: float, high: float, y: int) -> str:
+    middle = y + BAR / 2
+    ends = "".join(f"M{x:.1f} {y + 2}V{y + BAR - 2}" for x in (low, high))
+    return f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}{ends}" class="whisker"/>'
+
+
+def _short(label: str, most: int = 22) -> str:
+    return label if len(label) <= most else "…" + label[-most + 1 :]
+
+
+def legend(series: Sequence[str]) -> str:
+    """Return the color key of a plot."""
+    keys = "".join(f'<span><i class="k{k}"></i>{escape(name)}</span>' for k, name in enumerate(series))
+    return f'<p class="legend">{keys}</p>'

@@ -1,0 +1,62 @@
+"""Numbers for people: counts with thousands, SI prefixes, shares in percent, bands."""
+
+from __future__ import annotations
+
+from toolchain.analysis import Quantity
+
+PREFIXES = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+
+
+def si(value: float, unit: str) -> str:
+    """Return a value with an SI prefix and three significant digits, e.g. ``1.23 µJ``."""
+    if value == 0:
+        return f"0 {unit}".strip()
+    factor, prefix = next(((f, p) for f, p in PREFIXES if abs(value) >= f * 0.9995), PREFIXES[-1])
+    return f"{significant(value / factor)} {prefix}{unit}".strip()
+
+
+def significant(value: float) -> str:
+    """Return three significant digits without an exponent."""
+    size = abs(value)
+    return f"{value:.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
+
+
+def count(value: float) -> str:
+    """Return a count, e.g. ``12,345`` or ``1.23 M``; a mean below 100 with one decimal."""
+    if abs(value) >= 1e6:
+        return si(value, "")
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.1f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share in percent, or a dash."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def ratio(value: float, other: float) -> str:
+    """Return value / other, e.g. ``1.25 ×``."""
+    return "–" if not other else f"{significant(value / other)} ×"
+
+
+def quantity(figure: Quantity | None) -> str:
+    """Return a figure with its unit; a share in percent."""
+    if figure is None:
+        return "–"
+    return percent(figure.value) if not figure.unit else si(figure.value, figure.unit)
+
+
+def band(figure: Quantity) -> str:
+    """Return ``low – high`` with units, or empty."""
+    if figure.low is None or figure.high is None or figure.low == figure.high:
+        return ""
+    return f"{si(figure.low, figure.unit)} – {si(figure.high, figure.unit)}"

@@ -1,0 +1,87 @@
+"""The report on one terminal screen."""
+
+from __future__ import annotations
+
+from toolchain.analysis import Analysis, fullest
+from toolchain.report.model import Report
+from toolchain.report.numbers import band, count, percent, quantity, ratio, si
+
+WIDE = 12
+
+
+def summary_text(report: Report) -> str:
+    """Return one readable screen: accuracy, verdict, SOPs, latency, energy, utilization, twin."""
+    lines = [report.title, "-" * len(report.title)]
+    if report.provenance:
+        lines.append(_line("provenance", report.provenance))
+    lines.append(_line("accuracy", _accuracy(report)))
+    lines.append(_line("verdict", _verdict(report)))
+    lines += _costs(report.analysis) if report.analysis else [_line("costs", "no run with counters")]
+    if report.uses:
+        peak = max(fullest(report.uses).values(), key=lambda use: use.share)
+        cores = len({use.core for use in report.uses})
+        lines.append(
+            _line(
+                "cores", f"{cores}; fullest: core {peak.core}, {_words(peak.resource)} {peak.used:,} of {peak.limit:,}"
+            )
+        )
+    if report.comparison:
+        lines.append(_line("compared", _compared(report)))
+    if report.twin is not None and report.twin.analysis and report.analysis:
+        lines.append(_line("twin", _twin(report.twin, report.twin.analysis, report.analysis)))
+    return "\n".join(lines)
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<{WIDE}}{text}"
+
+
+def _words(resource: str) -> str:
+    return resource.removeprefix("max_").replace("_", " ")
+
+
+def _accuracy(report: Report) -> str:
+    found = report.accuracy
+    events = ", events simulated from images" if report.simulated_events else ""
+    stages = (("float", found.float), ("quantized", found.quantized), ("on chip", found.on_chip))
+    text = ", ".join(f"{name} {quantity(value)}" for name, value in stages if value is not None)
+    return f"{text or 'no labels'}  ({found.samples} samples of {report.dataset or 'given data'}{events})"
+
+
+def _verdict(report: Report) -> str:
+    if report.spike_driven is None:
+        return "not checked"
+    if report.spike_driven:
+        return f"spike-driven: no violation in {len(report.verdict)} blocks"
+    named = "; ".join(f"{row['name']}: {row['violation']}" for row in report.verdict if row.get("violation"))
+    return f"NOT spike-driven: {named}"
+
+
+def _costs(found: Analysis) -> list[str]:
+    counts, time, price = found.activity, found.latency, found.energy
+    sops, n = counts.sops, counts.samples
+    share = percent(sops.total / sops.dense if sops.dense else None)
+    gains = sum(layer.gate_multiplies for layer in counts.layers) / n
+    split = f"binary {count(sops.binary / n)}, graded {count(sops.graded / n)}; {share} of dense; gate multiplies {count(gains)}"
+    host = f"; host {count(found.host_macs)} MACs" if found.host_macs else ""
+    lines = " + ".join(f"{line.name} {si(line.energy.value, 'J')}" for line in price.lines)
+    return [
+        _line("SOPs", f"{count(sops.total / n)} a sample ({split}{host})  [simulated]"),
+        _line("spike rate", f"{percent(counts.spike_rate)}  [simulated]"),
+        _line("latency", f"{si(time.per_sample.value, 's')} a sample, bound by {time.bottleneck} ({band(time.per_sample)})  "
+              f"[{time.per_sample.basis}]"),
+        _line("energy", f"{si(price.total.value, 'J')} a sample = {lines} ({band(price.total)})  [{price.total.basis}]"),
+    ]  # fmt: skip
+
+
+def _compared(report: Report) -> str:
+    found = report.comparison or {}
+    wrong = f"{found.get('spike_mismatches', 0)} spike and {found.get('membrane_mismatches', 0)} membrane mismatches"
+    return f"{' = '.join(map(str, found.get('backends', [])))}: {wrong} in {found.get('spikes_compared', 0):,} values"
+
+
+def _twin(twin: Report, theirs: Analysis, ours: Analysis) -> str:
+    n, m = ours.activity.samples, theirs.activity.samples
+    sops = ratio(ours.activity.sops.total / n, theirs.activity.sops.total / m)
+    joules = ratio(ours.energy.total.value, theirs.energy.total.value)
+    return f"without attention: {quantity(twin.accuracy.on_chip)} on chip; attention takes {sops} its SOPs and {joules} its energy"

@@ -1,0 +1,166 @@
+"""Check a float graph: infer each signal's kind by one rule an op type, to a fixed point over feedback; judge the blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Literal
+
+from toolchain.errors import UnsupportedNodeError
+from toolchain.ir import Graph
+from toolchain.ops import AttentiveLif, Delay, Flatten, GatedCoding, Input, Op, Relu, Scale
+from toolchain.shapes import shapes
+from toolchain.spike_driven.attention import family
+from toolchain.spike_driven.host import host_ops
+from toolchain.spike_driven.host import judge as judge_host
+from toolchain.spike_driven.prepare import by_op, copies, lower
+from toolchain.spike_driven.rest import bias_driven, resting
+from toolchain.spike_driven.rules import RULES
+from toolchain.spike_driven.signals import Context, CostClass, InputKind, Judgement, Path, Signal, shortest, waits
+from toolchain.spike_driven.verdict import Block, Verdict, arrow
+
+FOLDED = (Input, Flatten, Scale, Delay, Relu)
+"""Ops that cost nothing by themselves; a block of only these has no row, unless it is at fault."""
+SCOPES = ("step", "state", "window", "sequence")
+"""From narrow to wide."""
+
+
+def check_graph(
+    graph: Graph,
+    *,
+    input_kind: InputKind,
+    host: frozenset[str] = frozenset(),
+    strategies: dict[str, str] | None = None,
+    payload_bits: int | None = None,
+    fits: bool | None = None,
+) -> Verdict:
+    """Say whether a net is spike-driven, block by block, with a path that proves each verdict.
+
+    Args:
+        graph: Float ops as captured; also of nets that cannot be deployed.
+        input_kind: What the net is fed: ``binary`` spikes, ``graded`` integer payloads (event counts), ``dense`` real values.
+        host: Names of the ops that run on the host in front of the first spike.
+        strategies: Gate lowering by block (or op) name: ``static``, ``causal``, ``host``, ``barrier``, ``replay``; blocks not
+            named stream as published.
+        payload_bits: Bits of a gated spike's integer payload; None: gates are real-valued.
+        fits: Whether the deployed net fits its chip, if known.
+
+    Raises:
+        VerifyError: The graph's shapes do not fit.
+        UnsupportedNodeError: An op type has no rule.
+    """
+    chosen = by_op(graph, strategies or {})
+    hosts = host_ops(graph, host, chosen)
+    families = {op.block: family(op) for op in graph if isinstance(op, AttentiveLif | GatedCoding)}
+    lowered, notes = lower(graph, chosen, hosts)
+    known = shapes(lowered)
+    context = Context(
+        input_kind=input_kind,
+        payload_bits=payload_bits,
+        timesteps=graph.timesteps,
+        hosts=hosts,
+        strategies=chosen,
+        ops=lowered.by_name,
+        shapes=known,
+        rest=resting(lowered, known, hosts),
+        copies=copies(lowered),
+    )
+    judged = judge(lowered, context)
+    blocks = []
+    for (name, on_host), ops in _groups(lowered, hosts).items():
+        rows = [judged[op.name] for op in ops]
+        if all(isinstance(row.op, FOLDED) and not row.judgement.faults for row in rows):
+            continue
+        block = _block(name, rows, "host" if on_host else "chip")
+        more = notes.get(name, ()) + block.notes + _fire_alone(ops, context)
+        blocks.append(replace(block, family=families.get(name, "vanilla"), fits=None if on_host else fits, notes=more))
+    return Verdict(not any(block.violation for block in blocks), tuple(blocks))
+
+
+class _Judged:
+    """An op with its judgement, the path to it, and the non-causal op it has to wait for."""
+
+    def __init__(self, op: Op, judgement: Judgement, operands: list[Signal]) -> None:
+        heard = [leaf for signal in operands for leaf in signal]
+        self.op, self.judgement = op, judgement
+        self.path: Path = (*shortest(heard), op.name)
+        self.waits = waits(heard)
+
+
+def judge(graph: Graph, context: Context) -> dict[str, _Judged]:
+    """Apply the rules in order until no signal changes; a feedback edge carries nothing at first."""
+    sent: dict[str, Signal] = {}
+    while True:
+        judged: dict[str, _Judged] = {}
+        before = _kinds(sent)
+        for op in graph:
+            operands = [sent.get(name, ()) for name in op.inputs]
+            judged[op.name] = _Judged(op, _apply(op, operands, context), operands)
+            sent[op.name] = judged[op.name].judgement.leaves
+        if _kinds(sent) == before:
+            return judged
+
+
+def _kinds(signals: dict[str, Signal]) -> dict[str, frozenset[tuple[str, str]]]:
+    return {name: frozenset((leaf.kind, leaf.origin) for leaf in signal) for name, signal in signals.items()}
+
+
+def _apply(op: Op, operands: list[Signal], context: Context) -> Judgement:
+    if op.name in context.hosts and not isinstance(op, Input):
+        return judge_host(op, operands, context)
+    rule = RULES.get(type(op))
+    if rule is None:
+        raise UnsupportedNodeError(
+            f"{type(op).__name__} has no rule in the checker",
+            where=f"op {op.name!r}",
+            help="check the float graph as it was captured, not one behind `quantize`",
+        )
+    return rule(op, operands, context)
+
+
+def _groups(graph: Graph, hosts: frozenset[str]) -> dict[tuple[str, bool], list[Op]]:
+    """Return the ops of each block, host and chip apart, in graph order."""
+    groups: dict[tuple[str, bool], list[Op]] = {}
+    for op in graph:
+        groups.setdefault((op.block, op.name in hosts), []).append(op)
+    return groups
+
+
+def _block(name: str, rows: list[_Judged], where: Literal["chip", "host"]) -> Block:
+    """Sum up the ops of a block; the dearest one bears witness."""
+    found = [row.judgement for row in rows]
+    worst: CostClass = max(j.cost_class for j in found)
+    chief = next(row for row in rows if row.judgement.cost_class == worst)
+    faults = list({fault.what: fault for j in found for fault in j.faults}.values())
+    proofs = [f"{arrow(fault.path)}: {fault.why}" for fault in faults]
+    held = f"; waits for later steps of {chief.waits!r}" if chief.waits and chief.waits != chief.op.name else ""
+    return Block(
+        name=name,
+        family="vanilla",
+        cost_class=worst,
+        causal=all(j.causal for j in found),
+        scope=max((j.scope for j in found), key=lambda scope: SCOPES.index(scope.split("(")[0])),
+        in_step_barrier=any(j.barrier for j in found),
+        fits=None,
+        where=where,
+        witness=" | ".join(proofs or [f"{arrow(chief.path)}: {chief.judgement.why}"]) + held,
+        macs_per_step=sum(j.macs for j in found),
+        help="; ".join(dict.fromkeys(fault.help for fault in faults)),
+        violation="; ".join(fault.what for fault in faults) or None,
+        synapses=sum(j.synapses for j in found),
+        gate_multiplies=sum(j.gate_multiplies for j in found),
+        reductions=sum(j.reductions for j in found),
+        ops=tuple(row.op.name for row in rows),
+        notes=tuple(note for j in found for note in j.notes),
+    )
+
+
+def _fire_alone(ops: list[Op], context: Context) -> tuple[str, ...]:
+    """Return a note for each op whose neurons a bias makes fire."""
+    notes = []
+    for op in ops:
+        alone = 0 if op.name in context.hosts else bias_driven(op, context.rest, context.timesteps)
+        if alone:
+            size = prod(context.shapes[op.name])
+            notes.append(f"{alone:,} of {size:,} neurons of {op.name!r} fire without any event, by their bias")
+    return tuple(notes)

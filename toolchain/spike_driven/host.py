@@ -1,0 +1,56 @@
+"""The host part: dense work is allowed in front of the first spike, and only there."""
+
+from __future__ import annotations
+
+from toolchain.ir import Graph
+from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, SumPool
+from toolchain.spike_driven import costs
+from toolchain.spike_driven.attention import gated_coding
+from toolchain.spike_driven.faults import together
+from toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest
+
+SPIKING = (Lif, AttentiveLif, GatedCoding)
+"""Ops that send spikes: the host part ends at the first of them."""
+
+
+def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str]) -> frozenset[str]:
+    """Return the ops on the host: those declared, and those that only they read (folding may have merged names)."""
+    inside = {name for name in declared if name in graph}
+    inside |= {op.name for op in graph if isinstance(op, GatedCoding) and strategies.get(op.name) == "host"}
+    for op in reversed(graph.ops):
+        readers = graph.readers[op.name]
+        if readers and all(r.name in inside for r in readers) and not isinstance(op, SPIKING):
+            inside.add(op.name)
+    return frozenset(inside)
+
+
+def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
+    """Judge an op on the host: dense and allowed, unless it reads from behind the first spike."""
+    faults = _behind(op, operands, ctx)
+    if isinstance(op, GatedCoding):
+        made = gated_coding(op, operands, ctx)
+        return Judgement(**{**vars(made), "faults": made.faults + faults})
+    path = (*shortest(together(operands)), op.name)
+    leaf = Leaf("binary", op.name, path)
+    cost, why = 0, "fires; its spikes go to the chip"
+    if not isinstance(op, Lif | AttentiveLif):
+        help = "let the host run up to the first spiking neuron, {reader} included"
+        leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)
+        cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Affine | Conv | SumPool) else 0
+        why = "computes real values in front of the first spike"
+    return Judgement((leaf,), why, "D", "state" if isinstance(op, Lif) else "step", macs=cost, faults=faults)
+
+
+def _behind(op: Op, operands: list[Signal], ctx: Context) -> tuple[Fault, ...]:
+    """Return the fault of host work that reads spikes or the chip."""
+    for name, signal in zip(op.inputs, operands, strict=True):
+        source = ctx.ops[name]
+        if isinstance(source, SPIKING) or (name not in ctx.hosts and not isinstance(source, Input)):
+            fault = Fault(
+                f"{type(op).__name__} {op.name!r} is declared host work, but reads {name!r} behind the first spike",
+                f"let the host end at {name!r}",
+                (*shortest(signal), op.name),
+                "the host would work in every step of the stream",
+            )
+            return (fault,)
+    return ()

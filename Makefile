@@ -36,7 +36,7 @@ $(STAMP): requirements.lock requirements-lava.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/python -m toolchain.demo --out build/demo
+	@$(BIN)/spikeforge demo --out build/demo
 
 test: $(STAMP)
 	@mkdir -p build

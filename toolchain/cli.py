@@ -1,7 +1,7 @@
 """The command line: parses, calls a verb, and prints; the only place that does.
 
-Exit codes: 0 done; 1 the thing asked about is false; 2 bad input; 130 interrupted. ``--json`` prints one JSON value to stdout and
-nothing else there; errors go to stderr as ``where: what`` and ``help:``.
+Exit codes: 0 done; 1 the thing asked about is false; 2 bad input; 130 interrupted. ``--json`` prints one JSON value to
+stdout and nothing else there; errors go to stderr as ``where: what`` and ``help:``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 
 from toolchain.commands import Outcome
 from toolchain.errors import InputError, ToolchainError
-from toolchain.verbs import check, chips, compare, deploy, doctor, passes, report, run
+from toolchain.verbs import check, chips, compare, demo, deploy, doctor, passes, report, run
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
-VERBS = (deploy, check, run, compare, report, chips, passes, doctor)
+VERBS = (deploy, check, run, compare, report, chips, passes, doctor, demo)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -13,7 +13,6 @@ from toolchain.deployment import Deployment
 from toolchain.errors import BackendError, InputError
 
 
-
 @dataclass(frozen=True)
 class LayerComparison:
     """One neuron op: how many values were compared over all backends but the first, and how many differ.
@@ -123,7 +122,9 @@ class Comparison:
         shown = f"{self.samples} samples, {len(self.layers)} layers on {', '.join(self.backends)}"
         if self.equal:
             return "\n".join([*lines, f"equal, bit for bit: {shown}"])
-        counts = f"{self.spike_mismatches:,} spikes, {self.membrane_mismatches:,} states, {self.answer_mismatches:,} answers"
+        counts = (
+            f"{self.spike_mismatches:,} spikes, {self.membrane_mismatches:,} states, {self.answer_mismatches:,} answers"
+        )
         return "\n".join([*lines, f"NOT equal: {shown}: {counts} differ", f"first: {self.first or 'in the answers'}"])
 
 
@@ -189,9 +190,7 @@ def compare_results(
     return Comparison(samples, timesteps, tuple(results), tuple(layers), answers, first, speeds)
 
 
-def _check_layers(
-    reference: str, expected: Mapping[str, Recording], name: str, found: Mapping[str, Recording]
-) -> None:
+def _check_layers(reference: str, expected: Mapping[str, Recording], name: str, found: Mapping[str, Recording]) -> None:
     if set(expected) == set(found) and expected:
         return
     missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))

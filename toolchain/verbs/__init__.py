@@ -1,1 +1,1 @@
-"""The verbs of the command line: one module each, with ``add`` (its parser) and ``run`` (its work, returned as an ``Outcome``)."""
+"""The verbs of the command line: one module each, with ``add`` (its parser) and ``run`` (its work, an ``Outcome``)."""

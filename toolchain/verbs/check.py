@@ -23,7 +23,9 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser = verbs.add_parser("check", help="verdict per block: spike-driven or not, and why; exit 1 on a violation")
     parser.add_argument("target", metavar="DIR|MODEL", help="a bundle, or a model as deploy takes it")
     parser.add_argument(
-        "--input-kind", choices=get_args(InputKind), help="what a model without a model card is fed with (default binary)"
+        "--input-kind",
+        choices=get_args(InputKind),
+        help="what a model without a model card is fed with (default binary)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

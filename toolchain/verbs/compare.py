@@ -20,7 +20,11 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser = verbs.add_parser("compare", help="spike-by-spike equality of backends; exit 1 on a mismatch")
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
     parser.add_argument(
-        "--backends", nargs="+", default=["interpreter", "hw_sim"], metavar="NAME", help="two or more (default %(default)s)"
+        "--backends",
+        nargs="+",
+        default=["interpreter", "hw_sim"],
+        metavar="NAME",
+        help="two or more (default %(default)s)",
     )
     add_data_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -34,4 +38,6 @@ def run(arguments: Namespace) -> Outcome:
     x = made.encode(samples.x.astype(np.float64))
     with bars() as bar:
         result = compare(made, arguments.backends, x, progress=bar)
-    return Outcome(text=f"{made.name}\n{result.text()}", data={"name": made.name, **result.data()}, code=int(not result.equal))
+    return Outcome(
+        text=f"{made.name}\n{result.text()}", data={"name": made.name, **result.data()}, code=int(not result.equal)
+    )

@@ -20,7 +20,9 @@ NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) num
 def add_data_options(parser: ArgumentParser) -> None:
     """Add ``--dataset``, ``--input`` and ``--limit``."""
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--dataset", metavar="NAME", help="test split of a data set (default: the bundle's own samples)")
+    source.add_argument(
+        "--dataset", metavar="NAME", help="test split of a data set (default: the bundle's own samples)"
+    )
     source.add_argument("--input", type=Path, metavar="FILE.npz", help="x (T, B, C, H, W) and, for accuracy, y (B,)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
 
@@ -32,7 +34,9 @@ def chosen_samples(deployment: Deployment, arguments: Namespace) -> Samples:
         InputError: There are none, or they cannot be read.
     """
     if arguments.limit is not None and arguments.limit < 1:
-        raise InputError(f"{arguments.limit}; at least 1 is allowed", where="--limit", help="leave --limit out for all samples")
+        raise InputError(
+            f"{arguments.limit}; at least 1 is allowed", where="--limit", help="leave --limit out for all samples"
+        )
     if arguments.input is not None:
         samples = read_npz(arguments.input)
     elif arguments.dataset is not None:
@@ -81,16 +85,22 @@ def read_npz(path: Path) -> Samples:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
             if "x" not in file:
-                raise InputError(f"holds no array x; it holds {', '.join(file.files) or 'nothing'}", where=where, help=NPZ_HELP)
-            x, y = file["x"], file["y"] if "y" in file else None
+                raise InputError(
+                    f"holds no array x; it holds {', '.join(file.files) or 'nothing'}", where=where, help=NPZ_HELP
+                )
+            x, y = file["x"], file.get("y")
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot be read ({error})", where=where, help=NPZ_HELP) from error
     if x.dtype.kind not in "biuf" or x.ndim < 3:
         raise InputError(
-            f"x is {x.dtype} of shape {x.shape}; expected numbers (T, B, ...) with at least 3 axes", where=where, help=NPZ_HELP
+            f"x is {x.dtype} of shape {x.shape}; expected numbers (T, B, ...) with at least 3 axes",
+            where=where,
+            help=NPZ_HELP,
         )
     if y is not None and (y.dtype.kind not in "iu" or y.shape != x.shape[1:2]):
         raise InputError(
-            f"y is {y.dtype} of shape {y.shape}; expected whole numbers of shape ({x.shape[1]},)", where=where, help=NPZ_HELP
+            f"y is {y.dtype} of shape {y.shape}; expected whole numbers of shape ({x.shape[1]},)",
+            where=where,
+            help=NPZ_HELP,
         )
     return Samples(x.astype(np.float32), None if y is None else y.astype(np.int64), path.name)

@@ -22,7 +22,9 @@ DEFAULT = Options()
 def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("deploy", help="compile a model for a chip and write the bundle")
-    parser.add_argument("model", metavar="MODEL", help="a zoo name, .safetensors, .nir or .net file, or path/to/file.py:factory")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a zoo name, .safetensors, .nir or .net file, or path/to/file.py:factory"
+    )
     parser.add_argument("--chip", default=DEFAULT.chip, help="a chip's name or file (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     add_options(parser)
@@ -32,17 +34,28 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def add_options(parser: ArgumentParser) -> None:
     """Add what decides how a model is compiled."""
-    parser.add_argument("--gates", choices=get_args(Strategy), default=DEFAULT.gates, help="gate lowering (default %(default)s)")
     parser.add_argument(
-        "--tolerance", type=float, default=DEFAULT.tolerance, help="accuracy that auto may lose, a fraction (default %(default)s)"
+        "--gates", choices=get_args(Strategy), default=DEFAULT.gates, help="gate lowering (default %(default)s)"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=DEFAULT.tolerance,
+        help="accuracy that auto may lose, a fraction (default %(default)s)",
     )
     parser.add_argument("--timesteps", type=int, metavar="T", help="T, where the model does not say it")
-    parser.add_argument("--dt", type=float, metavar="S", help="length of a timestep in s, where the model does not say it")
     parser.add_argument(
-        "--calibrate", metavar="NAME|FILE.npz", help="data set (train split) or file (default: the one of the model card)"
+        "--dt", type=float, metavar="S", help="length of a timestep in s, where the model does not say it"
     )
     parser.add_argument(
-        "--samples", metavar="NAME|FILE.npz", help="data set (test split) or file that travels with the bundle (default: likewise)"
+        "--calibrate",
+        metavar="NAME|FILE.npz",
+        help="data set (train split) or file (default: the one of the model card)",
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="NAME|FILE.npz",
+        help="data set (test split) or file that travels with the bundle (default: likewise)",
     )
     parser.add_argument("--weight-bits", type=int, metavar="N", default=DEFAULT.weight_bits)
     parser.add_argument("--payload-bits", type=int, metavar="N", default=DEFAULT.payload_bits)

@@ -45,9 +45,12 @@ def run(arguments: Namespace) -> Outcome:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": {name: _version(name) for name in CORE},
         "optional": [
-            {"package": name, "version": _version(name), "for": what, "install": command} for name, what, command in OPTIONAL
+            {"package": name, "version": _version(name), "for": what, "install": command}
+            for name, what, command in OPTIONAL
         ],
-        "plugins": {group: _plugins(f"spikeforge.{group}") for group in ("backends", "importers", "commands", "datasets")},
+        "plugins": {
+            group: _plugins(f"spikeforge.{group}") for group in ("backends", "importers", "commands", "datasets")
+        },
         "datasets": _datasets(),
         "data": _folders(arguments.data),
     }

@@ -48,5 +48,7 @@ def write_text(path: Path, text: str) -> None:
 
 def _refused(path: Path, error: OSError) -> InputError:
     return InputError(
-        f"cannot be written ({error.strerror or error})", where=str(path), help="name a file in a folder you may write to"
+        f"cannot be written ({error.strerror or error})",
+        where=str(path),
+        help="name a file in a folder you may write to",
     )

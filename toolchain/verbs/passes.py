@@ -41,6 +41,9 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def run(_arguments: Namespace) -> Outcome:
     """List the passes."""
-    rows = [{"name": name, "what": (inspect.getdoc(about) or "").split("\n\n")[0].replace("\n", " ")} for name, about in PASSES]
+    rows = [
+        {"name": name, "what": (inspect.getdoc(about) or "").split("\n\n")[0].replace("\n", " ")}
+        for name, about in PASSES
+    ]
     width = max(len(row["name"]) for row in rows)
     return Outcome(text="\n".join(f"{row['name']:{width}}  {row['what']}" for row in rows), data=rows)

@@ -33,3 +33,8 @@ def bars() -> Iterator[Callable[[str], Callback]]:
             return lambda done, total: bar.update(task, completed=done, total=total)
 
         yield make
+
+
+def note(text: str) -> None:
+    """Say on stderr what happens now."""
+    Console(stderr=True, highlight=False).print(text)

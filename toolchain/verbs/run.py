@@ -26,7 +26,9 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("run", help="run a bundle on a backend: accuracy, SOPs, latency, energy")
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
-    parser.add_argument("--backend", default="hw_sim", metavar="NAME", help="interpreter, hw_sim or lava (default %(default)s)")
+    parser.add_argument(
+        "--backend", default="hw_sim", metavar="NAME", help="interpreter, hw_sim or lava (default %(default)s)"
+    )
     parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
     add_data_options(parser)
     parser.add_argument("--timing", choices=("analytic", "cycle"), default="analytic")
@@ -54,11 +56,15 @@ def _check(arguments: Namespace) -> None:
         raise InputError("only cpu is there in this version", where="--device", help="leave --device out")
     if arguments.numbers == "float" and arguments.backend != "interpreter":
         raise InputError(
-            f"backend {arguments.backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
+            f"backend {arguments.backend!r} computes integers",
+            where="--numbers float",
+            help="add --backend interpreter",
         )
     if arguments.trace is not None:
         if arguments.backend != "hw_sim":
-            raise InputError(f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim")
+            raise InputError(
+                f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim"
+            )
         check_file(arguments.trace)
 
 
@@ -86,15 +92,17 @@ def _float(made: Deployment, samples: Samples) -> dict[str, Any]:
 
 
 def _text(made: Deployment, data: dict[str, Any]) -> str:
-    source = f"{data['samples']} samples of {data['dataset']}" + (" (simulated events)" if data["simulated_events"] else "")
+    source = f"{data['samples']} samples of {data['dataset']}" + (
+        " (simulated events)" if data["simulated_events"] else ""
+    )
     lines = [f"{made.name} on {data['backend']}: {source}"]
     if data["accuracy"] is not None:
         lines.append(f"  accuracy    {100 * data['accuracy']:.2f} %")
     sops, energy = data.get("sops"), data.get("energy_j")
     if sops and sops.get("total") is not None:
         lines.append(
-            f"  SOPs        {sops['total']:,} ({sops['binary']:,} binary, {sops['graded']:,} graded); "
-            f"{sops['dense']:,} if every input fired"
+            f"  SOPs        {sops['total']:,.0f} a sample ({sops['binary']:,.0f} binary, {sops['graded']:,.0f} graded); "
+            f"{sops['dense']:,.0f} if every input fired"
         )
     if data.get("latency_s") is not None:
         lines.append(f"  latency     {1e6 * data['latency_s']:.1f} us a sample; bottleneck: {data['bottleneck']}")

@@ -1,0 +1,105 @@
+"""A bundle comes back as it was written, whole or not at all, and a changed file is noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import toolchain
+from toolchain import bundle, graph_io
+from toolchain.deployment import Deployment
+from toolchain.errors import ImportingError, InputError
+from toolchain.interpret import run_int
+from toolchain.ops import AttentiveLif
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Deployment:
+    return toolchain.deploy("ma-digits", toolchain.Options(gates="causal"))
+
+
+@pytest.fixture
+def folder(deployment: Deployment, tmp_path: Path) -> Path:
+    bundle.save(deployment, tmp_path / "net", command="spikeforge deploy ma-digits")
+    return tmp_path / "net"
+
+
+def test_a_bundle_comes_back_with_the_same_answers(deployment: Deployment, folder: Path) -> None:
+    back = bundle.load(folder)
+
+    assert back.samples is not None
+    assert deployment.samples is not None
+    np.testing.assert_array_equal(back.samples.x, deployment.samples.x)
+    payload = back.encode(back.samples.x[:, :5])
+    np.testing.assert_array_equal(payload, deployment.encode(deployment.samples.x[:, :5]))
+    np.testing.assert_array_equal(run_int(back.integer, payload).answer, run_int(deployment.integer, payload).answer)
+    assert (back.strategies, back.options, back.drift) != (None, None, None)
+    assert str(back.program) == str(deployment.program)
+    assert [vars(r) for r in back.passes] == [vars(r) for r in deployment.passes]
+
+
+def test_an_attention_op_survives_the_disk(deployment: Deployment, folder: Path) -> None:
+    before = [op for op in deployment.captured if isinstance(op, AttentiveLif)]
+    after = [op for op in bundle.load(folder).captured if isinstance(op, AttentiveLif)]
+
+    assert [op.parameters.keys() for op in after] == [op.parameters.keys() for op in before]
+    for a, b in zip(after, before, strict=True):
+        assert (a.dims, a.variant, a.gate, a.gate_delay) == (b.dims, b.variant, b.gate, b.gate_delay)
+        for key, value in b.parameters.items():
+            np.testing.assert_array_equal(a.parameters[key], value)
+
+
+def test_a_changed_file_is_noticed(folder: Path) -> None:
+    (folder / "integer.npz").write_bytes((folder / "integer.npz").read_bytes()[:-10])
+
+    with pytest.raises(ImportingError, match=r"integer\.npz: is missing or was changed after deployment"):
+        bundle.load(folder)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportingError, match="is not a bundle: no readable manifest.json"):
+        bundle.load(tmp_path)
+
+
+def test_another_format_version_is_refused(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+
+    with pytest.raises(ImportingError, match="bundle format 99; this version reads 1"):
+        bundle.load(folder)
+
+
+def test_a_folder_with_other_files_is_not_overwritten(deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("keep me")
+
+    with pytest.raises(InputError, match="is not empty and not a bundle"):
+        bundle.save(deployment, tmp_path)
+
+    assert [f.name for f in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_write_that_fails_leaves_the_old_bundle_and_no_rest(
+    deployment: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(graph: object, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    before = sorted(f.name for f in folder.parent.iterdir())
+    monkeypatch.setattr(graph_io, "save", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        bundle.save(deployment, folder)
+
+    assert sorted(f.name for f in folder.parent.iterdir()) == before
+    assert bundle.load(folder).name == deployment.name
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    for target in (tmp_path / "file", tmp_path / "file" / "net"):
+        with pytest.raises(InputError, match="cannot be written"):
+            bundle.check_writable(target)

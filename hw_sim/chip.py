@@ -149,7 +149,9 @@ class _Reader:
             sources=self.sources,
         )
 
-    def mapping(self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = "") -> dict[str, yaml.Node]:
+    def mapping(
+        self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
+    ) -> dict[str, yaml.Node]:
         """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
         if not isinstance(node, yaml.MappingNode):
             raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
@@ -162,7 +164,9 @@ class _Reader:
             found[key.value] = value
         missing = [key for key in wanted or () if key not in found]
         if missing:
-            raise self.fail(node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source")
+            raise self.fail(
+                node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source"
+            )
         return found
 
     def text(self, node: yaml.Node) -> str:
@@ -178,7 +182,9 @@ class _Reader:
 
     def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
         """Read unit, basis, source and note."""
-        found = {key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries}
+        found: dict[str, Any] = {
+            key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries
+        }
         if found["basis"] not in BASES:
             raise self.fail(entries["basis"], f"basis {found['basis']!r}; allowed: {', '.join(BASES)}", "choose one")
         if found["source"] not in self.sources:
@@ -188,7 +194,9 @@ class _Reader:
                 "list it there, with where the number can be found",
             )
         if unit is not None and found["unit"] != unit:
-            raise self.fail(entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}")
+            raise self.fail(
+                entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}"
+            )
         return found
 
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:

@@ -67,7 +67,9 @@ def lengths(program: Program, chip: Chip) -> Found:
     for population, name, values in _parameters(program):
         if values.size not in (1, population.size):
             yield _wrong(
-                population, f"{name} has {values.size} values; allowed 1 or {population.size}", "give one for each neuron"
+                population,
+                f"{name} has {values.size} values; allowed 1 or {population.size}",
+                "give one for each neuron",
             )
 
 
@@ -83,7 +85,9 @@ def thresholds(program: Program, chip: Chip) -> Found:
     high = (1 << (chip.core.threshold_bits - 1)) - 1
     for population, name, values in _parameters(program):
         if name in ("threshold", "v_reset"):
-            yield from _range(population, name, values, -high - 1, high, "scale weights, bias and threshold down together")
+            yield from _range(
+                population, name, values, -high - 1, high, "scale weights, bias and threshold down together"
+            )
 
 
 def biases(program: Program, chip: Chip) -> Found:
@@ -133,7 +137,9 @@ def exponents_and_delays(program: Program, chip: Chip) -> Found:
         if not low <= p.exponent <= high:
             yield _wrong(p, f"exponent {p.exponent}; allowed {low} .. {high}", _SCALE)
         if not 1 <= p.delay <= chip.core.max_delay:
-            yield _wrong(p, f"delay {p.delay}; allowed 1 .. {chip.core.max_delay}", "split the delay over relay neurons")
+            yield _wrong(
+                p, f"delay {p.delay}; allowed 1 .. {chip.core.max_delay}", "split the delay over relay neurons"
+            )
 
 
 def gate_ports(program: Program, chip: Chip) -> Found:
@@ -174,7 +180,9 @@ def placement(program: Program, chip: Chip) -> Found:
     for population in program.populations:
         core = population.core
         if core.size not in (0, population.size):
-            yield _wrong(population, f"{core.size} core numbers for {population.size} neurons", "give one for each neuron")
+            yield _wrong(
+                population, f"{core.size} core numbers for {population.size} neurons", "give one for each neuron"
+            )
         elif not isinstance(population.soma, (Source, GateTable)) and (not core.size or int(core.min()) < 0):
             yield _wrong(population, "some of its neurons have no core", "map the program")
         elif core.size and int(core.max()) >= chip.mesh.cores:

@@ -25,12 +25,14 @@ THRESHOLD_SHIFT = 6
 
 def decay(state: Int, amount: Int | int) -> Int:
     """Decay a state towards zero: ``sign(x) * ((|x| * (4096 - amount)) >> 12)``."""
-    return np.sign(state) * ((np.abs(state) * (DECAY_ONE - amount)) >> 12)
+    kept: Int = (np.abs(state) * (DECAY_ONE - np.asarray(amount, np.int64))) >> 12
+    return np.sign(state) * kept
 
 
 def gain(value: Int, level: Int | int, bits: int) -> Int:
     """Scale a value by a gate level, towards zero: ``sign(x) * ((|x| * level) >> bits)``; ``level = 2**bits`` is 1."""
-    return np.sign(value) * ((np.abs(value) * level) >> bits)
+    scaled: Int = (np.abs(value) * np.asarray(level, np.int64)) >> bits
+    return np.sign(value) * scaled
 
 
 def wrap_current(u: Int) -> Int:

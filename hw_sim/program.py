@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 # ---------------------------------------------------------------------------------------------- somas
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Integer payloads injected by the host, ``0 <= x < 2**payload_bits`` (negative too if ``signed``); 1 bit = binary spikes."""
+    """Integer payloads from the host, ``0 <= x < 2**payload_bits`` (negative too if ``signed``); 1 bit = binary spikes."""
 
     payload_bits: int
     signed: bool = False
@@ -38,8 +38,8 @@ class Lif:
         v = clip24(decay(v, decay_v) + i)
         s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
 
-    Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary spikes.
-    ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
+    Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
+    spikes. ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
     """
 
     decay_u: IntArray
@@ -76,7 +76,8 @@ class Gate:
 
         acc = clip24(decay(acc, decay) + a);  level = levels[count(acc + bias >= thresholds)]
 
-    ``thresholds`` (K,) ascending, ``levels`` (K + 1,) in 0 .. 2**gate_bits. The level before the first step is 2**gate_bits (1.0).
+    ``thresholds`` (K,) ascending, ``levels`` (K + 1,) in 0 .. 2**gate_bits. The level before the first step is 2**gate_bits
+    (1.0).
     Its state v is ``acc``; its recorded output is the level at every step. A message is counted when
     ``level[t] != level[t-1]`` (with ``level[-1] = 2**gate_bits``).
     """
@@ -90,7 +91,7 @@ class Gate:
 
 @dataclass(frozen=True, eq=False)
 class GateTable:
-    """Learned or calibrated constant gains, one row a local step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
+    """Learned or calibrated constant gains, one row a step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
 
     table: IntArray
     gate_bits: int = 8
@@ -162,8 +163,11 @@ class IdentitySynapses:
 
 @dataclass(frozen=True, eq=False)
 class GateLink:
-    """Carries gate levels to gate port ``port`` of a ``Lif``: the source shape broadcasts to the target shape; before the
-    first level arrives (local step < lag) the level is 2**gate_bits."""
+    """Carries gate levels to gate port ``port`` (0 ..) of a ``Lif``.
+
+    The source shape broadcasts to the target shape; before the first level arrives (local step < lag) the level is
+    2**gate_bits.
+    """
 
     port: int
 

@@ -21,9 +21,7 @@ FORMAT = 1
 """Version of the layout below; a file of another one is refused."""
 
 SOMAS = {c.__name__: c for c in (p.Source, p.Lif, p.DeltaRelu, p.Gate, p.GateTable)}
-SYNAPSES = {
-    c.__name__: c for c in (p.DenseSynapses, p.ConvSynapses, p.SparseSynapses, p.IdentitySynapses, p.GateLink)
-}
+SYNAPSES = {c.__name__: c for c in (p.DenseSynapses, p.ConvSynapses, p.SparseSynapses, p.IdentitySynapses, p.GateLink)}
 
 
 def save_program(program: p.Program, path: str | Path) -> None:
@@ -81,7 +79,12 @@ def load_program(path: str | Path) -> p.Program:
             arrays = {key: file[key] for key in file.files}
         populations = [
             p.Population(
-                x["name"], tuple(x["shape"]), _object(SOMAS, arrays, x["soma"]), x["start"], arrays[x["core"]], x["kind"]
+                x["name"],
+                tuple(x["shape"]),
+                _object(SOMAS, arrays, x["soma"]),
+                x["start"],
+                arrays[x["core"]],
+                x["kind"],
             )
             for x in plain["populations"]
         ]
@@ -92,7 +95,12 @@ def load_program(path: str | Path) -> p.Program:
             for x in plain["projections"]
         ]
         return p.Program(
-            tuple(populations), tuple(projections), plain["chip"], plain["steps"], plain["readout"], plain["readout_kind"]
+            tuple(populations),
+            tuple(projections),
+            plain["chip"],
+            plain["steps"],
+            plain["readout"],
+            plain["readout_kind"],
         )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ProgramError(
@@ -127,7 +135,7 @@ def _plain(arrays: dict[str, NDArray[Any]], key: str, value: Any) -> dict[str, A
 
 
 def _object(types: dict[str, Any], arrays: dict[str, NDArray[Any]], plain: dict[str, Any]) -> Any:
-    values = {}
+    values: dict[str, Any] = {}
     for key, item in plain.items():
         if isinstance(item, dict):
             values[key] = arrays[item["array"]]
@@ -142,7 +150,7 @@ def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for key in sorted(arrays):
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[key]), allow_pickle=False)
+            np.save(member, np.ascontiguousarray(arrays[key]), allow_pickle=False)
             info = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, member.getvalue())

@@ -50,7 +50,8 @@ class FanOut:
 
 def index_bits(neurons: Index) -> Index:
     """Return the bits that name one of so many neurons."""
-    return np.ceil(np.log2(np.maximum(neurons, 2))).astype(np.int64)
+    bits: Index = np.ceil(np.log2(np.maximum(neurons, 2))).astype(np.int64)
+    return bits
 
 
 def stored_bits(fan: FanOut, core: CoreLimits) -> Index:
@@ -79,8 +80,10 @@ def words_read(fan: FanOut, core: CoreLimits) -> NDArray[np.int32]:
 
 
 def _dense_bits(fan: FanOut, core: CoreLimits) -> Index:
-    return (fan.synapses > 0).sum(axis=0) * fan.neurons * core.weight_bits
+    bits: Index = (fan.synapses > 0).sum(axis=0) * fan.neurons * core.weight_bits
+    return bits
 
 
 def _sparse_bits(fan: FanOut, core: CoreLimits) -> Index:
-    return fan.synapses.sum(axis=0, dtype=np.int64) * (core.weight_bits + index_bits(fan.neurons))
+    bits: Index = fan.synapses.sum(axis=0, dtype=np.int64) * (core.weight_bits + index_bits(fan.neurons))
+    return bits

@@ -119,7 +119,7 @@ class Trace:
     @property
     def latency_s(self) -> NDArray[np.float64]:
         """(B,) seconds from the first to the last chip step of a sample."""
-        return self.latency_ns.sum(axis=0) * 1e-9
+        return np.asarray(self.latency_ns.sum(axis=0) * 1e-9, np.float64)
 
     @property
     def wraps(self) -> dict[str, int]:
@@ -176,8 +176,10 @@ def load_trace(path: str | Path) -> Trace:
             arrays = {key: file[key] for key in file.files}
         plain = json.loads(arrays.pop("json").tobytes().decode())
     except (OSError, ValueError, KeyError) as error:
-        raise ProgramError(f"not a readable trace: {error}", where=str(path), help="write it with Trace.save") from error
-    recorded: dict[str, dict[str, NDArray[Any]]] = {"spikes": {}, "v": {}, "u": {}}
+        raise ProgramError(
+            f"not a readable trace: {error}", where=str(path), help="write it with Trace.save"
+        ) from error
+    recorded: dict[str, Any] = {"spikes": {}, "v": {}, "u": {}}
     for key in [key for key in arrays if "/" in key]:
         part, name = key.split("/", 1)
         recorded[part][name] = arrays.pop(key)

@@ -68,7 +68,7 @@ def _synapses_per_target(synapses: Compiled, sources: int, targets: int) -> Int:
     with Threads(1) as one:
         ones = replace(synapses, weight=(synapses.weight != 0).astype(np.int64))
         ones.add(np.ones((1, sources), np.int8), drive, one)
-    return drive[0]
+    return np.asarray(drive[0], np.int64)
 
 
 class _Table:

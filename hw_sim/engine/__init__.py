@@ -1,0 +1,1 @@
+"""The integer dynamics, exact, and the counters."""

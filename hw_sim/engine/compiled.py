@@ -1,4 +1,4 @@
-"""Compile a program for the engine: internal order, folded exponents, integer widths, counter rows; done once, used by every run."""
+"""Compile a program for the engine, once for many runs: internal order, folded exponents, integer widths, counter rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAX_NARROW_GATE_BITS = 14
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """One projection with synapses; ``shift`` < 0 is what is left to shift right after the sum (a positive exponent is in the weights)."""
+    """One projection with synapses; ``shift`` < 0 is left to do after the sum (a positive exponent is in the weights)."""
 
     projection: Projection
     synapses: Synapses
@@ -153,7 +153,9 @@ def check_references(program: Program) -> None:
         where = f"projection {projection.name!r}"
         for end in (projection.source, projection.target):
             if end not in names:
-                raise ProgramError(f"no population is called {end!r}", where=where, help=f"use one of {', '.join(names)}")
+                raise ProgramError(
+                    f"no population is called {end!r}", where=where, help=f"use one of {', '.join(names)}"
+                )
         lag = program.lag(projection)
         forward = names.index(projection.source) < names.index(projection.target)
         if lag < (0 if forward else 1):

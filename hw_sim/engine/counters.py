@@ -10,7 +10,7 @@ inside the target's window; messages, hops, link loads and spikes fall in the ch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def emitter(
     if isinstance(population.soma, GateTable):
         return None
     own = cores_of(population)
-    parts = [own[:, None]]
+    parts: list[NDArray[np.signedinteger[Any]]] = [own[:, None]]
     for _, fan, words in outgoing:
         parts += [fan.synapses, words]
     class_of, first = _classes(np.hstack(parts).astype(np.int64))
@@ -83,8 +83,8 @@ def emitter(
         blocks.append(("reads", fan.cores, words[first].astype(np.int64), projection))
     blocks += _traffic(own[first], [(fan.cores, fan.synapses[first]) for _, fan, _ in outgoing], mesh)
     runs, start = [], 0
-    for kind, ids, matrix, projection in blocks:
-        runs.append(Columns(kind, start, ids, projection))
+    for kind, ids, matrix, of in blocks:
+        runs.append(Columns(kind, start, ids, of))
         start += matrix.shape[1]
     table = np.hstack([matrix for _, _, matrix, _ in blocks])
     rows, columns = np.nonzero(table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def synapse_fan_out(synapses: Compiled, source: Population, target: Population) 
             count_kernels.dense_fan_out(weight, column, fan)
         case SparseLists() as lists:
             count_kernels.sparse_fan_out(lists.indptr, lists.targets, column, fan)
-    kind = "conv" if isinstance(synapses, ConvKernel) else "listed"
+    kind: Literal["conv", "listed"] = "conv" if isinstance(synapses, ConvKernel) else "listed"
     return FanOut(kind, cores, np.bincount(column, minlength=cores.size), fan, reach, entries)
 
 

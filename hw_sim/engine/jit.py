@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from itertools import pairwise
+from typing import Any, cast
 
 import numba
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 int32 = numba.int32
 int64 = numba.int64
@@ -21,9 +20,9 @@ WORTH_SPLITTING = 1 << 20
 """Elements a call must touch before threads are worth their 0.1 ms."""
 
 
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a kernel to machine code that releases the interpreter lock; the result is cached on disk."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
 
 
 class Threads:
@@ -47,5 +46,5 @@ class Threads:
             return
         pieces = min(rows, 4 * self.count)
         edges = [rows * k // pieces for k in range(pieces + 1)]
-        for done in [self.pool.submit(call, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
+        for done in [self.pool.submit(call, a, b) for a, b in pairwise(edges)]:
             done.result()

@@ -1,4 +1,4 @@
-"""The order of evaluation: feed-forward populations whole, populations on a cycle in blocks of the cycle's shortest feedback."""
+"""The order of evaluation: feed-forward populations whole, those on a cycle in blocks of its shortest feedback."""
 
 from __future__ import annotations
 

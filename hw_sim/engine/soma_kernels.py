@@ -1,4 +1,4 @@
-"""The soma models over a block of timesteps: u, v, spikes of ``program.Lif``; acc and payload of ``DeltaRelu``; level of ``Gate``.
+"""The soma models over a block of timesteps; equations in ``program.Lif``, ``program.DeltaRelu``, ``program.Gate``.
 
 Two builds of the LIF kernel exist. ``lif_int32`` splits every product of a 24-bit state and a 12-bit decay into its high and
 low 12 bits, ``(x k) >> 12 = (x >> 12) k + (((x & 4095) k) >> 12)``, so that all of it fits 32 bits and vectorizes; the compiler
@@ -22,13 +22,13 @@ NO_FLOOR = -(1 << 31)
 """Below any current (|u + bias| < 2**25 in 32 bits; in 64 bits |u| <= 2**23, so only a bias below -2**31 would be cut)."""
 
 
-def _build_lif(word: Any) -> Callable[..., None]:
+def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels that share one integer width
     """Build the LIF kernel for one integer width."""
     zero, limit, wrap, top = word(0), word(LIMIT), word(WRAP), word(LIMIT - 1)
 
     @kernel
     def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped-def]
-        """u = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
+        """U = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
         wraps = 0
         for i in range(u.size):
             x = u[i]
@@ -44,7 +44,7 @@ def _build_lif(word: Any) -> Callable[..., None]:
 
     @kernel
     def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
-        """current = sign(current) * ((|current| * level) >> bits)."""
+        """Current = sign(current) * ((|current| * level) >> bits)."""
         low = word((1 << bits) - 1)
         for i in range(index.size):
             x = current[i]
@@ -55,7 +55,7 @@ def _build_lif(word: Any) -> Callable[..., None]:
 
     @kernel
     def integrate_voltage(v, current, keep, threshold, reset, subtract, floor, out):  # type: ignore[no-untyped-def]
-        """v = clip24(decay(v) + max(current, floor)); out = v > threshold; reset; return the number of clips."""
+        """V = clip24(decay(v) + max(current, floor)); out = v > threshold; reset; return the number of clips."""
         clips = 0
         for i in range(v.size):
             x = v[i]

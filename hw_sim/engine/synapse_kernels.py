@@ -1,4 +1,4 @@
-"""Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for every non-zero ``x``, one row per sample and timestep.
+"""Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for every non-zero ``x``; a row is one sample and step.
 
 Populations of shape (C, H, W) are held channels-last here, so that one event adds long runs of consecutive targets. With one
 group, a kernel row is stored per phase ``(z + padding) mod stride`` with its columns reversed: all targets of one event in one

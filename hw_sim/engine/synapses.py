@@ -39,7 +39,8 @@ class ConvKernel:
 
     def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
-        by_phase, shapes, channels = self.by_phase, (self.source_hw, self.target_hw), (*self.channels, self.weight.shape[2])
+        by_phase, shapes = self.by_phase, (self.source_hw, self.target_hw)
+        channels = (*self.channels, self.weight.shape[2])
 
         def piece(a: int, b: int) -> None:
             if by_phase.size:
@@ -165,9 +166,19 @@ def _conv(name: str, conv: ConvSynapses, source: Population, target: Population)
     _expect(name, target.shape, conv_shape(conv, source))
     grouped = conv.weight.reshape(conv.groups, co // conv.groups, per_group, kh, kw).transpose(0, 2, 3, 4, 1)
     weight = np.ascontiguousarray(grouped.reshape(source.shape[0], kh, kw, co // conv.groups), np.int64)
-    pairs = [(int(a), int(b)) for a, b in (conv.stride, conv.padding, conv.dilation)]
-    shapes = (source.shape[1], source.shape[2]), (target.shape[1], target.shape[2])
-    return ConvKernel(weight, *shapes, *pairs, (source.shape[0], co, conv.groups))
+    return ConvKernel(
+        weight,
+        source_hw=(source.shape[1], source.shape[2]),
+        target_hw=(target.shape[1], target.shape[2]),
+        stride=_pair(conv.stride),
+        padding=_pair(conv.padding),
+        dilation=_pair(conv.dilation),
+        channels=(source.shape[0], co, conv.groups),
+    )
+
+
+def _pair(value: tuple[int, int]) -> tuple[int, int]:
+    return int(value[0]), int(value[1])
 
 
 def _sparse(name: str, lists: SparseSynapses, source: Population, target: Population) -> SparseLists:

@@ -1,0 +1,1 @@
+"""How long a chip step takes, from what happened in it."""

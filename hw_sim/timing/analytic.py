@@ -6,13 +6,14 @@
                    max_core(sops * t_sop), max_core(memory_words * t_word),
                    max_link(messages * t_link), host_messages * t_host, t_barrier )
 
-Form after Timcheck, Pierro, Shrestha (arXiv:2601.10035) and the Floorline model (arXiv:2511.21549): per-core maxima, not totals,
-set the time. Coefficients are the nominal latencies of the chip's price table.
+Form after Timcheck, Pierro, Shrestha (arXiv:2601.10035) and the Floorline model (arXiv:2511.21549): per-core maxima,
+not totals, set the time. Coefficients are the nominal latencies of the chip's price table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,9 @@ def step_times(chip: Chip, loads: Loads) -> StepTimes:
     ns = {event: cost.latency.nominal for event, cost in chip.costs.items()}
     neuron = (loads.neurons * ns["neuron_update"] + loads.gates * ns["gate_multiply"])[:, None, :]
     price = {"binary": "synaptic_op", "graded": "graded_synaptic_op", "gate": "gate_synaptic_op"}
-    synapse = sum((sops * ns[price[kind]] for kind, sops in loads.sops.items()), np.zeros(loads.words.shape))
+    synapse = np.zeros(loads.words.shape)
+    for kind, sops in loads.sops.items():
+        synapse += sops * ns[price[kind]]
     shape = loads.host_messages.shape
     parts = (
         _largest(neuron + loads.spikes * ns["spike"], shape),
@@ -87,10 +90,10 @@ def step_times(chip: Chip, loads: Loads) -> StepTimes:
     )
 
 
-def _largest(times: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Int]:
+def _largest(times: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Int]:
     """Return the largest of (S, B, parts) and where it is; of no parts: zero, nowhere."""
     if times.shape[-1] == 0:
         return np.zeros(shape), np.full(shape, -1)
-    full = np.broadcast_to(times, (*shape, times.shape[-1]))
+    full = np.broadcast_to(np.asarray(times, np.float64), (*shape, times.shape[-1]))
     place = full.argmax(axis=-1)
     return np.take_along_axis(full, place[..., None], -1)[..., 0], place

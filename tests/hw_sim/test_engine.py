@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hw_random import CORES, random_program
 from hw_reference import run, walk
-from hw_workloads import conv, fc
+from hw_workloads import all_at_once, conv, fc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +145,12 @@ def test_conv_s2_at_delay_1_has_the_published_2169042_sops() -> None:
     assert trace.projections["in-c1"].sops == 363888
 
 
+def test_fc10_even_has_the_5041_and_2724_spikes_of_lava_and_brian2_loihi() -> None:
+    program, x = fc(even=True)
+    trace = simulate(all_at_once(program), {"in": x})
+    assert [p.spikes for p in trace.populations.values()] == [10449, 5041, 2724]
+
+
 def test_every_mapped_neuron_is_updated_in_every_chip_step_of_every_sample() -> None:
     program, x = conv(steps=5)
     trace = simulate(program, {"in": np.concatenate([x, x, x], axis=1)})
@@ -160,7 +166,9 @@ def test_strict_names_the_population_that_saturates() -> None:
     program = hw_sim.Program((source, soma), (synapse,), "loihi2", 2, "hot")
     x = np.full((2, 1, 1), 100_000)
     assert simulate(program, {"in": x}).wraps == {"in": 0, "hot": 2}
-    with pytest.raises(SaturationError, match="population 'hot': u wrapped 2 times and v was clipped 0 times at 24 bits"):
+    with pytest.raises(
+        SaturationError, match="population 'hot': u wrapped 2 times and v was clipped 0 times at 24 bits"
+    ):
         simulate(program, {"in": x}, strict=True)
 
 

@@ -22,7 +22,9 @@ class _Builder:
     def one_or_all(self, n: int, low: int, high: int) -> Int:
         return self.rng.integers(low, high, size=n if self.rng.random() < 0.5 else 1)
 
-    def population(self, name: str, shape: tuple[int, ...], soma: hw.Soma, kind: str, on_host: bool = False) -> hw.Population:
+    def population(
+        self, name: str, shape: tuple[int, ...], soma: hw.Soma, kind: str, on_host: bool = False
+    ) -> hw.Population:
         n = int(np.prod(shape))
         core = np.full(n, -1) if on_host else np.sort(self.rng.integers(0, CORES, n))
         made = hw.Population(name, shape, soma, int(self.rng.integers(0, 4)), core.astype(np.int32), kind)
@@ -71,8 +73,14 @@ def random_program(seed: int) -> tuple[hw.Program, dict[str, Int]]:
     for k in range(int(r.integers(1, 3))):
         bits = int(r.choice([1, 1, 4, 16]))
         signed = bool(bits > 1 and r.random() < 0.5)
-        shape = (int(r.integers(1, 5)), int(r.integers(2, 6)), int(r.integers(2, 6))) if r.random() < 0.7 else (int(r.integers(1, 20)),)
-        source = b.population(f"in{k}", shape, hw.Source(bits, signed), "binary" if bits == 1 else "graded", on_host=True)
+        shape = (
+            (int(r.integers(1, 5)), int(r.integers(2, 6)), int(r.integers(2, 6)))
+            if r.random() < 0.7
+            else (int(r.integers(1, 20)),)
+        )
+        source = b.population(
+            f"in{k}", shape, hw.Source(bits, signed), "binary" if bits == 1 else "graded", on_host=True
+        )
         x = r.integers(1 - (1 << bits) if signed else 0, 1 << bits, size=(steps, batch, *shape))
         inputs[source.name] = x * (r.random(x.shape) < 0.4)
     for k in range(int(r.integers(1, 5))):
@@ -131,7 +139,9 @@ def _gate(b: _Builder, name: str, shape: tuple[int, ...], senders: list[hw.Popul
         return b.population(name, small, hw.GateTable(r.integers(0, 257, size=(rows, n))), "gate", on_host=True)
     thresholds = np.sort(r.integers(-50, 200, size=int(r.integers(1, 5))))
     levels = r.integers(0, 257, size=thresholds.size + 1)
-    gate = b.population(name, small, hw.Gate(b.one_or_all(n, 0, 3000), b.one_or_all(n, -20, 20), thresholds, levels), "gate")
+    gate = b.population(
+        name, small, hw.Gate(b.one_or_all(n, 0, 3000), b.one_or_all(n, -20, 20), thresholds, levels), "gate"
+    )
     source = senders[int(r.integers(0, len(senders)))]
     b.connect(source, gate, b.synapses(source, gate))
     return gate

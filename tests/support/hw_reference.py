@@ -14,7 +14,7 @@ from hw_sim.fixed_point import clip_voltage, decay, gain, shift, wrap_current
 Int = NDArray[np.int64]
 
 
-def matrix(program: Program, projection: hw.Projection) -> Int:
+def matrix(program: Program, projection: hw.Projection) -> Int:  # noqa: C901 - one case a format
     """Return a projection's synapses as (n_target, n_source), written out one by one."""
     source, target = program.population(projection.source), program.population(projection.target)
     w = np.zeros((target.size, source.size), np.int64)
@@ -29,7 +29,10 @@ def matrix(program: Program, projection: hw.Projection) -> Int:
                     w[i, indices[k]] += weight[k]
         case hw.ConvSynapses() as conv:
             per_group, per_group_out = conv.weight.shape[1], conv.weight.shape[0] // conv.groups
-            at_target, at_source = np.arange(target.size).reshape(target.shape), np.arange(source.size).reshape(source.shape)
+            at_target, at_source = (
+                np.arange(target.size).reshape(target.shape),
+                np.arange(source.size).reshape(source.shape),
+            )
             for (o, y, x), i in np.ndenumerate(at_target):
                 for (c, ky, kx), value in np.ndenumerate(conv.weight[o]):
                     row = y * conv.stride[0] - conv.padding[0] + ky * conv.dilation[0]
@@ -94,7 +97,9 @@ def _step(
             sent[t] = table[t if len(table) > 1 else 0]
         case hw.Lif():
             before = v[t - 1] if t else v[0] * 0
-            raw = decay(u[t - 1] if t else u[0] * 0, soma.decay_u) + (_arriving(program, population, t, weights, ref) << 6)
+            raw = decay(u[t - 1] if t else u[0] * 0, soma.decay_u) + (
+                _arriving(program, population, t, weights, ref) << 6
+            )
             u[t] = wrap_current(raw)
             current = u[t] + soma.bias
             links = [p for p in program.projections if p.target == name and isinstance(p.synapses, hw.GateLink)]

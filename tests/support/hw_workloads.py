@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,9 @@ def lif(threshold: int) -> Lif:
     return Lif(4096 * ONE, 512 * ONE, 0 * ONE, (threshold << 6) * ONE, 0 * ONE)
 
 
-def fc(density: float = 0.1, n: int = 1024, steps: int = 100, p: float = 0.1, seed: int = 7, even: bool = False) -> tuple[Program, NDArray[np.int64]]:
+def fc(
+    density: float = 0.1, n: int = 1024, steps: int = 100, p: float = 0.1, seed: int = 7, even: bool = False
+) -> tuple[Program, NDArray[np.int64]]:
     """1024 Bernoulli sources -> 1024 LIF -> 1024 LIF; the second layer reads one step late (lag 1)."""
     r = np.random.default_rng(seed)
     weights = []
@@ -68,3 +72,8 @@ def conv(stride: int = 2, steps: int = 100, p: float = 0.05, seed: int = 7) -> t
 
 def _no_zero(a: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(a == 0, 1, a)
+
+
+def all_at_once(program: Program) -> Program:
+    """Start every population at chip step 0, so that layer k first hears of the input k steps later (as Lava runs it)."""
+    return replace(program, populations=tuple(replace(p, start=0) for p in program.populations))

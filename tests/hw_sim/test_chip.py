@@ -1,0 +1,89 @@
+"""Chip files: what ships, and every kind of refusal with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hw_sim import ChipError, list_chips, load_chip
+from hw_sim.costs import EVENTS, worst_basis
+
+ROOT = Path(__file__).parents[2] / "hw_sim" / "chips"
+
+
+def test_the_chips_that_ship_load_and_every_number_has_a_source() -> None:
+    assert {"demo", "loihi1", "loihi2"} <= set(list_chips())
+    for name in list_chips():
+        chip = load_chip(name)
+        assert chip.name == name
+        assert set(chip.costs) == set(EVENTS)
+        for fact in (*chip.facts.values(), chip.static_power, *(c.energy for c in chip.costs.values())):
+            assert fact.source in chip.sources
+            assert fact.unit
+
+
+def test_loihi2_has_the_published_limits_and_the_davies_energies() -> None:
+    chip = load_chip("loihi2")
+    assert (chip.mesh.cores, chip.core.max_neurons, chip.core.synapse_memory_bits) == (120, 8192, 128 * 1024 * 8)
+    energy = {event: cost.energy.nominal for event, cost in chip.costs.items()}
+    assert (energy["synaptic_op"], energy["neuron_update"], energy["spike"]) == (23.6, 52.0, 81.0 - 52.0)
+    assert (energy["hop_east_west"], energy["hop_north_south"]) == (3.0, 4.0)
+    assert chip.costs["synaptic_op"].energy.basis == "secondary"
+    assert chip.costs["graded_synaptic_op"].energy.basis == "assumed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("max_delay:", "max_dealy:", "max_dealy", "unknown key 'max_dealy'; allowed: max_neurons, "),
+        (", basis: secondary, source: intel-brief}\n", ", source: intel-brief}\n", "max_neurons:", "missing: basis"),
+        ("unit: neurons, ", "", "max_neurons:", "missing: unit"),
+        ("source: timcheck-2026}", "source: hearsay}", "tiles_y:", "source 'hearsay' is not listed under sources"),
+        (
+            "basis: secondary, source: timcheck-2026, note", "basis: guessed, source: timcheck-2026, note", "tiles_x:",
+            "basis 'guessed'; allowed: measured, simulated, secondary, assumed",
+        ),
+        ("value: 8192", "value: many", "max_neurons:", "expected a number"),
+        ("value: 8192", "value: 81.5", "max_neurons:", "core.max_neurons is 81.5; expected a whole number"),
+        (
+            "low: 0.37, nominal: 0.66", "low: 0.7, nominal: 0.66", "latency: {low: 0.7",
+            "low 0.7, nominal 0.66, high 1.06 are not in order from 0 up",
+        ),
+        ("unit: W", "unit: mW", "static:", "unit 'mW'; expected 'W'"),
+        ("  barrier:", "  barier:", "  barier:", "unknown key 'barier'"),
+        ("  max_delay:", "  max_neurons: {value: 1}\n  max_delay:", "max_neurons: {value: 1}", "'max_neurons' is given twice"),
+        ("mesh:", "mesh: 3\nmesh_:", "mesh: 3", "unknown key 'mesh_'"),
+    ],
+)  # fmt: skip
+def test_a_bad_entry_is_refused_by_its_line(tmp_path: Path, old: str, new: str, line: str, said: str) -> None:
+    text = (ROOT / "loihi2.yaml").read_text()
+    assert old in text
+    bad = text.replace(old, new, 1)
+    file = tmp_path / "my.yaml"
+    file.write_text(bad)
+    number = 1 + next(i for i, row in enumerate(bad.splitlines()) if line in row)
+
+    with pytest.raises(ChipError) as error:
+        load_chip(file)
+
+    assert said in str(error.value)
+    found = int(error.value.where.rpartition("line ")[2])
+    assert found in (number, number + 1)  # a second `mesh` key is the next line
+    assert error.value.help
+
+
+def test_an_unknown_chip_names_those_that_ship() -> None:
+    with pytest.raises(ChipError, match=r"chip 'loihi9': no chip of this name ships \(.*demo, .*loihi2.*\)"):
+        load_chip("loihi9")
+
+
+def test_broken_yaml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("chip: {")
+    with pytest.raises(ChipError, match="not readable as YAML"):
+        load_chip(tmp_path / "x.yaml")
+
+
+def test_the_worst_basis_is_that_of_a_sum() -> None:
+    assert worst_basis(["measured", "assumed", "secondary"]) == "assumed"
+    assert worst_basis([]) == "measured"

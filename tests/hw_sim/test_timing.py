@@ -1,0 +1,73 @@
+"""Analytic timing and the mesh: hand-computed steps, routes, and the bottleneck by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hw_workloads import conv, fc
+
+from hw_sim import load_chip, simulate
+from hw_sim.noc import Links, coordinates, hops
+from hw_sim.timing.analytic import TERMS, Loads, step_times
+
+
+def loads(**given: np.ndarray) -> Loads:
+    """One step, one sample, two cores, two links, nothing happening but what is given."""
+    zero = np.zeros((1, 1, 2), np.int64)
+    rest = {
+        "neurons": zero[0], "gates": zero[0], "spikes": zero, "sops": {}, "words": zero, "link_messages": zero,
+        "links": np.array([7, 9]), "host_messages": zero[..., 0],
+    }  # fmt: skip
+    return Loads(**{**rest, **given})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "term", "place", "ns"),
+    [
+        ({}, "barrier", -1, 200.0),
+        ({"neurons": np.array([[60, 100]])}, "neuron", 1, 400.0),
+        ({"neurons": np.array([[60, 100]]), "spikes": np.array([[[1000, 0]]])}, "neuron", 0, 550.0),
+        ({"sops": {"binary": np.array([[[1000, 10]]])}}, "synapse", 0, 660.0),
+        ({"sops": {"binary": np.array([[[500, 10]]]), "graded": np.array([[[500, 600]]])}}, "synapse", 0, 660.0),
+        ({"words": np.array([[[3, 900]]])}, "memory", 1, 900.0),
+        ({"link_messages": np.array([[[3, 1000]]])}, "link", 9, 290.0),
+        ({"host_messages": np.array([[25]])}, "host", -1, 250.0),
+    ],
+)
+def test_a_step_lasts_as_long_as_its_slowest_part(given: dict, term: str, place: int, ns: float) -> None:
+    times = step_times(load_chip("loihi2"), loads(**given))
+    assert (TERMS[times.term[0, 0]], times.place[0, 0]) == (term, place)
+    assert times.latency_ns[0, 0] == pytest.approx(ns)
+
+
+def test_latency_of_a_run_is_the_busiest_core_in_every_step() -> None:
+    program, x = fc(steps=20)
+    trace = simulate(program, {"in": x})
+    wanted = np.maximum(trace.sops_binary.max(axis=1) * 0.66, 1024 * 4.0 + trace.spikes_out.max(axis=1) * 0.31)
+    assert (trace.latency_ns[:, 0] >= wanted - 1e-9).all()
+    assert trace.latency_ns[5, 0] == pytest.approx(wanted[5])
+    assert trace.bottleneck()[:2] == ("synapse", 0)
+    assert trace.latency_s[0] == pytest.approx(trace.latency_ns.sum() * 1e-9)
+
+
+def test_samples_are_timed_apart() -> None:
+    program, x = conv(steps=10)
+    both = simulate(program, {"in": np.concatenate([x, 0 * x], axis=1)})
+    np.testing.assert_array_equal(both.latency_ns[:, :1], simulate(program, {"in": x}).latency_ns)
+    assert both.latency_s[1] < both.latency_s[0]
+
+
+def test_cores_lie_four_at_a_router_row_by_row() -> None:
+    mesh = load_chip("loihi2").mesh
+    x, y = coordinates(mesh, np.array([0, 3, 4, 31, 32, 119]))
+    assert list(zip(x.tolist(), y.tolist(), strict=True)) == [(0, 0), (0, 0), (1, 0), (7, 0), (0, 1), (5, 3)]
+
+
+def test_a_route_goes_along_x_then_y_and_has_as_many_links_as_hops() -> None:
+    mesh = load_chip("loihi2").mesh
+    links = Links(mesh)
+    names = [links.name(k) for k in links.route(4, 64)]
+    assert names == ["core 4 out", "router (1, 0) west", "router (0, 0) south", "router (0, 1) south", "core 64 in"]
+    for a, b in ((0, 0), (0, 119), (119, 0), (17, 93)):
+        across, along = hops(mesh, np.array([a]), np.array([b]))
+        assert len(links.route(a, b)) == across[0] + along[0] + 2

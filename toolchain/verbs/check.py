@@ -1,31 +1,48 @@
-"""``spikeforge check``: is a bundle, or a model as trained, spike-driven? A verdict per block; exit 1 on a violation."""
+"""``spikeforge check``: is a bundle, or a model as trained, spike-driven? A verdict per block; exit 1 on a violation.
+
+A bundle is also audited: a recorded run's counters must equal what its events cause, walked one by one.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
+
+import numpy as np
 
 from toolchain import bundle
+from toolchain.backends import load_backend
 from toolchain.commands import Outcome
 from toolchain.deployment import Deployment
 from toolchain.from_nir import from_nir
 from toolchain.importing import load_model
 from toolchain.ir import Graph
 from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Output
-from toolchain.spike_driven import Verdict, check_graph
+from toolchain.passes.lower_gates import Strategy, strategy_for
+from toolchain.spike_driven import Audit, Verdict, audit, check_graph
+from toolchain.spike_driven.signals import InputKind
+from toolchain.verbs.data import first
 
-InputKind = Literal["binary", "graded", "dense"]
+AUDITED = 2
+"""Samples whose events are walked one by one."""
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("check", help="verdict per block: spike-driven or not, and why; exit 1 on a violation")
     parser.add_argument("target", metavar="DIR|MODEL", help="a bundle, or a model as deploy takes it")
-    parser.add_argument(
-        "--input-kind",
-        choices=get_args(InputKind),
-        help="what a model without a model card is fed with (default binary)",
+    model = parser.add_argument_group("for a MODEL")
+    model.add_argument(
+        "--input-kind", choices=get_args(InputKind), help="what it is fed with (default: as its card says, or binary)"
+    )
+    model.add_argument(
+        "--gates",
+        choices=[s for s in get_args(Strategy) if s != "auto"],
+        help="judge it as lowered so (default: as trained)",
+    )
+    model.add_argument(
+        "--payload-bits", type=int, metavar="N", help="judge its gates as integers of N bits (default: as real)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -33,15 +50,18 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def run(arguments: Namespace) -> Outcome:
     """Check."""
-    folder = Path(arguments.target)
+    folder, found = Path(arguments.target), None
     if folder.is_dir():
         made = bundle.load(folder)
-        name, verdict = made.name, check_deployment(made)
+        name, verdict, found = made.name, check_deployment(made), audit_deployment(made)
     else:
-        name, verdict = _check_model(arguments.target, arguments.input_kind)
-    head = f"{name}: {'spike-driven' if verdict.spike_driven else 'NOT spike-driven'}"
-    data = {"name": name, "spike_driven": verdict.spike_driven, "blocks": verdict.rows()}
-    return Outcome(text=f"{head}\n{verdict.text()}", data=data, code=int(not verdict.spike_driven))
+        name, verdict = _check_model(arguments)
+    text = f"{name}: {verdict.text()}"
+    data: dict[str, Any] = {"name": name, "spike_driven": verdict.spike_driven, "blocks": verdict.rows(), "audit": None}
+    if found is not None:
+        text, data["audit"] = f"{text}\n\n{found.text()}", found.row()
+    good = verdict.spike_driven and (found is None or found.ok)
+    return Outcome(text=text, data=data, code=int(not good))
 
 
 def check_deployment(made: Deployment) -> Verdict:
@@ -49,29 +69,43 @@ def check_deployment(made: Deployment) -> Verdict:
 
     A deployment was mapped and passed the chip's design rules, so its blocks fit.
     """
-    if made.host is None:
-        kind: InputKind = "binary" if made.input.kind == "binary" else "graded"
-        host: frozenset[str] = frozenset()
-    else:
-        kind, host = "dense", before_first_spike(made.captured)
+    kind: InputKind = "dense" if made.host is not None else "binary" if made.input.kind == "binary" else "graded"
     return check_graph(
         made.captured,
         input_kind=kind,
-        host=host,
+        host=frozenset() if made.host is None else before_first_spike(made.captured),
         strategies=made.strategies,
         payload_bits=made.options.payload_bits,
         fits=True,
     )
 
 
-def _check_model(spec: str, given: InputKind | None) -> tuple[str, Verdict]:
+def audit_deployment(made: Deployment) -> Audit | None:
+    """Run the first samples of a bundle on the machine and audit its counters; None where it travels without samples."""
+    if made.samples is None:
+        return None
+    x = made.encode(first(made.samples, AUDITED).x.astype(np.float64))
+    trace = load_backend("hw_sim").run(made.integer, made.program, x, record=True).trace
+    return None if trace is None else audit(made.program, trace.spikes, trace)
+
+
+def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published."""
-    imported = load_model(spec)
+    imported = load_model(arguments.target)
     coding = imported.card.get("coding")
-    kind: InputKind = given or ("dense" if coding == "direct" else "binary")
+    kind: InputKind = arguments.input_kind or ("dense" if coding == "direct" else "binary")
     graph = from_nir(imported.nir_graph)
-    host = before_first_spike(graph) if kind == "dense" else frozenset()
-    return imported.name, check_graph(graph, input_kind=kind, host=host)
+    strategies = {}
+    if arguments.gates is not None:
+        attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]
+        strategies = {op.block: strategy_for(op, arguments.gates) for op in attention}
+    return imported.name, check_graph(
+        graph,
+        input_kind=kind,
+        host=before_first_spike(graph) if kind == "dense" else frozenset(),
+        strategies=dict(strategies),
+        payload_bits=arguments.payload_bits,
+    )
 
 
 def before_first_spike(graph: Graph) -> frozenset[str]:
@@ -80,11 +114,11 @@ def before_first_spike(graph: Graph) -> frozenset[str]:
     The same cut as pass ``split-host`` makes, but for any net, also one that cannot be deployed.
     """
     silent: set[str] = set()
-    first: set[str] = set()
+    first_spikes: set[str] = set()
     for op in graph:
         if isinstance(op, Input) or (op.inputs and all(name in silent for name in op.inputs)):
             if isinstance(op, Lif | GatedCoding):
-                first.add(op.name)
+                first_spikes.add(op.name)
             elif not isinstance(op, AttentiveLif | Output):
                 silent.add(op.name)
-    return frozenset(silent | first)
+    return frozenset(silent | first_spikes)

@@ -46,8 +46,8 @@ def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, nam
     net = copy.deepcopy(module).double().eval()
     with torch.no_grad():
         traced = trace(net, example, name)
-        graph = convert(module, traced, dt_s=dt_s, where=name)
-        check(graph, traced, name)
+        graph, names = convert(module, traced, dt_s=dt_s, where=name)
+        check(graph, traced, names, name)
     return graph
 
 

@@ -28,8 +28,8 @@ PASSED = (nn.Dropout, nn.Dropout2d, nn.Identity)
 """What does nothing in evaluation mode."""
 
 
-def convert(module: nn.Module, traced: Traced, *, dt_s: float, where: str) -> nir.NIRGraph:
-    """Convert a traced module.
+def convert(module: nn.Module, traced: Traced, *, dt_s: float, where: str) -> tuple[nir.NIRGraph, dict[fx.Node, str]]:
+    """Convert a traced module; return the graph, and which node of it each call of a module became.
 
     Args:
         module: The module with its parameters in their own precision.
@@ -40,7 +40,8 @@ def convert(module: nn.Module, traced: Traced, *, dt_s: float, where: str) -> ni
     Raises:
         UnsupportedNodeError: A call without a meaning in NIR.
     """
-    return _Conversion(module, traced, dt_s, where).run()
+    conversion = _Conversion(module, traced, dt_s, where)
+    return conversion.run(), conversion.names
 
 
 class _Conversion:
@@ -50,6 +51,7 @@ class _Conversion:
         self.edges: list[tuple[str, str]] = []
         self.sources: dict[fx.Node, Sources] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.names: dict[fx.Node, str] = {}
 
     def run(self) -> nir.NIRGraph:
         for node in self.traced.nodes:
@@ -88,6 +90,7 @@ class _Conversion:
             shape = self.traced.shape(operand)
             out = layer(module, shape, self.traced.shape(node), self.dt_s, place(node, self.where))
             self.sources[node] = self.emit(str(node.target), out, self.sources[operand], self.traced.shape(node))
+            self.names[node] = self.sources[node][0]
 
     def call(self, node: fx.Node) -> None:
         rules: tuple[tuple[tuple[object, ...], Callable[[fx.Node], None]], ...] = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
+from torch import fx
 
 from export.torch_to_nir.trace import Traced
 from models.attention.gac import GatedAttentionCoding
@@ -16,14 +18,14 @@ from models.neurons import LIF
 from toolchain import nirx
 from toolchain.errors import ImportingError
 from toolchain.from_nir import from_nir
-from toolchain.interpret import run_float
+from toolchain.interpret import answer, run_float
 from toolchain.ir import Graph
 
 TOLERANCE = 1e-9
 """Relative error allowed for real values: both sides compute in float64, in another order."""
 
 
-def check(graph: nir.NIRGraph, traced: Traced, where: str) -> Graph:
+def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], where: str) -> Graph:
     """Compare a captured graph with its module on the example, both in float64; return the float Graph.
 
     Raises:
@@ -38,15 +40,16 @@ def check(graph: nir.NIRGraph, traced: Traced, where: str) -> Graph:
         raise ImportingError(f"does not read back as written: {differs}", where=where, help="report this as a bug")
     lowered = from_nir(back, where=where)
     signals = run_float(lowered, traced.example.numpy())
-    for node in traced.nodes:
-        name = str(node.target)
-        if node.op != "call_module" or name not in signals:
-            continue
-        module, expected, found = traced.modules[name], traced.values[node].numpy(), signals[name]
+    for node, name in names.items():
+        module, expected, found = traced.modules[str(node.target)], traced.values[node].numpy(), signals[name]
         if isinstance(module, LIF | MALIF):
             _spikes(expected, found, f"{where}: layer {name!r}")
         else:
             _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(module, GatedAttentionCoding))
+    found = answer(lowered, signals)
+    last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
+    expected = last if last.size == found.size else last.mean(axis=0)
+    _values(expected.reshape(found.shape), found, f"{where}: the answer", graded=False)
     return lowered
 
 

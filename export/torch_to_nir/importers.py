@@ -1,4 +1,4 @@
-"""Importers of what torch made: checkpoints (the zoo's, or of ``spikeforge train``) and users' factories; torch comes when asked."""
+"""Importers of what torch made: checkpoints, the zoo's or of ``spikeforge train``, and factories; torch comes when asked."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def place(node: fx.Node, name: str) -> str:
     """Say where a node stands: the module, or the source line that made it."""
     if node.op == "call_module":
         return f"{name}: module {str(node.target)!r}"
-    lines = re.findall(r'File "([^"]+)", line (\d+), in \w+\n\s*(.*)', node.stack_trace or "")
+    lines = re.findall(r'File "([^"]+)", line (\d+), in \S+\n\s*(.*)', node.stack_trace or "")
     own = [line for line in lines if "/torch/" not in line[0]]
     return f"{name}: {own[-1][0]}:{own[-1][1]}: {own[-1][2]}" if own else f"{name}: op {node.name!r}"
 

@@ -47,6 +47,12 @@ def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
                 raise UnsupportedNodeError(
                     f"a weight of shape {weight.shape}; (O, I) is supported", where=at.here, help="use one matrix"
                 )
+            if len(at.shape) != 1:
+                raise ImportingError(
+                    f"a matrix on a signal of shape {at.shape}; it takes ({weight.shape[1]},)",
+                    where=at.here,
+                    help="put a Flatten in front",
+                )
             bias = getattr(node, "bias", None)
             return [ops.Affine(name=at.name, inputs=at.inputs, weight=weight, bias=_bias(bias))]
         case nir.Conv2d():

@@ -1,0 +1,301 @@
+"""Extension nodes and their files: nothing is lost, nothing broken is let in, nothing half-written stays."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import nir
+import numpy as np
+import pytest
+
+from toolchain import nirx
+from toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from toolchain.nirx.registry import EXTENSION_VERSION
+
+SHAPE = (4, 6, 6)
+
+
+def neuron(shape: tuple[int, ...] = SHAPE) -> nir.LIF:
+    return nir.LIF(
+        tau=np.full(shape, 2e-3),
+        r=np.ones(shape),
+        v_leak=np.zeros(shape),
+        v_threshold=np.full(shape, 0.3),
+        v_reset=np.zeros(shape),
+        metadata={"comparison": ">=", "reset": "subtract", "beta": 0.5, "gain": 0.5},
+    )
+
+
+def batch_norm(rng: np.random.Generator) -> nirx.BatchNorm:
+    mean, variance, weight, bias = rng.random((4, 4)).astype(np.float32)
+    return nirx.BatchNorm(mean, variance, weight, bias, 1e-5, SHAPE)
+
+
+def causal(rng: np.random.Generator) -> nirx.AttentiveLif:
+    parameters = {
+        "ta_w": np.array(-4.0, np.float32),
+        "ta_b": np.array(1.8),
+        "ca_w0": rng.random((2, 4)),
+        "ca_w1": rng.random((4, 2)).astype(np.float32),
+        "ca_b": rng.random(4),
+        "sa_kernel": rng.random((1, 1, 3, 3)),
+        "sa_b": np.array(1.8),
+    }
+    return nirx.AttentiveLif(neuron(), parameters, "TCS", "causal", 8, "hard", 3, 1.0, SHAPE)
+
+
+def coding(rng: np.random.Generator) -> nirx.GatedCoding:
+    parameters = {"ta_w0": rng.random((4, 8)), "ta_w1": rng.random((8, 4))}
+    parameters |= {"conv0": rng.random((4, 4, 4, 4)), "conv1": rng.random((4, 4, 4, 4))}
+    return nirx.GatedCoding(neuron(), parameters, 8, "sigmoid", SHAPE)
+
+
+def graph_of(*nodes: nir.NIRNode, metadata: dict[str, object] | None = None) -> nir.NIRGraph:
+    """A chain, from a (4, 6, 6) input on."""
+    names = ["input", *(f"n{i}" for i in range(len(nodes))), "output"]
+    ends = [nir.Input(np.array(SHAPE)), *nodes, nir.Output(np.array(SHAPE))]
+    edges = list(pairwise(names))
+    return nir.NIRGraph(dict(zip(names, ends, strict=True)), edges, metadata=metadata or {}, type_check=False)
+
+
+def test_every_extension_node_reads_back_without_loss(rng: np.random.Generator, tmp_path: Path) -> None:
+    pool = nirx.MaxPool2d((2, 3), (1, 2), (0, 1))
+    graph = graph_of(batch_norm(rng), causal(rng), coding(rng), pool, metadata={"dt": 1e-3, "timesteps": 8})
+
+    nirx.write(tmp_path / "a.nir", graph)
+    back = nirx.read(tmp_path / "a.nir")
+
+    assert nirx.difference(graph, back) is None
+    assert nirx.same(graph, back)
+    assert back.nodes["n1"].parameters["ca_w1"].dtype == np.float32
+    assert back.nodes["n1"].neuron.metadata == neuron().metadata
+    assert nirx.extension_names(back) == ["n0", "n1", "n2", "n3"]
+
+
+def test_metadata_of_all_kinds_and_edge_order_survive(tmp_path: Path) -> None:
+    metadata = {
+        "s": "text",
+        "f": 0.1,
+        "i": 3,
+        "b": True,
+        "a": np.arange(3, dtype=np.int8),
+        "d": {"inner": 1.5},
+        "l": ["x", "y"],
+    }
+    nodes = {
+        "input": nir.Input(np.array([2])),
+        "z": nir.Scale(np.ones(2)),
+        "a": nir.Scale(np.ones(2)),
+        "o": nir.Output(np.array([2])),
+    }
+    edges = [("z", "o"), ("input", "z"), ("a", "o"), ("input", "a")]
+    graph = nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
+
+    nirx.write(tmp_path / "m.nir", graph)
+    back = nirx.read(tmp_path / "m.nir")
+
+    assert nirx.difference(graph, back) is None
+    assert back.edges == edges
+    assert (type(back.metadata["i"]), type(back.metadata["f"]), type(back.metadata["b"])) == (int, float, bool)
+
+
+def test_a_graph_without_extensions_is_a_plain_nir_file(tmp_path: Path) -> None:
+    conv = nir.Conv2d((6, 6), np.ones((4, 4, 3, 3), np.float32), (1, 1), (1, 1), (1, 1), 1, np.zeros(4, np.float32))
+    graph = graph_of(conv, neuron(), metadata={"dt": 1e-3, "timesteps": 8})
+    nirx.write(tmp_path / "plain.nir", graph)
+
+    theirs = nir.read(tmp_path / "plain.nir")
+
+    assert nirx.extension_names(graph) == []
+    np.testing.assert_array_equal(theirs.nodes["n1"].tau, graph.nodes["n1"].tau)
+    assert float(theirs.metadata["dt"]) == 1e-3
+
+
+def test_our_reader_reads_what_nir_writes_nested_graphs_and_strings_included(tmp_path: Path) -> None:
+    inner = nir.NIRGraph.from_list(nir.Linear(np.eye(3)), nir.Threshold(np.ones(3)))
+    graph = nir.NIRGraph.from_list(nir.Affine(np.ones((3, 2)), np.zeros(3)), inner)
+    nir.write(tmp_path / "theirs.nir", graph)
+
+    back = nirx.read(tmp_path / "theirs.nir")
+
+    assert nirx.difference(graph, back) is None
+
+
+@pytest.mark.parametrize("change", ["value", "dtype", "edge", "metadata", "type", "shape"])
+def test_graphs_that_differ_anywhere_are_not_the_same(rng: np.random.Generator, change: str) -> None:
+    one, other = graph_of(batch_norm(rng), neuron()), graph_of(batch_norm(np.random.default_rng(0)), neuron())
+    assert nirx.same(one, other)
+    match change:
+        case "value":
+            other.nodes["n0"].mean[1] += 1e-6
+        case "dtype":
+            other.nodes["n0"].mean = other.nodes["n0"].mean.astype(np.float64)
+        case "edge":
+            other.edges.reverse()
+        case "metadata":
+            other.nodes["n1"].metadata["comparison"] = ">"
+        case "type":
+            other.nodes["n1"] = nir.IF(*(np.ones(SHAPE),) * 3)
+        case "shape":
+            other.nodes["n0"].shape = (4, 36)
+
+    assert not nirx.same(one, other)
+
+
+def test_a_truncated_file_is_refused_with_where_what_and_help(rng: np.random.Generator, tmp_path: Path) -> None:
+    path = tmp_path / "cut.nir"
+    nirx.write(path, graph_of(causal(rng)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with pytest.raises(ImportingError, match="not a readable NIR file") as caught:
+        nirx.read(path)
+
+    assert caught.value.where == str(path)
+    assert "truncated" in caught.value.help
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text", b"\x89HDF\r\n\x1a\n" + b"\0" * 50])
+def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.nir").write_bytes(content)
+
+    with pytest.raises(ImportingError, match="not a readable NIR file"):
+        nirx.read(tmp_path / "x.nir")
+
+
+def test_an_hdf5_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.nir", "w") as file:
+        file.create_dataset("weights", data=np.ones(3))
+
+    with pytest.raises(ImportingError, match="not a readable NIR file"):
+        nirx.read(tmp_path / "x.nir")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportingError) as caught:
+        nirx.read(tmp_path / "none.nir")
+
+    assert str(caught.value) == f"{tmp_path / 'none.nir'}: no such file\n  help: name a .nir file"
+
+
+def test_an_unknown_node_type_is_refused_by_name(rng: np.random.Generator, tmp_path: Path) -> None:
+    path = tmp_path / "u.nir"
+    nirx.write(path, graph_of(batch_norm(rng)))
+    with h5py.File(path, "a") as file:
+        del file["node/nodes/n0/type"]
+        file["node/nodes/n0/type"] = "Softmax"
+
+    with pytest.raises(
+        UnsupportedNodeError, match=r"node type Softmax; known are Affine, .*GatedCoding, MaxPool2d"
+    ) as caught:
+        nirx.read(path)
+
+    assert caught.value.where == f"{path}: node 'n0'"
+
+
+def test_values_that_are_not_finite_are_refused_by_node_and_field(rng: np.random.Generator, tmp_path: Path) -> None:
+    node = causal(rng)
+    node.parameters["ca_w0"][1, 2] = np.nan
+    nirx.write(tmp_path / "nan.nir", graph_of(batch_norm(rng), node))
+
+    with pytest.raises(ImportingError, match=r"ca_w0 holds 1 values that are not finite .* of 8") as caught:
+        nirx.read(tmp_path / "nan.nir")
+
+    assert caught.value.where.endswith("node 'n1'")
+
+
+def test_fields_that_a_node_does_not_have_are_refused(rng: np.random.Generator, tmp_path: Path) -> None:
+    path = tmp_path / "f.nir"
+    nirx.write(path, graph_of(batch_norm(rng)))
+    with h5py.File(path, "a") as file:
+        file["node/nodes/n0/momentum"] = 0.1
+
+    with pytest.raises(ImportingError, match="BatchNorm has fields momentum; it takes metadata, mean, variance"):
+        nirx.read(path)
+
+
+def test_a_missing_field_is_refused(rng: np.random.Generator, tmp_path: Path) -> None:
+    path = tmp_path / "f.nir"
+    nirx.write(path, graph_of(neuron()))
+    with h5py.File(path, "a") as file:
+        del file["node/nodes/n0/tau"]
+
+    with pytest.raises(ImportingError, match="LIF: ") as caught:
+        nirx.read(path)
+
+    assert "node 'n0'" in caught.value.where
+
+
+def test_an_edge_to_nowhere_is_refused(tmp_path: Path) -> None:
+    graph = graph_of(neuron())
+    graph.edges.append(("n0", "ghost"))
+    nirx.write(tmp_path / "e.nir", graph)
+
+    with pytest.raises(ImportingError, match="names 'ghost', which is no node"):
+        nirx.read(tmp_path / "e.nir")
+
+
+def test_a_file_of_a_newer_extension_version_is_refused(tmp_path: Path) -> None:
+    nirx.write(tmp_path / "v.nir", graph_of(neuron(), metadata={"extension_version": EXTENSION_VERSION + 1}))
+
+    with pytest.raises(ImportingError, match=f"reads up to {EXTENSION_VERSION}"):
+        nirx.read(tmp_path / "v.nir")
+
+
+def test_a_name_with_a_slash_is_refused_before_it_corrupts_the_file(tmp_path: Path) -> None:
+    graph = graph_of(neuron())
+    graph.nodes["a/b"] = graph.nodes.pop("n0")
+
+    with pytest.raises(ImportingError, match="takes no '/'"):
+        nirx.write(tmp_path / "s.nir", graph)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(rng: np.random.Generator, tmp_path: Path) -> None:
+    path = tmp_path / "a.nir"
+    nirx.write(path, graph_of(batch_norm(rng)))
+    before = path.read_bytes()
+
+    with pytest.raises(ImportingError, match="dtype object"):
+        nirx.write(path, graph_of(neuron(), metadata={"bad": object()}))
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_an_error_of_the_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written") as caught:
+        nirx.write(tmp_path / "no" / "a.nir", graph_of(neuron()))
+
+    assert caught.value.where == str(tmp_path / "no" / "a.nir")
+
+
+def test_the_same_graph_gives_the_same_bytes(rng: np.random.Generator, tmp_path: Path) -> None:
+    graph = graph_of(causal(rng))
+    for name in ("a", "b"):
+        nirx.write(tmp_path / name, graph)
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda r: nirx.BatchNorm(r.random(3), r.random(4), r.random(4), r.random(4), 1e-5, SHAPE), "mean has shape"),
+        (lambda r: nirx.BatchNorm(*r.random((3, 4)), -np.ones(3), 1e-5, SHAPE), "bias has shape"),
+        (lambda r: nirx.BatchNorm(r.random(4), -np.ones(4), *r.random((2, 4)), 1e-5, SHAPE), "expected > 0"),
+        (lambda r: nirx.MaxPool2d((0, 2), (1, 1), (0, 0)), "expected kernel and stride >= 1"),
+        (lambda r: nirx.AttentiveLif(neuron(), {}, "X", "causal", 8, "hard", 3, 1.0, SHAPE), "dims is 'X'"),
+        (
+            lambda r: nirx.AttentiveLif(neuron(), {}, "T", "causal", 8, "hard", 3, 1.0, SHAPE),
+            r"expected \['ta_b', 'ta_w'\]",
+        ),
+        (lambda r: nirx.AttentiveLif(neuron((4,)), {}, "T", "causal", 8, "hard", 3, 1.0, SHAPE), "neuron has shape"),
+        (lambda r: nirx.GatedCoding(neuron(), {}, 8, "soft", SHAPE), "gate is 'soft'"),
+    ],
+)
+def test_nodes_refuse_parameters_that_do_not_fit(rng: np.random.Generator, make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(rng)

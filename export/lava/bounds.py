@@ -1,6 +1,6 @@
 """How large messages and sums can get at worst: decides what stock Lava's 24- and 32-bit buffers hold.
 
-    |message| <= payload;   |a| <= max over rows of sum |w| * payload, shifted by the exponent
+|message| <= payload;   |a| <= max over rows of sum |w| * payload, shifted by the exponent
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from scipy.sparse import csr_matrix, identity
 
 from export.lava.nodes import Edge, Node, Plan
 from export.lava.processes.process import (
-    DeltaRelu,
+    Anchor,
     Delay,
+    DeltaRelu,
     Feed,
     Gate,
     GateTable,
@@ -50,6 +51,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "delay": Delay,
     "wide": WideSynapses,
     "recorder": Recorder,
+    "anchor": Anchor,
 }
 """Kind of a node -> its process; the first five are stock Lava."""
 
@@ -71,7 +73,7 @@ def _make(node: Node) -> Any:
 
 
 def _connect(source: Any, target: Any, edge: Edge) -> None:
-    port = source.a_out if hasattr(source, "a_out") else source.s_out
+    port = source.tick if edge.port == "together" else source.a_out if hasattr(source, "a_out") else source.s_out
     if isinstance(source, Conv):
         port = port.transpose((2, 1, 0)).flatten()
     into = getattr(target, edge.port)

@@ -1,17 +1,17 @@
 """The child process: builds the planned net, runs it in short bursts, and tells the parent how far it is.
 
-It shares a folder with its parent: ``plan.json`` and ``plan.npz`` in, ``x.npy`` in, recordings out, ``status.jsonl`` out (one line an event),
-``errors.txt`` out (tracebacks), ``shm.txt`` out (names of shared memory, should the parent have to clean up).
+It shares a folder with its parent: ``plan.json``, ``plan.npz`` and ``x.npy`` in; recordings, ``status.jsonl`` (one line an event),
+``errors.txt`` (tracebacks) and ``shm.txt`` (names of shared memory, should the parent have to clean up) out.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
+import signal
 import traceback
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 from export.lava.compat import prepare, report
@@ -19,6 +19,8 @@ from export.lava.nodes import Plan, load
 
 BURST_S = 0.5
 """Aimed length of a burst, in seconds: how often progress is told."""
+LINGER_S = 60.0
+"""Seconds the child waits to be killed after its last word."""
 
 
 def main(folder: Path) -> None:
@@ -31,14 +33,19 @@ def main(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
-    began = perf_counter()
     plan = load(folder)
     net = _start(plan, folder)
-    _tell(folder, event="started", seconds=perf_counter() - began)
-    began = perf_counter()
+    _tell(folder, event="started", at=monotonic())
     _bursts(net, plan.steps, folder)
-    _tell(folder, event="done", seconds=perf_counter() - began)
-    net.stop()
+    _tell(folder, event="done", at=monotonic())
+    _wait_for_the_end()  # stopping Lava takes longer than being killed, and every recording is on disk
+
+
+def _wait_for_the_end() -> None:
+    parent, until = os.getppid(), monotonic() + LINGER_S
+    while os.getppid() == parent and monotonic() < until:
+        sleep(0.1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _start(plan: Plan, folder: Path) -> Any:
@@ -58,8 +65,10 @@ def _bursts(net: Any, steps: int, folder: Path) -> None:
     """Run ``steps`` steps; each burst about as many as the one before says fit into ``BURST_S``."""
     from lava.magma.core.run_conditions import RunSteps
 
-    done, burst = 0, 1
+    done, burst, parent = 0, 1, os.getppid()
     while done < steps:
+        if os.getppid() != parent:
+            os.killpg(0, signal.SIGKILL)  # nobody is left to read the results
         burst = min(burst, steps - done)
         began = perf_counter()
         net.run(RunSteps(num_steps=burst))
@@ -87,7 +96,3 @@ def _note_shared_memory(names: Path) -> None:
         return handle
 
     SharedMemoryManager.create_shared_memory = noted
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

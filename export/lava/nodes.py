@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,18 @@ class Plan:
         """Count the processes by kind."""
         kinds = [node.kind for node in self.nodes]
         return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+
+def merge(plans: Sequence[Plan]) -> Plan:
+    """Return several nets as one, side by side; recordings stay with the parts."""
+    nodes = [
+        Node(f"{i}/{node.name}", node.kind, node.parameters) for i, plan in enumerate(plans) for node in plan.nodes
+    ]
+    edges = [Edge(f"{i}/{e.source}", f"{i}/{e.target}", e.port) for i, plan in enumerate(plans) for e in plan.edges]
+    if len(plans) > 1:
+        edges += [Edge(node.name, "anchor", "together") for node in nodes if node.kind == "feed"]
+        nodes.append(Node("anchor", "anchor", {}))
+    return Plan(tuple(nodes), tuple(edges), {}, max(plan.steps for plan in plans), max(plan.period for plan in plans))
 
 
 def save(plan: Plan, folder: Path) -> None:

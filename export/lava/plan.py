@@ -1,7 +1,7 @@
 """Integer graph -> plan of Lava processes: stock where stock means the same, our own everywhere else.
 
-Samples stream through one run: sample b meets a layer at chip step ``b * period + start``, with ``period = T + largest lag``, so a
-message of one sample never arrives in the next one's window.
+Samples stream through one run: sample b meets a layer at chip step ``b * period + start``, with ``period = T + largest lag``,
+so a message of one sample never arrives in the next one's window.
 """
 
 from __future__ import annotations

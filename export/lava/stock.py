@@ -116,7 +116,9 @@ def dense(op: IntDense | IntIdentity, size: int, largest: int, bits: int) -> lis
         parts = grids(np.full(1, op.weight, np.int64))
         if len(parts) != 1 or op.weight == 0:
             return None
-        return [("identity", {"size": size, "weight": int(op.weight), "weight_exp": op.exponent, "num_message_bits": bits})]
+        return [
+            ("identity", {"size": size, "weight": int(op.weight), "weight_exp": op.exponent, "num_message_bits": bits})
+        ]
     parts = grids(op.weight)
     if not parts or (len(parts) > 1 and op.exponent < 0):
         return None

@@ -16,8 +16,9 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from scipy.sparse import csr_matrix
 
 from export.lava.processes.process import (
-    DeltaRelu,
+    Anchor,
     Delay,
+    DeltaRelu,
     Feed,
     Gate,
     GateTable,
@@ -74,6 +75,7 @@ class FeedModel(Windowed):
     """Reads the payloads from their file."""
 
     s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    tick: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=1)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -85,6 +87,20 @@ class FeedModel(Windowed):
             self.x = np.load(self.proc_params["path"], mmap_mode="r")
         at = self.local()
         self.s_out.send(np.zeros(self.size, np.int32) if at is None else np.asarray(self.x[at]))
+        self.tick.send(np.ones(1, np.int32))
+
+
+@implements(proc=Anchor, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class AnchorModel(PyLoihiProcessModel):
+    """Takes the ticks of all feeds."""
+
+    together: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+
+    def run_spk(self) -> None:
+        """Receive."""
+        self.together.recv()
 
 
 @implements(proc=WindowedLif, protocol=LoihiProtocol)

@@ -30,6 +30,15 @@ class Feed(AbstractProcess):
     def __init__(self, *, size: int, path: str, clock: dict[str, int]) -> None:
         super().__init__(size=size, path=path, clock=clock)
         self.s_out = OutPort(shape=(size,))
+        self.tick = OutPort(shape=(1,))
+
+
+class Anchor(AbstractProcess):
+    """Hold several nets together: Lava runs one connected graph only, and drops or hangs the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together = InPort(shape=(1,))
 
 
 class WindowedLif(AbstractProcess):

@@ -1,7 +1,7 @@
 """The child process: builds the planned net, runs it in short bursts, and tells the parent how far it is.
 
-It shares a folder with its parent: ``plan.json``, ``plan.npz`` and ``x.npy`` in; recordings, ``status.jsonl`` (one line an event),
-``errors.txt`` (tracebacks) and ``shm.txt`` (names of shared memory, should the parent have to clean up) out.
+It shares a folder with its parent. In: ``plan.json``, ``plan.npz``, ``x.npy``. Out: recordings, ``status.jsonl`` (progress),
+``errors.txt`` (tracebacks), ``shm.txt`` (names of shared memory, should the parent have to clean up).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -232,7 +233,7 @@ def results(nets: dict[str, Net]) -> dict[str, RunResult]:
         list(nets.values()), record=True, progress=lambda done, total: heard.append((done, total))
     )
     assert heard[-1] == (B * len(nets), B * len(nets))
-    assert all(a[0] <= b[0] for a, b in zip(heard, heard[1:], strict=False))
+    assert all(a[0] <= b[0] for a, b in pairwise(heard))
     return dict(zip(nets, found, strict=True))
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from hw_sim import Program, Trace
-from hw_sim.program import Population, Source
+from hw_sim.program import DeltaRelu, Gate, Population, Source
 from toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]
@@ -55,6 +55,7 @@ class Layer:
         neurons: Neurons on cores.
         cores: Logical cores that hold them.
         sops: What arrives here.
+        attention_sops: Those of ``sops`` that drive gates and their hidden rectifiers, not spiking neurons.
         gate_multiplies: Gains applied inside neurons (class C).
         neuron_updates: Neurons on cores x chip steps x samples.
         spikes: Spikes of its spiking neurons (of the input: non-zero payloads).
@@ -69,6 +70,7 @@ class Layer:
     neurons: int
     cores: tuple[int, ...]
     sops: Sops
+    attention_sops: int
     gate_multiplies: int
     neuron_updates: int
     spikes: int
@@ -159,6 +161,7 @@ def block_of(graph: Graph, population: str) -> str:
 
 def _layer(name: str, rows: list[Population], program: Program, trace: Trace) -> Layer:
     names = {p.name for p in rows}
+    gates = {p.name for p in rows if isinstance(p.soma, Gate | DeltaRelu)}
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
@@ -173,6 +176,7 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         neurons=int(on_core.size),
         cores=tuple(int(core) for core in np.unique(on_core)),
         sops=sops,
+        attention_sops=sum(trace.projections[p.name].sops for p in drives if p.target in gates),
         gate_multiplies=sum(c.gate_multiplies for c in counts.values()),
         neuron_updates=int(on_core.size) * trace.chip_steps * trace.samples,
         spikes=sum(counts[n].spikes for n in firing),
@@ -219,8 +223,3 @@ def _cores(blocks: dict[str, list[Population]], trace: Trace) -> tuple[Core, ...
         )
         for core in sorted(layers)
     )
-
-
-def is_input(program: Program, layer: Layer) -> bool:
-    """Say whether a layer is the chip's input."""
-    return any(isinstance(program.population(name).soma, Source) for name in layer.populations)

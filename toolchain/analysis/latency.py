@@ -58,6 +58,7 @@ class Latency:
         chip_steps: T + depth.
         bottleneck: What bounds the most time.
         shares: Share of the time bound by each term.
+        steps: Mean time of every chip step, s, and the term that bounds it in most samples.
     """
 
     per_sample: Quantity
@@ -67,6 +68,7 @@ class Latency:
     chip_steps: int
     bottleneck: Bottleneck
     shares: dict[str, float]
+    steps: tuple[tuple[float, str], ...]
 
 
 def latency(trace: Trace, chip: Chip) -> Latency:
@@ -85,6 +87,10 @@ def latency(trace: Trace, chip: Chip) -> Latency:
         chip_steps=trace.chip_steps,
         bottleneck=Bottleneck(term, _place(term, place, chip), share),
         shares=shares,
+        steps=tuple(
+            (float(ns.mean()) * 1e-9, TERMS[int(np.bincount(terms, minlength=len(TERMS)).argmax())])
+            for ns, terms in zip(trace.latency_ns, trace.term.astype(np.int64), strict=True)
+        ),
     )
 
 

@@ -14,7 +14,7 @@ class Quantity:
 
     Args:
         value: Nominal.
-        unit: ``J``, ``s``, ``W``, ``pJ``, or empty for a share or a count.
+        unit: ``J``, ``s``, ``W``, ``pJ``, ``count``, or empty for a share.
         basis: How it is known; of a sum, the worst of its parts.
         low: Lower end of the band; None: no band is known.
         high: Upper end.

@@ -16,7 +16,7 @@ from toolchain.backends import RunResult
 from toolchain.bundle import versions
 from toolchain.deployment import Deployment, Samples
 from toolchain.ir import Graph
-from toolchain.report.model import Accuracy, Report, Verdict
+from toolchain.report.model import Accuracy, Audit, Report, Verdict
 
 MACHINE = "hw_sim"
 """The backend whose counters a report prefers, and whose answer is called on chip."""
@@ -32,6 +32,7 @@ def build_report(
     *,
     float_accuracy: float | None = None,
     samples: Samples | None = None,
+    audit: Audit | None = None,
 ) -> Report:
     """Collect everything known about a deployed net.
 
@@ -44,6 +45,7 @@ def build_report(
         y: Labels of the samples.
         float_accuracy: Of the captured float net on the same samples; None: computed where the samples are at hand.
         samples: What was run; None: the first ones that travel with the deployment.
+        audit: What the dynamic audit of a run found.
     """
     given = deployment.samples if samples is None else samples
     trace = _trace(runs)
@@ -56,10 +58,11 @@ def build_report(
         dataset=str(deployment.card.get("dataset", "")) if given is None else given.dataset,
         simulated_events=given is not None and given.simulated,
         input_kind=deployment.input.kind,
-        parameters=_parameters(deployment.captured),
+        parameters=int(deployment.card.get("parameters") or _parameters(deployment.captured)),
         accuracy=_accuracy(deployment, runs, y, float_accuracy, given),
         spike_driven=None if verdict is None else verdict.spike_driven,
         verdict=() if verdict is None else tuple(verdict.rows()),
+        audit=None if audit is None else audit.row(),
         analysis=None if trace is None else analyze(deployment, trace),
         uses=utilization(deployment.program, deployment.chip),
         drift=deployment.drift,
@@ -67,15 +70,15 @@ def build_report(
         runs={
             name: _timeless(run_summary(deployment, run, y, backend=name, trace=trace)) for name, run in runs.items()
         },
-        comparison=comparison,
+        comparison=None if comparison is None else _timeless(comparison),
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),
     )
 
 
-WALL_CLOCK = ("startup_s", "run_s", "samples_per_s")
-"""Keys of a run that differ from run to run: a report leaves them out, so that equal inputs give equal files."""
+WALL_CLOCK = ("startup_s", "run_s", "samples_per_s", "speed")
+"""Keys of a run or comparison that differ from run to run: a report leaves them out, so that equal inputs give equal files."""
 
 
 def _timeless(summary: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +128,9 @@ def _parameters(graph: Graph) -> int:
     """Return the numbers in the maps and attention of a float graph (folded batch norms are in them)."""
     found = 0
     for op in graph:
-        found += sum(int(np.size(array)) for array in (getattr(op, "weight", ()), getattr(op, "bias", ())) if array is not None)
+        found += sum(
+            int(np.size(array)) for array in (getattr(op, "weight", ()), getattr(op, "bias", ())) if array is not None
+        )
         found += sum(int(np.size(array)) for array in getattr(op, "parameters", {}).values())
     return found
 

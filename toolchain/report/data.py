@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from toolchain.analysis import Analysis, Quantity
+from toolchain.analysis import Activity, Analysis, Layer, Quantity
 from toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
 from toolchain.report.model import Report
 from toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
@@ -40,6 +40,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "accuracy": asdict(report.accuracy),
         "spike_driven": report.spike_driven,
         "blocks": list(report.verdict),
+        "audit": report.audit,
         **({} if found is None else _analysis(found)),
         "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],
         "drift": None if report.drift is None else asdict(report.drift),
@@ -105,21 +106,31 @@ def to_csv(report: Report) -> str:
     """Return one row a layer; counts are run totals."""
     if report.analysis is None:
         return ""
-    counts = report.analysis.activity
+    rows = [_csv_row(layer, report.analysis.activity) for layer in report.analysis.activity.layers]
     out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(CSV_COLUMNS)
-    for layer in counts.layers:
-        table.writerow([
-            layer.name, counts.samples, counts.steps, layer.neurons, len(layer.cores), layer.sops.binary, layer.sops.graded,
-            layer.sops.total, layer.sops.dense, layer.sops.gate, layer.gate_multiplies, layer.neuron_updates, layer.spikes,
-            layer.gate_messages, "" if layer.spike_rate is None else f"{layer.spike_rate:.6f}", layer.wraps, layer.clips,
-            "simulated",
-        ])  # fmt: skip
+    table = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
     return out.getvalue()
 
 
-CSV_COLUMNS = (
-    "layer", "samples", "timesteps", "neurons", "cores", "sops_binary", "sops_graded", "sops_total", "sops_dense", "sops_gate",
-    "gate_multiplies", "neuron_updates", "spikes", "gate_messages", "spike_rate", "wraps", "clips", "basis",
-)  # fmt: skip
+def _csv_row(layer: Layer, counts: Activity) -> dict[str, Any]:
+    s = layer.sops
+    sops = {"binary": s.binary, "graded": s.graded, "total": s.total, "dense": s.dense, "gate": s.gate}
+    return {
+        "layer": layer.name,
+        "samples": counts.samples,
+        "timesteps": counts.steps,
+        "neurons": layer.neurons,
+        "cores": len(layer.cores),
+        **{f"sops_{kind}": value for kind, value in sops.items()},
+        "sops_attention": layer.attention_sops,
+        "gate_multiplies": layer.gate_multiplies,
+        "neuron_updates": layer.neuron_updates,
+        "spikes": layer.spikes,
+        "gate_messages": layer.gate_messages,
+        "spike_rate": "" if layer.spike_rate is None else f"{layer.spike_rate:.6f}",
+        "wraps": layer.wraps,
+        "clips": layer.clips,
+        "basis": "simulated",
+    }

@@ -10,6 +10,14 @@ from toolchain.analysis import Analysis, Quantity, Use
 from toolchain.deployment import Drift, PassRecord
 
 
+class Audit(Protocol):
+    """What the dynamic audit found: ``toolchain.spike_driven.Audit`` is one."""
+
+    def row(self) -> dict[str, Any]:
+        """Return ok, events, sops, differences, shown, bias_driven, silent_sops."""
+        ...
+
+
 class Verdict(Protocol):
     """What the checker says: ``toolchain.spike_driven.Verdict`` is one."""
 
@@ -57,10 +65,11 @@ class Report:
         dataset: Where the samples come from.
         simulated_events: The samples are events made from still images.
         input_kind: ``binary``, ``counts`` or ``graded``.
-        parameters: Weights and biases of the captured float graph.
+        parameters: As the model card says; else those of the captured float graph.
         accuracy: By stage.
         spike_driven: The checker's verdict; None: not checked.
         verdict: Its rows.
+        audit: ``Audit.row`` of a run, or None.
         analysis: Counters, latency and energy; None: no run with counters.
         uses: (used, max) by core and resource.
         drift: What quantizing changed.
@@ -84,6 +93,7 @@ class Report:
     accuracy: Accuracy
     spike_driven: bool | None
     verdict: tuple[dict[str, Any], ...]
+    audit: dict[str, Any] | None
     analysis: Analysis | None
     uses: tuple[Use, ...]
     drift: Drift | None

@@ -49,10 +49,16 @@ def ratio(value: float, other: float) -> str:
 
 
 def quantity(figure: Quantity | None) -> str:
-    """Return a figure with its unit; a share in percent."""
+    """Return a figure with its unit; a share (no unit) in percent, a count plain."""
     if figure is None:
         return "–"
-    return percent(figure.value) if not figure.unit else si(figure.value, figure.unit)
+    match figure.unit:
+        case "":
+            return percent(figure.value)
+        case "count":
+            return count(figure.value)
+        case unit:
+            return si(figure.value, unit)
 
 
 def band(figure: Quantity) -> str:

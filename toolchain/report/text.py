@@ -62,26 +62,30 @@ def _costs(found: Analysis) -> list[str]:
     sops, n = counts.sops, counts.samples
     share = percent(sops.total / sops.dense if sops.dense else None)
     gains = sum(layer.gate_multiplies for layer in counts.layers) / n
-    split = f"binary {count(sops.binary / n)}, graded {count(sops.graded / n)}; {share} of dense; gate multiplies {count(gains)}"
-    host = f"; host {count(found.host_macs)} MACs" if found.host_macs else ""
+    split = f"binary {count(sops.binary / n)}, graded {count(sops.graded / n)}; {share} of dense"
     lines = " + ".join(f"{line.name} {si(line.energy.value, 'J')}" for line in price.lines)
     return [
-        _line("SOPs", f"{count(sops.total / n)} a sample ({split}{host})  [simulated]"),
+        _line("SOPs", f"{count(sops.total / n)} a sample ({split})  [simulated]"),
+        _line("beside them", f"gate multiplies {count(gains)}, host MACs {count(found.host_macs)} a sample  [simulated]"),
         _line("spike rate", f"{percent(counts.spike_rate)}  [simulated]"),
         _line("latency", f"{si(time.per_sample.value, 's')} a sample, bound by {time.bottleneck} ({band(time.per_sample)})  "
               f"[{time.per_sample.basis}]"),
-        _line("energy", f"{si(price.total.value, 'J')} a sample = {lines} ({band(price.total)})  [{price.total.basis}]"),
+        _line("energy", f"{si(price.total.value, 'J')} a sample ({band(price.total)})  [{price.total.basis}]"),
+        _line("", f"= {lines}"),
     ]  # fmt: skip
 
 
 def _compared(report: Report) -> str:
     found = report.comparison or {}
-    wrong = f"{found.get('spike_mismatches', 0)} spike and {found.get('membrane_mismatches', 0)} membrane mismatches"
-    return f"{' = '.join(map(str, found.get('backends', [])))}: {wrong} in {found.get('spikes_compared', 0):,} values"
+    spikes, membranes = int(found.get("spike_mismatches", 0)), int(found.get("membrane_mismatches", 0))
+    names = (" = " if spikes == membranes == 0 else " against ").join(map(str, found.get("backends", [])))
+    size = f"{found.get('samples', 0)} samples, {found.get('spikes_compared', 0):,} spike values"
+    return f"{names}: {spikes} spike and {membranes} membrane mismatches ({size})"
 
 
 def _twin(twin: Report, theirs: Analysis, ours: Analysis) -> str:
     n, m = ours.activity.samples, theirs.activity.samples
     sops = ratio(ours.activity.sops.total / n, theirs.activity.sops.total / m)
     joules = ratio(ours.energy.total.value, theirs.energy.total.value)
-    return f"without attention: {quantity(twin.accuracy.on_chip)} on chip; attention takes {sops} its SOPs and {joules} its energy"
+    beside = f"without attention: {quantity(twin.accuracy.on_chip)} on chip"
+    return f"{beside}; with attention {sops} the SOPs and {joules} the energy"

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 MODELLED: tuple[str, ...] = (
-    "Integer dynamics, bit for bit: 8-bit weights with an exponent, 12-bit decays, 24-bit u (wraps) and v (clips), graded payloads, "
-    "gains at gate ports, resets, one-step delivery of spikes.",
-    "Every event: SOPs by class, gains, neuron updates, synaptic-memory words, spikes, messages, router hops and link loads, per chip "
-    "step and core. Zero weights cost no SOP, as on Loihi 2 silicon.",
-    "The skew of a deep net: a layer runs when its input arrives, so a sample takes T steps plus the depth; neurons are updated (and paid "
-    "for) in all of them.",
-    "Time of a chip step as the largest of: neuron work, synaptic work and memory reads of the busiest core, the heaviest link, "
-    "host input, and the barrier.",
-    "Energy as counts times the chip's price table, static power times latency, and host work, with a low-high band from the table.",
+    "Integer dynamics, bit for bit: 8-bit weights with an exponent, 12-bit decays, 24-bit u (wraps) and v "
+    "(clips), graded payloads, gains at gate ports, resets, one-step delivery of spikes.",
+    "Every event: SOPs by class, gains, neuron updates, synaptic-memory words, spikes, messages, router hops "
+    "and link loads, per chip step and core. Zero weights cost no SOP, as on Loihi 2 silicon.",
+    "The skew of a deep net: a layer runs when its input arrives, so a sample takes T steps plus the depth; "
+    "neurons are updated (and paid for) in all of them.",
+    "Time of a chip step as the largest of: neuron work, synaptic work and memory reads of the busiest core, "
+    "the heaviest link, host input, and the barrier.",
+    "Energy as counts times the chip's price table, static power times latency, and host work, with a low-high "
+    "band from the table.",
     "Limits of a neurocore: neurons, synaptic memory, axons in and out, fan-in, fan-out, delays, number ranges.",
 )
 NOT_MODELLED: tuple[str, ...] = (
-    "No figure here was measured on a chip. Intel publishes no energy per event for Loihi 2: nominal energies are Loihi 1's, and what has "
-    "no published figure is called assumed.",
+    "No figure here was measured on a chip. Intel publishes no energy per event for Loihi 2: nominal energies "
+    "are Loihi 1's, and what has no published figure is called assumed.",
     "Contention in the network on chip: routers have no queues in the analytic timing; only the heaviest link counts.",
     "Voltage, temperature, chip-to-chip spread, and clock or power gating.",
-    "The embedded processors, board management, and power of boards beside the chip. On real boards they can exceed the neurocores.",
+    "The embedded processors, board management, and power of boards beside the chip. On real boards they can "
+    "exceed the neurocores.",
     "Learning on chip.",
     "The vendor's own compiler: its partition of a net, and so its busiest core, may differ.",
     "The host's time: the encoder's MACs are counted and priced, but not in the latency.",
@@ -39,11 +41,17 @@ CLASSES: dict[str, str] = {
 GLOSSARY: tuple[tuple[str, str], ...] = (
     ("timestep, T", "one algorithmic step of the network; T of them make a sample"),
     ("chip step", "one step of the chip; a net of depth d takes T + d of them, since a spike arrives one step later"),
-    ("SOP", "synaptic operation: one arriving message meets one non-zero synapse; an accumulate if the message is a binary spike, a "
-     "multiply-accumulate if it is graded"),
+    (
+        "SOP",
+        "synaptic operation: one arriving message meets one non-zero synapse; an accumulate if the message is a "
+        "binary spike, a multiply-accumulate if it is graded",
+    ),
     ("dense SOPs", "the SOPs there would be if every neuron fired in every step"),
     ("spike, graded spike, payload", "a binary event; an event that carries an integer; that integer"),
-    ("gate", "a gain between 0 and 1 that attention applies to a neuron's input; its level is sent only when it changes"),
+    (
+        "gate",
+        "a gain between 0 and 1 that attention applies to a neuron's input; its level is sent only when it changes",
+    ),
     ("gate multiply", "one gain applied in one neuron in one step"),
     ("spike rate", "spikes per spiking neuron and timestep"),
     ("neuron update", "one neuron in one chip step, whether it fires or not"),
@@ -51,11 +59,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("message, hop", "a spike on its way to one core; one crossing from router to router"),
     ("NoC, link", "the network on chip: a grid of routers; one wire of it"),
     ("barrier", "the end of a chip step, for which all cores wait"),
-    ("bottleneck", "what takes longest in most of the time: a core's neurons, synapses or memory, a link, the host, or the barrier"),
+    (
+        "bottleneck",
+        "what takes longest in most of the time: a core's neurons, synapses or memory, a link, the host, or the "
+        "barrier",
+    ),
     ("dynamic, static, host energy", "paid per event; paid per second the chip is on; paid outside the neurocores"),
     ("band", "the same figure with every price at its low or its high end"),
     ("quantize", "from float values to the chip's integers; what that changes is the drift"),
     ("wrap, clip", "a current u that left 24 bits and came back on the other side; a voltage v held at its limit"),
     ("twin", "the same net trained without attention"),
     ("spike-driven", "no dense work on the chip, and nothing that needs steps to come"),
-)  # fmt: skip
+)

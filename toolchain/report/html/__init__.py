@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from toolchain.report.html import about, cost, result
+from toolchain.report.html import about, cost, machine, result
 from toolchain.report.html.parts import esc
 from toolchain.report.html.style import CSS
 from toolchain.report.model import Report
@@ -13,10 +13,10 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("accuracy", "Accuracy", result.accuracy),
     ("verdict", "Is it spike-driven?", result.verdict),
     ("sops", "Synaptic operations by class and layer", cost.sops),
-    ("activity", "Spikes, neuron updates, messages and hops", cost.activity),
+    ("activity", "Spikes, neuron updates, messages and hops", machine.activity),
     ("latency", "Latency and bottleneck", cost.latency),
     ("energy", "Energy", cost.energy),
-    ("utilization", "Utilization of the cores", cost.utilization),
+    ("utilization", "Utilization of the cores", machine.utilization),
     ("twin", "Beside the same net without attention", result.twin),
     ("equality", "Equality of the backends", result.equality),
     ("drift", "Passes and drift", about.drift),

@@ -25,9 +25,9 @@ def literature(report: Report) -> str:
         (f"dense net of the same shape, one frame ({count(found.ann_macs)} MACs)", si(found.ann_j, "J"), "1.00 ×"),
     )  # fmt: skip
     return (
-        f'<div class="note"><b>{esc(found.label)}.</b> 4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate, 3.7 pJ a multiply. It '
-        "leaves out memory, routing, neuron updates and leakage, which dominate on real chips. It is here because papers "
-        "compare by it; no figure above uses it.</div>"
+        f'<div class="note"><b>{esc(found.label)}.</b> 4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate, 3.7 pJ a multiply. '
+        "It leaves out memory, routing, neuron updates and leakage, which dominate on real chips. It is here because papers "
+        "compare by it; no energy above uses it, but for the arithmetic of the host's MACs.</div>"
         + table(("per sample", "energy by convention", "dense net / this"), rows, numeric=(1, 2))
     )
 
@@ -35,9 +35,9 @@ def literature(report: Report) -> str:
 def drift(report: Report) -> str:
     """What each pass did, and what quantizing changed."""
     rows = [
-        (f"<code>{esc(p.name)}</code>", f"{p.ops_before} → {p.ops_after}", "0" if p.answer_error == 0 else f"{p.answer_error:.2g}", esc(p.check))
+        (f"<code>{esc(p.name)}</code>", f"{p.ops_before} → {p.ops_after}", f"{p.answer_error:.2g}", esc(p.check))
         for p in report.passes
-    ]  # fmt: skip
+    ]
     text = table(("pass", "ops", "change of the answer", "checked as"), rows, numeric=(1, 2)) if rows else ""
     if report.drift is None:
         return text or "<p>No passes are recorded.</p>"
@@ -46,8 +46,8 @@ def drift(report: Report) -> str:
     return (
         text
         + f"<h3>Drift of quantizing {basis('simulated')}</h3>"
-        + f"<p>On calibration data the integer net gives the same class as the float net for <b>{percent(d.agreement)}</b> of the "
-        f"samples; its answer differs by {d.answer_error:.3g} on average.</p>"
+        + f"<p>On calibration data the integer net gives the same class as the float net for <b>{percent(d.agreement)}</b> of "
+        f"the samples; its answer differs by {d.answer_error:.3g} on average.</p>"
         + table(("neuron layer", "spikes that differ from float"), cells, numeric=(1,))
     )
 

@@ -42,7 +42,7 @@ def table(
 def tile(name: str, number: str, sub: str, tag: str = "") -> str:
     """Return one headline figure; ``sub`` and ``tag`` are HTML."""
     return (
-        f'<div class="tile"><div class="name">{esc(name)} {tag}</div><div class="num">{esc(number)}</div>'
+        f'<div class="tile"><div class="name">{esc(name)}</div><div class="num">{esc(number)} {tag}</div>'
         f'<div class="sub">{sub}</div></div>'
     )
 
@@ -57,9 +57,9 @@ def meter(used: int, limit: int) -> str:
     )
 
 
-def details(summary: str, body: str) -> str:
-    """Return a part that opens on a click."""
-    return f"<details><summary>{esc(summary)}</summary>{body}</details>"
+def details(summary: str, body: str, *, is_open: bool = False) -> str:
+    """Return a part that opens and closes on a click."""
+    return f"<details{' open' if is_open else ''}><summary>{esc(summary)}</summary>{body}</details>"
 
 
 def items(texts: Iterable[str]) -> str:
@@ -70,3 +70,7 @@ def items(texts: Iterable[str]) -> str:
 def figure(svg: str, caption: str) -> str:
     """Return a plot with its caption (plain text)."""
     return f'<figure>{svg}<figcaption class="small">{esc(caption)}</figcaption></figure>'
+
+
+NO_RUN = "<p>No run with counters: run the net on <code>hw_sim</code>.</p>"
+"""In place of a section that needs counters."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from toolchain.report.html.parts import basis, esc, table, tile
+from toolchain.analysis import Quantity
+from toolchain.report.html.parts import basis, details, esc, table, tile
 from toolchain.report.model import Report
 from toolchain.report.numbers import band, count, percent, quantity, ratio, si
 from toolchain.report.texts import CLASSES
@@ -18,11 +18,12 @@ def header(report: Report) -> str:
     marks = [*about, f"chip {report.chip.name}"]
     marks += [f"data: {report.dataset}"] if report.dataset else []
     marks += ["events simulated from still images"] if report.simulated_events else []
-    marks += [f"provenance: {report.provenance}"] if report.provenance else []
     marks += [f"gates of {block}: {how}" for block, how in sorted(report.strategies.items())]
     marks += [f"{count(report.parameters)} parameters"] if report.parameters else []
     badges = "".join(f'<span class="badge">{esc(mark)}</span>' for mark in marks)
-    return f'<h1>{esc(report.title)}</h1><p class="dim">{esc(report.chip.description)}</p><p>{badges}</p>'
+    tone = "warn" if "reconstruction" in report.provenance else "dim"
+    origin = f'<p class="small {tone}">provenance: {esc(report.provenance)}</p>' if report.provenance else ""
+    return f'<h1>{esc(report.title)}</h1><p class="dim">{esc(report.chip.description)}</p><p>{badges}</p>{origin}'
 
 
 def headline(report: Report) -> str:
@@ -116,7 +117,23 @@ def verdict(report: Report) -> str:
     rows = [_block(row) for row in report.verdict]
     head = ("block", "family", "class", "causal", "barrier", "fits", "where", "proof")
     key = " · ".join(f"<b>{name}</b> {esc(text)}" for name, text in CLASSES.items())
-    return table(head, rows) + f'<p class="small dim">{key}.</p>'
+    return table(head, rows) + f'<p class="small dim">{key}.</p>' + _audit(report.audit)
+
+
+def _audit(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    tone, word = ("good", "passed") if row["ok"] else ("bad", "failed")
+    sops = ", ".join(f"{value:,} {kind}" for kind, value in row["sops"].items())
+    driven = ", ".join(row["bias_driven"])
+    faults = "".join(f"<br>{esc(line)}" for line in row["shown"])
+    silent = f"Without input: {row['silent_sops']:,} SOPs a sample" + (
+        f", fired by the biases of {driven}." if driven else "."
+    )
+    return (
+        f'<p>Dynamic audit: <span class="{tone}">{word}</span>. {row["events"]:,} events, walked one by one, cause {esc(sops)} '
+        f"SOPs; {row['differences']} counters of the run differ. {esc(silent)}{faults}</p>"
+    )
 
 
 def _block(row: dict[str, Any]) -> tuple[str, ...]:
@@ -156,9 +173,18 @@ def equality(report: Report) -> str:
     wrong = int(found.get("spike_mismatches", 0)) + int(found.get("membrane_mismatches", 0))
     tone, words = ("good", "equal, bit for bit") if wrong == 0 else ("bad", "not equal")
     rows = [(esc(key.replace("_", " ")), _plain(found[key])) for key in COMPARED if key in found]
-    return f'<p><span class="{tone}">{words}</span>: {esc(", ".join(map(str, found.get("backends", []))))}</p>' + table(
-        ("compared", "value"), rows, numeric=(1,)
-    )
+    head = f'<p><span class="{tone}">{words}</span>: {esc(", ".join(map(str, found.get("backends", []))))}</p>'
+    first = f'<p class="bad">First: {esc(found["first_mismatch"])}</p>' if found.get("first_mismatch") else ""
+    return head + first + table(("compared", "value"), rows, numeric=(1,)) + _layers(found.get("layers") or [])
+
+
+def _layers(layers: list[dict[str, Any]]) -> str:
+    if not layers:
+        return ""
+    names = ("layer", "spikes", "spikes_compared", "spike_mismatches", "membranes_compared", "membrane_mismatches")
+    rows = [tuple(_plain(layer.get(name, "")) for name in names) for layer in layers]
+    titles = [name.replace("_", " ") for name in names]
+    return details("layer by layer", table(titles, rows, numeric=range(1, len(names))))
 
 
 COMPARED = ("samples", "layers_compared", "spikes_compared", "spike_mismatches", "membrane_mismatches")
@@ -168,85 +194,54 @@ def _plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else esc(value)
 
 
-Metric = tuple[str, Callable[[Report], float | None], Callable[[float], str], str]
-
-
 def twin(report: Report) -> str:
     """The same net without attention beside it."""
     other = report.twin
     if other is None:
         return "<p>No twin without attention was given.</p>"
-    rows = []
-    for name, read, show, how in METRICS:
-        ours, theirs = read(report), read(other)
-        if ours is not None and theirs is not None:
-            rows.append((esc(name), esc(show(ours)), esc(show(theirs)), _difference(name, ours, theirs), how))
-    head = ("figure", report.name, other.name, "with / without", "basis")
+    beside = dict(figures(other))
+    rows = [
+        (esc(name), quantity(ours), quantity(beside[name]), _difference(ours, beside[name]), basis(ours.basis))
+        for name, ours in figures(report)
+        if name in beside
+    ]
+    head = ("per sample", report.name, other.name, "with / without", "basis")
     return table(head, rows, numeric=(1, 2, 3)) + (
         '<p class="small dim">Both nets were trained, deployed and run in the same way; one training each, so small '
         "differences are within the spread between seeds.</p>"
     )
 
 
-def _difference(name: str, ours: float, theirs: float) -> str:
-    return f"{100 * (ours - theirs):+.1f} points" if name.startswith("accuracy") else esc(ratio(ours, theirs))
+def _difference(ours: Quantity, theirs: Quantity) -> str:
+    if not ours.unit:
+        return f"{100 * (ours.value - theirs.value):+.1f} points"
+    return "" if ours.value == theirs.value == 0 else esc(ratio(ours.value, theirs.value))
 
 
-def _per_sample(field: str) -> Callable[[Report], float | None]:
-    def read(report: Report) -> float | None:
-        found = report.analysis
-        return None if found is None else float(getattr(found.activity.sops, field)) / found.activity.samples
-
-    return read
-
-
-def _on_chip(report: Report) -> float | None:
-    return None if report.accuracy.on_chip is None else report.accuracy.on_chip.value
-
-
-def _float(report: Report) -> float | None:
-    return None if report.accuracy.float is None else report.accuracy.float.value
-
-
-def _rate(report: Report) -> float | None:
-    return None if report.analysis is None else report.analysis.activity.spike_rate
-
-
-def _spikes(report: Report) -> float | None:
-    found = report.analysis
-    return None if found is None else sum(x.spikes for x in found.activity.layers if x.neurons) / found.activity.samples
-
-
-def _latency(report: Report) -> float | None:
-    return None if report.analysis is None else report.analysis.latency.per_sample.value
-
-
-def _energy(line: str) -> Callable[[Report], float | None]:
-    def read(report: Report) -> float | None:
-        if report.analysis is None:
-            return None
-        price = report.analysis.energy
-        return price.total.value if line == "total" else getattr(price, line).energy.value
-
-    return read
-
-
-def _host(report: Report) -> float | None:
-    return None if report.analysis is None else float(report.analysis.host_macs)
-
-
-METRICS: tuple[Metric, ...] = (
-    ("accuracy, float", _float, percent, basis("measured")),
-    ("accuracy, on chip", _on_chip, percent, basis("simulated")),
-    ("spikes a sample", _spikes, count, basis("simulated")),
-    ("spike rate", _rate, percent, basis("simulated")),
-    ("SOPs a sample, binary", _per_sample("binary"), count, basis("simulated")),
-    ("SOPs a sample, graded", _per_sample("graded"), count, basis("simulated")),
-    ("SOPs a sample, total", _per_sample("total"), count, basis("simulated")),
-    ("host MACs a sample", _host, count, basis("simulated")),
-    ("latency a sample", _latency, lambda v: si(v, "s"), "as above"),
-    ("dynamic energy a sample", _energy("dynamic"), lambda v: si(v, "J"), "as above"),
-    ("static energy a sample", _energy("static"), lambda v: si(v, "J"), "as above"),
-    ("host energy a sample", _energy("host"), lambda v: si(v, "J"), "as above"),
-    ("energy a sample, total", _energy("total"), lambda v: si(v, "J"), "as above"),
-)
+def figures(report: Report) -> list[tuple[str, Quantity]]:
+    """Return the figures by which two nets are compared, per sample."""
+    stages = (("accuracy, float", report.accuracy.float), ("accuracy, on chip", report.accuracy.on_chip))
+    found = [(name, figure) for name, figure in stages if figure is not None]
+    if report.analysis is None:
+        return found
+    counts, price = report.analysis.activity, report.analysis.energy
+    sops, n = counts.sops, counts.samples
+    spikes = sum(layer.spikes for layer in counts.layers if layer.neurons)
+    counted = {
+        "spikes": spikes / n,
+        "SOPs, binary": sops.binary / n,
+        "SOPs, graded": sops.graded / n,
+        "SOPs, total": sops.total / n,
+        "of these, to drive gates": sum(layer.attention_sops for layer in counts.layers) / n,
+        "gate multiplies": sum(layer.gate_multiplies for layer in counts.layers) / n,
+        "neuron updates": counts.total("neuron_updates") / n,
+        "host MACs": float(report.analysis.host_macs),
+    }
+    return [
+        *found,
+        ("spike rate", Quantity(counts.spike_rate, "", "simulated")),
+        *((name, Quantity(value, "count", "simulated")) for name, value in counted.items()),
+        ("latency", report.analysis.latency.per_sample),
+        *((f"energy, {line.name}", line.energy) for line in price.lines),
+        ("energy, total", price.total),
+    ]

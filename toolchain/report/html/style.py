@@ -2,42 +2,57 @@
 
 CSS = """
 :root{--ink:#1d2430;--dim:#5c6675;--line:#dfe3e9;--bg:#f6f7f9;--card:#fff;--soft:#eef1f5;
---c0:#0072b2;--c1:#e69f00;--c2:#009e73;--c3:#cc79a7;--c4:#7f8a99;--c5:#56b4e9;--good:#0a7f4f;--bad:#b3261e;--warn:#8a5a00}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#9aa4b2;--line:#323a46;--bg:#14181e;--card:#1c222b;--soft:#262d38;
+--c0:#0072b2;--c1:#e69f00;--c2:#009e73;--c3:#cc79a7;--c4:#7f8a99;--c5:#56b4e9;--good:#0a7f4f;--bad:#b3261e;
+--warn:#8a5a00}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#9aa4b2;--line:#323a46;--bg:#14181e;--card:#1c222b;
+--soft:#262d38;
 --c0:#4aa3df;--good:#4cc38a;--bad:#ff8a80;--warn:#e0b050}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
+body{margin:0;background:var(--bg);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main{max-width:1040px;margin:0 auto;padding:28px 20px 60px}
-h1{font-size:28px;margin:0 0 4px;letter-spacing:-.01em} h2{font-size:19px;margin:0 0 10px} h3{font-size:15px;margin:18px 0 6px}
+h1{font-size:28px;margin:0 0 4px;letter-spacing:-.01em} h2{font-size:19px;margin:0 0 10px} h3{font-size:15px;
+margin:18px 0 6px}
 p{margin:6px 0 10px} .dim,figcaption{color:var(--dim)} .small{font-size:13px}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px 20px;margin:16px 0}
 nav{font-size:13px;margin:12px 0;display:flex;flex-wrap:wrap;gap:4px 14px} a{color:var(--c0);text-decoration:none}
 a:hover{text-decoration:underline}
-.badge{display:inline-block;border-radius:99px;padding:1px 10px;font-size:13px;margin:2px 6px 2px 0;border:1px solid var(--line);
+.badge{display:inline-block;border-radius:99px;padding:1px 10px;font-size:13px;margin:2px 6px 2px 0;
+border:1px solid var(--line);
 background:var(--soft)}
-.good{color:var(--good);font-weight:600} .bad{color:var(--bad);font-weight:600} .warn{color:var(--warn);font-weight:600}
+.good{color:var(--good);font-weight:600} .bad{color:var(--bad);font-weight:600} .warn{color:var(--warn);
+font-weight:600}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(178px,1fr));gap:12px;margin:14px 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
-.tile .name{font-size:13px;color:var(--dim)} .tile .num{font-size:25px;font-weight:650;letter-spacing:-.01em;line-height:1.3}
-.tile .sub{font-size:12.5px;color:var(--dim)}
-.basis{display:inline-block;font-size:11px;border:1px solid var(--line);border-radius:4px;padding:0 5px;color:var(--dim);
+.tile .name{font-size:13px;color:var(--dim)} .tile .num{font-size:25px;font-weight:650;letter-spacing:-.01em;
+line-height:1.3}
+.tile .basis{vertical-align:middle;font-weight:400;letter-spacing:0} .tile .sub{font-size:12.5px;color:var(--dim)}
+.basis{display:inline-block;font-size:11px;border:1px solid var(--line);border-radius:4px;padding:0 5px;
+color:var(--dim);
 background:var(--soft);white-space:nowrap} .basis.assumed{color:var(--warn);border-color:var(--warn)}
 .wrap{overflow-x:auto} table{border-collapse:collapse;width:100%;font-size:13.5px}
-th{text-align:left;color:var(--dim);font-weight:600;font-size:12.5px;border-bottom:1px solid var(--line);padding:5px 8px;vertical-align:bottom}
+th{text-align:left;color:var(--dim);font-weight:600;font-size:12.5px;border-bottom:1px solid var(--line);
+padding:5px 8px;vertical-align:bottom}
 td{border-bottom:1px solid var(--line);padding:5px 8px;vertical-align:top} tr:last-child td{border-bottom:0}
-tr.sum td{font-weight:650;border-top:2px solid var(--line)} .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+tr.sum td{font-weight:650;border-top:2px solid var(--line)} .n{text-align:right;font-variant-numeric:tabular-nums;
+white-space:nowrap}
 code{font:12.5px/1.4 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 svg{width:100%;height:auto;display:block} svg text{font-size:12.5px;fill:var(--ink)} .lab{text-anchor:end}
 svg .val{fill:var(--dim)} .bg{fill:var(--soft)} .whisker{stroke:var(--ink);stroke-width:1.4;fill:none}
 .c0{fill:var(--c0)}.c1{fill:var(--c1)}.c2{fill:var(--c2)}.c3{fill:var(--c3)}.c4{fill:var(--c4)}.c5{fill:var(--c5)}
-.legend span{margin-right:16px;font-size:13px} .legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px}
-.k0{background:var(--c0)}.k1{background:var(--c1)}.k2{background:var(--c2)}.k3{background:var(--c3)}.k4{background:var(--c4)}
-.k5{background:var(--c5)} figure{margin:10px 0}
+.legend span{margin-right:16px;font-size:13px} .legend i{display:inline-block;width:11px;height:11px;
+border-radius:2px;margin-right:6px}
+.k0{background:var(--c0)}.k1{background:var(--c1)}.k2{background:var(--c2)}.k3{background:var(--c3)}
+.k4{background:var(--c4)}
+.k5{background:var(--c5)} svg .axis{fill:var(--dim);font-size:11px;text-anchor:middle} figure{margin:10px 0}
 .meter{position:relative;min-width:96px;background:var(--soft);border-radius:3px;padding:0 6px;overflow:hidden}
-.meter i{position:absolute;inset:0 auto 0 0;background:var(--c0);opacity:.28} .meter.full i{background:var(--bad)} .meter b{position:relative;
+.meter i{position:absolute;inset:0 auto 0 0;background:var(--c0);opacity:.28} .meter.full i{background:var(--bad)}
+.meter b{position:relative;
 font-weight:400;font-variant-numeric:tabular-nums}
-.note{border-left:3px solid var(--c1);background:var(--soft);padding:8px 12px;border-radius:0 6px 6px 0;margin:12px 0;font-size:13.5px}
-dl{display:grid;grid-template-columns:210px 1fr;gap:4px 14px;margin:0;font-size:13.5px} dt{font-weight:600} dd{margin:0}
+.note{border-left:3px solid var(--c1);background:var(--soft);padding:8px 12px;border-radius:0 6px 6px 0;margin:12px 0;
+font-size:13.5px}
+dl{display:grid;grid-template-columns:210px 1fr;gap:4px 14px;margin:0;font-size:13.5px} dt{font-weight:600}
+dd{margin:0}
 details summary{cursor:pointer;color:var(--dim);font-size:13.5px;margin:8px 0}
 ul{margin:6px 0 10px;padding-left:20px}
 @media(max-width:640px){dl{grid-template-columns:1fr}} @media print{section{break-inside:avoid}body{background:#fff}}

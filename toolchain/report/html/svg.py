@@ -61,6 +61,25 @@ def bars(
     )
 
 
+def columns(values: Sequence[tuple[float, str]], *, title: str, height: int = 90) -> str:
+    """Return a plot of thin columns, one a step, with the step's number below; a text for each tip."""
+    top = max((value for value, _ in values), default=0.0) or 1.0
+    wide = (WIDTH - 20) / max(len(values), 1)
+    every = max(1, round(len(values) / 24))
+    lines = []
+    for index, (value, tip) in enumerate(values):
+        tall = height * value / top
+        x = 10 + index * wide
+        lines.append(
+            f'<rect x="{x + wide * 0.1:.1f}" y="{height - tall:.1f}" width="{wide * 0.8:.1f}" height="{tall:.1f}" class="c0">'
+            f"<title>{escape(tip)}</title></rect>"
+        )
+        if index % every == 0:
+            lines.append(f'<text x="{x + wide / 2:.1f}" y="{height + 15}" class="axis">{index}</text>')
+    label = escape(title, quote=True)
+    return f'<svg viewBox="0 0 {WIDTH} {height + 20}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
+
+
 def _whisker(low: float, high: float, y: int) -> str:
     middle = y + BAR / 2
     ends = "".join(f"M{x:.1f} {y + 2}V{y + BAR - 2}" for x in (low, high))

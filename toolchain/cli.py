@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from hw_sim.errors import SpikeforgeError
 from toolchain.commands import Outcome
-from toolchain.errors import InputError, ToolchainError
+from toolchain.errors import InputError
 from toolchain.verbs import check, chips, compare, demo, deploy, doctor, passes, report, run
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
@@ -66,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome: Outcome = parsed.run(parsed)
         _print(outcome, as_json=getattr(parsed, "json", False) is True)
         return outcome.code
-    except ToolchainError as error:
-        print(error, file=sys.stderr)
+    except SpikeforgeError as error:
+        print(error if error.where else f"spikeforge: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -81,13 +81,13 @@ def read_npz(path: Path) -> Samples:
     """
     where = str(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
             if "x" not in file:
-                raise InputError(
-                    f"holds no array x; it holds {', '.join(file.files) or 'nothing'}", where=where, help=NPZ_HELP
-                )
+                names = ", ".join(file.files) or "nothing"
+                raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
             x, y = file["x"], file.get("y")
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot be read ({error})", where=where, help=NPZ_HELP) from error

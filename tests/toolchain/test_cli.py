@@ -1,0 +1,440 @@
+"""The command line refuses bad input with where, what and help, exit code 2, never a traceback, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import nir
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from tiny import tiny_bundle
+
+from models import zoo
+from toolchain import bundle, local_backends, nirx
+from toolchain.backends import RunResult
+from toolchain.cli import main, plain
+from toolchain.verbs import output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("cli") / "bundle")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+class Cli:
+    """Runs the command line and checks how it refuses."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        captured = self.capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def refused(self, *words: object) -> str:
+        """Return the error text of a command that must be refused."""
+        code, stdout, stderr = self(*words)
+        assert code == 2, (stdout, stderr)
+        assert stdout == ""
+        assert "Traceback" not in stderr
+        first, last = stderr.splitlines()[0], stderr.splitlines()[-1]
+        assert ": " in first
+        assert last.startswith("  help: ")
+        return stderr
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
+
+
+def linear(weight: float = 1.0) -> nir.NIRGraph:
+    """Return a NIR graph of 3 inputs and 2 spiking outputs."""
+    return nir.NIRGraph.from_list(
+        nir.Input({"input": np.array([3])}),
+        nir.Affine(np.full((2, 3), weight), np.zeros(2)),
+        nir.LIF(tau=np.full(2, 2e-3), r=np.ones(2), v_leak=np.zeros(2), v_threshold=np.ones(2)),
+        nir.Output({"output": np.array([2])}),
+    )
+
+
+def spikes(path: Path, shape: tuple[int, ...] = (4, 6, 3)) -> Path:
+    np.savez(path, x=np.ones(shape, np.float32))
+    return path
+
+
+def untouched(out: Path) -> None:
+    """Check that nothing was written, not even under a temporary name."""
+    assert not out.exists()
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
+
+
+# ------------------------------------------------------------------------------------------------ models
+def test_a_nir_file_deploys(cli: Cli, tmp_path: Path, out: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    data = spikes(tmp_path / "data.npz")
+
+    code, _, stderr = cli(
+        "deploy", tmp_path / "net.nir", "--out", out, "--timesteps", 4, "--dt", 1e-3, "--calibrate", data
+    )
+
+    assert code == 0, stderr
+    assert (out / "manifest.json").is_file()
+
+
+def test_a_truncated_nir_file_is_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    whole = (tmp_path / "net.nir").read_bytes()
+    (tmp_path / "half.nir").write_bytes(whole[: len(whole) // 2])
+
+    error = cli.refused("deploy", tmp_path / "half.nir", "--out", out)
+
+    assert "half.nir" in error
+    untouched(out)
+
+
+def test_nan_weights_in_a_nir_file_are_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    graph = linear()
+    graph.nodes["affine"].weight[0, 1] = np.nan
+    nir.write(tmp_path / "nan.nir", graph)
+
+    error = cli.refused("deploy", tmp_path / "nan.nir", "--out", out, "--timesteps", 4)
+
+    assert "finite" in error
+    untouched(out)
+
+
+def test_an_unsupported_op_is_refused_by_name(cli: Cli, tmp_path: Path, out: Path) -> None:
+    nirx.write(tmp_path / "odd.nir", linear())
+    with h5py.File(tmp_path / "odd.nir", "r+") as file:
+        kind = file["node/nodes/lif/type"]
+        kind[()] = b"Softmax"
+
+    error = cli.refused("deploy", tmp_path / "odd.nir", "--out", out, "--timesteps", 4)
+
+    assert "Softmax" in error
+    untouched(out)
+
+
+def test_an_unsupported_torch_op_is_refused_by_name(cli: Cli, tmp_path: Path, out: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.fft.fft(x).real.mean(0)\n"
+        "def make():\n"
+        "    return Net(), torch.zeros(4, 1, 3)\n"
+    )
+
+    error = cli.refused("deploy", f"{file}:make", "--out", out)
+
+    assert "fft" in error
+    untouched(out)
+
+
+def test_a_torch_net_with_no_timesteps_is_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("import torch\ndef make():\n    return torch.nn.Linear(3, 2), torch.zeros(0, 1, 3)\n")
+
+    cli.refused("deploy", f"{file}:make", "--out", out)
+
+    untouched(out)
+
+
+def test_weights_of_another_net_are_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    with safe_open(zoo.checkpoint_path("ma-digits"), "np") as file:
+        card = file.metadata()
+    save_file(load_file(zoo.checkpoint_path("gac-digits")), tmp_path / "other.safetensors", metadata=card)
+
+    error = cli.refused("deploy", tmp_path / "other.safetensors", "--out", out)
+
+    assert "weights of another net" in error
+    untouched(out)
+
+
+def test_nan_weights_in_a_checkpoint_are_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    with safe_open(zoo.checkpoint_path("ma-digits"), "np") as file:
+        card = file.metadata()
+    tensors = load_file(zoo.checkpoint_path("ma-digits"))
+    name = next(name for name, value in tensors.items() if value.dtype == np.float32 and value.ndim > 1)
+    tensors[name].flat[0] = np.nan
+    save_file(tensors, tmp_path / "nan.safetensors", metadata=card)
+
+    error = cli.refused("deploy", tmp_path / "nan.safetensors", "--out", out)
+
+    assert f"tensor {name!r} holds 1 values that are not finite" in error
+    untouched(out)
+
+
+@pytest.mark.parametrize(
+    "spec", ["no-such-net", "no/such/file.nir", "no/such/file.py:make", "no/such.safetensors", "no/such.net", "", "."]
+)
+@pytest.mark.parametrize("verb", ["deploy", "check"])
+def test_a_model_that_is_not_there_is_refused(cli: Cli, verb: str, spec: str, out: Path) -> None:
+    cli.refused(verb, spec, *(("--out", out) if verb == "deploy" else ()))
+
+    untouched(out)
+
+
+# ----------------------------------------------------------------------------------------------- options
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--timesteps", 0), ("--timesteps", -1), ("--weight-bits", 1), ("--weight-bits", 99), ("--payload-bits", 0)],
+)
+def test_an_option_out_of_range_is_refused(cli: Cli, tmp_path: Path, out: Path, option: str, value: int) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    words = ["deploy", tmp_path / "net.nir", "--out", out, "--calibrate", spikes(tmp_path / "data.npz")]
+
+    error = cli.refused(*words, *(() if option == "--timesteps" else ("--timesteps", 4)), option, value)
+
+    assert option in error or "T is at least 1" in error
+    untouched(out)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("no-such-verb",),
+        ("deploy",),
+        ("deploy", "ma-digits", "--out", "x", "--no-such-option"),
+        ("deploy", "ma-digits", "--out", "x", "--weight-bits", "many"),
+        ("run", "x", "--input", "a.npz", "--dataset", "digits"),
+    ],
+)
+def test_words_that_cannot_be_parsed_are_refused(cli: Cli, words: tuple[str, ...]) -> None:
+    cli.refused(*words)
+
+
+def test_an_unknown_option_is_refused_verbatim(cli: Cli) -> None:
+    assert cli.refused("chips", "--colour") == (
+        "spikeforge: unrecognized arguments: --colour\n  help: see spikeforge --help\n"
+    )
+
+
+def test_a_net_that_does_not_fit_the_chip_is_refused(cli: Cli, out: Path) -> None:
+    error = cli.refused("deploy", "gac-digits", "--chip", "demo", "--out", out)
+
+    assert "demo" in error
+    untouched(out)
+
+
+@pytest.mark.parametrize("chip", ["no-such-chip", "pyproject.toml"])
+def test_an_unknown_chip_is_refused(cli: Cli, tmp_path: Path, out: Path, chip: str) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    data = spikes(tmp_path / "data.npz")
+
+    cli.refused("deploy", tmp_path / "net.nir", "--out", out, "--chip", chip, "--timesteps", 4, "--calibrate", data)
+
+    untouched(out)
+
+
+# -------------------------------------------------------------------------------------------------- data
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        ((5, 3, 2, 4, 5), "the net takes"),
+        ((4, 3, 2, 4, 4), "the net takes"),
+        ((0, 3, 2, 4, 4), ""),
+        ((5, 0, 2, 4, 4), ""),
+    ],
+)
+def test_input_of_the_wrong_shape_is_refused(
+    cli: Cli, folder: Path, tmp_path: Path, shape: tuple[int, ...], what: str
+) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros(shape))
+
+    assert what in cli.refused("run", folder, "--input", tmp_path / "x.npz")
+
+
+def test_input_with_nan_is_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.full((5, 3, 2, 4, 4), np.nan))
+
+    assert "not finite" in cli.refused("run", folder, "--input", tmp_path / "x.npz")
+
+
+def test_input_between_the_levels_of_the_coding_is_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.full((5, 3, 2, 4, 4), 0.4))
+
+    assert "binary spikes" in cli.refused("run", folder, "--input", tmp_path / "x.npz")
+
+
+def test_files_that_are_not_data_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("not an archive")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    np.savez(tmp_path / "other.npz", frames=np.zeros((5, 3, 2, 4, 4)))
+    np.savez(tmp_path / "object.npz", x=np.array([{"a": 1}], dtype=object))
+    np.savez(tmp_path / "labels.npz", x=np.zeros((5, 3, 2, 4, 4)), y=np.zeros(4, np.int64))
+    np.savez(tmp_path / "half.npz", x=np.zeros((5, 3, 2, 4, 4)))
+    (tmp_path / "half.npz").write_bytes((tmp_path / "half.npz").read_bytes()[:300])
+
+    assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "text.npz")
+    assert "is one array" in cli.refused("run", folder, "--input", tmp_path / "one.npz")
+    assert "holds no array x; it holds frames" in cli.refused("run", folder, "--input", tmp_path / "other.npz")
+    assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "object.npz")
+    assert "y is int64 of shape (4,)" in cli.refused("run", folder, "--input", tmp_path / "labels.npz")
+    assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "half.npz")
+    assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "missing.npz")
+    assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--limit", "0"),
+        ("--dataset", "no-such-set"),
+        ("--backend", "no-such-backend"),
+        ("--numbers", "float"),
+        ("--backend", "interpreter", "--trace", "t.npz"),
+    ],
+)
+def test_a_run_that_makes_no_sense_is_refused(cli: Cli, folder: Path, words: tuple[str, ...]) -> None:
+    cli.refused("run", folder, *words)
+
+
+def test_comparing_one_backend_is_refused(cli: Cli, folder: Path) -> None:
+    cli.refused("compare", folder, "--backends", "hw_sim")
+
+
+# ----------------------------------------------------------------------------------------------- bundles
+@pytest.mark.parametrize("verb", ["run", "compare", "report", "check"])
+def test_a_folder_that_is_no_bundle_is_refused(cli: Cli, tmp_path: Path, verb: str) -> None:
+    cli.refused(verb, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "integer.npz", "program.npz", "samples.npz"])
+def test_a_damaged_bundle_is_refused(cli: Cli, tmp_path: Path, name: str) -> None:
+    made = tiny_bundle(tmp_path / "bundle")
+    (made / name).write_bytes((made / name).read_bytes()[:40])
+
+    cli.refused("run", made)
+
+
+# ---------------------------------------------------------------------------------------------- writing
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolchain.deploy", lambda *_, **__: pytest.fail("work was done"))
+    (tmp_path / "file").write_text("a file")
+
+    assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file" / "out")
+    assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", "/proc/spikeforge/out")
+    assert "file" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_a_read_only_folder_is_refused(cli: Cli, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:  # modes do not stop root, who may run this test
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(bundle.tempfile, "TemporaryDirectory", denied)
+
+    assert f"{out}: cannot be written (Permission denied)" in cli.refused("deploy", "ma-digits", "--out", out)
+    untouched(out)
+
+
+def test_a_folder_with_other_files_is_left_alone(cli: Cli, tmp_path: Path, out: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    data = spikes(tmp_path / "data.npz")
+    out.mkdir()
+    (out / "thesis.txt").write_text("do not lose me")
+
+    error = cli.refused("deploy", tmp_path / "net.nir", "--out", out, "--timesteps", 4, "--calibrate", data)
+
+    assert "not a bundle" in error
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_full_disk_leaves_the_old_report(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output.os, "replace", full)
+
+    assert "No space left on device" in cli.refused("report", folder, "--json", report)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert report.read_text() == "old"
+
+
+def test_a_report_into_no_folder_is_refused_before_the_work(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+
+    assert "cannot be written" in cli.refused("report", folder, "--html", tmp_path / "file" / "r.html")
+    assert "cannot be written" in cli.refused("run", folder, "--trace", tmp_path / "file" / "t.npz")
+    assert "cannot be written" in cli.refused("report", folder, "--csv", tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ answers
+def test_a_mismatch_exits_with_1_and_is_named(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = local_backends.HwSimBackend.run
+
+    def wrong(self: local_backends.HwSimBackend, *args: object, **options: object) -> RunResult:
+        result = honest(self, *args, **options)  # type: ignore[arg-type]
+        result.recordings["lif2"].v[0, 0, 0] += 1
+        return replace(result)
+
+    monkeypatch.setattr(local_backends.HwSimBackend, "run", wrong)
+
+    code, stdout, _ = cli("compare", folder, "--backends", "interpreter", "hw_sim", "--json")
+
+    answer = json.loads(stdout)
+    assert code == 1
+    assert (answer["spike_mismatches"], answer["membrane_mismatches"], answer["equal"]) == (0, 1, False)
+    assert answer["first_mismatch"]["layer"] == "lif2"
+
+
+def test_an_interruption_exits_with_130_in_one_line(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_backends.HwSimBackend, "run", interrupt)
+
+    assert cli("run", folder) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("verb", ["chips", "passes", "doctor", "zoo"])
+def test_lists_are_printed_for_people_and_machines(cli: Cli, verb: str) -> None:
+    code, text, _ = cli(verb)
+    as_json = cli(verb, "--json")
+
+    assert code == 0
+    assert text.strip()
+    assert json.loads(as_json[1])
+    assert as_json[2] == ""
+
+
+def test_the_float_net_runs_too(cli: Cli, folder: Path) -> None:
+    code, stdout, _ = cli("run", folder, "--backend", "interpreter", "--numbers", "float", "--json")
+
+    assert code == 0
+    assert json.loads(stdout)["numbers"] == "float"
+
+
+def test_a_trace_is_written(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    code, _, stderr = cli("run", folder, "--limit", 2, "--trace", tmp_path / "trace.npz")
+
+    assert code == 0, stderr
+    assert np.load(tmp_path / "trace.npz", allow_pickle=False).files
+
+
+def test_json_holds_no_nan() -> None:
+    assert plain({"a": (np.float64("nan"), np.int64(3)), "b": np.arange(2)}) == {"a": [None, 3], "b": [0, 1]}

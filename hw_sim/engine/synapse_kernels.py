@@ -1,8 +1,8 @@
 """Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for every non-zero ``x``; a row is one sample and step.
 
 Populations of shape (C, H, W) are held channels-last here, so that one event adds long runs of consecutive targets. With one
-group, a kernel row is stored per phase ``(z + padding) mod stride`` with its columns reversed: all targets of one event in one
-target row are then one run, ``columns x Co`` long.
+group, the kernel is stored per phase ``(y + padding) mod stride`` of the source pixel, rows and columns reversed: what one event
+adds is then one run, ``rows x columns x Co`` long.
 """
 
 from __future__ import annotations
@@ -44,35 +44,49 @@ def add(target, weight, payload):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def accumulate(target, values):  # type: ignore[no-untyped-def]
+    """Add values to a run of targets."""
+    for j in range(target.size):
+        target[j] += values[j]
+
+
+@kernel
 def conv(x, weight, drive, source_hw, target_hw, stride, padding, channels, start, stop):  # type: ignore[no-untyped-def]
     """Scatter rows ``start`` to ``stop`` through a kernel with one group and no dilation.
 
-    ``x`` (R, H * W * Ci), ``drive`` (R, H' * W' * Co), ``weight`` (stride, Ci, kh, columns * Co) by phase.
+    ``x`` (R, H * W * Ci), ``drive`` (R, H' * W' * Co), ``weight`` (stride y, stride x, Ci, rows * columns * Co) by phase,
+    ``channels`` = (Ci, Co, kh, kw). The events of one pixel are summed first, so every target is touched once a pixel.
     """
-    rows, columns = target_hw
-    ci, co = channels[0], channels[1]
-    kh = weight.shape[2]
-    kw = channels[3]
+    ci, co, kh, kw = channels
     found = np.empty(x.shape[1], np.int32)
+    patch = np.empty(weight.shape[3], drive.dtype)
     for r in range(start, stop):
-        for k in range(find(x[r], found)):
-            pixel, c = divmod(found[k], ci)
+        count = find(x[r], found)
+        k = 0
+        while k < count:
+            pixel = found[k] // ci
             y, z = divmod(pixel, source_hw[1])
-            payload = x[r, found[k]]
-            last, phase = divmod(z + padding[1], stride[1])
-            if phase >= kw:
-                continue
-            left = last - (kw - 1 - phase) // stride[1]
+            bottom, phase_y = divmod(y + padding[0], stride[0])
+            last, phase_x = divmod(z + padding[1], stride[1])
+            rows = (kh - 1 - phase_y) // stride[0] + 1 if phase_y < kh else 0
+            columns = (kw - 1 - phase_x) // stride[1] + 1 if phase_x < kw else 0
+            size = rows * columns * co
+            patch[:size] = 0
+            end = (pixel + 1) * ci
+            while k < count and found[k] < end:
+                c = found[k] - pixel * ci
+                add(patch[:size], weight[phase_y, phase_x, c, :size], x[r, found[k]])
+                k += 1
+            left = last - columns + 1
             a = max(0, -left)
-            b = min(last, columns - 1) - left + 1
+            b = min(last, target_hw[1] - 1) - left + 1
             if a >= b:
                 continue
-            for ky in range(kh):
-                down = y + padding[0] - ky
-                if down < 0 or down % stride[0] != 0 or down >= rows * stride[0]:
-                    continue
-                first = (down // stride[0] * columns + left) * co
-                add(drive[r, first + a * co : first + b * co], weight[phase, c, ky, a * co : b * co], payload)
+            for i in range(rows):
+                down = bottom - rows + 1 + i
+                if 0 <= down < target_hw[0]:
+                    first = (down * target_hw[1] + left) * co
+                    accumulate(drive[r, first + a * co : first + b * co], patch[(i * columns + a) * co :])
 
 
 @kernel

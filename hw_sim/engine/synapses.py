@@ -40,30 +40,32 @@ class ConvKernel:
     def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
         by_phase, shapes = self.by_phase, (self.source_hw, self.target_hw)
-        channels = (*self.channels, self.weight.shape[2])
+        ci, co, _ = self.channels
+        kernel = (ci, co, self.weight.shape[1], self.weight.shape[2])
 
         def piece(a: int, b: int) -> None:
             if by_phase.size:
-                synapse_kernels.conv(x, by_phase, drive, *shapes, self.stride, self.padding, channels, a, b)
+                synapse_kernels.conv(x, by_phase, drive, *shapes, self.stride, self.padding, kernel, a, b)
             else:
                 synapse_kernels.conv_grouped(
-                    x, self.weight, drive, *shapes, self.stride, self.padding, self.dilation, channels, a, b
+                    x, self.weight, drive, *shapes, self.stride, self.padding, self.dilation, self.channels, a, b
                 )
 
         threads.split(piece, x.shape[0], x.size + drive.size)
 
     @cached_property
     def by_phase(self) -> AnyInt:
-        """The kernel by phase of the stride (stride, Ci, kh, columns * Co); empty for groups or dilation."""
+        """The kernel by phase of the strides (stride y, stride x, Ci, rows * columns * Co); empty for groups or dilation."""
         ci, kh, kw, co = self.weight.shape
-        stride = self.stride[1]
         if self.channels[2] != 1 or self.dilation != (1, 1):
             return self.weight[:0]
-        table = np.zeros((stride, ci, kh, -(-kw // stride), co), self.weight.dtype)
-        for phase in range(min(stride, kw)):
-            part = self.weight[:, :, phase::stride][:, :, ::-1]
-            table[phase, :, :, : part.shape[2]] = part
-        return table.reshape(stride, ci, kh, -1)
+        down, right = self.stride
+        table = np.zeros((down, right, ci, -(-kh // down) * -(-kw // right) * co), self.weight.dtype)
+        for y in range(min(down, kh)):
+            for x in range(min(right, kw)):
+                part = self.weight[:, y::down, x::right][:, ::-1, ::-1].reshape(ci, -1)
+                table[y, x, :, : part.shape[1]] = part
+        return table
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""

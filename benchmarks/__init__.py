@@ -1,0 +1,1 @@
+"""Side-by-side runs against peers, each a command that prints ratios: ``python -m benchmarks.NAME``."""

@@ -11,6 +11,8 @@ import os
 import signal
 import traceback
 from pathlib import Path
+from shutil import rmtree
+from threading import Thread
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -33,19 +35,29 @@ def main(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
-    plan = load(folder)
+    plan, parent = load(folder), os.getppid()
     net = _start(plan, folder)
+    Thread(target=_die_with, args=(parent, folder), daemon=True).start()
     _tell(folder, event="started", at=monotonic())
     _bursts(net, plan.steps, folder)
     _tell(folder, event="done", at=monotonic())
-    _wait_for_the_end()  # stopping Lava takes longer than being killed, and every recording is on disk
+    sleep(LINGER_S)  # to be killed: stopping Lava takes longer than being killed, and every recording is on disk
 
 
-def _wait_for_the_end() -> None:
-    parent, until = os.getppid(), monotonic() + LINGER_S
-    while os.getppid() == parent and monotonic() < until:
-        sleep(0.1)
+def _die_with(parent: int, folder: Path) -> None:
+    """End the whole group as soon as the parent is gone: nobody is left to read the results, or to clean up."""
+    while os.getppid() == parent:
+        sleep(0.2)
+    unlink_shared_memory(folder)
+    rmtree(folder, ignore_errors=True)  # the parent's temporary folder
     os.killpg(0, signal.SIGKILL)
+
+
+def unlink_shared_memory(folder: Path) -> None:
+    """Remove the shared memory that a killed group leaves."""
+    names = folder / "shm.txt"
+    for name in names.read_text().split() if names.exists() else ():
+        (Path("/dev/shm") / name).unlink(missing_ok=True)
 
 
 def _start(plan: Plan, folder: Path) -> Any:
@@ -65,10 +77,8 @@ def _bursts(net: Any, steps: int, folder: Path) -> None:
     """Run ``steps`` steps; each burst about as many as the one before says fit into ``BURST_S``."""
     from lava.magma.core.run_conditions import RunSteps
 
-    done, burst, parent = 0, 1, os.getppid()
+    done, burst = 0, 1
     while done < steps:
-        if os.getppid() != parent:
-            os.killpg(0, signal.SIGKILL)  # nobody is left to read the results
         burst = min(burst, steps - done)
         began = perf_counter()
         net.run(RunSteps(num_steps=burst))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
+from export.lava.child import unlink_shared_memory
 from export.lava.compat import INSTALL
 from toolchain.backends import Progress
 from toolchain.errors import BackendError
@@ -62,7 +63,7 @@ class Child:
             self._follow(child)
         finally:
             _end(child)
-            self._unlink_shared_memory()
+            unlink_shared_memory(self.folder)
         return self.times["started"] - began, self.times["done"] - self.times["started"]
 
     def _follow(self, child: subprocess.Popen[bytes]) -> None:
@@ -111,12 +112,6 @@ class Child:
             where="backend 'lava'",
             help="run fewer samples at a time, or use --backend hw_sim",
         )
-
-    def _unlink_shared_memory(self) -> None:
-        """Remove what a killed group leaves in shared memory."""
-        names = self.folder / "shm.txt"
-        for name in names.read_text().split() if names.exists() else ():
-            (Path("/dev/shm") / name).unlink(missing_ok=True)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

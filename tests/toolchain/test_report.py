@@ -1,0 +1,204 @@
+"""Reports: every section is there, nothing is loaded from outside, equal inputs give equal files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from report_nets import attentive, deployed, events
+
+from toolchain.compare import compare
+from toolchain.deployment import Deployment
+from toolchain.local_backends import HwSimBackend, InterpreterBackend
+from toolchain.report import Report, build_report, fingerprint, summary_text, to_csv, to_data, to_html, to_json
+from toolchain.report.html import SECTIONS
+from toolchain.report.numbers import count, ratio, si
+from toolchain.spike_driven import check_graph
+
+
+def made_report(made: Deployment, twin: Report | None = None) -> Report:
+    samples = made.samples
+    assert samples is not None
+    x = made.encode(samples.x.astype(np.float64))
+    runs = {b.name: b.run(made.integer, made.program, x) for b in (InterpreterBackend(), HwSimBackend())}
+    verdict = check_graph(made.captured, input_kind="binary", strategies=made.strategies, payload_bits=8, fits=True)
+    equal = compare(made, ["interpreter", "hw_sim"], x).data()
+    return build_report(made, runs, verdict, equal, twin, samples.y)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """A causal MA net with its twin without attention beside it."""
+    twin = made_report(deployed(attentive(attention=False), events(), "plain"))
+    card = {"family": "ma", "provenance": "reconstruction", "title": "<b>&"}
+    return made_report(deployed(attentive(), events(), "gated", **card), twin)
+
+
+class Outside(HTMLParser):
+    """Collects what a page loads or runs, and checks that tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "link", "iframe", "img", "object", "embed"):
+            self.found.append(tag)
+        self.found += [
+            f"{k}={v}" for k, v in attrs if k in ("src", "href", "srcset", "data") and not (v or "").startswith("#")
+        ]
+        if tag != "meta" and tag != "br":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_loads_nothing_and_its_tags_close(report: Report) -> None:
+    page = to_html(report)
+    parser = Outside()
+    parser.feed(page)
+    assert parser.found == []
+    assert parser.open == []
+    assert not re.search(r"https?://|url\(|@import", page)
+
+
+def test_every_section_is_there_and_linked(report: Report) -> None:
+    page = to_html(report)
+    for name, title, _ in SECTIONS:
+        assert f'<section id="{name}"><h2>{title}</h2>' in page
+        assert f'href="#{name}"' in page
+    assert "What is modelled, what is not" in page
+    assert "Glossary" in page
+
+
+def test_the_page_shows_each_figure_with_its_basis_and_origin(report: Report) -> None:
+    page = to_html(report)
+    assert "Accuracy on chip" in page
+    assert "quantized" in page
+    assert "not a chip prediction" in page
+    assert "provenance: reconstruction" in page
+    assert "events simulated from still images" in page
+    assert "gates of att: causal" in page
+    assert "Bottleneck:" in page
+    assert "with / without" in page
+    assert "plain" in page
+    for basis in ("measured", "simulated", "assumed"):
+        assert f'class="basis {basis}"' in page
+    assert page.count("<svg") >= 4
+
+
+def test_text_from_outside_is_escaped(report: Report) -> None:
+    page = to_html(replace(report, name='<script>"x"', dataset="a&b", card={"note": "</section>"}))
+    assert "<script>" not in page
+    assert "&lt;script&gt;&quot;x&quot;" in page
+    assert "a&amp;b" in page
+    assert page.count("</section>") == len(SECTIONS)
+
+
+def test_equal_inputs_give_equal_files(report: Report) -> None:
+    twin = made_report(deployed(attentive(attention=False), events(), "plain"))
+    card = {"family": "ma", "provenance": "reconstruction", "title": "<b>&"}
+    again = made_report(deployed(attentive(), events(), "gated", **card), twin)
+    for render in (to_json, to_csv, to_html, summary_text):
+        assert render(again) == render(report)
+
+
+def test_json_is_complete_and_has_no_nan(report: Report) -> None:
+    data: dict[str, Any] = json.loads(to_json(report))
+    assert data == json.loads(json.dumps(to_data(report), allow_nan=False))
+    assert data["spike_driven"] is True
+    assert {row["name"] for row in data["blocks"]} >= {"conv", "att", "fc", "last"}
+    assert data["sops"]["total"] == sum(row["sops"]["binary"] + row["sops"]["graded"] for row in data["layers"])
+    assert data["energy_per_sample"]["total"]["basis"] == "assumed"
+    assert data["twin"]["name"] == "plain"
+    assert data["comparison"]["spike_mismatches"] == 0
+    assert "speed" not in data["comparison"]
+    assert set(data["runs"]) == {"interpreter", "hw_sim"}
+    assert "run_s" not in data["runs"]["hw_sim"]
+    assert all(price["source"] in data["sources"] for price in data["prices"])
+    assert len(data["sha256"]["program"]) == 64
+    assert "numpy" in data["versions"]
+    assert data["provenance"] == "reconstruction"
+
+
+def test_csv_has_a_row_a_layer_that_sum_to_the_whole(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(report))))
+    assert report.analysis is not None
+    assert [row["layer"] for row in rows] == ["in", "att", "last"]
+    assert sum(int(row["sops_total"]) for row in rows) == report.analysis.activity.sops.total
+
+
+def test_summary_fits_a_screen_and_names_its_bases(report: Report) -> None:
+    text = summary_text(report)
+    assert len(text.splitlines()) <= 20
+    assert max(map(len, text.splitlines())) <= 120
+    for word in (
+        "accuracy",
+        "spike-driven",
+        "SOPs",
+        "latency",
+        "energy",
+        "[assumed]",
+        "[simulated]",
+        "reconstruction",
+        "twin",
+    ):
+        assert word in text
+
+
+def test_a_violation_is_shown_with_its_proof_and_what_mends_it(report: Report) -> None:
+    bad = attentive()
+    streaming = tuple(replace(op, variant="code") if op.name == "att" else op for op in bad)
+    keep = {"ta_w0": np.ones((1, 4)), "ta_w1": np.ones((4, 1)), "ca_w0": np.ones((2, 4)), "ca_w1": np.ones((4, 2)),
+            "sa_kernel": np.ones((1, 2, 3, 3))}  # fmt: skip
+    graph = bad.with_ops(replace(op, parameters=keep) if op.name == "att" else op for op in streaming)
+    verdict = check_graph(graph, input_kind="binary")
+    assert not verdict.spike_driven
+    page = to_html(replace(report, spike_driven=False, verdict=tuple(verdict.rows())))
+    row = next(row for row in verdict.rows() if row["violation"])
+    assert "break it" in page
+    assert "<b>Mend:</b>" in page
+    assert row["name"] in page
+    assert "NOT spike-driven: att" in summary_text(replace(report, spike_driven=False, verdict=tuple(verdict.rows())))
+
+
+def test_without_run_verdict_twin_and_labels_the_page_says_so(report: Report) -> None:
+    made = deployed(attentive(), events(), "bare")
+    page = to_html(build_report(made, {}, None))
+    for words in ("No run with counters", "The net was not checked", "No twin without attention", "were not compared"):
+        assert words in page
+    assert "no run with counters" in summary_text(build_report(made, {}, None))
+    assert to_csv(build_report(made, {}, None)) == ""
+    assert json.loads(to_json(build_report(made, {}, None)))["runs"] == {}
+
+
+def test_fingerprint_changes_with_one_weight() -> None:
+    one, same, other = (deployed(attentive(seed=seed), events()).program for seed in (0, 0, 1))
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 J"), (1.5e-6, "1.50 µJ"), (23.6e-12, "23.6 pJ"), (999.96e-6, "1.00 mJ"), (0.0001234, "123 µJ"), (2, "2.00 J")],
+)  # fmt: skip
+def test_si_numbers(value: float, text: str) -> None:
+    assert si(value, "J") == text
+
+
+def test_counts_and_ratios() -> None:
+    assert [count(v) for v in (0, 12.34, 1234, 2_500_000)] == ["0", "12.3", "1,234", "2.50 M"]
+    assert ratio(1, 0) == "–"
+    assert ratio(3, 2) == "1.50 ×"

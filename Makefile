@@ -40,7 +40,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@mkdir -p build
-	$(BIN)/python -m pytest -q -rs --junitxml=build/tests.xml $(if $(DATA),--data $(DATA)) $(PYTEST)
+	$(BIN)/python -m pytest -q -rs --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

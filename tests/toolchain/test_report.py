@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from report_nets import attentive, deployed, events
 
+from toolchain.analysis import Use
 from toolchain.compare import compare
 from toolchain.deployment import Deployment
 from toolchain.local_backends import HwSimBackend, InterpreterBackend
@@ -183,6 +184,14 @@ def test_without_run_verdict_twin_and_labels_the_page_says_so(report: Report) ->
     assert "no run with counters" in summary_text(build_report(made, {}, None))
     assert to_csv(build_report(made, {}, None)) == ""
     assert json.loads(to_json(build_report(made, {}, None)))["runs"] == {}
+
+
+def test_many_cores_are_folded_away_fullest_first(report: Report) -> None:
+    uses = tuple(Use(core, "max_neurons", 10 * core, 1000) for core in range(40))
+    page = to_html(replace(report, uses=uses))
+    assert "40 of 120 cores in use. Fullest: neurons of core 39" in page
+    assert "<summary>all cores</summary>" in page
+    assert "<h3>Fullest cores</h3>" not in to_html(report)
 
 
 def test_fingerprint_changes_with_one_weight() -> None:

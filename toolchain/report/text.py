@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from toolchain.analysis import Analysis, fullest
 from toolchain.report.model import Report
 from toolchain.report.numbers import band, count, percent, quantity, ratio, si
 
 WIDE = 12
+"""Columns of the names, and"""
+SCREEN = 118
+"""of the screen."""
 
 
 def summary_text(report: Report) -> str:
@@ -33,7 +38,8 @@ def summary_text(report: Report) -> str:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name:<{WIDE}}{text}"
+    first = f"  {name:<{WIDE}}"
+    return fill(text, SCREEN, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
 
 
 def _words(resource: str) -> str:

@@ -83,27 +83,33 @@ def _cores(cores: tuple[int, ...]) -> str:
 
 
 def utilization(report: Report) -> str:
-    """(used, max) per core and resource."""
+    """(used, max) per core and resource; of many cores, the fullest ones first and all of them on a click."""
     if not report.uses:
         return "<p>The program uses no cores.</p>"
-    worst = fullest(report.uses)
-    resources = list(worst)
-    by_core: dict[int, dict[str, Use]] = {}
+    peak = max(report.uses, key=lambda use: use.share)
+    fill: dict[int, float] = {}
     for use in report.uses:
-        by_core.setdefault(use.core, {})[use.resource] = use
-    layers = {} if report.analysis is None else {core.core: core.layers for core in report.analysis.activity.cores}
-    rows = [
-        (str(core), esc(", ".join(layers.get(core, ()))), *(_use(uses.get(name)) for name in resources))
-        for core, uses in sorted(by_core.items())
-    ]
-    rows.append(("max", "", *(f"{worst[name].limit:,}" for name in resources)))
-    head = ("core", "layers", *(_resource(name) for name in resources))
-    peak = max(worst.values(), key=lambda use: use.share)
-    usable = report.chip.mesh.cores
-    return (
-        f"<p>{len(by_core)} of {usable} cores in use. Fullest: {esc(_resource(peak.resource))} of core {peak.core}, "
-        f"{percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p>" + table(head, rows, last_is_sum=True)
+        fill[use.core] = max(fill.get(use.core, 0.0), use.share)
+    text = (
+        f"<p>{len(fill)} of {report.chip.mesh.cores} cores in use. Fullest: {esc(_resource(peak.resource))} of core {peak.core}, "
+        f"{percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p>"
     )
+    if len(fill) <= MOST_ROWS:
+        return text + _uses(report, sorted(fill))
+    first = sorted(fill, key=lambda core: (-fill[core], core))[: MOST_ROWS // 2]
+    return text + "<h3>Fullest cores</h3>" + _uses(report, first) + details("all cores", _uses(report, sorted(fill)))
+
+
+def _uses(report: Report, cores: list[int]) -> str:
+    worst = fullest(report.uses)
+    layers = {} if report.analysis is None else {core.core: core.layers for core in report.analysis.activity.cores}
+    found = {(use.core, use.resource): use for use in report.uses}
+    rows = [
+        (str(core), esc(", ".join(layers.get(core, ()))), *(_use(found.get((core, name))) for name in worst))
+        for core in cores
+    ]
+    rows.append(("max", "", *(f"{use.limit:,}" for use in worst.values())))
+    return table(("core", "layers", *(_resource(name) for name in worst)), rows, last_is_sum=True)
 
 
 def _use(use: Use | None) -> str:

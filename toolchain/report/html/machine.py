@@ -91,8 +91,8 @@ def utilization(report: Report) -> str:
     for use in report.uses:
         fill[use.core] = max(fill.get(use.core, 0.0), use.share)
     text = (
-        f"<p>{len(fill)} of {report.chip.mesh.cores} cores in use. Fullest: {esc(_resource(peak.resource))} of core {peak.core}, "
-        f"{percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p>"
+        f"<p>{len(fill)} of {report.chip.mesh.cores} cores in use. Fullest: {esc(_resource(peak.resource))} of core "
+        f"{peak.core}, {percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p>"
     )
     if len(fill) <= MOST_ROWS:
         return text + _uses(report, sorted(fill))

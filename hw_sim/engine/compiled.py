@@ -14,7 +14,7 @@ from hw_sim.engine.counters import Emitter, emitter
 from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
 from hw_sim.engine.order import Group, groups
 from hw_sim.engine.synapses import Compiled as Synapses
-from hw_sim.engine.synapses import prepare
+from hw_sim.engine.synapses import DenseRows, prepare
 from hw_sim.errors import CapacityError, ProgramError
 from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
 from hw_sim.program import (
@@ -258,12 +258,17 @@ def _stage(
     short_gates = not isinstance(population.soma, Lif) or population.soma.gate_bits <= MAX_NARROW_GATE_BITS
     fits = max(bound, widest) < NARROW and largest <= NARROW and short_gates
     word: type[np.int32] | type[np.int64] = np.int32 if fits else np.int64
-    cast = tuple(
-        replace(item, synapses=replace(item.synapses, weight=np.ascontiguousarray(item.synapses.weight, word)))
-        for item in inputs
-    )
+    cast = tuple(_cast(item, word, largest_payload(program.population(item.projection.source))) for item in inputs)
     narrow = params.astype(word)
     return Stage(population, order, word, narrow, cast, ports, history, counters, cores_of(population))
+
+
+def _cast(item: Input, word: type[np.int32] | type[np.int64], payload: int) -> Input:
+    """Return an input with weights of the drive's width, and the peak of a dense one."""
+    synapses = replace(item.synapses, weight=np.ascontiguousarray(item.synapses.weight, word))
+    if isinstance(synapses, DenseRows):
+        synapses = replace(synapses, peak=synapses.largest_row() * payload)
+    return replace(item, synapses=synapses)
 
 
 def _port(projection: Projection) -> int:

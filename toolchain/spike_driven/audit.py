@@ -53,6 +53,7 @@ class Audit:
         sops: SOPs that they cause, by kind.
         differences: How many counters differ, and
         shown: the first of them.
+        projections: Projections whose total differs.
         bias_driven: Populations with neurons that fire although no event has reached them.
         silent_sops: SOPs per sample with all-zero input; 0 where no population is bias-driven.
     """
@@ -62,12 +63,14 @@ class Audit:
     sops: dict[str, int]
     differences: int
     shown: tuple[Difference, ...]
+    projections: tuple[str, ...]
     bias_driven: tuple[str, ...]
     silent_sops: int
 
     def row(self) -> dict[str, Any]:
         """Return the audit as a plain dict, for JSON."""
-        return asdict(self) | {"shown": [str(d) for d in self.shown], "bias_driven": list(self.bias_driven)}
+        plain = {"projections": list(self.projections), "bias_driven": list(self.bias_driven)}
+        return asdict(self) | plain | {"shown": [str(d) for d in self.shown]}
 
     def text(self) -> str:
         """Return the audit in a few lines."""
@@ -75,6 +78,8 @@ class Audit:
         lines = [f"audit {'passed' if self.ok else 'FAILED'}: {self.events:,} events cause {counts} SOPs"]
         if self.differences:
             lines += [f"  {self.differences} counters differ, first:", *(f"    {d}" for d in self.shown)]
+        if self.projections:
+            lines.append(f"  totals differ in projections {', '.join(self.projections)}")
         driven = ", ".join(self.bias_driven)
         silent = f"without input: {self.silent_sops:,} SOPs per sample"
         lines.append(f"  {silent}" + (f"; fire by their bias alone: {driven}" if driven else ""))
@@ -95,13 +100,15 @@ def audit(program: Program, spikes: Outputs, trace: Trace) -> Audit:
     _check(program, spikes, trace)
     found = walk(program, spikes, trace.chip_steps, trace.cores)
     wrong = _compare(found, trace)
+    totals = tuple(name for name, sops in found.projections.items() if sops != trace.projections[name].sops)
     driven, silent = _silence(program, trace.steps)
     return Audit(
-        ok=not wrong and (silent == 0 or bool(driven)),
+        ok=not wrong and not totals and (silent == 0 or bool(driven)),
         events=sum(found.events.values()),
         sops={kind: int(found.sops[kind].sum()) for kind in KINDS},
         differences=len(wrong),
         shown=tuple(wrong[:SHOWN]),
+        projections=totals,
         bias_driven=driven,
         silent_sops=silent,
     )

@@ -31,14 +31,15 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         made = gated_coding(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
-    leaf = Leaf("binary", op.name, path)
-    cost, why = 0, "fires; its spikes go to the chip"
-    if not isinstance(op, Lif | AttentiveLif):
-        help = "let the host run up to the first spiking neuron, {reader} included"
-        leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)
-        cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Affine | Conv | SumPool) else 0
-        why = "computes real values in front of the first spike"
-    return Judgement((leaf,), why, "D", "state" if isinstance(op, Lif) else "step", macs=cost, faults=faults)
+    if isinstance(op, Lif | AttentiveLif):
+        leaf = Leaf("binary", op.name, path)
+        return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
+    help = "let the host run up to the first spiking neuron, {reader} included"
+    leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)
+    if faults:
+        leaf = Leaf("current", op.name, path)
+    cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Affine | Conv | SumPool) else 0
+    return Judgement((leaf,), "computes real values in front of the first spike", "D", macs=cost, faults=faults)
 
 
 def _behind(op: Op, operands: list[Signal], ctx: Context) -> tuple[Fault, ...]:
@@ -47,7 +48,7 @@ def _behind(op: Op, operands: list[Signal], ctx: Context) -> tuple[Fault, ...]:
         source = ctx.ops[name]
         if isinstance(source, SPIKING) or (name not in ctx.hosts and not isinstance(source, Input)):
             fault = Fault(
-                f"{type(op).__name__} {op.name!r} is declared host work, but reads {name!r} behind the first spike",
+                f"{type(op).__name__} {op.name!r} is host work, but reads {name!r} behind the first spike",
                 f"let the host end at {name!r}",
                 (*shortest(signal), op.name),
                 "the host would work in every step of the stream",

@@ -145,6 +145,8 @@ def _add(op: Add, operands: list[Signal], ctx: Context) -> Judgement:
 def _relu(op: Relu, operands: list[Signal], ctx: Context) -> Judgement:
     """A clamp inside the neuron that reads it; what leaves it is no sum of synapses any more."""
     leaves = together(operands)
+    if len(leaves) > 1 and all(leaf.event for leaf in leaves):
+        return Judgement(_made(op, operands, "graded"), "clamps a sum of messages; nothing in, nothing out", "B")
     if all(leaf.event or leaf.kind == "dense" for leaf in leaves):
         return _pass(op, operands, ctx)
     return Judgement(_made(op, operands, "current"), "clamps the current inside the neuron")

@@ -16,8 +16,8 @@ MODELLED: tuple[str, ...] = (
     "Limits of a neurocore: neurons, synaptic memory, axons in and out, fan-in, fan-out, delays, number ranges.",
 )
 NOT_MODELLED: tuple[str, ...] = (
-    "No figure here was measured on a chip. Intel publishes no energy per event for Loihi 2: nominal energies "
-    "are Loihi 1's, and what has no published figure is called assumed.",
+    "No count, time or energy of this run was measured on a chip. Intel publishes no energy per event for Loihi 2: "
+    "its nominal energies are Loihi 1's, and what has no published figure is called assumed.",
     "Contention in the network on chip: routers have no queues in the analytic timing; only the heaviest link counts.",
     "Voltage, temperature, chip-to-chip spread, and clock or power gating.",
     "The embedded processors, board management, and power of boards beside the chip. On real boards they can "

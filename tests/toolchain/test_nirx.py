@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from toolchain import nirx
-from toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from toolchain.errors import ImportingError, InputError, ToolchainError, UnsupportedNodeError
+from toolchain.from_nir import from_nir
 from toolchain.nirx.registry import EXTENSION_VERSION
 
 SHAPE = (4, 6, 6)
@@ -221,7 +222,7 @@ def test_a_missing_field_is_refused(rng: np.random.Generator, tmp_path: Path) ->
     with h5py.File(path, "a") as file:
         del file["node/nodes/n0/tau"]
 
-    with pytest.raises(ImportingError, match="LIF: ") as caught:
+    with pytest.raises(ImportingError, match="LIF lacks tau") as caught:
         nirx.read(path)
 
     assert "node 'n0'" in caught.value.where
@@ -299,3 +300,48 @@ def test_the_same_graph_gives_the_same_bytes(rng: np.random.Generator, tmp_path:
 def test_nodes_refuse_parameters_that_do_not_fit(rng: np.random.Generator, make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(rng)
+
+
+WRONG = (
+    "text",
+    -1,
+    0.5,
+    10**18,
+    float("nan"),
+    np.zeros(0),
+    np.ones((3,) * 5),
+    np.array(["a", "b"], dtype=object),
+    None,
+)
+
+
+@pytest.mark.parametrize("kind", ["conv", "coding", "causal", "pool", "norm"])
+def test_no_broken_field_gets_through_as_anything_but_an_error_of_the_input(
+    rng: np.random.Generator, tmp_path: Path, kind: str
+) -> None:
+    two = np.array([2, 2])
+    nodes = {
+        "conv": nir.Conv2d((6, 6), np.ones((4, 4, 3, 3)), (1, 1), (1, 1), (1, 1), 1, np.zeros(4)),
+        "coding": coding(rng),
+        "causal": causal(rng),
+        "pool": nir.AvgPool2d(two, two, two - 2),
+        "norm": batch_norm(rng),
+    }
+    whole = graph_of(nodes[kind], metadata={"dt": 1e-3, "timesteps": 8, "readout": "mean"})
+    nirx.write(tmp_path / "whole.nir", whole)
+    names: list[str] = []
+    with h5py.File(tmp_path / "whole.nir") as file:
+        file.visit(names.append)
+    refused = 0
+    for name in names:
+        for wrong in WRONG:
+            (tmp_path / "broken.nir").write_bytes((tmp_path / "whole.nir").read_bytes())
+            with h5py.File(tmp_path / "broken.nir", "a") as file:
+                del file[name]
+                if wrong is not None:
+                    file[name] = wrong
+            try:
+                from_nir(nirx.read(tmp_path / "broken.nir"))
+            except ToolchainError:
+                refused += 1
+    assert refused > len(names)

@@ -152,5 +152,5 @@ def _timesteps(graph: nir.NIRGraph, given: int | None, where: str) -> int:
 
 def _readout(metadata: dict[str, Any], where: str) -> None:
     readout = metadata.get("readout", "mean")
-    if readout != "mean":
+    if not isinstance(readout, str) or readout != "mean":
         raise ImportingError(f"read-out {readout!r}; 'mean' is supported", where=where, help="use the mean over T")

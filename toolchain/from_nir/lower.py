@@ -62,7 +62,11 @@ def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
 
 
 def _conv(node: nir.Conv2d, at: Place) -> Op:
-    weight, stride, dilation = _array(node.weight), _pair(node.stride, at), _pair(node.dilation, at)
+    weight, stride, dilation = _array(node.weight), _pair(node.stride, at, 1), _pair(node.dilation, at, 1)
+    if weight.ndim != 4:
+        raise ImportingError(
+            f"a weight of shape {weight.shape}; expected (Co, Ci // groups, kh, kw)", where=at.here, help="correct it"
+        )
     padding: Pair
     match node.padding if isinstance(node.padding, str) else None:
         case "valid":
@@ -121,7 +125,8 @@ def _scale(scale: Array, at: Place) -> list[Op]:
 def _reshaping(node: nir.NIRNode, at: Place) -> Op:
     if isinstance(node, nir.Flatten):
         return _flatten(node, at)
-    kernel, stride, padding = (_pair(v, at) for v in (node.kernel_size, node.stride, node.padding))
+    kernel, stride = _pair(node.kernel_size, at, 1), _pair(node.stride, at, 1)
+    padding = _pair(node.padding, at)
     if isinstance(node, nirx.MaxPool2d):
         return ops.MaxPool(name=at.name, inputs=at.inputs, kernel=kernel, stride=stride, padding=padding)
     scale = 1.0 / (kernel[0] * kernel[1]) if isinstance(node, nir.AvgPool2d) else 1.0
@@ -212,8 +217,11 @@ def _bias(value: Any) -> Array | None:
     return None if value is None or not np.any(value) else _array(value)
 
 
-def _pair(value: Any, at: Place) -> Pair:
+def _pair(value: Any, at: Place, least: int = 0) -> Pair:
     flat = np.ravel(np.asarray(value))
-    if flat.size not in (1, 2) or flat.dtype.kind not in "iuf" or np.any(flat != np.round(flat)):
-        raise ImportingError(f"{value!r}; one or two integers are allowed", where=at.here, help="correct this field")
+    whole = flat.dtype.kind in "iuf" and bool(np.all((flat == np.round(flat)) & (flat >= least)))
+    if flat.size not in (1, 2) or not whole:
+        raise ImportingError(
+            f"{value!r}; one or two integers from {least} on are allowed", where=at.here, help="correct this field"
+        )
     return (int(flat[0]), int(flat[-1]))

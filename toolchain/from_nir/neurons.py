@@ -101,9 +101,12 @@ def fit(value: Any, what: str, at: Place) -> Array:
     Raises:
         ImportingError: It has another shape, or values that are not finite.
     """
-    array = np.asarray(value, np.float64)
-    if not np.all(np.isfinite(array)):
-        raise ImportingError(f"{what} is not finite", where=at.here, help="export the net again")
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.full(1, np.nan)
+    if array.size == 0 or not np.all(np.isfinite(array)):
+        raise ImportingError(f"{what} is no finite number", where=at.here, help="export the net again")
     if array.size and array.min() == array.max() and (array.size == 1 or array.shape in (at.shape, at.shape[:1])):
         return np.array(array.flat[0])
     if array.shape == at.shape[:1]:

@@ -19,8 +19,12 @@ import numpy as np
 
 from toolchain.errors import ImportingError, InputError, UnsupportedNodeError
 from toolchain.nirx import nodes as nodes  # registers the extension classes
+from toolchain.nirx.fields import check_fields
 from toolchain.nirx.metadata import check_version
 from toolchain.nirx.registry import EXTENSIONS, STANDARD
+
+NULLABLE = {"bias", "input_shape"}
+"""Fields that may be None, i.e. left out."""
 
 
 # --------------------------------------------------------------------------------------------- write
@@ -136,7 +140,7 @@ def read(path: str | Path) -> nir.NIRGraph:
     try:
         with h5py.File(path, "r") as file:
             tree = _tree(file["node"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ImportingError(
             f"not a readable NIR file ({error})",
             where=where,
@@ -171,7 +175,7 @@ def _node(tree: Any, where: str) -> nir.NIRNode:
         raise UnsupportedNodeError(
             f"node type {kind}; known are {_known()}", where=where, help="replace it, or update spikeforge"
         )
-    _check_finite(tree, where)
+    check_fields(kind, tree, where)
     values = {key: value for key, value in tree.items() if key != "type"}
     for key, value in values.items():
         if key != "nodes" and isinstance(value, dict) and key != "metadata" and "type" in value:
@@ -211,28 +215,16 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
             where=where,
             help="remove them",
         )
-    for name, field in allowed.items():
-        if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            values[name] = None
+    required = [n for n, f in allowed.items() if f.default is MISSING and f.default_factory is MISSING]
+    lacking = [name for name in required if name not in values]
+    if set(lacking) - NULLABLE:
+        names = ", ".join(sorted(set(lacking) - NULLABLE))
+        raise ImportingError(f"{cls.__name__} lacks {names}", where=where, help="export the net again")
+    values |= dict.fromkeys(lacking)
     try:
         return cls(**values)
-    except (AssertionError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
-
-
-def _check_finite(tree: dict[str, Any], where: str) -> None:
-    for key, value in tree.items():
-        if key in ("metadata", "nodes", "type") or isinstance(value, str):
-            continue
-        for name, item in value.items() if isinstance(value, dict) else [(key, value)]:
-            array = np.asarray(item)
-            if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-                bad = int(np.size(array) - np.count_nonzero(np.isfinite(array)))
-                raise ImportingError(
-                    f"{name} holds {bad} values that are not finite (NaN or infinite), of {array.size}",
-                    where=where,
-                    help="train or export the net again; all parameters must be finite",
-                )
 
 
 def _known() -> str:

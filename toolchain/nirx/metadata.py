@@ -32,7 +32,8 @@ def settings(metadata: dict[str, Any], where: str) -> Settings:
         ImportingError: The metadata say something else.
     """
     comparison, reset = metadata.get("comparison", ">"), metadata.get("reset", "value")
-    if comparison not in (">", ">=") or reset not in ("value", "subtract"):
+    texts = isinstance(comparison, str) and isinstance(reset, str)
+    if not texts or comparison not in (">", ">=") or reset not in ("value", "subtract"):
         raise ImportingError(
             f"metadata comparison {comparison!r}, reset {reset!r}; allowed are '>' or '>=', 'value' or 'subtract'",
             where=where,

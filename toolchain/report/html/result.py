@@ -207,8 +207,8 @@ def twin(report: Report) -> str:
     ]
     head = ("per sample", report.name, other.name, "with / without", "basis")
     return table(head, rows, numeric=(1, 2, 3)) + (
-        '<p class="small dim">Both nets were trained, deployed and run in the same way, but trained once each: a small difference may be '
-        "no more than the spread between seeds.</p>"
+        '<p class="small dim">Both nets were trained, deployed and run in the same way, but trained once each: '
+        "a small difference may be no more than the spread between seeds.</p>"
     )
 
 

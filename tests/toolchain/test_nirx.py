@@ -273,6 +273,13 @@ def test_a_folder_that_is_not_there_is_an_error_of_the_input(tmp_path: Path) -> 
     assert caught.value.where == str(tmp_path / "no" / "a.nir")
 
 
+def test_a_file_gets_the_rights_that_any_new_file_gets(rng: np.random.Generator, tmp_path: Path) -> None:
+    nirx.write(tmp_path / "a.nir", graph_of(batch_norm(rng)))
+    (tmp_path / "b").touch()
+
+    assert (tmp_path / "a.nir").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
 def test_the_same_graph_gives_the_same_bytes(rng: np.random.Generator, tmp_path: Path) -> None:
     graph = graph_of(causal(rng))
     for name in ("a", "b"):

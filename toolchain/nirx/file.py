@@ -7,8 +7,8 @@ written as a plain standard file, which ``nir.read`` loads. ``None`` is written 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -40,28 +40,21 @@ def write(path: str | Path, graph: nir.NIRGraph) -> None:
         InputError: The folder is missing or cannot be written to.
     """
     target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    os.close(handle)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with h5py.File(temporary, "w") as file:
             file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
             _write_node(file.create_group("node"), graph, str(target))
         os.replace(temporary, target)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise InputError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(target),
+            help="name a file in a folder that exists, can be written to and has space",
+        ) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot be written: {error.strerror or error}",
-        where=str(path),
-        help="name a file in a folder that exists, can be written to and has space",
-    )
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _write_node(group: h5py.Group, node: nir.NIRNode, where: str) -> None:

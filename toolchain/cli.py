@@ -49,15 +49,23 @@ def _add_plugin(verbs: Any, point: EntryPoint) -> None:
     """Add a verb of another package; one that lacks a library is refused when it is asked for."""
     try:
         point.load()(verbs)
-    except ImportError as error:
-        missing = error.name or str(error)
+    except ModuleNotFoundError as error:
+        lacks = _missing(error, point.name)
 
         def refuse(_arguments: argparse.Namespace) -> Outcome:
-            raise InputError(
-                f"needs {missing}, which is not installed", where=point.name, help="pip install 'spikeforge[models]'"
-            )
+            raise lacks
 
-        verbs.add_parser(point.name, help=f"(needs {missing})").set_defaults(run=refuse)
+        verbs.add_parser(point.name, help=f"({lacks.what})").set_defaults(run=refuse)
+
+
+def _missing(error: ModuleNotFoundError, where: str) -> InputError:
+    """Say which library is missing; one of our own modules that is missing is our bug, and raised as it is."""
+    library = (error.name or "").partition(".")[0]
+    if library in ("", "toolchain", "models", "export", "hw_sim"):
+        raise error
+    return InputError(
+        f"needs {library}, which is not installed", where=where, help="see spikeforge doctor for the command"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except ModuleNotFoundError as error:
+        print(_missing(error, "spikeforge"), file=sys.stderr)
     except OSError as error:
         what = InputError(
             error.strerror or str(error),

@@ -202,6 +202,17 @@ def test_an_interruption_exits_with_130_in_one_line(cli: Cli, folder: Path, monk
     assert cli("run", folder) == (130, "", "interrupted\n")
 
 
+def test_a_missing_library_is_named(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'lava'", name="lava.magma")
+
+    monkeypatch.setattr(local_backends.HwSimBackend, "run", missing)
+
+    error = cli.refused("run", folder)
+
+    assert error == "spikeforge: needs lava, which is not installed\n  help: see spikeforge doctor for the command\n"
+
+
 @pytest.mark.parametrize("verb", ["chips", "passes", "doctor", "zoo"])
 def test_lists_are_printed_for_people_and_machines(cli: Cli, verb: str) -> None:
     code, text, _ = cli(verb)

@@ -24,6 +24,7 @@ from hw_sim.program import (
     Program,
     Projection,
     Source,
+    sends,
 )
 from hw_sim.utilization import Use as Use
 from hw_sim.utilization import utilization as utilization
@@ -108,6 +109,14 @@ def payloads(program: Program, chip: Chip) -> Found:
                 f"sends payloads of up to {need} bits; chip {chip.name!r} carries {bits}",
                 "lower payload_bits, raise the shift, or choose a chip with graded spikes",
             )
+
+
+def kinds(program: Program, chip: Chip) -> Found:
+    """The declared kind of a population's messages is what its soma sends."""
+    for population in program.populations:
+        kind = sends(population.soma)
+        if population.kind not in (kind, "none"):
+            yield _wrong(population, f"kind {population.kind!r}; its soma sends {kind!r}", f"declare {kind!r}")
 
 
 def weights(program: Program, chip: Chip) -> Found:
@@ -216,6 +225,7 @@ RULES: tuple[Callable[[Program, Chip], Found], ...] = (
     thresholds,
     biases,
     payloads,
+    kinds,
     weights,
     exponents_and_delays,
     gate_ports,

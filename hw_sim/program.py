@@ -100,6 +100,17 @@ class GateTable:
 Soma = Source | Lif | DeltaRelu | Gate | GateTable
 
 
+def sends(soma: Soma) -> Literal["binary", "graded", "gate"]:
+    """Return what the messages of a soma are, as they are counted and priced."""
+    match soma:
+        case Lif() | Source(payload_bits=1, signed=False):
+            return "binary"
+        case Gate() | GateTable():
+            return "gate"
+        case _:
+            return "graded"
+
+
 @dataclass(frozen=True, eq=False)
 class Population:
     """Neurons of one shape and one soma model.
@@ -110,7 +121,8 @@ class Population:
         soma: The neuron model and its integers.
         start: Chip step of local step 0.
         core: ``(n,)`` logical core of each neuron; -1 is outside the cores (host: ``Source``, ``GateTable``).
-        kind: What is sent: ``binary``, ``graded`` or ``gate`` (for pricing; ``none`` for read-outs).
+        kind: What is sent: ``binary``, ``graded`` or ``gate``, as ``sends`` says of the soma; ``none`` for a read-out that
+            never fires.
     """
 
     name: str

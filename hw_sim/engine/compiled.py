@@ -35,6 +35,8 @@ NARROW = 1 << 24
 """Drives, biases and reset values below this in size let the LIF kernel run in 32 bits (``soma_kernels``)."""
 WIDEST = 1 << 30
 """Parameters must be below this in size; the state has 24 bits."""
+MAX_INPUT_BITS = 44
+"""A drive below 2**44, shifted left by 6 and multiplied by a 12-bit decay, fits 63 bits."""
 MAX_NARROW_GATE_BITS = 14
 """(2**bits - 1) * 2**bits must fit 32 bits."""
 
@@ -240,9 +242,9 @@ def _stage(
         raw = item.synapses.largest_row() * largest_payload(program.population(item.projection.source))
         widest = max(widest, raw)
         bound += (raw >> -item.shift) + (1 if item.shift else 0)
-    if max(bound, widest) >= 1 << 40:
+    if max(bound, widest) >= 1 << MAX_INPUT_BITS:
         raise ProgramError(
-            f"input of up to {max(bound, widest)} in size does not fit 40 bits",
+            f"input of up to {max(bound, widest)} in size does not fit {MAX_INPUT_BITS} bits",
             where=f"population {population.name!r}",
             help="lower weights, exponents or payload bits",
         )

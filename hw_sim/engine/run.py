@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from hw_sim.engine.compiled import Compiled, Stage, compile
 from hw_sim.engine.jit import Threads
-from hw_sim.engine.state import Recorder, State
-from hw_sim.engine.tally import Tally, kind_of
+from hw_sim.engine.state import Recorder, State, message_bytes
+from hw_sim.engine.tally import Tally
 from hw_sim.errors import ProgramError, SaturationError
-from hw_sim.program import GateTable, Program, Source
+from hw_sim.program import GateTable, Program, Source, sends
 from hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
 BLOCK_BYTES = 64 << 20
@@ -156,8 +156,8 @@ def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
     """Return how many samples and timesteps one block holds."""
     width = max((s.emitter.width for s in compiled.stages.values() if s.emitter), default=0)
     sizes = [s.population.size for s in compiled.stages.values()]
-    narrow = sum(s.population.size * (1 if s.population.kind == "binary" else 4) for s in compiled.stages.values())
-    row = narrow + 12 * max(sizes) + 16 * width
+    messages = sum(s.population.size * message_bytes(s.population.soma) for s in compiled.stages.values())
+    row = messages + 12 * max(sizes) + 16 * width
     rows = max(1, BLOCK_BYTES // row)
     if rows < steps:
         return 1, rows
@@ -206,7 +206,7 @@ def _trace(
     for p in program.projections:
         arriving = max(0, tally.steps - program.lag(p)) * samples
         dense = int(compiled.fan_out[p.name].synapses.sum(dtype=np.int64)) * arriving
-        projections[p.name] = ProjectionCount(kind_of(compiled, p.source), tally.sops[p.name], dense)
+        projections[p.name] = ProjectionCount(sends(program.population(p.source).soma), tally.sops[p.name], dense)
     populations = {}
     for name, stage in compiled.stages.items():
         n = stage.population.size

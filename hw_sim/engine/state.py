@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from hw_sim.engine import soma_kernels
 from hw_sim.engine.compiled import Compiled, Stage
 from hw_sim.engine.jit import Threads
-from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Source
+from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
 
 AnyInt = NDArray[Any]
+
+
+def message_bytes(soma: Soma) -> int:
+    """Return how many bytes one message of a population takes here."""
+    return 1 if sends(soma) == "binary" else 4
 
 
 class Recorder:
@@ -62,9 +67,7 @@ class State:
             shape = (batch, stage.population.size)
             soma = stage.population.soma
             rest = 1 << soma.gate_bits if isinstance(soma, (Gate, GateTable)) else 0
-            dtype = np.int8 if isinstance(soma, Lif) or soma == Source(1) else np.int32
-            if isinstance(soma, Source) and soma.payload_bits == 1 and not soma.signed:
-                dtype = np.int8
+            dtype = np.int8 if message_bytes(soma) == 1 else np.int32
             word = stage.word if isinstance(soma, Lif) else np.int64
             self.values[name] = np.full((stage.history, *shape), rest, dtype)
             self.u[name] = np.full(shape, rest, word)  # for DeltaRelu and Gate: what was sent last

@@ -1,8 +1,8 @@
-"""Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for every non-zero ``x``; a row: one sample, one step.
+"""Event-driven synapses: ``drive[r, target] += weight * x[r, source]`` for non-zero ``x``; a row is one sample and step.
 
-Populations of shape (C, H, W) are held channels-last here, so that one event adds long runs of consecutive targets. With one
-group, the kernel is stored per phase ``(y + padding) mod stride`` of the source pixel, rows and columns reversed: what one event
-adds is then one run, ``rows x columns x Co`` long.
+Populations of shape (C, H, W) are held channels-last here, so that one event adds long runs of consecutive targets. With
+one group, the kernel is stored per phase ``(y + padding) mod stride`` of the source pixel, rows and columns reversed: what
+one event adds is then one run, ``rows x columns x Co`` long.
 """
 
 from __future__ import annotations

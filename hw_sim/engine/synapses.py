@@ -109,7 +109,7 @@ class DenseRows:
             return False
         n = self.weight.shape[1]
         per_entry = (1 if self.peak < FLOAT32_EXACT else 2) * (CONVERT_NS + PRODUCT_NS * n)
-        return int(np.count_nonzero(x)) * (EVENT_NS + ADD_NS * n) > x.size * per_entry
+        return bool(np.count_nonzero(x) * (EVENT_NS + ADD_NS * n) > x.size * per_entry)
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""

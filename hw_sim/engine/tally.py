@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hw_sim.engine.compiled import Compiled
 from hw_sim.engine.counters import Columns
 from hw_sim.engine.jit import Threads
-from hw_sim.program import Lif
+from hw_sim.program import Lif, sends
 from hw_sim.timing.analytic import Loads, StepTimes, step_times
 
 Int = NDArray[np.int64]
@@ -26,12 +26,6 @@ SENDING = {
 }
 
 
-def kind_of(compiled: Compiled, source: str) -> str:
-    """Return what a population's messages are priced as: ``binary``, ``graded`` or ``gate``."""
-    kind = compiled.program.population(source).kind
-    return kind if kind in ("graded", "gate") else "binary"
-
-
 class Tally:
     """Counters of a whole run; ``begin`` and ``finish`` bracket one block of samples."""
 
@@ -40,6 +34,7 @@ class Tally:
         self.compiled = compiled
         self.steps = steps
         self.threads = threads
+        self.lags = {p.name: program.lag(p) for p in program.projections}
         self.chip_steps = steps + max(p.start for p in program.populations)
         self.per_core = {name: np.zeros((self.chip_steps, compiled.cores), np.int64) for name in PER_CORE}
         self.host = np.zeros(self.chip_steps, np.int64)
@@ -100,7 +95,7 @@ class Tally:
     def _arrive(self, run: Columns, first_step: int, start: int, part: Int) -> None:
         projection = run.projection
         assert projection is not None
-        arriving = min(part.shape[0], self.steps - self.compiled.program.lag(projection) - first_step)
+        arriving = min(part.shape[0], self.steps - self.lags[projection.name] - first_step)
         if arriving <= 0:
             return
         part = part[:arriving]
@@ -111,7 +106,7 @@ class Tally:
             self.block_words[window, :, cores] += part[:, :, inside]
             return
         self.sops[projection.name] += int(part.sum())
-        sops = self.block_sops[kind_of(self.compiled, projection.source)]
+        sops = self.block_sops[sends(self.compiled.stages[projection.source].population.soma)]
         sops[window, :, cores] += part[:, :, inside]
 
     def finish(self) -> None:

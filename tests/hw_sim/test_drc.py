@@ -36,7 +36,7 @@ def small() -> Program:
     return Program(
         (
             Population("in", (4,), Source(1), core=HOST),
-            Population("g", (3,), GateTable(np.full((1, 3), 128))),
+            Population("g", (3,), GateTable(np.full((1, 3), 128)), kind="gate"),
             Population("a", (3,), replace(LIF, gates=1), 1, np.zeros(3, np.int32)),
             Population("b", (3,), LIF, 2, np.ones(3, np.int32)),
         ),
@@ -140,6 +140,10 @@ def test_a_legal_program_passes() -> None:
             "  help: lower payload_bits, raise the shift, or choose a chip with graded spikes",
         ),
         (
+            lambda p: with_population(p, "a", kind="graded"),
+            "population 'a': kind 'graded'; its soma sends 'binary'\n  help: declare 'binary'",
+        ),
+        (
             lambda p: with_population(p, "a", gates=2),
             "population 'a': gate links at ports [0]; the neuron has ports 0 .. 1\n  help: give each port exactly one link",
         ),
@@ -195,6 +199,7 @@ def test_a_full_core_names_population_core_limit_excess_and_what_would_fit() -> 
 
 def test_graded_sources_are_refused_on_loihi1() -> None:
     program = with_population(small(), "in", payload_bits=2)
+    program = with_population(program, "in", kind="graded")
     with pytest.raises(ProgramError, match="sends payloads of up to 2 bits; chip 'loihi1' carries 1"):
         drc.check(program, load_chip("loihi1"))
 

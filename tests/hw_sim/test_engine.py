@@ -157,6 +157,52 @@ def test_every_mapped_neuron_is_updated_in_every_chip_step_of_every_sample() -> 
     assert trace.neuron_updates.sum() == (16 * 16 * 16 + 32 * 7 * 7 + 10) * (5 + 1) * 3
 
 
+@pytest.mark.parametrize("bits", [8, 9, 24])
+def test_matrix_products_are_exact_on_both_sides_of_what_float32_holds(bits: int, rng: np.random.Generator) -> None:
+    """Every target's 257 weights of 255 make 65535; times 255 that is below 2**24, times 511 above it."""
+    one = np.ones(1, np.int64)
+    weight = rng.choice([-255, 255], size=(300, 257))
+    weight[0] = 255
+    source = hw_sim.Population("in", (257,), Source(bits), core=np.full(257, -1, np.int32), kind="graded")
+    acc = hw_sim.Population("acc", (300,), hw_sim.DeltaRelu(4096 * one, 0), 1, np.zeros(300, np.int32), "graded")
+    synapses = hw_sim.Projection("p", "in", "acc", hw_sim.DenseSynapses(weight), exponent=-8)
+    x = (1 << bits) - 1 - rng.integers(0, 2, size=(16, 2, 257))
+    program = hw_sim.Program((source, acc), (synapses,), "loihi2", 16, "acc")
+    compiled = compile(program)
+
+    trace = simulate(compiled, {"in": x}, record=True)
+
+    (item,) = compiled.stages["acc"].inputs
+    assert item.synapses.floats.dtype == (np.float32 if bits == 8 else np.float64)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(trace.v["acc"], np.clip((x @ weight.T) >> 8, -(2**23 - 1), 2**23 - 1))
+
+
+def test_words_read_follow_the_format_of_the_synapses() -> None:
+    """Two messages; a dense row of 20 x 8 bits is 3 words, 2 sparse synapses of 8 + 5 bits one, 9 x 1 kernel entries 2."""
+    one = np.ones(1, np.int64)
+    lif = hw_sim.Lif(4096 * one, 0 * one, 0 * one, one << 20, 0 * one)
+    dense, sparse = np.full((20, 9), 2), np.zeros((20, 9), np.int64)
+    sparse[3:5, 4] = 2
+    zero = np.zeros(20, np.int32)
+    populations = (
+        hw_sim.Population("in", (1, 3, 3), Source(1), core=np.full(9, -1, np.int32)),
+        hw_sim.Population("d", (20,), lif, 1, zero),
+        hw_sim.Population("s", (20,), lif, 1, zero + 1),
+        hw_sim.Population("c", (1, 3, 3), lif, 1, zero[:9] + 2),
+    )
+    kernel = hw_sim.ConvSynapses(np.ones((1, 1, 3, 3), np.int64), padding=(1, 1))
+    projections = (
+        hw_sim.Projection("pd", "in", "d", hw_sim.DenseSynapses(dense)),
+        hw_sim.Projection("ps", "in", "s", hw_sim.DenseSynapses(sparse)),
+        hw_sim.Projection("pc", "in", "c", kernel),
+    )
+    x = np.zeros((2, 1, 1, 3, 3), np.int64)
+    x[0, 0, 0, 1, 1] = x[1, 0, 0, 1, 1] = 1
+    trace = simulate(hw_sim.Program(populations, projections, "loihi2", 2, "d"), {"in": x})
+    np.testing.assert_array_equal(trace.synmem_reads, [[0, 0, 0], [3, 1, 2], [3, 1, 2]])
+    np.testing.assert_array_equal(trace.sops_binary, [[0, 0, 0], [20, 2, 9], [20, 2, 9]])
+
+
 def test_strict_names_the_population_that_saturates() -> None:
     one = np.ones(1, np.int64)
     source = hw_sim.Population("in", (1,), Source(24), core=np.full(1, -1, np.int32))

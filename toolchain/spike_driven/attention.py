@@ -12,8 +12,19 @@ from math import ceil, prod
 from typing import Literal
 
 from toolchain.ops import AttentiveLif, GatedCoding, Op
-from toolchain.spike_driven.faults import QUANTIZE, real_value_taken, together
-from toolchain.spike_driven.signals import Context, Fault, Judgement, Kind, Leaf, Path, Signal, shortest, waits
+from toolchain.spike_driven.faults import QUANTIZE, real_value_taken
+from toolchain.spike_driven.signals import (
+    Context,
+    Fault,
+    Judgement,
+    Kind,
+    Leaf,
+    Path,
+    Signal,
+    shortest,
+    together,
+    waits,
+)
 
 RETRAIN = "deploy with --gates static, or train variant 'causal'"
 NAMES = {"T": "TA", "C": "CA", "S": "SA"}

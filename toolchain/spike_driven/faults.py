@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.ops import Op, Output
-from toolchain.spike_driven.signals import Context, Fault, Leaf, Signal, join
+from toolchain.spike_driven.signals import Context, Fault, Leaf, Signal
 
 QUANTIZE = "send the gate as an 8-bit payload (--payload-bits 8)"
 """What mends a real-valued gate on spikes."""
@@ -17,11 +17,6 @@ NOUNS = {
     "GateTable": "the gain of",
 }
 """What a real-valued signal is called, by the op that hands it on; else "the real-valued current of"."""
-
-
-def together(operands: list[Signal]) -> Signal:
-    """Return all leaves of the operands."""
-    return join(leaf for signal in operands for leaf in signal)
 
 
 def reason(leaf: Leaf, ctx: Context) -> str:

@@ -6,8 +6,7 @@ from toolchain.ir import Graph
 from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, SumPool
 from toolchain.spike_driven import costs
 from toolchain.spike_driven.attention import gated_coding
-from toolchain.spike_driven.faults import together
-from toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest
+from toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
 
 SPIKING = (Lif, AttentiveLif, GatedCoding)
 """Ops that send spikes: the host part ends at the first of them."""

@@ -32,27 +32,24 @@ from toolchain.ops import (
     Scale,
     SumPool,
 )
-from toolchain.spike_driven import costs
+from toolchain.spike_driven import costs, neurons
 from toolchain.spike_driven.attention import attentive_lif, gate_message, gated_coding
-from toolchain.spike_driven.faults import dense_read, real_value_taken, together
-from toolchain.spike_driven.signals import Context, CostClass, Fault, Judgement, Leaf, Signal, join, shortest, waits
+from toolchain.spike_driven.faults import dense_read, real_value_taken
+from toolchain.spike_driven.signals import (
+    Context,
+    Fault,
+    Judgement,
+    Kind,
+    Leaf,
+    Signal,
+    event_class,
+    made_by,
+    shortest,
+    through,
+    together,
+)
 
 Rule = Callable[[Any, list[Signal], Context], Judgement]
-
-
-def _through(op: Op, operands: list[Signal]) -> Signal:
-    return join(leaf.through(op) for leaf in together(operands))
-
-
-def _made(op: Op, operands: list[Signal], kind: Any, reason: str = "", help: str = "") -> Signal:
-    """Return the one leaf that ``op`` makes."""
-    leaves = together(operands)
-    return (Leaf(kind, op.name, (*shortest(leaves), op.name), reason, help, waits(leaves)),)
-
-
-def event_class(leaves: Signal) -> CostClass:
-    """Return the class of synapses that read events: B if a payload is multiplied, else A."""
-    return "B" if any(leaf.kind == "graded" for leaf in leaves) else "A"
 
 
 def _input(op: Input, operands: list[Signal], ctx: Context) -> Judgement:
@@ -63,14 +60,14 @@ def _input(op: Input, operands: list[Signal], ctx: Context) -> Judgement:
             "run {reader} on the host in front of the first spike (deploy cuts behind the first spiking layer), "
             "or feed spikes"
         )
-    return Judgement(_made(op, operands, ctx.input_kind, reason, help), f"{ctx.input_kind} input")
+    return Judgement(made_by(op, operands, ctx.input_kind, reason, help), f"{ctx.input_kind} input")
 
 
 # ------------------------------------------------------------------------------------------- synapses
 def _linear(op: Affine | Conv, operands: list[Signal], ctx: Context) -> Judgement:
     """Accumulate events (A), multiply payloads (B), or read real values: a dense product (D)."""
     leaves, out = together(operands), ctx.shapes[op.name]
-    made = _made(op, operands, "current")
+    made = made_by(op, operands, "current")
     cost = costs.macs(op, out)
     faults = dense_read(op, leaves, ctx, cost)
     if faults:
@@ -89,7 +86,7 @@ def _sum_pool(op: SumPool, operands: list[Signal], ctx: Context) -> Judgement:
     alone = any(isinstance(r, Lif | AttentiveLif | Output) for r in _readers(op, ctx))
     count = costs.synapses(op, ctx.shapes[op.inputs[0]], ctx.shapes[op.name]) * events if alone else 0
     why = "adds up spikes" if alone and events else "is linear: folds into the synapses beside it"
-    return Judgement(_through(op, operands), why, event_class(leaves), synapses=count)
+    return Judgement(through(op, operands), why, event_class(leaves), synapses=count)
 
 
 def _readers(op: Op, ctx: Context) -> list[Op]:
@@ -99,7 +96,7 @@ def _readers(op: Op, ctx: Context) -> list[Op]:
 def _max_pool(op: MaxPool, operands: list[Signal], ctx: Context) -> Judgement:
     """OR of binary spikes; of anything else a comparison that synapses, which add, cannot make."""
     leaves, out = together(operands), ctx.shapes[op.name]
-    made = _made(op, operands, "binary")
+    made = made_by(op, operands, "binary")
     cost = costs.macs(op, out)
     if all(leaf.kind == "binary" for leaf in leaves) and len(leaves) <= 1:
         count = costs.synapses(op, ctx.shapes[op.inputs[0]], out)
@@ -118,22 +115,22 @@ def _max_pool(op: MaxPool, operands: list[Signal], ctx: Context) -> Judgement:
 
 # ---------------------------------------------------------------------------------------- element-wise
 def _pass(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
-    return Judgement(_through(op, operands), "passes its operand on", event_class(together(operands)))
+    return Judgement(through(op, operands), "passes its operand on", event_class(together(operands)))
 
 
 def _scale(op: Scale, operands: list[Signal], ctx: Context) -> Judgement:
     """Folds into the synapses beside it; on spikes a shift would be a value in every step."""
     leaves = together(operands)
     if op.shift is None or not np.any(op.shift) or not any(leaf.event for leaf in leaves):
-        return Judgement(_through(op, operands), "is linear: folds into the synapses beside it", event_class(leaves))
+        return Judgement(through(op, operands), "is linear: folds into the synapses beside it", event_class(leaves))
     help = f"fold the shift of {op.name!r} into the bias of {{reader}}"
-    made = _made(op, operands, "dense", f"the shift that {op.name!r} adds to spikes in every step", help)
+    made = made_by(op, operands, "dense", f"the shift that {op.name!r} adds to spikes in every step", help)
     return Judgement(made, "adds a constant to spikes, event or not")
 
 
 def _add(op: Add, operands: list[Signal], ctx: Context) -> Judgement:
     """A residual join: no membrane travels if every leaf reaches the reading neurons by its own synapses."""
-    made = _through(op, operands)
+    made = through(op, operands)
     named = ", ".join(f"{leaf.origin} ({leaf.kind})" for leaf in made)
     good = all(leaf.kind != "dense" for leaf in made)
     why = "by its own synapses each, no membrane travels" if good else "a real value would travel in every step"
@@ -146,10 +143,10 @@ def _relu(op: Relu, operands: list[Signal], ctx: Context) -> Judgement:
     """A clamp inside the neuron that reads it; what leaves it is no sum of synapses any more."""
     leaves = together(operands)
     if len(leaves) > 1 and all(leaf.event for leaf in leaves):
-        return Judgement(_made(op, operands, "graded"), "clamps a sum of messages; nothing in, nothing out", "B")
+        return Judgement(made_by(op, operands, "graded"), "clamps a sum of messages; nothing in, nothing out", "B")
     if all(leaf.event or leaf.kind == "dense" for leaf in leaves):
         return _pass(op, operands, ctx)
-    return Judgement(_made(op, operands, "current"), "clamps the current inside the neuron")
+    return Judgement(made_by(op, operands, "current"), "clamps the current inside the neuron")
 
 
 def _multiply(op: Multiply, operands: list[Signal], ctx: Context) -> Judgement:
@@ -158,23 +155,23 @@ def _multiply(op: Multiply, operands: list[Signal], ctx: Context) -> Judgement:
     out = prod(ctx.shapes[op.name])
     events = [signal for signal in operands if signal and all(leaf.event for leaf in signal)]
     if len(events) == len(operands):
-        kind = "graded" if event_class(leaves) == "B" else "binary"
-        return Judgement(_made(op, operands, kind), "multiplies messages", "B", gate_multiplies=out)
+        sent: Kind = "graded" if event_class(leaves) == "B" else "binary"
+        return Judgement(made_by(op, operands, sent), "multiplies messages", "B", gate_multiplies=out)
     if events:
         gate = next(leaf for leaf in leaves if not leaf.event)
         kind, reason, help = gate_message(gate.origin, ctx)
-        made = _made(op, operands, kind, reason, help)
+        made = made_by(op, operands, kind, reason, help)
         return Judgement(made, f"scales spikes by {gate.origin!r}", "B", gate_multiplies=out)
     if bad := next((leaf for leaf in leaves if leaf.kind == "dense"), None):
         fault = real_value_taken(op, bad, out, ctx)
-        return Judgement(_made(op, operands, "current"), fault.why, "D", macs=out, faults=(fault,))
-    return Judgement(_made(op, operands, "current"), "scales a current inside the neuron", "C", gate_multiplies=out)
+        return Judgement(made_by(op, operands, "current"), fault.why, "D", macs=out, faults=(fault,))
+    return Judgement(made_by(op, operands, "current"), "scales a current inside the neuron", "C", gate_multiplies=out)
 
 
 def _delay(op: Delay, operands: list[Signal], ctx: Context) -> Judgement:
     """Keep what comes for later; a negative delay would need what has not come."""
     if op.steps >= 0:
-        return Judgement(_through(op, operands), f"comes {op.steps} steps later", scope="state" if op.steps else "step")
+        return Judgement(through(op, operands), f"comes {op.steps} steps later", scope="state" if op.steps else "step")
     ahead, path = -op.steps, (*shortest(together(operands)), op.name)
     fault = Fault(
         f"Delay {op.name!r} needs its operand {ahead} step{'s' if ahead > 1 else ''} before it happens",
@@ -182,87 +179,8 @@ def _delay(op: Delay, operands: list[Signal], ctx: Context) -> Judgement:
         path,
         f"reads {ahead} steps ahead",
     )
-    made = tuple(Leaf(x.kind, x.origin, x.path, x.reason, x.help, op.name) for x in _through(op, operands))
+    made = tuple(Leaf(x.kind, x.origin, x.path, x.reason, x.help, op.name) for x in through(op, operands))
     return Judgement(made, fault.why, "A", f"window({ahead})", causal=False, faults=(fault,))
-
-
-# ------------------------------------------------------------------------------------------- neurons
-def _lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
-    """Integrate currents and messages; scale by gates (C); fire."""
-    split = len(operands) - op.gates
-    currents, gates = together(operands[:split]), together(operands[split:])
-    size = prod(op.shape)
-    bad = [leaf for leaf in currents if leaf.kind in ("dense", "gate")]
-    bad += [leaf for leaf in gates if leaf.kind in ("dense", "current")]
-    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
-    made = _made(op, operands, "binary")
-    scope = "state" if np.any(op.beta) or np.any(op.alpha) else "step"
-    direct = [leaf for leaf in currents if leaf.event]
-    why = "integrates " + ("graded payloads and fires" if event_class(currents) == "B" else "synaptic input and fires")
-    if op.gates:
-        why = f"scales its current by {op.gates} gain{'s' if op.gates > 1 else ''} per neuron and step, then fires"
-    return Judgement(
-        made,
-        faults[0].why if faults else why,
-        "D" if faults else "C" if op.gates else event_class(tuple(direct)),
-        scope,
-        macs=size * len(faults),
-        synapses=size * len(direct),
-        gate_multiplies=size * op.gates,
-        faults=faults,
-    )
-
-
-def _accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgement:
-    """Sends changes of its rectified sum: messages only if nothing but events moves the sum."""
-    leaves = together(operands)
-    bad = [leaf for leaf in leaves if leaf.kind == "dense"]
-    faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in bad)
-    reason, help = "", ""
-    if 0.0 < op.decay < 1.0:
-        reason = f"the sum in {op.name!r} (it leaks by {op.decay:g}, so it changes in every step without an event)"
-        help = "train and deploy with decay = 1 (or 0)"
-    elif any(ctx.rest[name].any() for name in op.inputs if name in ctx.rest):
-        reason = f"the sum in {op.name!r} (a bias moves it in every step)"
-        help = f"remove the bias in front of {op.name!r}"
-    made = _made(op, operands, "dense" if reason else "graded", reason, help)
-    why = "would send its sum in every step" if reason else "sends a change of its sum when an event moved it"
-    cost: CostClass = "D" if faults else event_class(leaves)
-    return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults)
-
-
-def _gate_neuron(op: GateNeuron, operands: list[Signal], ctx: Context) -> Judgement:
-    """Counts events into a gain level."""
-    leaves = together(operands)
-    faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in leaves if leaf.kind == "dense")
-    leaks = 0.0 < op.decay < 1.0 and not op.differences
-    notes = (
-        (f"gate {op.name!r} leaks by {op.decay:g}: its level may change, and be sent, without an event",)
-        if leaks
-        else ()
-    )
-    made = _made(op, operands, "gate")
-    cost: CostClass = "D" if faults else event_class(leaves)
-    why = "turns counted events into a gain level, sent when it changes"
-    return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults, notes=notes)
-
-
-def _gate_table(op: GateTable, operands: list[Signal], ctx: Context) -> Judgement:
-    return Judgement(_made(op, operands, "gate"), "holds constant gains, one row a step, in the neuron", "C")
-
-
-def _output(op: Output, operands: list[Signal], ctx: Context) -> Judgement:
-    """Count spikes, or sum currents in a read-out neuron."""
-    leaves = together(operands)
-    bad = [
-        leaf for leaf in leaves if leaf.kind in ("dense", "gate") and not isinstance(ctx.ops[leaf.origin], Accumulator)
-    ]
-    size = prod(ctx.shapes[op.name])
-    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
-    why = "counts spikes" if all(leaf.event for leaf in leaves) else "sums synaptic input over the steps"
-    if faults:
-        return Judgement((), faults[0].why, "D", "state", macs=size * len(faults), faults=faults)
-    return Judgement((), why, event_class(leaves), "state")
 
 
 RULES: Mapping[type[Op], Rule] = {
@@ -277,12 +195,12 @@ RULES: Mapping[type[Op], Rule] = {
     Multiply: _multiply,
     Relu: _relu,
     Delay: _delay,
-    Lif: _lif,
-    Accumulator: _accumulator,
-    GateNeuron: _gate_neuron,
-    GateTable: _gate_table,
+    Lif: neurons.lif,
+    Accumulator: neurons.accumulator,
+    GateNeuron: neurons.gate_neuron,
+    GateTable: neurons.gate_table,
     AttentiveLif: attentive_lif,
     GatedCoding: gated_coding,
-    Output: _output,
+    Output: neurons.output,
 }
 """Op type -> rule."""

@@ -71,6 +71,27 @@ def waits(leaves: Iterable[Leaf]) -> str:
     return next((leaf.waits for leaf in leaves if leaf.waits), "")
 
 
+def together(operands: list[Signal]) -> Signal:
+    """Return all leaves of the operands."""
+    return join(leaf for signal in operands for leaf in signal)
+
+
+def through(op: Op, operands: list[Signal]) -> Signal:
+    """Return all leaves of the operands, one op further."""
+    return join(leaf.through(op) for leaf in together(operands))
+
+
+def made_by(op: Op, operands: list[Signal], kind: Kind, reason: str = "", help: str = "") -> Signal:
+    """Return the one leaf that ``op`` makes."""
+    leaves = together(operands)
+    return (Leaf(kind, op.name, (*shortest(leaves), op.name), reason, help, waits(leaves)),)
+
+
+def event_class(leaves: Signal) -> CostClass:
+    """Return the class of synapses that read events: B if a payload is multiplied, else A."""
+    return "B" if any(leaf.kind == "graded" for leaf in leaves) else "A"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One violation: what is wrong at which op, the path and the reason that prove it, and the smallest mending change."""

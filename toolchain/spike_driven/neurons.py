@@ -1,0 +1,90 @@
+"""The transfer functions of neurons, gates and the read-out: what integrates, scales and fires."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from toolchain.ops import Accumulator, GateNeuron, GateTable, Lif, Output
+from toolchain.spike_driven.faults import real_value_taken
+from toolchain.spike_driven.signals import Context, CostClass, Judgement, Signal, event_class, made_by, together
+
+
+def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
+    """Integrate currents and messages; scale by gates (C); fire."""
+    split = len(operands) - op.gates
+    currents, gates = together(operands[:split]), together(operands[split:])
+    size = prod(op.shape)
+    bad = [leaf for leaf in currents if leaf.kind in ("dense", "gate")]
+    bad += [leaf for leaf in gates if leaf.kind in ("dense", "current")]
+    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
+    made = made_by(op, operands, "binary")
+    scope = "state" if np.any(op.beta) or np.any(op.alpha) else "step"
+    direct = [leaf for leaf in currents if leaf.event]
+    why = "integrates " + ("graded payloads and fires" if event_class(currents) == "B" else "synaptic input and fires")
+    if op.gates:
+        why = f"scales its current by {op.gates} gain{'s' if op.gates > 1 else ''} per neuron and step, then fires"
+    return Judgement(
+        made,
+        faults[0].why if faults else why,
+        "D" if faults else "C" if op.gates else event_class(tuple(direct)),
+        scope,
+        macs=size * len(faults),
+        synapses=size * len(direct),
+        gate_multiplies=size * op.gates,
+        faults=faults,
+    )
+
+
+def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgement:
+    """Sends changes of its rectified sum: messages only if nothing but events moves the sum."""
+    leaves = together(operands)
+    bad = [leaf for leaf in leaves if leaf.kind == "dense"]
+    faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in bad)
+    reason, help = "", ""
+    if 0.0 < op.decay < 1.0:
+        reason = f"the sum in {op.name!r} (it leaks by {op.decay:g}, so it changes in every step without an event)"
+        help = "train and deploy with decay = 1 (or 0)"
+    elif any(ctx.rest[name].any() for name in op.inputs if name in ctx.rest):
+        reason = f"the sum in {op.name!r} (a bias moves it in every step)"
+        help = f"remove the bias in front of {op.name!r}"
+    made = made_by(op, operands, "dense" if reason else "graded", reason, help)
+    why = "would send its sum in every step" if reason else "sends a change of its sum when an event moved it"
+    cost: CostClass = "D" if faults else event_class(leaves)
+    return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults)
+
+
+def gate_neuron(op: GateNeuron, operands: list[Signal], ctx: Context) -> Judgement:
+    """Counts events into a gain level."""
+    leaves = together(operands)
+    faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in leaves if leaf.kind == "dense")
+    leaks = 0.0 < op.decay < 1.0 and not op.differences
+    notes = (
+        (f"gate {op.name!r} leaks by {op.decay:g}: its level may change, and be sent, without an event",)
+        if leaks
+        else ()
+    )
+    made = made_by(op, operands, "gate")
+    cost: CostClass = "D" if faults else event_class(leaves)
+    why = "turns counted events into a gain level, sent when it changes"
+    return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults, notes=notes)
+
+
+def gate_table(op: GateTable, operands: list[Signal], ctx: Context) -> Judgement:
+    """Hold constant gains."""
+    return Judgement(made_by(op, operands, "gate"), "holds constant gains, one row a step, in the neuron", "C")
+
+
+def output(op: Output, operands: list[Signal], ctx: Context) -> Judgement:
+    """Count spikes, or sum currents in a read-out neuron."""
+    leaves = together(operands)
+    bad = [
+        leaf for leaf in leaves if leaf.kind in ("dense", "gate") and not isinstance(ctx.ops[leaf.origin], Accumulator)
+    ]
+    size = prod(ctx.shapes[op.name])
+    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
+    why = "counts spikes" if all(leaf.event for leaf in leaves) else "sums synaptic input over the steps"
+    if faults:
+        return Judgement((), faults[0].why, "D", "state", macs=size * len(faults), faults=faults)
+    return Judgement((), why, event_class(leaves), "state")

@@ -21,6 +21,7 @@ from toolchain.passes.base import Pass
 from toolchain.passes.distribute import Distribute
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
 from toolchain.passes.fold_scale import FoldScale
+from toolchain.passes.lower_bias import LowerBias
 from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.quantize import InputCode, Quantize
@@ -231,6 +232,7 @@ def _compile(
     road.take(LowerGates(options.gates, means), "drift" if static else "exact")
     road.take(Distribute())
     road.take(FoldPool())
+    road.take(LowerBias())
     lowered = road.graph
     verify(lowered, level="lowered")
     note("quantize")

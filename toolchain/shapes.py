@@ -105,7 +105,7 @@ def _arity(op: f.Op) -> tuple[int, int]:
         case f.Input() | f.GateTable() | i.IntInput() | i.IntGateTable():
             return 0, 0
         case f.Lif(gates=gates) | i.IntLif(gates=gates):
-            return gates + 1, many
+            return gates, many
         case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron() | i.IntDeltaRelu() | i.IntGate():
             return 1, many
         case _:

@@ -11,6 +11,7 @@ from toolchain.passes.align import Align
 from toolchain.passes.distribute import Distribute
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
 from toolchain.passes.fold_scale import FoldScale
+from toolchain.passes.lower_bias import LowerBias
 from toolchain.passes.lower_gates import LowerGates
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.quantize import InputCode, Quantize
@@ -19,7 +20,8 @@ from toolchain.verify import verify
 
 def lower(graph: Graph) -> Graph:
     """Return the graph after all float passes, causal gates."""
-    for step in (FoldScale(), FoldPool(), DropFlatten(), LowerMaxPool(), LowerGates("causal"), Distribute(), FoldPool()):
+    lowering = (LowerMaxPool(), LowerGates("causal"), Distribute(), FoldPool(), LowerBias())
+    for step in (FoldScale(), FoldPool(), DropFlatten(), *lowering):
         graph = step(graph)
     verify(graph, level="lowered")
     return graph

@@ -182,7 +182,9 @@ class NetMaker:
     def recurrent_layer(self) -> None:
         """A dense layer with a one-step loop through its own synapses; current-based, as CubaLIF."""
         n, inside = int(self.rng.integers(3, 8)), int(np.prod(self.shape))
-        feed = self.add(Affine(name=self.name("fc"), inputs=(self.last,), weight=self.weight(n, inside)))
+        feed = self.add(
+            Affine(name=self.name("fc"), inputs=(self.last,), weight=self.weight(n, inside), bias=self.bias(n))
+        )
         name, back = self.name("rec"), self.name("back")
         self.add(Delay(name=f"{back}.delay", inputs=(name,), steps=1))
         self.add(Affine(name=back, inputs=(f"{back}.delay",), weight=self.weight(n, n)))

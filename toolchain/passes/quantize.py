@@ -237,7 +237,7 @@ class _Quantizer:
             raise PassError(
                 "has a bias in front of its synaptic filter",
                 where=f"op {op.name!r}",
-                help="fold the bias into v_leak, or train without bias in front of CubaLIF neurons",
+                help="run lower-bias first",
             )
         floor = float(max(np.abs(threshold).max(), np.abs(bias).max())) * sc.STATE_UNIT / (STATE_MAX // 4)
         identity = any(b.linear is None for b in branches)

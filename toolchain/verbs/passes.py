@@ -12,6 +12,7 @@ from toolchain.passes import (
     distribute,
     fold_pool,
     fold_scale,
+    lower_bias,
     lower_gates,
     lower_max_pool,
     quantize,
@@ -26,6 +27,7 @@ PASSES: tuple[tuple[str, object], ...] = (
     (lower_max_pool.LowerMaxPool.name, lower_max_pool),
     (lower_gates.LowerGates.name, lower_gates),
     (distribute.Distribute.name, distribute),
+    (lower_bias.LowerBias.name, lower_bias),
     (quantize.Quantize.name, quantize),
     (align.Align.name, align),
 )

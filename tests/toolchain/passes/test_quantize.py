@@ -154,6 +154,21 @@ def test_a_bias_in_front_of_a_synaptic_filter_is_refused() -> None:
         Quantize()(graph(dense("fc", "in", [1.0], bias=np.array([0.1])), filtered))
 
 
+def test_a_bias_in_front_of_a_filter_is_driven_by_a_neuron_that_always_fires() -> None:
+    filtered = Lif(
+        name="lif", inputs=("fc",), shape=(2,), beta=np.array(0.5), alpha=np.array(0.5), v_threshold=np.array(1.0)
+    )
+    made = graph(dense("fc", "in", [1.0], [0.5], bias=np.array([0.3, -0.2])), filtered, T=8)
+    x = np.array([1, 0, 1, 1, 0, 1, 1, 0], float).reshape(8, 1, 1)
+
+    lowered = lower(made)
+
+    np.testing.assert_array_equal(run_float(lowered, x)["lif"], run_float(made, x)["lif"])
+    recordings = run_int(Align()(Quantize()(lowered)), x.astype(np.int64)).recordings
+    assert recordings["lif.on"].out.all()
+    np.testing.assert_array_equal(recordings["lif"].out, run_float(made, x)["lif"])
+
+
 @pytest.mark.parametrize("function", ["hard", "sigmoid", "pow2", "binary"])
 def test_gate_tables_round_the_gate_function_to_the_nearest_level(function: str) -> None:
     unit = 0.01

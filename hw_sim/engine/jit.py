@@ -21,8 +21,12 @@ WORTH_SPLITTING = 1 << 20
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a kernel to machine code that releases the interpreter lock; the result is cached on disk."""
-    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
+    """Compile a kernel to machine code that releases the interpreter lock; cached on disk where possible."""
+    try:
+        compiled = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder to cache in can be written: neither beside the file nor in the user's home
+        compiled = numba.njit(nogil=True)(function)
+    return cast(Callable[..., Any], compiled)
 
 
 class Threads:

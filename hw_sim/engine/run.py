@@ -157,7 +157,7 @@ def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
     width = max((s.emitter.width for s in compiled.stages.values() if s.emitter), default=0)
     sizes = [s.population.size for s in compiled.stages.values()]
     messages = sum(s.population.size * message_bytes(s.population.soma) for s in compiled.stages.values())
-    row = messages + 12 * max(sizes) + 16 * width
+    row = messages + 12 * max(sizes) + 16 * width + 48 * compiled.cores + 8 * compiled.links.size
     rows = max(1, BLOCK_BYTES // row)
     if rows < steps:
         return 1, rows

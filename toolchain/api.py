@@ -11,8 +11,8 @@ import numpy as np
 
 from toolchain.deployment import Deployment, Options, Samples
 from toolchain.errors import InputError
-from toolchain.from_nir import from_nir
 from toolchain.importing import load_model
+from toolchain.integer_road import deploy_integer
 from toolchain.pipeline import Note, deploy_graph
 
 CALIBRATION_SAMPLES = 256
@@ -44,8 +44,12 @@ def deploy(
     options = options or Options()
     progress("import")
     imported = load_model(model)
-    graph = from_nir(imported.nir_graph, dt_s=options.dt_s, timesteps=options.timesteps)
     card = imported.card
+    if imported.integer is not None:
+        return deploy_integer(
+            imported.integer, options, name=imported.name, card=dict(card), samples=samples, note=progress
+        )
+    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
     if calibration is None:
         calibration = card_samples(card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed)
     if samples is None and card.get("dataset"):

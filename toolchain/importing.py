@@ -12,7 +12,10 @@ from typing import Any
 import nir
 
 from toolchain import nirx
+from toolchain.dequantize import to_float
 from toolchain.errors import ImportingError
+from toolchain.from_nir import from_nir
+from toolchain.ir import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,18 +23,26 @@ class Imported:
     """A model on its way in.
 
     Args:
-        nir_graph: Its graph, standard and extension nodes.
+        nir_graph: Its graph, standard and extension nodes; None for a model that is integer already.
         name: What to call it.
         dataset: The dataset it was trained on, if known.
         card: Its model card, maybe empty.
         note: What was assumed or checked on the way, for the report.
+        integer: The integer graph of a model that is integer already (netx); ``timesteps`` 0 where it does not say them.
     """
 
-    nir_graph: nir.NIRGraph
+    nir_graph: nir.NIRGraph | None
     name: str
     dataset: str | None = None
     card: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    integer: Graph | None = None
+
+    def float_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
+        """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""
+        if self.integer is not None:
+            return to_float(self.integer)
+        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps)
 
 
 Importer = Callable[[str], Imported | None]
@@ -113,9 +124,9 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
     match _kind(spec):
         case "net":
             return ImportingError(
-                "netx .net files cannot be imported yet",
+                "netx .net files are read by the package 'export', which is not installed",
                 where=spec,
-                help="convert the net to .nir, or name its factory",
+                help="install spikeforge whole: pip install spikeforge",
             )
         case "factory" | "checkpoint":
             return ImportingError(

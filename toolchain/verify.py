@@ -92,13 +92,13 @@ def connections_have_one_reader(graph: Graph) -> None:
 
 
 def integers_in_range(graph: Graph) -> None:
-    """Weights are even and 8-bit, decays 12-bit, thresholds and resets 24-bit."""
+    """Weights are 8-bit, decays 12-bit, thresholds and resets 24-bit."""
     for op in graph:
         match op:
             case i.IntDense(weight=w) | i.IntConv(weight=w):
-                _range(op, "weight", w, -256, 254)
+                _range(op, "weight", w, -256, 255)
             case i.IntIdentity(weight=k):
-                _range(op, "weight", np.array([k]), -256, 254)
+                _range(op, "weight", np.array([k]), -256, 255)
             case i.IntLif():
                 _range(op, "decay_u", op.decay_u, 0, DECAY_ONE)
                 _range(op, "decay_v", op.decay_v, 0, DECAY_ONE)
@@ -123,7 +123,7 @@ def _range(op: f.Op, name: str, values: i.IntArray, low: int, high: int) -> None
 
 
 def delays_match_starts(graph: Graph) -> None:
-    """delay = start(target) + lag - start(source), at least 1."""
+    """Delay = start(target) + lag - start(source), at least 1."""
     for op in graph:
         if isinstance(op, i.Connection):
             target, source = graph.readers[op.name][0], graph[op.inputs[0]]

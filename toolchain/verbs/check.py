@@ -15,7 +15,6 @@ from toolchain import bundle
 from toolchain.backends import load_backend
 from toolchain.commands import Outcome
 from toolchain.deployment import Deployment
-from toolchain.from_nir import from_nir
 from toolchain.importing import load_model
 from toolchain.ir import Graph
 from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Output
@@ -94,7 +93,7 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     imported = load_model(arguments.target)
     coding = imported.card.get("coding")
     kind: InputKind = arguments.input_kind or ("dense" if coding == "direct" else "binary")
-    graph = from_nir(imported.nir_graph)
+    graph = imported.float_graph()
     strategies = {}
     if arguments.gates is not None:
         attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]

@@ -1,0 +1,278 @@
+"""Layers of a ``.net`` file, one after the other -> ops of an integer graph; layer i becomes neuron op ``i.type``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from export.netx import layers as made
+from export.netx.file import Layer, NetFile
+from export.netx.neurons import lif, silent
+from hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
+from toolchain.errors import ImportingError
+from toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from toolchain.ir import Graph
+from toolchain.ops import Op, Shape
+
+BIAS_BITS = 12
+"""Bias mantissas have 13 bits with their sign: -4096 .. 4095."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A signal a layer reads; ``flat`` once a flatten layer stood behind it, or where the user feeds it flat."""
+
+    name: str
+    shape: Shape
+    flat: bool = False
+
+
+@dataclass
+class Builder:
+    """The net so far: its ops, what the next layer reads, what layer i sends (for concat), notes for the user."""
+
+    payload_bits: int
+    ops: list[Op] = field(default_factory=list)
+    sources: tuple[Source, ...] = ()
+    sent: dict[int, tuple[Source, ...]] = field(default_factory=dict)
+    readout: tuple[str, float] = ("spikes", 1.0)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, layer: Layer) -> None:
+        """Add a layer.
+
+        Raises:
+            ImportingError: Its type or a value of it has no meaning here.
+        """
+        if any(isinstance(op, IntLif) and op.block.endswith(".average") for op in self.ops):
+            raise layer.error("stands behind an average layer", "an average layer is the last one: it is the read-out")
+        if layer.kind not in STEPS:
+            raise made.unknown(layer)
+        STEPS[layer.kind](self, layer)
+        self.sent[layer.index] = self.sources
+
+    # --------------------------------------------------------------------------------------- what is read
+    def start(self, shape: Shape) -> None:
+        """Add the input of a net whose first layer has synapses, or whose input layer has no neurons."""
+        self.ops.append(IntInput(name="input", shape=shape, payload_bits=self.payload_bits))
+        self.sources = (Source("input", shape, flat=True),)
+
+    def flat(self, layer: Layer) -> int:
+        """Return how many values the layer reads."""
+        for source in self.sources:
+            if not source.flat:
+                raise layer.error(
+                    f"reads the grid {source.shape} of {source.name!r} without a flatten layer",
+                    "put a flatten layer between",
+                )
+        return sum(prod(source.shape) for source in self.sources)
+
+    def grid(self, layer: Layer) -> tuple[Source, ...]:
+        """Return what the layer reads, all of one height and width."""
+        if not self.sources:
+            raise layer.error(
+                "is the first layer and says no input size",
+                "put an input layer in front, or call import_net(..., input_shape=(C, H, W))",
+            )
+        sizes = {source.shape[1:] for source in self.sources if len(source.shape) == 3}
+        if len(sizes) != 1 or any(len(source.shape) != 3 for source in self.sources):
+            raise layer.error(
+                f"reads {', '.join(str(source.shape) for source in self.sources)}; it takes one (C, H, W) size",
+                "flatten later",
+            )
+        return self.sources
+
+    # -------------------------------------------------------------------------------------------- layers
+    def input(self, layer: Layer) -> None:
+        """Add the input; with neurons, these are driven through their bias."""
+        if self.ops:
+            raise layer.error("stands behind other layers", "an input layer is the first one")
+        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        if "neuron" not in layer:
+            self.start(shape)
+            return
+        self.ops.append(IntInput(name="input", shape=shape, payload_bits=BIAS_BITS, signed=True))
+        link = IntIdentity(name=f"{layer.name}.bias", inputs=("input",), block=layer.name, weight=1)
+        self.ops.append(link)
+        self.fire(layer, lif(layer, shape, (link.name,), input_layer=True))
+
+    def dense(self, layer: Layer) -> None:
+        """Add a dense or recurrent layer."""
+        outputs = prod(int(n) for n in layer.ints("shape").reshape(-1))
+        if not self.sources:
+            self.start((max(layer.ints("weight").size // max(outputs, 1), 1),))
+        inputs = self.flat(layer)
+        forward, *recurrent = made.dense(layer, inputs, outputs)
+        delay = made.delays(layer, outputs, inputs)
+        if delay is not None:
+            self.check_delayed(
+                layer, forward.exponent < 0 and bool((forward.weight % (1 << -forward.exponent)).any()), outputs, inputs
+            )
+        parts: list[Connection] = []
+        for index, (source, weight) in enumerate(zip(self.sources, self.columns(forward.weight), strict=True)):
+            op = IntDense(
+                name=self.link(layer, index),
+                inputs=(source.name,),
+                block=layer.name,
+                weight=weight,
+                exponent=forward.exponent,
+            )
+            parts += made.by_delay(op, self.share(delay, index))
+        for synapses in recurrent:
+            op = IntDense(
+                name=f"{layer.name}.rec",
+                inputs=(layer.name,),
+                block=layer.name,
+                weight=synapses.weight,
+                exponent=synapses.exponent,
+            )
+            parts += made.by_delay(op, delay, lag=1)
+        self.layer(layer, parts, (outputs,))
+
+    def check_delayed(self, layer: Layer, shifted: bool, outputs: int, inputs: int) -> None:
+        """Refuse delays that the loader cannot build, or that a shift of their sum ties together."""
+        if layer.kind == "dense_rec" and outputs != inputs:
+            raise layer.error(
+                f"has delays on a recurrent layer of {outputs} neurons that reads {inputs}; "
+                "lava-dl's loader builds these only where both are equal",
+                "train the recurrent layer without delays",
+            )
+        if shifted:
+            raise layer.error(
+                "has delays, and all-negative weights that lava-dl's loader rounds after summing",
+                "keep negative weights above -128",
+            )
+
+    def conv(self, layer: Layer) -> None:
+        """Add a convolution, a pooling, or the transpose of one."""
+        sources = self.grid(layer)
+        if layer.kind == "conv" and len(sources) == 1:
+            ops: list[IntConv | IntDense] = [made.conv(layer, self.link(layer, 0), sources[0].name)]
+        elif layer.kind == "conv":
+            ops = self.split_conv(layer)
+        elif layer.kind == "pool":
+            ops = [made.pool(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape[0])]
+        else:
+            ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
+        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        delay = made.delays(layer, ops[0].weight.shape[0], 0)
+        if delay is not None:
+            self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")
+        self.layer(layer, [part for op in ops for part in made.by_delay(op, delay)], shape)
+
+    def split_conv(self, layer: Layer) -> list[IntConv | IntDense]:
+        """Return one convolution for each joined source, over its channels."""
+        whole = made.conv(layer, layer.name, "")
+        if whole.groups != 1:
+            raise layer.error("is a grouped convolution behind a concat layer", "use groups = 1 there")
+        first = 0
+        found: list[IntConv | IntDense] = []
+        for index, source in enumerate(self.sources):
+            last = first + source.shape[0]
+            values = {
+                **vars(whole),
+                "name": self.link(layer, index),
+                "inputs": (source.name,),
+                "weight": whole.weight[:, first:last],
+            }
+            found.append(IntConv(**values))
+            first = last
+        if first != whole.weight.shape[1]:
+            raise layer.error(
+                f"'weight' is for {whole.weight.shape[1]} channels; it reads {first}", "export the net again"
+            )
+        return found
+
+    def single(self, layer: Layer) -> Source:
+        """Return the one signal that is read."""
+        if len(self.sources) != 1:
+            raise layer.error(
+                "stands behind a concat layer; only dense and conv layers join signals", "put a conv layer between"
+            )
+        return self.sources[0]
+
+    def flatten(self, layer: Layer) -> None:
+        """Let a dense layer read a grid, in C order."""
+        self.sources = tuple(Source(s.name, s.shape, flat=True) for s in self.sources)
+
+    def average(self, layer: Layer) -> None:
+        """Add a read-out: one silent neuron a group sums the group's spikes, so that its membrane is 64 * count."""
+        source = self.single(layer)
+        outputs = int(layer.ints("shape").reshape(-1)[0])
+        size = prod(source.shape)
+        if size % outputs:
+            raise layer.error(f"has {outputs} groups of {size} neurons", "give it a divisor of the neurons")
+        weight = np.repeat(np.eye(outputs, dtype=np.int64), size // outputs, axis=1)
+        link = IntDense(name=self.link(layer, 0), inputs=(source.name,), block=layer.name, weight=weight)
+        none = np.zeros(1, np.int64)
+        neuron = IntLif(
+            name=layer.name,
+            inputs=(link.name,),
+            shape=(outputs,),
+            decay_v=none,
+            bias=none,
+            threshold=np.full(1, STATE_MAX, np.int64),
+        )
+        self.ops += [link, neuron]
+        self.sources = (Source(layer.name, (outputs,)),)
+        self.readout = ("membrane", outputs / size / (1 << CURRENT_SHIFT))
+
+    def concat(self, layer: Layer) -> None:
+        """Join the previous layer with earlier ones, in the order of ``layers``."""
+        for index in (int(n) for n in layer.ints("layers").reshape(-1)):
+            if index not in self.sent:
+                raise layer.error(
+                    f"joins layer {index}, which stands behind it; a recurrence is known here as dense_rec only",
+                    "join earlier layers only",
+                )
+            if index != layer.index - 1:
+                self.sources += self.sent[index]
+
+    # -------------------------------------------------------------------------------------------- bricks
+    def link(self, layer: Layer, index: int) -> str:
+        """Return the name of a connection."""
+        return f"{layer.name}.in" if len(self.sources) < 2 else f"{layer.name}.in{index}"
+
+    def columns(self, weight: np.ndarray) -> list[np.ndarray]:
+        """Cut a matrix into the parts that read each source."""
+        return np.split(weight, np.cumsum([prod(source.shape) for source in self.sources])[:-1], axis=1)
+
+    def share(self, delay: np.ndarray | None, index: int) -> np.ndarray | None:
+        """Return the delays of one source's synapses."""
+        if delay is None or delay.shape[1] == 1:
+            return delay
+        return self.columns(delay)[index]
+
+    def layer(self, layer: Layer, connections: list[Connection], shape: Shape) -> None:
+        """Add a layer's connections and neurons."""
+        self.ops += connections
+        self.fire(layer, lif(layer, shape, tuple(op.name for op in connections)))
+
+    def fire(self, layer: Layer, neuron: IntLif) -> None:
+        """Add the neurons; the next layer reads them."""
+        self.ops.append(neuron)
+        self.sources = (Source(neuron.name, neuron.shape, flat=len(neuron.shape) == 1),)
+        self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
+
+    def result(self, net: NetFile) -> Graph:
+        """Close the graph."""
+        if not any(isinstance(op, IntLif) for op in self.ops):
+            raise ImportingError("has no layer with neurons", where=net.layers[0].file, help="export the whole net")
+        (kind, scale), last = self.readout, self.sources[-1].name
+        self.ops.append(IntOutput(name="output", inputs=(last,), readout=kind, scale=scale))  # type: ignore[arg-type]
+        return Graph(tuple(self.ops), timesteps=net.timesteps, dt_s=net.dt_s)
+
+
+STEPS: dict[str, Callable[[Builder, Layer], None]] = {
+    "input": Builder.input,
+    "dense": Builder.dense,
+    "dense_rec": Builder.dense,
+    **dict.fromkeys(("conv", "pool", "convT", "unpool"), Builder.conv),
+    "flatten": Builder.flatten,
+    "average": Builder.average,
+    "concat": Builder.concat,
+}
+"""What each layer type adds."""

@@ -1,0 +1,51 @@
+"""Entry points: ``.net`` files as models, and ``net.net`` in every bundle whose net the format can hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.netx.file import read
+from export.netx.read import build
+from export.netx.write import export_net, loading
+from toolchain.deployment import Deployment
+from toolchain.errors import UnsupportedNodeError
+from toolchain.importing import Imported
+
+FILE = "net.net"
+
+
+def import_netx(spec: str) -> Imported | None:
+    """Import a ``.net`` file; it is integer already and enters behind ``quantize``.
+
+    Raises:
+        ImportingError: It cannot be read, or holds what no integer op here means.
+        VerifyError: Its layers do not fit together.
+    """
+    path = Path(spec)
+    if path.suffix != ".net":
+        return None
+    net = read(path)
+    graph, notes = build(net)
+    first = net.layers[0]
+    card: dict[str, object] = {"format": "lava-dl netx"}
+    if net.timesteps:
+        card["timesteps"] = net.timesteps
+    if first.kind == "input" and "neuron" in first:
+        card["input"] = {"weight": first.number("weight", 64), "bias": first.number("bias", 0)}
+        notes.append(
+            "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
+        )
+    return Imported(None, path.stem, card=card, note="; ".join(notes), integer=graph)
+
+
+def export_netx(deployment: Deployment, folder: Path) -> dict[str, str]:
+    """Write ``net.net`` into a bundle's folder, and say how to load it, or which op the format cannot hold."""
+    try:
+        export_net(deployment.integer, folder / FILE)
+    except UnsupportedNodeError as error:
+        (folder / FILE).unlink(missing_ok=True)
+        return {FILE: f"not written: {error.where} {error.what}"}
+    text = loading(deployment.integer)
+    if deployment.host is not None:
+        text += "; its input is what the host part sends"
+    return {FILE: text}

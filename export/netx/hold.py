@@ -1,0 +1,254 @@
+"""What one netx layer can hold of a neuron op and its connections, as datasets; all else is refused with op and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from export.lava.bounds import worst
+from export.netx.layers import MAX_DELAY
+from export.netx.weights import LostError, chip_form, effective, loaded
+from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from toolchain.errors import UnsupportedNodeError
+from toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
+from toolchain.ir import Graph
+from toolchain.ops import Op, Shape
+
+Values = dict[str, Any]
+GRID = 1 << THRESHOLD_SHIFT
+NEVER = (1 << 18) - 1
+"""Threshold mantissa lava-dl itself writes for a layer that is read by its membrane: no 24-bit v exceeds it."""
+MANTISSA_MAX = (1 << 17) - 1
+"""Largest threshold mantissa of stock Loihi LIF neurons."""
+BIAS = (-(1 << 12), (1 << 12) - 1)
+"""Bias mantissa, 13 bits signed; its exponent is 6 in every netx layer."""
+MAX_IDENTITY = 4096
+"""Neurons of a flat layer whose identity synapses are written as a matrix."""
+
+
+def refused(op: Op, what: str, help: str = "run it with --backend lava, which takes every op") -> UnsupportedNodeError:
+    """Return the refusal of an op."""
+    return UnsupportedNodeError(what, where=f"op {op.name!r}", help=help)
+
+
+# --------------------------------------------------------------------------------------------- neurons
+def neuron(graph: Graph, op: IntLif) -> Values:
+    """Return ``neuron/*`` and ``bias``.
+
+    Raises:
+        UnsupportedNodeError: A gate, a reset, a threshold or a bias that CUBA neurons have not.
+    """
+    if op.reset == "subtract":
+        raise refused(op, "resets by subtraction; netx neurons reset to zero")
+    if op.v_reset.any():
+        raise refused(op, f"resets to {int(op.v_reset.reshape(-1)[0])}; netx neurons reset to zero")
+    if op.rectify:
+        raise refused(op, "rectifies its current; netx has no rectifier in front of a neuron")
+    values: Values = {
+        "neuron/type": "CUBA",
+        "neuron/iDecay": _one(op, "decay_u", op.decay_u),
+        "neuron/vDecay": _one(op, "decay_v", op.decay_v),
+        "neuron/vThMant": _threshold(graph, op, _one(op, "threshold", op.threshold)),
+        "neuron/refDelay": 1,
+        "neuron/gradedSpike": False,
+    }
+    return values | _bias(op)
+
+
+def _one(op: IntLif, what: str, values: IntArray) -> int:
+    first = int(values.reshape(-1)[0])
+    if np.any(values != first):
+        raise refused(op, f"has {what} from {values.min()} to {values.max()}; netx holds one value for a layer")
+    return first
+
+
+def _threshold(graph: Graph, op: IntLif, threshold: int) -> int:
+    if threshold >= STATE_MAX:
+        return NEVER
+    if threshold < 0 or threshold >> THRESHOLD_SHIFT > MANTISSA_MAX:
+        raise refused(op, f"has a threshold of {threshold}; netx holds 0 .. {MANTISSA_MAX << THRESHOLD_SHIFT}")
+    if threshold % GRID and not _on_grid(graph, op):
+        raise refused(
+            op,
+            f"compares v with {threshold}; netx holds multiples of {GRID} only, and v here takes values between",
+        )
+    return threshold >> THRESHOLD_SHIFT
+
+
+def _on_grid(graph: Graph, op: IntLif) -> bool:
+    """Say whether v is always a multiple of 64: nothing decays, every bias is one, no sum over all steps is clipped."""
+    current = sum(worst(graph, graph.timesteps)[name] for name in op.inputs) << CURRENT_SHIFT
+    reach = (current + int(np.abs(op.bias).max())) * max(graph.timesteps, 1)
+    keeps = not op.decay_v.any() and bool((op.decay_u == DECAY_ONE).all())
+    return keeps and not np.any(op.bias % GRID) and graph.timesteps > 0 and reach < STATE_MAX
+
+
+def _bias(op: IntLif) -> Values:
+    if not op.bias.any():
+        return {}
+    if np.any(op.bias % GRID):
+        raise refused(op, f"has biases off the grid of {GRID} that netx holds (mantissa << {THRESHOLD_SHIFT})")
+    mantissa = op.bias >> CURRENT_SHIFT
+    if mantissa.min() < BIAS[0] or mantissa.max() > BIAS[1]:
+        raise refused(
+            op, f"has bias mantissas from {mantissa.min()} to {mantissa.max()}; netx holds {BIAS[0]} .. {BIAS[1]}"
+        )
+    return {"bias": _bias_layout(np.broadcast_to(mantissa, (prod(op.shape),)), op.shape).astype(np.float32)}
+
+
+def _bias_layout(mantissa: IntArray, shape: Shape) -> IntArray:
+    """Return one bias a channel where they are equal, else one a neuron in the loader's (W, H, C) order."""
+    if len(shape) != 3:
+        return mantissa
+    grid = mantissa.reshape(shape)
+    return grid[:, 0, 0] if np.all(grid == grid[:, :1, :1]) else grid.transpose(2, 1, 0)
+
+
+# -------------------------------------------------------------------------------------------- synapses
+def synapses(
+    op: IntLif, forward: Sequence[Op], recurrent: Sequence[Op], source: Shape, flatten: Callable[[], None]
+) -> Values:
+    """Return type, shape, weights and delays of a layer.
+
+    Args:
+        op: Its neurons.
+        forward: Connections from the layer in front.
+        recurrent: Connections of the neurons with each other.
+        source: Shape of the layer in front.
+        flatten: Called before a dense layer is written.
+
+    Raises:
+        UnsupportedNodeError: The connections are no single netx synapse.
+    """
+    if all(isinstance(c, IntDense) for c in forward):
+        values = _dense(op, [c for c in forward if isinstance(c, IntDense)], recurrent, prod(source))
+        flatten()
+        return values
+    if len(forward) > 1:
+        raise refused(op, f"joins {len(forward)} connections of the layer in front; netx holds one")
+    if recurrent:
+        raise refused(op, "is a recurrent layer whose input is no dense map; netx has dense_rec only")
+    (link,) = forward
+    if isinstance(link, IntIdentity) and len(source) != 3:
+        if prod(source) > MAX_IDENTITY:
+            raise refused(link, f"is an identity over {prod(source)} neurons; netx has no layer for it")
+        weight = np.eye(prod(source), dtype=np.int64) * link.weight
+        return synapses(
+            op,
+            [IntDense(name=link.name, inputs=link.inputs, weight=weight, exponent=link.exponent, lag=link.lag)],
+            (),
+            source,
+            flatten,
+        )
+    return _conv(op, link, source)
+
+
+def _conv(op: IntLif, link: Op, source: Shape) -> Values:
+    if isinstance(link, IntIdentity):
+        ones = np.full((source[0], 1, 1, 1), link.weight, np.int64)
+        link = IntConv(
+            name=link.name, inputs=link.inputs, weight=ones, exponent=link.exponent, groups=source[0], lag=link.lag
+        )
+    if not isinstance(link, IntConv):
+        raise refused(link, f"is a {type(link).__name__}; netx has no layer for it")
+    if link.lag:
+        raise refused(link, f"has a delay of {link.lag} steps; lava-dl's loader drops the delays of convolutions")
+    if len(source) != 3 or len(op.shape) != 3:
+        raise refused(link, f"maps {source} to {op.shape}; a netx conv layer maps (C, H, W) to (C, H, W)")
+    weight = _effective(link)
+    stored = chip_form(weight).weight
+    if stored.min() < -256 or stored.max() > 255:
+        raise refused(
+            link, f"has weights from {weight.min()} to {weight.max()}, exponent included, which are no 8-bit weights"
+        )
+    co, ci, kh, kw = weight.shape
+    return {
+        "type": "conv",
+        "shape": np.array(op.shape),
+        "inChannels": ci * link.groups,
+        "outChannels": co,
+        "kernelSize": np.array((kh, kw)),
+        "stride": np.array(link.stride),
+        "padding": np.array(link.padding),
+        "dilation": np.array(link.dilation),
+        "groups": link.groups,
+        "weight": weight.astype(np.float32),
+    }
+
+
+def _effective(link: IntDense | IntConv) -> IntArray:
+    weight = effective(link.weight, link.exponent)
+    if weight is None:
+        raise refused(link, f"has weights that exponent {link.exponent} shifts below 1; netx holds integers")
+    return weight
+
+
+def _dense(op: IntLif, forward: Sequence[IntDense], recurrent: Sequence[Op], inputs: int) -> Values:
+    outputs = prod(op.shape)
+    if len(op.shape) != 1:
+        raise refused(op, f"is a grid {op.shape} behind a dense map; netx dense layers are flat")
+    weight, delay = _joined(op, forward, 0)
+    values: Values = {
+        "type": "dense_rec" if recurrent else "dense",
+        "shape": np.array((outputs,)),
+        "inFeatures": inputs,
+        "outFeatures": outputs,
+        "weight": weight.astype(np.float32),
+    }
+    parts = [weight]
+    if recurrent:
+        if not all(isinstance(c, IntDense) for c in recurrent):
+            raise refused(op, "feeds back through a map that is not dense; netx has dense_rec only")
+        again, late = _joined(op, [c for c in recurrent if isinstance(c, IntDense)], 1)
+        if late.any() or delay.any():
+            raise refused(op, "has delays on a recurrent layer; lava-dl's loader shares and mostly refuses these")
+        parts.append(again)
+        values["weight_rec"] = again.astype(np.float32)
+    elif delay.any():
+        values["delay"] = _delay(op, delay, outputs, inputs).astype(np.float32)
+    _check_loaded(op, parts)
+    return values
+
+
+def _joined(op: IntLif, links: Sequence[IntDense], least: int) -> tuple[IntArray, IntArray]:
+    """Return one matrix for connections of different lags, and the delay (lag - ``least``) of each synapse, -1 for none."""
+    total = np.zeros_like(links[0].weight)
+    delay = np.full(total.shape, -1, np.int64)
+    for link in links:
+        weight = _effective(link)
+        here = weight != 0
+        if np.any(here & (delay >= 0)):
+            raise refused(op, f"has two synapses between the same neurons ({link.name!r} and another); netx holds one")
+        if not least <= link.lag <= MAX_DELAY + least:
+            raise refused(link, f"has a lag of {link.lag} steps; netx holds {least} .. {MAX_DELAY + least}")
+        total, delay = total + weight, np.where(here, link.lag - least, delay)
+    return total, np.where((delay < 0) & (not np.any(delay > 0)), 0, delay)
+
+
+def _delay(op: IntLif, delay: IntArray, outputs: int, inputs: int) -> IntArray:
+    """Return delays as netx holds them: one a neuron, or one an input."""
+    for axis in (1, 0):
+        found = delay.max(axis=axis, keepdims=True)
+        if np.all((delay == found) | (delay < 0)) and (axis == 1 or outputs != inputs):
+            late: IntArray = np.maximum(found, 0).reshape(-1)
+            return late
+    raise refused(op, "has delays that differ from synapse to synapse; netx holds one a neuron or one an input")
+
+
+def _check_loaded(op: IntLif, parts: Sequence[IntArray]) -> None:
+    """Refuse weights that lava-dl's loader would change."""
+    try:
+        held = [effective(s.weight, s.exponent) for s in loaded(*parts)]
+    except LostError as error:
+        raise refused(op, f"cannot keep its weights: {error}", "quantize to fewer --weight-bits") from error
+    changed = sum(int(part.size if now is None else (now != part).sum()) for part, now in zip(parts, held, strict=True))
+    if changed:
+        low, high = min(int(p.min()) for p in parts), max(int(p.max()) for p in parts)
+        raise refused(
+            op,
+            f"has weights from {low} to {high}, exponent included; lava-dl's loader changes {changed} of them",
+            "quantize to fewer --weight-bits",
+        )

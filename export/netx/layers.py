@@ -1,0 +1,214 @@
+"""One netx layer -> connections: what each layer type of the format means as synapses.
+
+dense: W x   conv: torch cross-correlation   pool: conv of one channel each   convT, unpool: the transpose of a conv
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from export.netx.file import Layer, Pair
+from export.netx.weights import LostError, Synapses, chip_form, loaded
+from toolchain.errors import ImportingError
+from toolchain.int_ops import Connection, IntArray, IntConv, IntDense
+from toolchain.ops import Shape
+
+MAX_MATRIX = 1 << 25
+"""Entries a transposed convolution may have as a matrix (256 MiB)."""
+MAX_DELAY = 62
+"""Largest delay lava-dl's loader keeps; larger ones are clipped."""
+
+
+def dense(layer: Layer, inputs: int, outputs: int) -> list[Synapses]:
+    """Return the synapses of a ``dense`` layer, or both of a ``dense_rec`` layer.
+
+    Raises:
+        ImportingError: Complex weights, or weights the loader would lose.
+    """
+    if "weight/imag" in layer:
+        raise layer.error(
+            "has complex weights, which feed resonate-and-fire neurons; there is no integer op for these here",
+            "train the layer with CUBA neurons",
+        )
+    names = ("weight", "weight_rec") if layer.kind == "dense_rec" else ("weight",)
+    found = []
+    for name, columns in zip(names, (inputs, outputs), strict=False):
+        weight = layer.ints(name)
+        if weight.size != outputs * columns:
+            raise layer.error(
+                f"{name!r} has shape {weight.shape}; {outputs} neurons that read {columns} take ({outputs}, {columns})",
+                "export the net again: the layer in front has another size",
+            )
+        found.append(weight.reshape(outputs, columns))
+    try:
+        return loaded(*found)
+    except LostError as error:
+        raise layer.error(
+            f"{error}: lava-dl's loader would turn them into zeros", "quantize to even weights in -256 .. 254"
+        ) from error
+
+
+def delays(layer: Layer, outputs: int, inputs: int) -> IntArray | None:
+    """Return the delay of every synapse, broadcastable to (outputs, inputs); None without delays.
+
+    Where both fit, there is one delay a neuron, not one an input, as in lava-dl's loader.
+
+    Raises:
+        ImportingError: Another number of delays, or a negative one.
+    """
+    if "delay" not in layer:
+        return None
+    found = np.minimum(layer.ints("delay"), MAX_DELAY).reshape(-1)
+    if found.min() < 0:
+        raise layer.error(
+            f"has a delay of {found.min()} steps; 0 .. {MAX_DELAY} is allowed", "export the net again with lava-dl"
+        )
+    if found.size == 1:
+        return found.reshape(1, 1) if found.any() else None
+    if found.size not in (outputs, inputs):
+        raise layer.error(
+            f"has {found.size} delays; 1, {outputs} (one a neuron) or {inputs} (one an input) are allowed",
+            "export the net again with lava-dl",
+        )
+    if not found.any():
+        return None
+    return found[:, None] if found.size == outputs else found[None, :]
+
+
+def by_delay(op: IntDense | IntConv, delay: IntArray | None, lag: int = 0) -> list[Connection]:
+    """Split a connection into one for each delay, zero elsewhere (a zero weight is no synapse)."""
+    if delay is None:
+        return [_renamed(op, op.name, op.weight, lag)]
+    spread = delay.reshape(*delay.shape, *(1,) * (op.weight.ndim - 2))
+    found = []
+    for steps in np.unique(delay):
+        weight = np.where(spread == steps, op.weight, 0)
+        if weight.any():
+            found.append(_renamed(op, f"{op.name}.d{steps}", weight, lag + int(steps)))
+    return found or [_renamed(op, op.name, op.weight, lag)]
+
+
+def _renamed(op: IntDense | IntConv, name: str, weight: IntArray, lag: int) -> Connection:
+    if isinstance(op, IntDense):
+        return IntDense(name=name, inputs=op.inputs, block=op.block, weight=weight, exponent=op.exponent, lag=lag)
+    return IntConv(
+        name=name,
+        inputs=op.inputs,
+        block=op.block,
+        weight=weight,
+        exponent=op.exponent,
+        stride=op.stride,
+        padding=op.padding,
+        dilation=op.dilation,
+        groups=op.groups,
+        lag=lag,
+    )
+
+
+def kernel(layer: Layer) -> IntArray:
+    """Return a kernel (., ., kh, kw), stored with or without a trailing time axis of length 1.
+
+    Raises:
+        ImportingError: It is complex or of another rank.
+    """
+    if "weight/imag" in layer:
+        raise layer.error("has complex weights, which no integer op here takes", "train the layer with CUBA neurons")
+    weight = layer.ints("weight")
+    if weight.ndim == 5 and weight.shape[4] == 1:
+        weight = weight[..., 0]
+    if weight.ndim != 4:
+        raise layer.error(
+            f"'weight' has shape {weight.shape}; (out, in, kh, kw) is allowed", "export the net again with lava-dl"
+        )
+    return weight
+
+
+def conv(layer: Layer, name: str, source: str) -> IntConv:
+    """Return the connection of a ``conv`` layer."""
+    synapses = chip_form(kernel(layer))
+    return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), layer.number("groups"))
+
+
+def pool(layer: Layer, name: str, source: str, channels: int) -> IntConv:
+    """Return the connection of a ``pool`` layer: the same kernel for every channel."""
+    synapses = chip_form(np.repeat(kernel(layer)[:1, :1], channels, axis=0))
+    return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), channels)
+
+
+def _conv(
+    layer: Layer,
+    name: str,
+    source: str,
+    synapses: Synapses,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    stride: Pair | None = None,
+) -> IntConv:
+    return IntConv(
+        name=name,
+        inputs=(source,),
+        block=layer.name,
+        weight=synapses.weight,
+        exponent=synapses.exponent,
+        stride=layer.pair("stride") if stride is None else stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+def transposed(layer: Layer, name: str, source: str, shape: Shape) -> IntConv | IntDense:
+    """Return the connection of a ``convT`` or ``unpool`` layer: a conv at stride 1, else its matrix.
+
+    Raises:
+        ImportingError: The matrix would be too large.
+    """
+    weight = kernel(layer)
+    groups = layer.number("groups") if layer.kind == "convT" else shape[0]
+    if layer.kind == "unpool":
+        weight = np.repeat(weight[:1, :1], shape[0], axis=0)
+    if weight.shape[0] != shape[0] or shape[0] % groups:
+        raise layer.error(
+            f"'weight' is for {weight.shape[0]} channels in {groups} groups; its input is {shape}",
+            "export the net again",
+        )
+    padding, dilation, stride = layer.pair("padding"), layer.pair("dilation"), layer.pair("stride")
+    rest = (dilation[0] * (weight.shape[2] - 1) - padding[0], dilation[1] * (weight.shape[3] - 1) - padding[1])
+    if stride == (1, 1) and min(rest) >= 0:
+        grouped = weight.reshape(groups, shape[0] // groups, *weight.shape[1:])[..., ::-1, ::-1].swapaxes(1, 2)
+        flipped = grouped.reshape(-1, *grouped.shape[2:])
+        return _conv(layer, name, source, chip_form(np.ascontiguousarray(flipped)), rest, dilation, groups, (1, 1))
+    synapses = chip_form(_matrix(layer, weight, shape, groups))
+    return IntDense(name=name, inputs=(source,), block=layer.name, weight=synapses.weight, exponent=synapses.exponent)
+
+
+def _matrix(layer: Layer, weight: IntArray, shape: Shape, groups: int) -> IntArray:
+    """Return a transposed convolution as a matrix (outputs, inputs): out[h s - p + k d] += w[k] x[h]."""
+    (sh, sw), (ph, pw), (dh, dw) = layer.pair("stride"), layer.pair("padding"), layer.pair("dilation")
+    (ci, h, w), (_, cg, kh, kw) = shape, weight.shape
+    oh, ow = (h - 1) * sh - 2 * ph + dh * (kh - 1) + 1, (w - 1) * sw - 2 * pw + dw * (kw - 1) + 1
+    co = cg * groups
+    if min(oh, ow) < 1 or co * oh * ow * prod(shape) > MAX_MATRIX:
+        raise layer.error(
+            f"maps {shape} to {(co, oh, ow)}: no op here holds it, and as a matrix it may have {MAX_MATRIX} entries",
+            "use stride 1 behind an unpooled input, or a smaller layer",
+        )
+    full = np.zeros((co, oh, ow, ci, h, w), np.int64)
+    i, j = np.arange(h), np.arange(w)
+    for c, k, a, b in np.ndindex(ci, cg, kh, kw):
+        y, x = i * sh - ph + a * dh, j * sw - pw + b * dw
+        rows, columns = np.flatnonzero((y >= 0) & (y < oh)), np.flatnonzero((x >= 0) & (x < ow))
+        r, q = rows[:, None], columns[None, :]
+        full[c // (ci // groups) * cg + k, y[r], x[q], c, r, q] += weight[c, k, a, b]
+    return full.reshape(co * oh * ow, ci * h * w)
+
+
+def unknown(layer: Layer) -> ImportingError:
+    """Return the refusal of a layer type nobody here knows."""
+    return layer.error(
+        f"its type {layer.kind!r} is none that lava-dl 0.6.0 documents",
+        "types: input, dense, dense_rec, conv, pool, convT, unpool, flatten, average, concat",
+    )

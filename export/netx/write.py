@@ -1,0 +1,154 @@
+"""Integer graph -> ``.net`` file that ``lava.lib.dl.netx.hdf5.Network`` loads with equal spikes; all else is refused by name.
+
+The format: layers in sequence, each with one input from the layer in front and at most a one-step recurrence; CUBA neurons with
+one decay and one threshold a layer, ``v > vThMant << 6``, reset to zero, ``bias << 6``; integer weights without an exponent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from export.netx.hold import Values, neuron, refused, synapses
+from hw_sim.fixed_point import DECAY_ONE
+from toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from toolchain.ir import Graph
+from toolchain.ops import Op, Shape
+from toolchain.shapes import shapes
+
+
+def export_net(graph: Graph, path: str | Path) -> None:
+    """Write a file.
+
+    Args:
+        graph: An integer graph, aligned or not.
+        path: Where to.
+
+    Raises:
+        UnsupportedNodeError: An op, or a value of it, that the format cannot hold; names it and the reason.
+    """
+    layers = plan(graph)
+    with h5py.File(path, "w") as file:
+        for index, values in enumerate(layers):
+            group = file.create_group(f"layer/{index}")
+            for key, value in values.items():
+                if key == "type":
+                    group.create_dataset("type", (1,), "S10", [value.encode("ascii")])
+                else:
+                    group.create_dataset(key, data=value)
+        step_ms = round(graph.dt_s * 1e3, 9)
+        step: int | float = int(step_ms) if step_ms.is_integer() else step_ms
+        file.create_dataset("simulation/Ts", data=step)
+        file.create_dataset("simulation/tSample", data=graph.timesteps * step)
+
+
+def loading(graph: Graph) -> str:
+    """Return how to load the file so that every sample gives the spikes of the graph."""
+    source = next(op for op in graph if isinstance(op, IntInput))
+    options = [f"reset_interval={graph.timesteps}"]
+    late = any(isinstance(op, Connection) and op.lag for op in graph)
+    driven = _driven(graph, source)
+    if not driven:
+        options.append("reset_offset=1")
+    if not driven and (source.payload_bits > 1 or source.signed):
+        options.append(f"input_message_bits={source.payload_bits + source.signed}")
+    text = f"load with lava.lib.dl.netx.hdf5.Network('net.net', {', '.join(options)})"
+    return f"{text}, one sample a run (its delays reach beyond a reset)" if late else text
+
+
+def plan(graph: Graph) -> list[Values]:
+    """Return the datasets of every layer.
+
+    Raises:
+        UnsupportedNodeError: As ``export_net``.
+    """
+    return _Planner(graph).run()
+
+
+def _driven(graph: Graph, source: IntInput) -> bool:
+    """Say whether the input is the bias of input neurons: one identity of weight 1, and a current without memory."""
+    readers = graph.readers[source.name]
+    if len(readers) != 1 or not isinstance(readers[0], IntIdentity) or not source.signed:
+        return False
+    link, target = readers[0], graph.readers[readers[0].name][0]
+    return (
+        (link.weight, link.exponent, link.lag) == (1, 0, 0)
+        and isinstance(target, IntLif)
+        and len(target.inputs) == 1
+        and bool((target.decay_u == DECAY_ONE).all())
+        and not target.bias.any()
+    )
+
+
+@dataclass
+class _Planner:
+    """Walks the neurons in order; ``last`` is the op the next layer must read."""
+
+    graph: Graph
+    layers: list[Values] = field(default_factory=list)
+    last: Op | None = None
+
+    def run(self) -> list[Values]:
+        self.shapes = shapes(self.graph)
+        for op in self.graph:
+            match op:
+                case IntInput():
+                    self.input(op)
+                case IntLif():
+                    self.layer(op)
+                case IntDense() | IntConv() | IntIdentity():
+                    continue  # taken up by the neuron that reads it
+                case IntOutput():
+                    if self.last is None or op.inputs != (self.last.name,):
+                        raise refused(op, f"reads {op.inputs[0]!r}; in the netx format the last layer is the answer")
+                case _:
+                    raise refused(op, f"is {_article(op)}; netx has no layer for it")
+        return self.layers
+
+    def input(self, op: IntInput) -> None:
+        self.last = op
+        if not _driven(self.graph, op):
+            self.layers.append({"type": "input", "shape": np.array(op.shape)})
+
+    def layer(self, op: IntLif) -> None:
+        """Add the layer of a neuron op."""
+        if op.gates:
+            raise refused(op, f"has {op.gates} gates; netx has no gain port")
+        connections = [self.graph[name] for name in op.inputs]
+        forward = [c for c in connections if c.inputs[0] != op.name]
+        recurrent = [c for c in connections if c.inputs[0] == op.name]
+        for c in forward:
+            if self.last is None or c.inputs[0] != self.last.name:
+                before = "nothing" if self.last is None else repr(self.last.name)
+                raise refused(
+                    op,
+                    f"reads {c.inputs[0]!r} ; netx layers are in sequence, and {before} is in front",
+                )
+        if not forward:
+            raise refused(op, "has no input; netx layers read the one in front")
+        values = self.values(op, forward, recurrent)
+        self.layers.append(values | neuron(self.graph, op))
+        self.last = op
+
+    def values(self, op: IntLif, forward: list[Op], recurrent: list[Op]) -> Values:
+        """Return the datasets of the synapses of a layer."""
+        if isinstance(self.last, IntInput) and _driven(self.graph, self.last):
+            return {"type": "input", "shape": np.array(op.shape), "weight": np.float32(1), "bias": np.float32(0)}
+        assert self.last is not None
+        source: Shape = self.shapes[self.last.name]
+        return synapses(op, forward, recurrent, source, self.flatten)
+
+    def flatten(self) -> None:
+        """Put a flatten layer between a grid and a dense layer."""
+        assert self.last is not None
+        shape = self.shapes[self.last.name]
+        if len(shape) > 1:
+            self.layers.append({"type": "flatten", "shape": np.array((1, 1, prod(shape)))})
+
+
+def _article(op: Op) -> str:
+    return f"an {type(op).__name__}" if type(op).__name__[0] in "AEIOU" else f"a {type(op).__name__}"

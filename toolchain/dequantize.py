@@ -1,0 +1,117 @@
+"""An integer graph read as real numbers: the float net whose rounding it is, in units of v; for the checker and reports.
+
+    alpha = 1 - decay_u / 4096,  beta = 1 - decay_v / 4096,  gain_u = 2^6,  leak = bias,  same thresholds;  lag -> Delay
+
+A read-out membrane that forgets nothing answers with the mean of its drive; one that leaks, with the mean of itself.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from toolchain.errors import UnsupportedNodeError
+from toolchain.int_ops import Connection, IntArray, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from toolchain.ir import Graph
+from toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
+
+
+def to_float(graph: Graph) -> Graph:
+    """Return the float graph; neuron ops keep their names.
+
+    Raises:
+        UnsupportedNodeError: An op that no imported integer net holds (gates, rectifiers).
+    """
+    output = next(op for op in graph if isinstance(op, IntOutput))
+    ops: list[Op] = []
+    for op in graph:
+        match op:
+            case IntInput():
+                ops.append(Input(name=op.name, block=op.block, shape=op.shape))
+            case Connection():
+                ops += _connection(op)
+            case IntLif() if output.readout == "membrane" and op.name == output.inputs[0]:
+                ops += _readout(op)
+            case IntLif() if not op.gates:
+                ops.append(_lif(op))
+            case IntOutput():
+                ops.append(Output(name=op.name, block=op.block, inputs=op.inputs))
+            case _:
+                raise UnsupportedNodeError(f"{type(op).__name__} has no real-valued reading", where=f"op {op.name!r}")
+    return graph.with_ops(ops)
+
+
+def _connection(op: Connection) -> list[Op]:
+    inputs, before = op.inputs, []
+    if op.lag:
+        late = Delay(name=f"{op.name}.delay", block=op.block, inputs=op.inputs, steps=op.lag)
+        before, inputs = [late], (late.name,)
+    match op:
+        case IntDense():
+            made: Op = Affine(name=op.name, block=op.block, inputs=inputs, weight=_real(op.weight, op.exponent))
+        case IntConv():
+            made = Conv(
+                name=op.name,
+                block=op.block,
+                inputs=inputs,
+                weight=_real(op.weight, op.exponent),
+                stride=op.stride,
+                padding=op.padding,
+                dilation=op.dilation,
+                groups=op.groups,
+            )
+        case IntIdentity():
+            factor = _real(np.full(1, op.weight, np.int64), op.exponent)
+            made = Scale(name=op.name, block=op.block, inputs=inputs, scale=factor)
+        case _:
+            raise UnsupportedNodeError(f"{type(op).__name__} has no real-valued reading", where=f"op {op.name!r}")
+    return [*before, made]
+
+
+def _real(weight: IntArray, exponent: int) -> Array:
+    return weight * 2.0**exponent
+
+
+def _grid(values: IntArray, shape: Shape) -> Array:
+    """Return a parameter as () or in the neurons' shape."""
+    real = values.astype(np.float64)
+    return real.reshape(shape) if real.size == prod(shape) else real.reshape(())
+
+
+def _lif(op: IntLif) -> Lif:
+    return Lif(
+        name=op.name,
+        block=op.block,
+        inputs=op.inputs,
+        shape=op.shape,
+        alpha=1 - _grid(op.decay_u, op.shape) / DECAY_ONE,
+        beta=1 - _grid(op.decay_v, op.shape) / DECAY_ONE,
+        gain_u=np.full((), float(1 << CURRENT_SHIFT)),
+        leak=_grid(op.bias, op.shape),
+        v_threshold=_grid(op.threshold, op.shape),
+        v_reset=_grid(op.v_reset, op.shape),
+        reset=op.reset,
+        rectify=op.rectify,
+    )
+
+
+def _readout(op: IntLif) -> list[Op]:
+    """Return the read-out as what its mean over the steps is taken of: the drive, or the leaking membrane."""
+    decay_u, decay_v = float(op.decay_u.reshape(-1)[0]), float(op.decay_v.reshape(-1)[0])
+    keeps = (decay_u, decay_v) == (DECAY_ONE, 0)
+    one, gain, bias = np.ones(1), np.full(1, float(1 << CURRENT_SHIFT)), op.bias.astype(np.float64)
+    joined = Add(name=f"{op.name}.sum", block=op.block, inputs=op.inputs)
+    if keeps:
+        return [joined, Scale(name=op.name, block=op.block, inputs=(joined.name,), scale=gain, shift=bias)]
+    current = Scale(name=f"{op.name}.current", block=op.block, inputs=(joined.name,), scale=gain)
+    u = _leak(op, f"{op.name}.u", current.name, decay_u)
+    drive = Scale(name=f"{op.name}.drive", block=op.block, inputs=(u.name,), scale=one, shift=bias)
+    return [joined, current, u, drive, _leak(op, op.name, drive.name, decay_v)]
+
+
+def _leak(op: IntLif, name: str, source: str, decay: float) -> Accumulator:
+    return Accumulator(
+        name=name, block=op.block, inputs=(source,), shape=op.shape, decay=1 - decay / DECAY_ONE, rectify=False
+    )

@@ -56,7 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     lava = measure(deployment, "lava", payload[:, : options.samples], options.repeats)
     ratio = ours.samples_per_s / lava.samples_per_s
     if options.json:
-        sys.stdout.write(json.dumps({"net": options.net, "hw_sim": asdict(ours), "lava": asdict(lava), "ratio": ratio}) + "\n")
+        sys.stdout.write(
+            json.dumps({"net": options.net, "hw_sim": asdict(ours), "lava": asdict(lava), "ratio": ratio}) + "\n"
+        )
         return 0
     for speed in (ours, lava):
         sys.stdout.write(

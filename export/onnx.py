@@ -173,7 +173,8 @@ def _signals(builder: _Builder, graph: Graph) -> list[str]:
         match op:
             case Input():
                 steps[op.name] = [
-                    builder.node("Gather", "x", builder.constant(np.array(t, np.int64)), axis=0) for t in range(builder.T)
+                    builder.node("Gather", "x", builder.constant(np.array(t, np.int64)), axis=0)
+                    for t in range(builder.T)
                 ]
             case Lif():
                 steps[op.name] = builder.lif(op, operands[0])
@@ -215,7 +216,7 @@ def host_model(graph: Graph, scale: float) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the ONNX export compares with the interpreter's float64 payloads: values, and how many differ by one unit and by more."""
+    """How the export compares with the interpreter's float64 payloads: values, how many differ by one unit and by more."""
 
     values: int
     off_by_one: int

@@ -25,8 +25,9 @@ Progress = Callable[[int, int], None]
 class Recording:
     """What one neuron op did at its local steps 0 .. T-1; states are read after reset.
 
-    ``out`` (T, B, *shape): spikes 0/1, graded payloads (IntDeltaRelu: the change sent), or gate levels. ``v`` (T, B, *shape): v of a Lif,
-    acc of the others. ``u``: the synaptic current of a Lif with ``decay_u`` below 4096, else None.
+    ``out`` (T, B, *shape): spikes 0/1, graded payloads (IntDeltaRelu: the change sent), or gate levels.
+    ``v`` (T, B, *shape): v of a Lif, acc of the others. ``u``: the synaptic current of a Lif with ``decay_u`` below 4096,
+    else None.
     """
 
     out: IntArray

@@ -27,8 +27,8 @@ from toolchain.passes.split_host import HostPart
 FORMAT = 1
 """Version of the folder layout."""
 Exporter = Callable[[Deployment, Path], dict[str, str]]
-"""Entry point of group ``spikeforge.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns notes for the
-manifest (such as the op a format cannot hold)."""
+"""Entry point of group ``spikeforge.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns
+notes for the manifest (such as the op a format cannot hold)."""
 
 
 def check_writable(folder: Path) -> None:
@@ -214,6 +214,6 @@ def _read_samples(path: Path) -> Samples | None:
     try:
         with np.load(path, allow_pickle=False) as data:
             about = json.loads(bytes(data["about"]))
-            return Samples(data["x"], data["y"] if "y" in data else None, about["dataset"], about["simulated"])
+            return Samples(data["x"], data.get("y"), about["dataset"], about["simulated"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hw_sim.errors import SpikeforgeError as ToolchainError
+from hw_sim.errors import SpikeforgeError
+
+ToolchainError = SpikeforgeError
+"""Every error that input causes, of any stage."""
 
 
 class ImportingError(ToolchainError):

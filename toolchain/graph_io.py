@@ -74,7 +74,7 @@ def from_parts(structure: dict[str, Any], arrays: dict[str, NDArray[Any]], where
 def _decode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     match value:
         case {"op": name, **inside}:
-            return OPS[name](**{key: _decode(item, arrays) for key, item in inside.items()})
+            return OPS[name](**{str(key): _decode(item, arrays) for key, item in inside.items()})
         case {"array": path}:
             return arrays[path]
         case {"table": table}:
@@ -109,4 +109,3 @@ def load(path: Path) -> Graph:
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error
     return from_parts(structure, arrays, str(path))
-

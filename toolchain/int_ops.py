@@ -1,8 +1,8 @@
 """The integer vocabulary: what every backend must compute bit for bit; arithmetic from ``hw_sim.fixed_point``.
 
-Neurons read *connections*, connections read neurons (or the input): one connection is one message hop on the chip. A connection
-has a local ``lag`` (0: same step; >= 1: feedback or an explicit delay) and, after ``align``, a chip ``delay``; a neuron has a chip
-``start`` step: ``delay = start(target) + lag - start(source) >= 1``.
+Neurons read *connections*, connections read neurons (or the input): one connection is one message hop on the chip.
+A connection has a local ``lag`` (0: same step; >= 1: feedback or an explicit delay) and, after ``align``, a chip
+``delay``; a neuron has a chip ``start`` step: ``delay = start(target) + lag - start(source) >= 1``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _zero() -> IntArray:
 class IntLif(Op):
     """Leaky integrate-and-fire in the chip's integers, binary spikes out; see ``hw_sim.program.Lif`` for the equation.
 
-    Operands: connections, then ``gates`` gate links (applied in this order). Arrays are (n,) or (1,), n = prod(shape), C order.
+    Operands: connections, then ``gates`` gate links (applied in this order). Arrays are (n,) or (1,), n = prod(shape),
+    C order.
     ``scale`` (n,) or (1,): v * scale is the float membrane. ``threshold = STATE_MAX`` never fires (read-out).
     """
 
@@ -102,7 +103,10 @@ class IntLif(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntDeltaRelu(Op):
-    """acc = clip24(decay(acc, decay) + a); y = max(acc, 0) >> shift; out = y - y_previous, graded; y starts at 0. State v = acc."""
+    """acc = clip24(decay(acc, decay) + a); y = max(acc, 0) >> shift; out = y - y_previous, graded; y starts at 0.
+
+    State v = acc.
+    """
 
     shape: Shape
     shift: int
@@ -140,7 +144,7 @@ class IntGateTable(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntOutput(Op):
-    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` counted over T; ``scale`` to the mean over T."""
+    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
 
     readout: Literal["membrane", "spikes"] = "membrane"
     scale: float = 1.0

@@ -167,7 +167,8 @@ class Accumulator(Op):
 class GateNeuron(Op):
     """Gate from an accumulated input: n = decay n + x;  g = h(n + bias) in [0, 1].
 
-    h: ``hard`` clip(x/4 + 1/2, 0, 1); ``sigmoid``; ``pow2`` nearest of {0, 1/8, 1/4, 1/2, 1} to hard(x); ``binary`` hard(x) >= 1/2.
+    h: ``hard`` clip(x/4 + 1/2, 0, 1); ``sigmoid``; ``pow2`` nearest of {0, 1/8, 1/4, 1/2, 1} to hard(x);
+    ``binary`` hard(x) >= 1/2.
     With ``differences`` the operand carries changes of x (an event-driven rectifier in front); the sum is the same.
     """
 
@@ -199,8 +200,9 @@ class AttentiveLif(Op):
         a = lambda a + mean_C S / T;      g_S[t + d] = h(sa_kernel * a + sa_b)
         X' = g_T g_C g_S X
 
-    ``parameters``: ta_w0 (T//r, T), ta_w1 (T, T//r), ca_w0 (C//r, C), ca_w1 (C, C//r), sa_kernel (1, 2, k, k) for paper and code;
-    ta_w (), ta_b (), ca_w0, ca_w1, ca_b (C,), sa_kernel (1, 1, k, k), sa_b () for causal. ``neuron`` holds the Lif.
+    ``parameters``: for paper and code ta_w0 (T//r, T), ta_w1 (T, T//r), ca_w0 (C//r, C), ca_w1 (C, C//r),
+    sa_kernel (1, 2, k, k); for causal ta_w (), ta_b (), ca_w0, ca_w1, ca_b (C,), sa_kernel (1, 1, k, k), sa_b ().
+    ``neuron`` holds the Lif.
     """
 
     neuron: Lif

@@ -1,4 +1,4 @@
-"""The road from a captured float graph to a deployment: ordered passes, each verified, with a golden check after it that raises."""
+"""The road from a captured float graph to a deployment: ordered passes, each verified, with a golden check that raises."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw_sim import Chip, Program
 from hw_sim.chip import load_chip
@@ -36,6 +37,7 @@ COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts."""
 
 Note = Callable[[str], None]
+Labels = NDArray[np.int64]
 
 
 def input_code(x: Array) -> InputCode:
@@ -130,7 +132,9 @@ def check_data(graph: Graph, x: Array) -> None:
             help="give data as (T, B, C, H, W) with --calibrate FILE.npz",
         )
     if not np.isfinite(x).all():
-        raise InputError("holds values that are not finite (NaN or infinity)", where="calibration", help="clean the data")
+        raise InputError(
+            "holds values that are not finite (NaN or infinity)", where="calibration", help="clean the data"
+        )
 
 
 def check_options(options: Options, graph: Graph) -> None:
@@ -142,7 +146,9 @@ def check_options(options: Options, graph: Graph) -> None:
     )
     for flag, value, low, high in ranges:
         if not low <= value <= high:
-            raise InputError(f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}")
+            raise InputError(
+                f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}"
+            )
     if options.timesteps is not None and options.timesteps != graph.timesteps:
         raise InputError(
             f"{options.timesteps} steps asked for; the net was trained for T = {graph.timesteps}",
@@ -174,7 +180,8 @@ def _auto(
             return replace(made, options=options)
         losses.append(f"{strategy} loses {100 * (wanted - got):.1f} points")
     raise GateLoweringError(
-        f"no spike-driven lowering stays within {100 * options.tolerance:.1f} points on the calibration data: " + ", ".join(losses),
+        f"no spike-driven lowering stays within {100 * options.tolerance:.1f} points on the calibration data: "
+        + ", ".join(losses),
         where="--gates auto",
         help="allow more with --tolerance, choose --gates yourself, or train the causal variant",
     )
@@ -188,12 +195,12 @@ def _candidates(graph: Graph) -> list[Any]:
     return ["static", "causal"] if all(op.variant == "causal" for op in blocks) else ["static"]
 
 
-def _float_accuracy(graph: Graph, x: Array, y: Array | None) -> float:
+def _float_accuracy(graph: Graph, x: Array, y: Labels | None) -> float:
     """Return the float net's accuracy, or 1.0 where there are no labels (agreement with itself)."""
     return 1.0 if y is None else float((answer(graph, run_float(graph, x)).argmax(axis=1) == y).mean())
 
 
-def _int_accuracy(made: Deployment, x: Array, y: Array | None, graph: Graph) -> float:
+def _int_accuracy(made: Deployment, x: Array, y: Labels | None, graph: Graph) -> float:
     got = run_int(made.integer, made.encode(x)).answer.argmax(axis=1)
     truth = answer(graph, run_float(graph, x)).argmax(axis=1) if y is None else y
     return float((got == truth).mean())
@@ -212,7 +219,7 @@ def _compile(
 ) -> Deployment:
     """Take the road once, with one gate strategy."""
     attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]
-    strategies = {op.block: strategy_for(op, options.gates) for op in attention}
+    strategies: dict[str, str] = {op.block: strategy_for(op, options.gates) for op in attention}
     road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
     road.take(FoldScale())
     road.take(FoldPool())

@@ -51,6 +51,8 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
             return _batch_norm(module, shape, where)
         case nn.AvgPool2d() | nn.MaxPool2d() | nn.AdaptiveAvgPool2d():
             return _pool(module, shape, out, where)
+        case nn.ReLU():
+            return nirx.Relu(shape)
         case _:
             raise UnsupportedNodeError(
                 f"the module {type(module).__name__} has no meaning in NIR",

@@ -18,7 +18,7 @@ from toolchain.errors import ImportingError, UnsupportedNodeError
 
 LEAVES = (
     *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d),
-    *(nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, LIF, FixedTimesteps, MeanOverTime),
+    *(nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, LIF, FixedTimesteps, MeanOverTime),
 )
 """Modules taken whole; any subclass too (the golden check finds one that computes something else)."""
 

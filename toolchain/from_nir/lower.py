@@ -32,6 +32,8 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
             return [_reshaping(node, at)]
         case nirx.BatchNorm() | nirx.AttentiveLif() | nirx.GatedCoding():
             return [_extension(node, at)]
+        case nirx.Relu():
+            return [ops.Relu(name=at.name, inputs=at.inputs)]
         case nir.Delay() | OneStep() | nir.Threshold():
             return [_in_time(node, at)]
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -38,7 +38,6 @@ from toolchain.ops import (
 from toolchain.shapes import shapes
 
 
-
 def _channelwise(parameter: Array, x: Array) -> Array:
     """Shape a per-channel (or scalar, or full) parameter to multiply ``x`` (N, C, ...)."""
     p = np.asarray(parameter)
@@ -56,7 +55,7 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = conv2d(x, w, op.stride, op.padding, op.dilation, op.groups)
             return y if b is None else y + b.reshape(-1, 1, 1)
         case SumPool():
-            return windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale)
         case MaxPool():
             return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
         case Scale(scale=s, shift=b):
@@ -67,10 +66,7 @@ def apply(op: Op, operands: list[Array]) -> Array:
         case Add() | Output():
             return sum(operands[1:], x)
         case Multiply():
-            y = x
-            for other in operands[1:]:
-                y = y * spread(other, y.shape[1:])
-            return y
+            return reduce(lambda y, other: y * spread(other, y.shape[1:]), operands[1:], x)
         case Relu():
             return np.maximum(x, 0)
         case _:
@@ -191,7 +187,5 @@ def run_float(graph: Graph, x: Array, *, membranes: dict[str, Array] | None = No
 def answer(graph: Graph, signals: dict[str, Array]) -> Array:
     """Return the net's answer (B, n): the mean over T at the ``Output`` op."""
     output = next(op for op in graph if isinstance(op, Output))
-    y = signals[output.name].mean(axis=0)
+    y: Array = signals[output.name].mean(axis=0)
     return y.reshape(y.shape[0], -1)
-
-

@@ -19,7 +19,8 @@ def windows(x: Any_, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair =
     """Return every window of ``x`` (N, C, H, W): (N, C, H', W', kh, kw), padded with ``fill``."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = kernel, stride, padding, dilation
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-    seen = sliding_window_view(padded, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), axis=(2, 3))
+    span = ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
+    seen: Any_ = sliding_window_view(padded, span, axis=(2, 3))  # type: ignore[call-overload]  # numpy takes axes
     return seen[:, :, ::sh, ::sw, ::dh, ::dw]
 
 
@@ -33,7 +34,8 @@ def conv2d(x: Any_, weight: Any_, stride: Pair, padding: Pair, dilation: Pair = 
         part = seen[:, g * cg : (g + 1) * cg].transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, cg * kh * kw)
         filters = weight[g * (co // groups) : (g + 1) * (co // groups)].reshape(co // groups, -1)
         out.append((part @ filters.T).reshape(n, h, w, co // groups))
-    return np.concatenate(out, axis=-1).transpose(0, 3, 1, 2)
+    joined: Any_ = np.concatenate(out, axis=-1).transpose(0, 3, 1, 2)
+    return joined
 
 
 def exact(x: Any_, weight: Any_) -> type[np.float64] | type[np.int64]:

@@ -46,7 +46,10 @@ def _population(op: Op, cores: dict[str, NDArray[np.int32]]) -> hw.Population:
     soma: hw.Soma
     match op:
         case IntInput():
-            soma, kind = hw.Source(op.payload_bits, op.signed), "graded" if op.payload_bits > 1 or op.signed else "binary"
+            soma, kind = (
+                hw.Source(op.payload_bits, op.signed),
+                "graded" if op.payload_bits > 1 or op.signed else "binary",
+            )
         case IntLif():
             soma = hw.Lif(
                 op.decay_u, op.decay_v, op.bias, op.threshold, op.v_reset, op.reset, op.gates, op.gate_bits, op.rectify

@@ -1,4 +1,4 @@
-"""Greedy mapping: as few cores as the limits allow, in the order of the graph; a part that does not fit is halved until it does.
+"""Greedy mapping: few cores, in the order of the graph; a part that does not fit its core is halved until it does.
 
 A population is cut by channels where synaptic memory is short (each core then stores its own kernels only), else by space (each
 core then reads fewer axons). Small populations share a core.

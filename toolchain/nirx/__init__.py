@@ -10,6 +10,7 @@ from toolchain.nirx.nodes import AttentiveLif as AttentiveLif
 from toolchain.nirx.nodes import BatchNorm as BatchNorm
 from toolchain.nirx.nodes import GatedCoding as GatedCoding
 from toolchain.nirx.nodes import MaxPool2d as MaxPool2d
+from toolchain.nirx.nodes import Relu as Relu
 from toolchain.nirx.registry import EXTENSION_VERSION as EXTENSION_VERSION
 from toolchain.nirx.registry import EXTENSIONS as EXTENSIONS
 from toolchain.nirx.registry import extension as extension

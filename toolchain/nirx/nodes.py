@@ -127,6 +127,25 @@ class MaxPool2d(nir.NIRNode):  # type: ignore[misc]
 
 @extension
 @dataclass(eq=False)
+class Relu(nir.NIRNode):  # type: ignore[misc]
+    r"""Rectifier: a real value goes on every step, so what reads it is not spike-driven (the checker says so).
+
+    .. math::
+        y = \max(x, 0)
+
+    Shapes: x, y ``shape``.
+    """
+
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Set NIR's port types."""
+        self.shape = _shape(self.shape)
+        _ports(self, self.shape)
+
+
+@extension
+@dataclass(eq=False)
 class AttentiveLif(nir.NIRNode):  # type: ignore[misc]
     r"""MA-SNN attention with its neuron, from a current to binary spikes; equations in ``toolchain.ops.AttentiveLif``.
 

@@ -1,4 +1,4 @@
-"""Give every neuron its arrival step and every connection its chip delay: the chip delivers a message one step later at the earliest.
+"""Give every neuron its arrival step and every connection its chip delay: a message arrives one step later at the earliest.
 
     start(target) + lag - start(source) = delay >= 1        smallest starts by longest path
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from toolchain.errors import PassError
-from toolchain.int_ops import Connection, IntGateTable, IntInput, IntOutput
+from toolchain.int_ops import Connection, IntDeltaRelu, IntGate, IntGateTable, IntLif, IntOutput
 from toolchain.ir import Graph
 from toolchain.ops import Op
 from toolchain.passes.base import Pass
@@ -33,18 +33,13 @@ class Align(Pass):
                     target = graph.readers[op.name][0].name
                     delay = starts[target] + op.lag - starts[op.inputs[0]]
                     return op if delay == op.delay else replace(op, delay=delay)
-                case IntOutput() | IntInput():
-                    return op
-                case _:
+                case IntLif() | IntDeltaRelu() | IntGate() | IntGateTable():
                     start = starts[op.name]
-                    return op if start == getattr(op, "start", start) else _started(op, start)
+                    return op if start == op.start else replace(op, start=start)
+                case _:
+                    return op
 
         return graph.map(aligned)
-
-
-def _started(op: Op, start: int) -> Op:
-    fields = {"start": start}
-    return replace(op, **fields)
 
 
 def arrival(graph: Graph) -> dict[str, int]:

@@ -3,8 +3,8 @@
     lif(x + f(x)) with x = a + b   ->   lif reads a, b and f(x), each by its own synapses
     W (a + b) + c                  ->   (W a + c) + (W b)         for messages a, b
 
-An MS-ResNet identity is a real-valued membrane; by this distribution no membrane ever travels. Exact in real arithmetic. A map that reads
-a *current* (a shortcut convolution on membranes) has no such form and is refused.
+An MS-ResNet identity is a real-valued membrane; by this distribution no membrane ever travels. Exact in real arithmetic.
+A map that reads a *current* (a shortcut convolution on membranes) has no such form and is refused.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _split(graph: Graph, op: Affine | Conv) -> Graph | None:
 def current_read(op: Op, source: Op) -> UnsupportedNodeError:
     """Return the error for a map that reads real values instead of spikes."""
     return UnsupportedNodeError(
-        f"{type(op).__name__} reads the real-valued signal of {type(source).__name__} {source.name!r}, not spikes: a dense product every step",
+        f"{type(op).__name__} reads the real-valued signal of {type(source).__name__} {source.name!r}, not spikes: "
+        "a dense product every step",
         where=f"op {op.name!r}",
         help=f"put a spiking neuron between {source.name!r} and {op.name!r} (and retrain)",
     )

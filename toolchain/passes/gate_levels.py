@@ -1,6 +1,6 @@
 """Tabulate a monotone gate function h as integer thresholds: level = levels[count(acc + bias >= thresholds)].
 
-    level k of 2^bits is reached at  h(x) >= (k - 1/2) / 2^bits,   x = acc S
+level k of 2^bits is reached at  h(x) >= (k - 1/2) / 2^bits,   x = acc S
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lower attention blocks to neurons, synapses and gate ports: ``causal`` gates from events before, ``static`` gates from a table.
+"""Lower attention blocks to neurons, synapses, gate ports: ``causal`` gates from earlier events, ``static`` ones from a table.
 
 The host strategy (attention in front of the first spike) is ``split-host``; strategy and family meet in ``STRATEGIES``.
 """
@@ -23,7 +23,6 @@ from toolchain.ops import (
     GatedCoding,
     GateNeuron,
     GateTable,
-    Lif,
     Op,
 )
 from toolchain.passes.base import Pass
@@ -92,9 +91,7 @@ def lower_causal(graph: Graph, op: AttentiveLif) -> Graph:
         gate = after[-1].name
         before.append(Delay(name=f"{gate}.delay", inputs=(gate,), block=op.block, steps=op.gate_delay, initial=1.0))
     gates = tuple(d.name for d in before)
-    neuron = replace(
-        op.neuron, name=op.name, inputs=op.inputs + gates, block=op.block, shape=shape, gates=len(gates)
-    )
+    neuron = replace(op.neuron, name=op.name, inputs=op.inputs + gates, block=op.block, shape=shape, gates=len(gates))
     return _place(graph, op, [*before, neuron, *after])
 
 
@@ -168,7 +165,7 @@ def mean_gates(graph: Graph, signals: dict[str, Array]) -> dict[str, dict[str, A
 
 
 def lower_static(graph: Graph, op: AttentiveLif, means: dict[str, Array]) -> Graph:
-    """Replace a block's gates by constants: tables on the current; in the paper variant, channel and space scale the whole membrane."""
+    """Replace a block's gates by constants: tables on the current; the paper's channel and space gates scale the membrane."""
     neuron = replace(op.neuron, name=op.name, inputs=op.inputs, block=op.block, rectify=op.variant == "code")
     tables: list[Op] = []
     for dim in op.dims:

@@ -2,13 +2,13 @@
 
     a = sum w x 2^e  ~  I / S;   v, threshold, bias in S / 64;   the result is exact integers from here on
 
-Weights even 8-bit with an exponent, decays 12-bit, biases 12-bit mantissas, thresholds on the 24-bit grid: ``v >= th`` is ``v > th - 1``;
-a strict threshold is rounded to the grid of stock Loihi (multiples of 64), so that stock LIF neurons hold it.
+Weights even 8-bit with an exponent, decays 12-bit, biases 12-bit mantissas, thresholds on the 24-bit grid: ``v >= th`` is
+``v > th - 1``; a strict threshold is rounded to the grid of stock Loihi (multiples of 64), so that stock LIF neurons hold it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, log2, prod
 from typing import ClassVar
 
@@ -18,13 +18,10 @@ from hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
 from toolchain.errors import PassError, UnsupportedNodeError
 from toolchain.int_ops import (
     IntArray,
-    IntConv,
     IntDeltaRelu,
-    IntDense,
     IntGate,
     IntGateLink,
     IntGateTable,
-    IntIdentity,
     IntInput,
     IntLif,
     IntOutput,
@@ -46,6 +43,8 @@ from toolchain.ops import (
 from toolchain.passes import scales as sc
 from toolchain.passes.base import Pass
 from toolchain.passes.gate_levels import gate_levels
+from toolchain.passes.synapses import Synapses
+from toolchain.shapes import shapes
 
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
@@ -77,14 +76,12 @@ class Quantize(Pass):
         return _Quantizer(self, graph).run()
 
 
-class _Quantizer:
+class _Quantizer(Synapses):
     """One walk over the graph, op by op; ``unit`` and ``largest`` describe the messages seen so far."""
 
     def __init__(self, options: Quantize, graph: Graph) -> None:
-        self.o, self.graph = options, graph
-        self.ops: list[Op] = []
-        self.unit: dict[str, float] = {}
-        self.largest: dict[str, int] = {}
+        super().__init__(graph, options.weight_bits)
+        self.o = options
         self.shared = 0.0
 
     def run(self) -> Graph:
@@ -129,125 +126,42 @@ class _Quantizer:
             bits, scale = self.o.payload_bits, self.graded_unit(op, code)
         self.unit[op.name], self.largest[op.name] = scale, (1 << bits) - 1
         self.ops.append(
-            IntInput(
-                name=op.name, block=op.block, shape=op.shape, payload_bits=bits, signed=code.signed, scale=scale
-            )
+            IntInput(name=op.name, block=op.block, shape=op.shape, payload_bits=bits, signed=code.signed, scale=scale)
         )
 
     def graded_unit(self, op: Input, code: InputCode) -> float:
-        """Return the payload unit; where a residual stream adds payloads to synaptic input, a power-of-two multiple of its S."""
+        """Return the payload unit; where payloads are added to synaptic input, a power-of-two multiple of its S."""
         finest = code.largest / ((1 << self.o.payload_bits) - 1)
         joined = [r for r in self.graph.readers[op.name] if isinstance(r, Lif)]
         tops = [
-            np.abs(linear.weight).max(initial=0.0) * self.gain(neuron)
+            np.abs(linear.weight).max(initial=0.0)
             for neuron in joined
             for linear in map(self.graph.__getitem__, neuron.inputs)
             if isinstance(linear, Affine | Conv)
         ]
         if not tops:
             return finest
-        self.shared = float(max(tops)) / sc.levels(self.o.weight_bits)
-        return self.shared * 2.0 ** ceil(log2(finest / self.shared)) / self.gain(joined[0])
-
-    def resolve(self, name: str) -> tuple[str, int, float]:
-        """Follow delays back to a signal: (name, steps, value before)."""
-        steps, initial = 0, 0.0
-        while isinstance(op := self.graph[name], Delay):
-            steps, initial, name = steps + op.steps, op.initial, op.inputs[0]
-        return name, steps, initial
-
-    def branches(self, op: Op, names: tuple[str, ...]) -> list[sc.Branch]:
-        """Return the operands of a neuron as linear maps on messages."""
-        found = []
-        for name in names:
-            source, lag, _ = self.resolve(name)
-            linear = self.graph[source]
-            if isinstance(linear, Affine | Conv):
-                source, more, _ = self.resolve(linear.inputs[0])
-                lag += more
-            else:
-                linear = None
-            if source not in self.unit:
-                raise UnsupportedNodeError(
-                    f"reads {type(self.graph[source]).__name__} {source!r}, which sends no messages",
-                    where=f"op {op.name!r}",
-                    help="a synapse can only read spikes: put a spiking neuron in between",
-                )
-            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source]))
-        return found
-
-    # ------------------------------------------------------------------------------------------- synapses
-    def gain(self, op: Lif) -> float:
-        """Return the neuron's input gain, one number."""
-        gain = np.asarray(op.gain) * np.asarray(op.gain_u)
-        if gain.size > 1 and not np.all(gain == gain.reshape(-1)[0]):
-            raise PassError("input gains differ between neurons", where=f"op {op.name!r}", help="run absorb-gain first")
-        return float(gain.reshape(-1)[0])
-
-    def connect(self, op: Op, branches: list[sc.Branch], unit: Array, gain: float) -> list[str]:
-        """Emit integer connections and return their names."""
-        names = []
-        for position, branch in enumerate(branches):
-            linear = branch.linear
-            name = f"{op.name}.in{position}" if linear is None else linear.name
-            w, e = sc.integer_weights(branch, unit, gain, self.o.weight_bits, f"op {name!r}")
-            match linear:
-                case None:
-                    made: Op = IntIdentity(
-                        name=name, inputs=(branch.source,), block=op.block, lag=branch.lag, weight=int(w.item()), exponent=e
-                    )
-                case Affine():
-                    made = IntDense(
-                        name=name, inputs=(branch.source,), block=linear.block, lag=branch.lag, weight=w, exponent=e
-                    )
-                case Conv():
-                    made = IntConv(
-                        name=name,
-                        inputs=(branch.source,),
-                        block=linear.block,
-                        lag=branch.lag,
-                        weight=w,
-                        exponent=e,
-                        stride=linear.stride,
-                        padding=linear.padding,
-                        dilation=linear.dilation,
-                        groups=linear.groups,
-                    )
-            self.ops.append(made)
-            names.append(name)
-        return names
-
-    def bias(self, branches: list[sc.Branch], shape: tuple[int, ...], gain: float) -> Array:
-        """Return the sum of the branches' biases per neuron, (1,) or (n,)."""
-        total = np.zeros(1)
-        for branch in branches:
-            if branch.linear is not None and branch.linear.bias is not None:
-                total = total + sc.flat(branch.linear.bias * gain, shape)
-        return total
+        self.shared = float(max(tops)) / sc.levels(self.weight_bits)
+        return float(self.shared * 2.0 ** ceil(log2(finest / self.shared)))
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:
         currents = op.inputs[: len(op.inputs) - op.gates]
         branches, gain = self.branches(op, currents), self.gain(op)
-        threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape, gain)
-        leak = sc.flat(op.leak, op.shape)
+        threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
+        leak = sc.flat(op.leak, op.shape) / gain
         if op.gates and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
         if np.asarray(op.alpha).any() and bias.any():
             raise PassError(
-                "has a bias in front of its synaptic filter",
-                where=f"op {op.name!r}",
-                help="run lower-bias first",
+                "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        floor = float(max(np.abs(threshold).max(), np.abs(bias).max())) * sc.STATE_UNIT / (STATE_MAX // 4)
-        identity = any(b.linear is None for b in branches)
-        if identity and self.shared and any(self.unit[b.source] != 1.0 for b in branches):
-            unit = np.array([min(self.shared, self.identity_unit(branches, gain))])
-        else:
-            unit = sc.unit_of(branches, gain, self.o.weight_bits, per_channel=not identity, floor=floor)
-        names = self.connect(op, branches, unit, gain)
+        largest = max(float(np.abs(threshold / gain).max()), float(np.abs(bias + leak).max()))
+        unit = self.current_unit(branches, largest * sc.STATE_UNIT / (STATE_MAX // 4))
+        names = self.connect(op, branches, unit)
         links = [self.link(op, name) for name in op.inputs[len(currents) :]]
-        scale = sc.spread_unit(unit, op.shape)
+        current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
+        scale = current * gain
         self.ops.append(
             IntLif(
                 name=op.name,
@@ -256,52 +170,72 @@ class _Quantizer:
                 shape=op.shape,
                 decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
                 decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
-                bias=sc.integer_bias(bias + leak, scale),
-                threshold=self.threshold(op, threshold, scale),
-                v_reset=self.reset(op, threshold, scale),
+                bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}"),
+                threshold=self.threshold(op, threshold / scale),
+                v_reset=np.round(self.reset(op, threshold) / scale).astype(np.int64),
                 reset=op.reset,
                 gates=op.gates,
                 gate_bits=self.o.gate_bits,
                 rectify=op.rectify,
-                scale=scale / sc.STATE_UNIT,
+                scale=scale,
             )
         )
 
-    def identity_unit(self, branches: list[sc.Branch], gain: float) -> float:
-        """Return the largest S for which a payload unit is an even number of units (a power of two)."""
-        return min(b.unit for b in branches if b.linear is None) * gain / 2
+    def gain(self, op: Lif) -> Array:
+        """Return the neurons' input gain, (1,) or (n,): the worth of v in units of the current."""
+        gain = sc.flat(np.asarray(op.gain) * np.asarray(op.gain_u), op.shape)
+        if (gain <= 0).any():
+            raise PassError(
+                f"input gain {gain.min():g}; a gain above 0 is allowed",
+                where=f"op {op.name!r}",
+                help="negate the weights in front instead",
+            )
+        return gain
 
-    def threshold(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
-        wanted = threshold * sc.STATE_UNIT / scale
+    def current_unit(self, branches: list[sc.Branch], floor: float) -> Array:
+        """Return S of a neuron's synapses; payloads that are added to synaptic input are an exact multiple of it."""
+        identity = [b for b in branches if b.linear is None]
+        if identity and self.shared and any(self.unit[b.source] != 1.0 for b in branches):
+            return np.array([min(self.shared, min(b.unit for b in identity) / 2)])
+        return sc.unit_of(branches, self.weight_bits, per_channel=not identity, floor=floor)
+
+    def threshold(self, op: Lif, wanted: Array) -> IntArray:
+        """Return thresholds on the chip's grid, from real ones in state units."""
         sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold")
         if op.comparison == ">=":
             return np.ceil(wanted - 1e-9).astype(np.int64) - 1
         return np.round(wanted / (1 << THRESHOLD_SHIFT)).astype(np.int64) << THRESHOLD_SHIFT
 
-    def reset(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
-        target = sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
-        return np.round(target * sc.STATE_UNIT / scale).astype(np.int64)
+    def reset(self, op: Lif, threshold: Array) -> Array:
+        """Return what v becomes, or what is subtracted from it."""
+        return sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
 
     def link(self, op: Op, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""
-        source, lag, _ = self.resolve(name)
-        made = IntGateLink(
-            name=f"{source}.link", inputs=(source,), block=op.block, lag=lag, gate_bits=self.o.gate_bits
-        )
+        source, lag, initial = self.resolve(name)
+        if lag and initial != 1.0:
+            raise PassError(
+                f"has a gate that starts at {initial}; a gate port holds 1 before the first message",
+                where=f"op {op.name!r}",
+                help="start the gate's delay at 1",
+            )
+        made = IntGateLink(name=f"{source}.link", inputs=(source,), block=op.block, lag=lag, gate_bits=self.o.gate_bits)
         self.ops.append(made)
         return made.name
 
     def integrate(self, op: Accumulator | GateNeuron) -> tuple[list[str], float, int]:
         """Emit the synapses of an accumulator so that it cannot overflow: (names, S, largest |acc|)."""
         branches = self.branches(op, op.inputs)
-        if self.bias(branches, op.shape, 1.0).any():
-            raise PassError("has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate")
+        if self.bias(branches, op.shape).any():
+            raise PassError(
+                "has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate"
+            )
         sums = op.decay > 0 and not (isinstance(op, GateNeuron) and op.differences)
         steps = self.graph.timesteps if sums else 1
-        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=0.0)
-        while (largest := sc.worst_sum(branches, unit, self.o.weight_bits) * steps) > STATE_MAX:
+        unit = sc.unit_of(branches, self.weight_bits, per_channel=False, floor=0.0)
+        while (largest := sc.worst_sum(branches, unit, self.weight_bits) * steps) > STATE_MAX:
             unit = unit * 2
-        return self.connect(op, branches, unit, 1.0), float(unit[0]), largest
+        return self.connect(op, branches, unit), float(unit[0]), largest
 
     def accumulator(self, op: Accumulator) -> None:
         names, unit, largest = self.integrate(op)
@@ -364,12 +298,12 @@ class _Quantizer:
             raise UnsupportedNodeError("reads messages of no neuron", where=f"op {op.name!r}")
         size = first.weight.shape[0]
         shape = (size,) if isinstance(first, Affine) else self.conv_shape(op)
-        bias = self.bias(branches, shape, 1.0)
-        unit = sc.unit_of(branches, 1.0, self.o.weight_bits, per_channel=False, floor=self.headroom())
+        bias = self.bias(branches, shape)
+        unit = sc.unit_of(branches, self.weight_bits, per_channel=False, floor=self.headroom())
         if self.o.reach is None:
-            while (sc.worst_sum(branches, unit, self.o.weight_bits) + np.abs(bias).max() / unit) * T > STATE_MAX >> 6:
+            while (sc.worst_sum(branches, unit, self.weight_bits) + np.abs(bias).max() / unit) * T > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, 1.0)
+        names = self.connect(op, branches, unit)
         sums = f"{op.name}.sum"
         self.ops += [
             IntLif(
@@ -378,12 +312,15 @@ class _Quantizer:
                 block=op.block,
                 shape=shape,
                 decay_v=np.zeros(1, np.int64),
-                bias=sc.integer_bias(bias, unit),
+                bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
                 threshold=np.full(1, STATE_MAX, np.int64),
                 scale=unit / sc.STATE_UNIT,
             ),
-            replace(
-                IntOutput(name=op.name, inputs=(sums,), block=op.block, readout="membrane"),
+            IntOutput(
+                name=op.name,
+                inputs=(sums,),
+                block=op.block,
+                readout="membrane",
                 scale=float(unit[0]) / sc.STATE_UNIT / T,
             ),
         ]
@@ -394,8 +331,6 @@ class _Quantizer:
 
     def conv_shape(self, op: Output) -> tuple[int, ...]:
         """Return the shape of the map the answer sums."""
-        from toolchain.shapes import shapes
-
         shape = shapes(self.graph)[op.inputs[0]]
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}")

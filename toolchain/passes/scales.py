@@ -1,6 +1,6 @@
 """Choosing integers: 8-bit even weights with a power-of-two exponent, one unit for all synapses that meet in a neuron.
 
-    W ~ w 2^e S,   w even in [-254, 254] (8-bit mixed-sign weights drop their lowest bit: nir_lava.md 4.2)
+W ~ w 2^e S,   w even in [-254, 254] (8-bit mixed-sign weights drop their lowest bit: nir_lava.md 4.2)
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Branch:
     largest: int
     """Largest payload magnitude a message of the source can have."""
 
-    def magnitudes(self, gain: float) -> Array:
+    def magnitudes(self) -> Array:
         """Return the largest effective weight of each output channel (one value for an identity)."""
         if self.linear is None:
-            return np.array([abs(gain * self.unit)])
+            return np.array([abs(self.unit)])
         weight = self.linear.weight
-        rows: Array = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1) * abs(gain * self.unit)
+        rows: Array = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1) * abs(self.unit)
         return rows
 
 
@@ -48,17 +48,16 @@ def levels(bits: int) -> int:
     return (1 << bits) - 2
 
 
-def unit_of(branches: list[Branch], gain: float, bits: int, *, per_channel: bool, floor: float) -> Array:
+def unit_of(branches: list[Branch], bits: int, *, per_channel: bool, floor: float) -> Array:
     """Return S, the worth of one unit of synaptic input: (1,), or (Co,) where each output channel may have its own.
 
     Args:
         branches: All that meets in the neuron.
-        gain: The neuron's input gain, folded into the weights.
         bits: Weight bits, sign included.
         per_channel: Whether channels may differ.
         floor: Smallest S for which threshold and bias still fit their registers.
     """
-    scales = [b.magnitudes(gain) / levels(bits) for b in branches]
+    scales = [b.magnitudes() / levels(bits) for b in branches]
     if per_channel and len(branches) == 1 and branches[0].linear is not None:
         unit = scales[0]
         unit = np.where(unit > 0, unit, unit.max(initial=0.0))
@@ -69,15 +68,15 @@ def unit_of(branches: list[Branch], gain: float, bits: int, *, per_channel: bool
     return np.maximum(unit, floor)
 
 
-def integer_weights(branch: Branch, unit: Array, gain: float, bits: int, where: str) -> tuple[IntArray, int]:
-    """Return (w, e) with ``gain * unit_in * W ~ w 2^e S``.
+def integer_weights(branch: Branch, unit: Array, bits: int, where: str) -> tuple[IntArray, int]:
+    """Return (w, e) with ``unit_in * W ~ w 2^e S``.
 
     Raises:
         PassError: The exponent would leave its range 0 .. 15.
     """
     weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
     column = unit.reshape(-1, *(1,) * (weight.ndim - 1))
-    relative = weight * (gain * branch.unit) / column
+    relative = weight * branch.unit / column
     top = float(np.abs(relative).max(initial=0.0))
     exponent = max(0, ceil(log2(top / levels(bits)) - 1e-9)) if top > 0 else 0
     if exponent > 15:
@@ -94,7 +93,7 @@ def worst_sum(branches: list[Branch], unit: Array, bits: int) -> int:
     """Return the largest |a| one step can bring: every source sends its largest payload with the worst sign."""
     total = 0
     for branch in branches:
-        w, e = integer_weights(branch, unit, 1.0, bits, f"map from {branch.source!r}")
+        w, e = integer_weights(branch, unit, bits, f"map from {branch.source!r}")
         total += int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest << e
     return total
 
@@ -104,17 +103,18 @@ def decay_amount(keep: Array) -> IntArray:
     return np.round(DECAY_ONE * (1 - np.asarray(keep, np.float64))).astype(np.int64)
 
 
-def integer_bias(bias: Array, unit: Array) -> IntArray:
-    """Return biases on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
-    wanted = bias * STATE_UNIT / unit
+def integer_bias(wanted: Array, where: str) -> IntArray:
+    """Return biases (in state units) on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
     top = float(np.abs(wanted).max(initial=0.0))
     exponent = max(0, ceil(log2(max(top, 1.0) / ((1 << BIAS_MANTISSA_BITS) - 1))))
     if exponent > BIAS_EXPONENT_MAX:
         raise PassError(
             f"bias of {top:.0f} state units; {((1 << BIAS_MANTISSA_BITS) - 1) << BIAS_EXPONENT_MAX} fit",
+            where=where,
             help="scale the layer's weights up: its bias is far larger than its synaptic input",
         )
-    return np.round(wanted / 2**exponent).astype(np.int64) << exponent
+    mantissa: IntArray = np.round(wanted / 2**exponent).astype(np.int64)
+    return mantissa << exponent
 
 
 def flat(parameter: Array, shape: Shape) -> Array:

@@ -1,7 +1,7 @@
 """Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
 
-Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or ``GatedCoding`` with its graded spikes); the
-chip's input is what they send. A net that is fed spikes or event counts has no host part.
+Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or ``GatedCoding`` with its
+graded spikes); the chip's input is what they send. A net that is fed spikes or event counts has no host part.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     if len(first) != 1 or isinstance(first[0], AttentiveLif):
         named = ", ".join(repr(op.name) for op in first) or "none"
         raise UnsupportedNodeError(
-            f"the real-valued input reaches these first neurons: {named}; the host encoder needs exactly one Lif or GatedCoding",
+            f"the real-valued input reaches these first neurons: {named}; "
+            "the host encoder needs exactly one Lif or GatedCoding",
             where=f"input {entry.name!r}",
             help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
         )

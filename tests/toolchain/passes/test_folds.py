@@ -79,7 +79,9 @@ def test_conv_then_average_pool_is_one_convolution(
 
 def test_three_by_three_conv_with_ap2_becomes_four_by_four_stride_two(rng: np.random.Generator) -> None:
     conv = Conv(name="conv", inputs=("in",), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1))
-    folded = FoldPool()(net(conv, SumPool(name="pool", inputs=("conv",), kernel=(2, 2), stride=(2, 2), scale=0.25)))["pool"]
+    folded = FoldPool()(net(conv, SumPool(name="pool", inputs=("conv",), kernel=(2, 2), stride=(2, 2), scale=0.25)))[
+        "pool"
+    ]
 
     assert isinstance(folded, Conv)
     assert (folded.weight.shape, folded.stride, folded.padding) == ((3, 2, 4, 4), (2, 2), (1, 1))

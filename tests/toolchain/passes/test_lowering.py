@@ -35,9 +35,7 @@ T, C, H = 6, 4, 5
 
 
 def lif(name: str, *sources: str, shape: tuple[int, ...] = (C, H, H)) -> Lif:
-    return Lif(
-        name=name, inputs=sources, shape=shape, beta=np.array(0.3), v_threshold=np.array(0.3), comparison=">="
-    )
+    return Lif(name=name, inputs=sources, shape=shape, beta=np.array(0.3), v_threshold=np.array(0.3), comparison=">=")
 
 
 def graph(*ops: Op) -> Graph:
@@ -152,7 +150,9 @@ def test_a_real_input_that_reaches_two_neurons_is_refused(rng: np.random.Generat
 def test_a_residual_sum_becomes_synapses_of_every_neuron_that_reads_it(rng: np.random.Generator) -> None:
     branch = Conv(name="branch", inputs=("one",), weight=rng.normal(size=(C, C, 3, 3)), padding=(1, 1))
     total = Add(name="total", inputs=("in", "branch"))
-    before = graph(lif("one", "in"), branch, total, lif("two", "total"), replace(lif("three", "total"), inputs=("total", "two")))
+    before = graph(
+        lif("one", "in"), branch, total, lif("two", "total"), replace(lif("three", "total"), inputs=("total", "two"))
+    )
     x = (rng.random((T, 2, C, H, H)) < 0.3).astype(float)
 
     after = Distribute()(before)
@@ -165,7 +165,9 @@ def test_a_residual_sum_becomes_synapses_of_every_neuron_that_reads_it(rng: np.r
 def test_a_shortcut_convolution_on_membranes_is_refused_by_name(rng: np.random.Generator) -> None:
     branch = Conv(name="branch", inputs=("one",), weight=rng.normal(size=(C, C, 1, 1)))
     shortcut = Conv(name="shortcut", inputs=("total",), weight=rng.normal(size=(C, C, 1, 1)))
-    before = graph(lif("one", "in"), branch, Add(name="total", inputs=("in", "branch")), shortcut, lif("two", "shortcut"))
+    before = graph(
+        lif("one", "in"), branch, Add(name="total", inputs=("in", "branch")), shortcut, lif("two", "shortcut")
+    )
 
     with pytest.raises(UnsupportedNodeError) as caught:
         Distribute()(before)
@@ -188,7 +190,8 @@ def test_max_pooling_of_spikes_is_an_or(rng: np.random.Generator) -> None:
 
 def test_max_pooling_of_graded_values_is_refused(rng: np.random.Generator) -> None:
     before = graph(
-        Affine(name="fc", inputs=("in",), weight=rng.normal(size=(C * H * H, C * H * H))), Relu(name="relu", inputs=("fc",))
+        Affine(name="fc", inputs=("in",), weight=rng.normal(size=(C * H * H, C * H * H))),
+        Relu(name="relu", inputs=("fc",)),
     )
     pooled = graph(*before.ops[1:-1], MaxPool(name="pool", inputs=("relu",), kernel=(2, 2), stride=(2, 2)))
 

@@ -13,6 +13,9 @@ from hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
 from hw_sim.errors import ChipError
 
 
+BUFFERS = ("router_buffer", "axon_out_buffer")
+
+
 @dataclass(frozen=True)
 class Mesh:
     """Where the neurocores are: ``chips_x`` x ``chips_y`` chips of ``tiles_x`` x ``tiles_y`` routers, a few cores at each."""
@@ -61,6 +64,23 @@ class CoreLimits:
     threshold_bits: int
 
 
+@dataclass(frozen=True)
+class Timing:
+    """What the ``cycle`` timing needs beside the latencies of ``costs``.
+
+    Args:
+        cycle_ns: The simulator's unit of time; every service time is a whole number of these.
+        router_buffer: Messages that the input buffer at the end of a link holds.
+        axon_out_buffer: Messages that wait between a core's neurons and its link into the mesh.
+        chip_link: How long one message occupies a link between two chips, ns (``analytic`` uses it too).
+    """
+
+    cycle_ns: float
+    router_buffer: int
+    axon_out_buffer: int
+    chip_link: Price
+
+
 @dataclass(frozen=True, eq=False)
 class Chip:
     """One target.
@@ -71,6 +91,7 @@ class Chip:
         mesh: Geometry.
         core: Limits of one neurocore.
         costs: Price of each event of ``costs.EVENTS``.
+        timing: Unit of time, buffers and chip-to-chip links.
         static_power: W per chip while it is on.
         facts: Every limit with unit, basis and source, by dotted name, e.g. ``core.max_neurons``.
         sources: What each source key stands for.
@@ -81,6 +102,7 @@ class Chip:
     mesh: Mesh
     core: CoreLimits
     costs: dict[str, Cost]
+    timing: Timing
     static_power: Price
     facts: dict[str, Fact]
     sources: dict[str, str]
@@ -132,7 +154,7 @@ class _Reader:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
-        top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "sources"))
+        top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
         core = self.limits(top["core"], "core", CoreLimits)
@@ -144,6 +166,7 @@ class _Reader:
             mesh=Mesh(**mesh),
             core=CoreLimits(**core),
             costs=costs,
+            timing=self.timing(top["timing"]),
             static_power=self.price(power["static"], "W"),
             facts=self.facts,
             sources=self.sources,
@@ -203,13 +226,27 @@ class _Reader:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))
         values = {}
         for key, row in rows.items():
-            entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")
-            value = self.number(entries["value"])
-            if not isinstance(value, int):
-                raise self.fail(entries["value"], f"{part}.{key} is {value}; expected a whole number", "round it")
-            self.facts[f"{part}.{key}"] = Fact(value, **self.origin(entries, None))
-            values[key] = value
+            values[key] = self.whole(row, f"{part}.{key}", None)
         return values
+
+    def whole(self, row: yaml.Node, name: str, unit: str | None) -> int:
+        entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")
+        value = self.number(entries["value"])
+        if not isinstance(value, int):
+            raise self.fail(entries["value"], f"{name} is {value}; expected a whole number", "round it")
+        self.facts[name] = Fact(value, **self.origin(entries, unit))
+        return value
+
+    def timing(self, node: yaml.Node) -> Timing:
+        rows = self.mapping(node, tuple(f.name for f in fields(Timing)))
+        entries = self.mapping(rows["cycle_ns"], ("value", "unit", "basis", "source"), optional="note")
+        cycle_ns = self.number(entries["value"])
+        buffers = {key: self.whole(rows[key], f"timing.{key}", "messages") for key in list(rows) if key in BUFFERS}
+        for key, value in (("cycle_ns", cycle_ns), *buffers.items()):
+            if value <= 0:
+                raise self.fail(rows[key], f"timing.{key} is {value}; expected more than 0", "give a larger number")
+        self.facts["timing.cycle_ns"] = Fact(cycle_ns, **self.origin(entries, "ns"))
+        return Timing(cycle_ns=cycle_ns, chip_link=self.price(rows["chip_link"], "ns"), **buffers)
 
     def price(self, node: yaml.Node, unit: str) -> Price:
         entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")

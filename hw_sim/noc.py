@@ -77,6 +77,13 @@ class Links:
         """Return which links run north-south."""
         return (links < 4 * self.routers) & (links % 4 >= NORTH)
 
+    def between_chips(self, links: Index) -> NDArray[np.bool_]:
+        """Return which links cross from one chip to the next."""
+        tile, direction = np.divmod(np.asarray(links, np.int64), 4)
+        x, y = tile % self.columns % self.mesh.tiles_x, tile // self.columns % self.mesh.tiles_y
+        edge = np.choose(direction, (x == self.mesh.tiles_x - 1, x == 0, y == 0, y == self.mesh.tiles_y - 1))
+        return (links < 4 * self.routers) & edge
+
     def route(self, source: int, target: int) -> list[int]:
         """Return the links of the XY route between two cores, core links included."""
         (x, y), (x1, y1) = ((int(a), int(b)) for a, b in (_at(self.mesh, source), _at(self.mesh, target)))

@@ -4,10 +4,12 @@
 
     step_ns = max( max_core(neurons * t_neuron + gate_multiplies * t_gate + spikes * t_spike),
                    max_core(sops * t_sop), max_core(memory_words * t_word),
-                   max_link(messages * t_link), host_messages * t_host, t_barrier )
+                   max_link(messages * t_link),          (t_link: longer between two chips)
+                   host_messages * t_host, t_barrier )
 
 Form after Timcheck, Pierro, Shrestha (arXiv:2601.10035) and the Floorline model (arXiv:2511.21549): per-core maxima,
-not totals, set the time. Coefficients are the nominal latencies of the chip's price table.
+not totals, set the time. Coefficients are the nominal latencies of the chip's price table. What this assumes: all stages and
+links overlap perfectly, so that only the busiest one is seen; ``timing.cycle`` simulates how far that holds.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.chip import Chip
+from hw_sim.noc import Links
 
 Int = NDArray[np.int64]
 
@@ -73,7 +76,7 @@ def step_times(chip: Chip, loads: Loads) -> StepTimes:
         _largest(neuron + loads.spikes * ns["spike"], shape),
         _largest(synapse, shape),
         _largest(loads.words * ns["synapse_memory_read"], shape),
-        _largest(loads.link_messages * ns["link_crossing"], shape),
+        _largest(loads.link_messages * link_ns(chip, loads.links), shape),
         (loads.host_messages * ns["host_message"], np.full(shape, -1)),
         (np.full(shape, ns["barrier"]), np.full(shape, -1)),
     )
@@ -88,6 +91,13 @@ def step_times(chip: Chip, loads: Loads) -> StepTimes:
         term.astype(np.int8),
         np.take_along_axis(places, pick, 0)[0].astype(np.int32),
     )
+
+
+def link_ns(chip: Chip, links: Int) -> NDArray[np.float64]:
+    """Return how long one message occupies each link."""
+    crossing = chip.costs["link_crossing"].latency.nominal
+    between = Links(chip.mesh).between_chips(links)
+    return np.where(between, max(crossing, chip.timing.chip_link.nominal), crossing)
 
 
 def _largest(times: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Int]:

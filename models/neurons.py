@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron, one class for the definitions N1 to N5 of the attention papers.
+"""The leaky integrate-and-fire neuron, one class for the definitions N1 to N7 of the attention papers, and its adaptive form.
 
     v = beta v + gain x;   s = [v > v_threshold] or [v >= v_threshold];
     v = v_reset where s  (reset "value")   or   v -= v_threshold s  (reset "subtract");   v = 0 before step 0.
@@ -10,10 +10,13 @@
 | N3 | Att-Res-SNN, GAC on ImageNet        | .25  | 1    | > .5      | to 0, detached   | rectangle, half-width .5     |
 | N4 | GAC on CIFAR, TCJA-TET              | .5   | 1    | > 1       | to 0             | triangle, gamma 1            |
 | N5 | TCJA (SpikingJelly, tau 2)          | .5   | .5   | >= 1      | to 0, detached   | arc tangent, alpha 2         |
+| N6 | FSVAE, TCJA-VAE                     | .25  | 1    | > .2      | to 0             | rectangle round u = 0        |
+| N7 | FSTA-SNN, stands in for STAA's      | .25  | 1    | > .5      | to 0             | tanh on 0 < u < 1            |
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -21,11 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.surrogate import ATan, Rectangular, Surrogate, Triangular, spike
+from models.surrogate import ATan, Rectangular, Surrogate, TanhWindow, Triangular, spike
 
 Reset = Literal["value", "subtract"]
 Comparison = Literal[">", ">="]
-NeuronId = Literal["N1", "N2", "N3", "N4", "N5"]
+NeuronId = Literal["N1", "N2", "N3", "N4", "N5", "N6", "N7"]
 
 
 class Trace(NamedTuple):
@@ -35,7 +38,46 @@ class Trace(NamedTuple):
     membrane: Tensor
 
 
-class LIF(nn.Module):
+class Neuron(nn.Module):
+    """What the neurons share: firing, reset, and the run over T; a neuron adds ``integrate``."""
+
+    v_threshold: float
+    v_reset: float
+    reset: Reset
+    comparison: Comparison
+    detach_reset: bool
+    surrogate: Surrogate
+
+    def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
+        """Return the membrane before reset; ``v`` None is the zero state."""
+        raise NotImplementedError
+
+    def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spikes of membrane ``u`` and the membrane after reset."""
+        s = spike(u, self.v_threshold, strict=self.comparison == ">", surrogate=self.surrogate)
+        r = s.detach() if self.detach_reset else s
+        if self.reset == "subtract":
+            return s, u - self.v_threshold * r
+        kept = u * (1.0 - r)
+        return s, kept if self.v_reset == 0.0 else kept + self.v_reset * r
+
+    def trace(self, current: Tensor) -> Trace:
+        """Run all steps of ``current`` (T, B, ...) and return spikes and the membrane before reset."""
+        v: Tensor | None = None
+        spikes, membranes = [], []
+        for x in current:
+            u = self.integrate(v, x)
+            s, v = self.fire(u)
+            spikes.append(s)
+            membranes.append(u)
+        return Trace(torch.stack(spikes), torch.stack(membranes))
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state."""
+        return self.trace(current).spikes
+
+
+class LIF(Neuron):
     """Leaky integrate-and-fire neurons from current (T, B, ...) to binary spikes; the equation stands above.
 
     Args:
@@ -82,36 +124,47 @@ class LIF(nn.Module):
         drive = current if self.gain == 1.0 else self.gain * current
         return drive if v is None else self.beta * v + drive
 
-    def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the spikes of membrane ``u`` and the membrane after reset."""
-        s = spike(u, self.v_threshold, strict=self.comparison == ">", surrogate=self.surrogate)
-        r = s.detach() if self.detach_reset else s
-        if self.reset == "subtract":
-            return s, u - self.v_threshold * r
-        kept = u * (1.0 - r)
-        return s, kept if self.v_reset == 0.0 else kept + self.v_reset * r
-
-    def trace(self, current: Tensor) -> Trace:
-        """Run all steps of ``current`` (T, B, ...) and return spikes and the membrane before reset."""
-        v: Tensor | None = None
-        spikes, membranes = [], []
-        for x in current:
-            u = self.integrate(v, x)
-            s, v = self.fire(u)
-            spikes.append(s)
-            membranes.append(u)
-        return Trace(torch.stack(spikes), torch.stack(membranes))
-
-    def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state."""
-        return self.trace(current).spikes
-
     def extra_repr(self) -> str:
         """Return the constants, for ``print(module)``."""
         return (
             f"beta={self.beta}, gain={self.gain}, v {self.comparison} {self.v_threshold}, "
             f"reset={self.reset}, v_reset={self.v_reset}"
         )
+
+
+class AdaptiveLIF(Neuron):
+    """LIF with a learnable leak M and input gain N per channel: v = M v + N x, as STAA-SNN's; fires where v >= threshold.
+
+    Args:
+        channels: C, the axis behind T and B.
+        v_threshold: Threshold of the membrane (N7's: the paper's is not known).
+        beta: M at the start; M = sigmoid(``decay_logit``) stays between 0 and 1.
+    """
+
+    decay_logit: nn.Parameter  # (C,)
+    gain: nn.Parameter  # (C,), N
+
+    def __init__(self, channels: int, *, v_threshold: float = 0.5, beta: float = 0.25) -> None:
+        super().__init__()
+        self.decay_logit = nn.Parameter(torch.full((channels,), math.log(beta / (1.0 - beta))))
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.v_threshold, self.v_reset, self.reset, self.comparison = float(v_threshold), 0.0, "value", ">="
+        self.detach_reset, self.surrogate = False, Rectangular()
+
+    @property
+    def beta(self) -> Tensor:
+        """M, (C,)."""
+        return torch.sigmoid(self.decay_logit)
+
+    def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
+        """Return the membrane before reset, M v + N x, of a current (B, C, ...)."""
+        shape = (-1, *(1,) * (current.ndim - 2))
+        drive = self.gain.reshape(shape) * current
+        return drive if v is None else self.beta.reshape(shape) * v + drive
+
+    def extra_repr(self) -> str:
+        """Return the constants, for ``print(module)``."""
+        return f"channels={len(self.gain)}, v >= {self.v_threshold}"
 
 
 @dataclass(frozen=True)
@@ -131,11 +184,13 @@ _NEURONS: dict[str, _Constants] = {
     "N3": _Constants(0.25, 0.5, ">", Rectangular(0.5, 1.0), detach_reset=True),
     "N4": _Constants(0.5, 1.0, ">", Triangular(1.0)),
     "N5": _Constants(0.5, 1.0, ">=", ATan(2.0), gain=0.5, detach_reset=True),
+    "N6": _Constants(0.25, 0.2, ">", Rectangular(0.5, 1.0, centre=-0.2)),
+    "N7": _Constants(0.25, 0.5, ">", TanhWindow()),
 }
 
 
 def lif(name: NeuronId) -> LIF:
-    """Make one of the papers' neurons, N1 to N5 of the table above.
+    """Make one of the papers' neurons, N1 to N7 of the table above.
 
     Raises:
         ModelError: There is no neuron of that name.

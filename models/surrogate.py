@@ -1,9 +1,10 @@
 """Surrogate gradients: a spike is a step forward, s = [u > theta] or [u >= theta], and ds/du backward is a chosen bump.
 
-    rectangular          ds/du = height          for |x| < half_width       (N1, N2, N3)
+    rectangular          ds/du = height          for |x - centre| < half_width       (N1, N2, N3; N6 round u = 0)
     triangular           ds/du = max(0, gamma - |x|) / gamma^2              (N4)
     atan                 ds/du = (alpha / 2) / (1 + (pi alpha x / 2)^2)     (N5)
     piecewise quadratic  ds/du = max(0, alpha - alpha^2 |x|)                (N5)
+    tanh                 ds/du = slope (1 - tanh^2(slope x)) / (2 tanh(slope / 2))   for |x| < 1/2   (N7)
 
 with x = u - theta. Every bump of the papers has area 1.
 """
@@ -27,14 +28,15 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class Rectangular:
-    """ds/du = height for abs(x) < half_width, else 0."""
+    """ds/du = height for abs(x - centre) < half_width, else 0."""
 
     half_width: float = 0.5
     height: float = 1.0
+    centre: float = 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
         """Return ds/du at x = u - theta."""
-        return (x.abs() < self.half_width).to(x.dtype) * self.height
+        return ((x - self.centre).abs() < self.half_width).to(x.dtype) * self.height
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,21 @@ class PiecewiseQuadratic:
     def derivative(self, x: Tensor) -> Tensor:
         """Return ds/du at x = u - theta."""
         return (self.alpha - self.alpha**2 * x.abs()).clamp(min=0.0)
+
+
+@dataclass(frozen=True)
+class TanhWindow:
+    """ds/du = slope (1 - tanh^2(slope x)) / (2 tanh(slope / 2)) for abs(x) < 1/2: a tanh step on the clamped membrane.
+
+    The slope is ours: FSTA-SNN's settings, the source of N7, name the shape only.
+    """
+
+    slope: float = 3.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """Return ds/du at x = u - theta."""
+        bump = self.slope * (1.0 - torch.tanh(self.slope * x) ** 2) / (2.0 * math.tanh(self.slope / 2.0))
+        return bump * (x.abs() < 0.5).to(x.dtype)
 
 
 class _Spike(torch.autograd.Function):

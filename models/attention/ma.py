@@ -24,13 +24,14 @@ Only ``causal`` can be run step by step without waiting inside the step; ``paper
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
+from models.attention.causal import CountGates, GateTrace, causal_parameters, check_causal
+from models.attention.gates import Gate, apply_gate, check_gate, register, uniform
 from models.errors import ModelError
 from models.neurons import LIF
 
@@ -39,20 +40,6 @@ DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 
 KERNEL = {"paper": 7, "code": 3, "causal": 3}
 """Side of the spatial kernel: the paper's, the released code's, and the smallest for the chip."""
-
-OPEN_GATE_BIAS = 1.8
-"""Initial bias of a causal gate: hard(1.8) = 0.95, so training starts from an almost ungated net."""
-
-CAUSAL_GAIN = 4.0
-"""Initial scale of the causal gates' weights over torch's default: spike rates near 0.1 must still move a gate."""
-
-
-class GateTrace(NamedTuple):
-    """What a layer did: spikes, the membrane before reset, and the total gain on the current (code, causal) or membrane."""
-
-    spikes: Tensor
-    membrane: Tensor
-    gains: Tensor
 
 
 def _shared_mlp(average: Tensor, maximum: Tensor, w0: Tensor, w1: Tensor) -> Tensor:
@@ -76,18 +63,11 @@ def space_score(x: Tensor, kernel: Tensor) -> Tensor:
     return conv2d(pooled, kernel, padding=kernel.shape[-1] // 2)
 
 
-class _MA(FixedTimesteps):
+class _MA(CountGates):
     """What the MA modules share: the arguments' checks, the parameters, and the maths of the released code."""
 
     ta_w0: nn.Parameter  # (T // r, T)      paper, code
-    ta_w1: nn.Parameter  # (T, T // r)      paper, code
-    ta_w: nn.Parameter  # ()                causal
-    ta_b: nn.Parameter  # ()                causal
-    ca_w0: nn.Parameter  # (C // r, C)
-    ca_w1: nn.Parameter  # (C, C // r)
-    ca_b: nn.Parameter  # (C,)              causal
-    sa_kernel: nn.Parameter  # (1, 2, k, k), channels [avg, max]; causal (1, 1, k, k)
-    sa_b: nn.Parameter  # ()                causal
+    ta_w1: nn.Parameter  # (T, T // r)      paper, code; sa_kernel there: (1, 2, k, k), channels [avg, max]
 
     def __init__(
         self,
@@ -116,8 +96,10 @@ class _MA(FixedTimesteps):
             if d in dims and hidden < 1 and not (d == "T" and variant == "causal"):
                 raise ModelError(f"{what} leaves no hidden unit", where=where, help=f"lower reduction_{d.lower()}")
         self.channels, self.size, self.dims, self.variant, self.gate = channels, size, dims, variant, gate
-        make = _causal_parameters if variant == "causal" else _pooled_parameters
-        register(self, make(dims, timesteps, channels, hidden_t, hidden_c, kernel))
+        if variant == "causal":
+            register(self, causal_parameters(dims, channels, hidden_c, kernel))
+        else:
+            register(self, _pooled_parameters(dims, timesteps, channels, hidden_t, hidden_c, kernel))
 
     def attend(self, x: Tensor) -> Tensor:
         """Return the gated current of the released code, ReLU included."""
@@ -176,26 +158,6 @@ def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, 
         parameters["ca_w1"] = uniform(c, hidden_c, fan_in=hidden_c)
     if "S" in dims:
         parameters["sa_kernel"] = uniform(1, 2, kernel, kernel, fan_in=2 * kernel**2)
-    return parameters
-
-
-def _causal_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, kernel: int) -> dict[str, nn.Parameter]:
-    parameters: dict[str, nn.Parameter] = {}
-    if "T" in dims:
-        parameters["ta_w"] = nn.Parameter(torch.tensor(-CAUSAL_GAIN))
-        parameters["ta_b"] = nn.Parameter(torch.tensor(OPEN_GATE_BIAS))
-    if "C" in dims:
-        parameters["ca_w0"] = uniform(hidden_c, c, fan_in=c)
-        parameters["ca_w1"] = uniform(c, hidden_c, fan_in=hidden_c)
-        parameters["ca_b"] = nn.Parameter(torch.full((c,), OPEN_GATE_BIAS))
-        with torch.no_grad():
-            parameters["ca_w0"].mul_(CAUSAL_GAIN)
-            parameters["ca_w1"].mul_(CAUSAL_GAIN)
-    if "S" in dims:
-        parameters["sa_kernel"] = uniform(1, 1, kernel, kernel, fan_in=kernel**2)
-        parameters["sa_b"] = nn.Parameter(torch.tensor(OPEN_GATE_BIAS))
-        with torch.no_grad():
-            parameters["sa_kernel"].mul_(CAUSAL_GAIN)
     return parameters
 
 
@@ -271,15 +233,8 @@ class MALIF(_MA):
     ) -> None:
         chosen: Gate = gate if gate is not None else "hard" if variant == "causal" else "sigmoid"
         super().__init__(T, channels, size, dims, variant, chosen, reduction_t, reduction_c, kernel)
-        hops = 3 if "C" in dims else 2
-        if variant == "causal" and gate_delay < hops:
-            raise ModelError(
-                f"gate_delay {gate_delay}; a causal gate over {dims} passes {hops} synapses, one step each",
-                where="MALIF",
-                help=f"use gate_delay={hops} or more",
-            )
-        if variant == "causal" and not 0.0 <= decay <= 1.0:
-            raise ModelError(f"decay {decay}; allowed are 0 to 1", where="MALIF", help="use decay=1.0")
+        if variant == "causal":
+            check_causal("MALIF", dims, gate_delay, decay)
         self.neuron, self.gate_delay, self.decay = neuron, gate_delay, float(decay)
 
     def forward(self, current: Tensor) -> Tensor:
@@ -297,7 +252,7 @@ class MALIF(_MA):
             case "paper":
                 spikes, membrane, gains = self._paper(x)
             case "causal":
-                spikes, membrane, gains = self._causal(x)
+                spikes, membrane, gains = self.run_causal(self.neuron, x)
         return GateTrace(spikes.reshape(current.shape), membrane.reshape(current.shape), gains.reshape(current.shape))
 
     def _paper(self, x: Tensor) -> GateTrace:
@@ -319,41 +274,3 @@ class MALIF(_MA):
             membranes.append(u)
             gains.append(gain)
         return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
-
-    def _causal(self, x: Tensor) -> GateTrace:
-        v: Tensor | None = None
-        counts: dict[str, Tensor] = {}
-        pending: list[Tensor] = []
-        spikes, membranes, gains = [], [], []
-        for t, current in enumerate(x):
-            gain = pending[t - self.gate_delay] if t >= self.gate_delay else None
-            u = self.neuron.integrate(v, current if gain is None else gain * current)
-            s, v = self.neuron.fire(u)
-            if t + self.gate_delay < self.timesteps:
-                pending.append(self._next_gain(s, counts))
-            spikes.append(s)
-            membranes.append(u)
-            gains.append(torch.ones_like(u) if gain is None else gain.expand_as(u))
-        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
-
-    def _next_gain(self, s: Tensor, counts: dict[str, Tensor]) -> Tensor:
-        """Add spikes (B, C, H, W) to the counts (updated in place) and return the gain, broadcastable to them."""
-        gain: Tensor | None = None
-        for d in self.dims:
-            mean = s.mean({"T": (1, 2, 3), "C": (2, 3), "S": (1,)}[d], keepdim=True) / self.timesteps
-            counts[d] = mean if d not in counts else self.decay * counts[d] + mean
-            gate = apply_gate(self.gate, self._score(d, counts[d]))
-            gain = gate if gain is None else gain * gate
-        if gain is None:  # dims is never empty: checked in the constructor
-            raise AssertionError("no dims")
-        return gain
-
-    def _score(self, d: str, count: Tensor) -> Tensor:
-        match d:
-            case "T":
-                return self.ta_w * count + self.ta_b
-            case "C":
-                hidden = torch.relu(linear(count.flatten(1), self.ca_w0))
-                return linear(hidden, self.ca_w1, self.ca_b)[:, :, None, None]
-            case _:
-                return conv2d(count, self.sa_kernel, self.sa_b.reshape(1), padding=self.sa_kernel.shape[-1] // 2)

@@ -98,6 +98,14 @@ def biases(program: Program, chip: Chip) -> Found:
         yield from _range(population, "bias", soma.bias, -high, high, "scale weights, bias and threshold down together")
 
 
+def periodic_resets(program: Program, chip: Chip) -> Found:
+    """A periodic reset has an interval of 0 (none) or more, and a phase inside it."""
+    for population, soma in _somas(program, Lif):
+        if not (soma.reset_interval == soma.reset_phase == 0 or 0 <= soma.reset_phase < soma.reset_interval):
+            what = f"reset_interval {soma.reset_interval}, reset_phase {soma.reset_phase}; the phase must be 0 .. interval - 1"
+            yield _wrong(population, what, "take the phase modulo the interval; 0, 0 is no periodic reset")
+
+
 def payloads(program: Program, chip: Chip) -> Found:
     """No message is wider than the chip's payload."""
     bits = chip.core.payload_bits
@@ -224,6 +232,7 @@ RULES: tuple[Callable[[Program, Chip], Found], ...] = (
     decays,
     thresholds,
     biases,
+    periodic_resets,
     payloads,
     kinds,
     weights,

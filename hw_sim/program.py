@@ -33,11 +33,13 @@ class Lif:
 
     ::
 
+        u = v = 0 where t >= 1 and t mod reset_interval = reset_phase        (0: never)
         u = wrap24(decay(u, decay_u) + (a << 6))         a = sum over projections of (W x) << exponent
         i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
         v = clip24(decay(v, decay_v) + i)
         s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
 
+    t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates).
     Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
     spikes. ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
     """
@@ -51,6 +53,8 @@ class Lif:
     gates: int = 0
     gate_bits: int = 8
     rectify: bool = False
+    reset_interval: int = 0
+    reset_phase: int = 0
 
 
 @dataclass(frozen=True, eq=False)

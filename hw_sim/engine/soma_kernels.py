@@ -72,12 +72,27 @@ def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels th
 
     @kernel
     def lif(  # type: ignore[no-untyped-def]
-        drive, u, v, params, subtract, floor, levels, gate_index, gate_bits, out, rec_u, rec_v, saturated, start, stop
+        drive,
+        u,
+        v,
+        params,
+        subtract,
+        floor,
+        zeroing,
+        levels,
+        gate_index,
+        gate_bits,
+        out,
+        rec_u,
+        rec_v,
+        saturated,
+        start,
+        stop,
     ):
         """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
 
         ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
-        ``floor`` is 0 for a rectified current, else -2**31.
+        ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval).
         """
         steps, _, n = drive.shape
         blocks = (n + BLOCK - 1) // BLOCK
@@ -87,6 +102,9 @@ def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels th
             s = (task % blocks) * BLOCK
             e = min(n, s + BLOCK)
             for t in range(steps):
+                if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
+                    u[b, s:e] = 0
+                    v[b, s:e] = 0
                 saturated[task, 0] += integrate_current(
                     u[b, s:e], drive[t, b, s:e], params[0, s:e], params[2, s:e], current
                 )

@@ -115,7 +115,7 @@ class State:
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
             case Lif():
-                self._lif(stage, soma, drive, out, start, stop, rec_u, rec_v, saturated)
+                self._lif(stage, soma, drive, out, first_step, start, stop, rec_u, rec_v, saturated)
             case DeltaRelu(shift=shift):
                 soma_kernels.delta_relu(
                     drive, self.v[name], self.u[name], stage.params[0], shift, out, rec_v, saturated, 0, self.batch
@@ -155,7 +155,7 @@ class State:
         return drive.reshape(stop - start, self.batch, n)
 
     def _lif(
-        self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, start: int, stop: int,
+        self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, first_step: int, start: int, stop: int,
         rec_u: AnyInt, rec_v: AnyInt, saturated: AnyInt,
     ) -> None:  # fmt: skip
         name = stage.population.name
@@ -169,11 +169,20 @@ class State:
         scan = soma_kernels.lif_int32 if stage.word is np.int32 else soma_kernels.lif_int64
         subtract = soma.reset == "subtract"
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
+        zeroing = _zeroing(soma, first_step + start)
 
         def piece(a: int, b: int) -> None:
             scan(
-                drive, self.u[name], self.v[name], stage.params, subtract, floor, levels, index, soma.gate_bits,
+                drive, self.u[name], self.v[name], stage.params, subtract, floor, zeroing, levels, index, soma.gate_bits,
                 out, rec_u, rec_v, saturated, a, b,
             )  # fmt: skip
 
         self.threads.split(piece, saturated.shape[0], drive.size)
+
+
+def _zeroing(soma: Lif, step: int) -> tuple[int, int]:
+    """Return the steps from local step ``step`` to the first periodic reset at or after it, and the interval."""
+    if soma.reset_interval == 0:
+        return 1 << 62, 1
+    first = max(step, 1)
+    return first - step + (soma.reset_phase - first) % soma.reset_interval, soma.reset_interval

@@ -61,7 +61,21 @@ class _Builder:
         v_reset = self.one_or_all(n, -500, 100) if reset == "value" else threshold
         bias = self.one_or_all(n, -500, 900) if r.random() < 0.5 else np.zeros(1, np.int64)
         decay_v = self.one_or_all(n, 0, 4097)
-        return hw.Lif(decay_u, decay_v, bias, threshold, v_reset, reset, gates, rectify=bool(r.random() < 0.2))
+        rectify, interval = bool(r.random() < 0.2), int(r.integers(1, 5)) if r.random() < 0.3 else 0
+        phase = int(r.integers(0, interval)) if interval else 0
+        return hw.Lif(
+            decay_u,
+            decay_v,
+            bias,
+            threshold,
+            v_reset,
+            reset,
+            gates,
+            8,
+            rectify,
+            reset_interval=interval,
+            reset_phase=phase,
+        )
 
 
 def random_program(seed: int) -> tuple[hw.Program, dict[str, Int]]:

@@ -96,8 +96,9 @@ def _step(
         case hw.GateTable(table=table):
             sent[t] = table[t if len(table) > 1 else 0]
         case hw.Lif():
-            before = v[t - 1] if t else v[0] * 0
-            raw = decay(u[t - 1] if t else u[0] * 0, soma.decay_u) + (
+            fresh = t == 0 or (soma.reset_interval > 0 and t % soma.reset_interval == soma.reset_phase)
+            before = v[0] * 0 if fresh else v[t - 1]
+            raw = decay(u[0] * 0 if fresh else u[t - 1], soma.decay_u) + (
                 _arriving(program, population, t, weights, ref) << 6
             )
             u[t] = wrap_current(raw)

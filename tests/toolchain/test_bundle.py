@@ -60,7 +60,7 @@ def test_a_changed_file_is_noticed(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportingError, match="is not a bundle: no readable manifest.json"):
+    with pytest.raises(ImportingError, match=r"is not a bundle: no readable manifest\.json"):
         bundle.load(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_static_paper_gates_scale_the_whole_membrane(rng: np.random.Generator) -
 
 @pytest.mark.parametrize("variant", ["paper", "code"])
 def test_a_published_variant_cannot_be_lowered_causally(rng: np.random.Generator, variant: str) -> None:
-    with pytest.raises(GateLoweringError, match="block 'att': MA attention .*cannot be lowered by 'causal'"):
+    with pytest.raises(GateLoweringError, match=r"block 'att': MA attention .*cannot be lowered by 'causal'"):
         LowerGates("causal")(graph(attention(rng, "TCS", variant)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from hypothesis import strategies as st
 
 from toolchain.ir import Graph
 from toolchain.ops import (
@@ -23,6 +24,8 @@ from toolchain.ops import (
     Scale,
     SumPool,
 )
+
+seeds = st.integers(min_value=0, max_value=2**31)
 
 
 @dataclass
@@ -49,7 +52,9 @@ class NetMaker:
     def bias(self, n: int) -> Array | None:
         return self.rng.normal(size=n) * 0.2 if self.rng.random() < 0.5 else None
 
-    def lif(self, currents: tuple[str, ...], shape: tuple[int, ...], *, name: str | None = None, filtered: bool = False) -> str:
+    def lif(
+        self, currents: tuple[str, ...], shape: tuple[int, ...], *, name: str | None = None, filtered: bool = False
+    ) -> str:
         rng = self.rng
         threshold = rng.uniform(0.2, 1.0, size=shape[:1] if rng.random() < 0.3 else ())
         reset = "subtract" if rng.random() < 0.25 else "value"
@@ -91,14 +96,21 @@ class NetMaker:
         size = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip((h, w), kernel, stride, padding, strict=True)]
         if rng.random() < 0.4:
             conv = self.add(
-                Scale(name=self.name("bn"), inputs=(conv,), scale=rng.uniform(0.5, 1.5, co), shift=rng.normal(size=co) * 0.1)
+                Scale(
+                    name=self.name("bn"),
+                    inputs=(conv,),
+                    scale=rng.uniform(0.5, 1.5, co),
+                    shift=rng.normal(size=co) * 0.1,
+                )
             )
         return conv, (co, *size)
 
     def conv_layer(self) -> None:
         current, shape = self.conv_map(self.last)
         if self.rng.random() < 0.4 and min(shape[1:]) >= 2:
-            current = self.add(SumPool(name=self.name("pool"), inputs=(current,), kernel=(2, 2), stride=(2, 2), scale=0.25))
+            current = self.add(
+                SumPool(name=self.name("pool"), inputs=(current,), kernel=(2, 2), stride=(2, 2), scale=0.25)
+            )
             shape = (shape[0], (shape[1] - 2) // 2 + 1, (shape[2] - 2) // 2 + 1)
         self.last, self.shape = self.lif((current,), shape), shape
 
@@ -228,5 +240,9 @@ def random_net(seed: int) -> tuple[Graph, Array]:
             Affine(name="head", inputs=(maker.last,), weight=maker.weight(n, inside), bias=maker.bias(n))
         )
     maker.add(Output(name="out", inputs=(maker.last,)))
-    x = rng.integers(0, 6, (T, B, *shape)) * (rng.random((T, B, *shape)) < 0.3) if counts else rng.random((T, B, *shape)) < 0.4
+    x = (
+        rng.integers(0, 6, (T, B, *shape)) * (rng.random((T, B, *shape)) < 0.3)
+        if counts
+        else rng.random((T, B, *shape)) < 0.4
+    )
     return Graph(tuple(maker.ops), timesteps=T), x.astype(np.float64)

@@ -23,16 +23,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bundle(tmp_path_factory.mktemp("cli") / "bundle")
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(capsys)
-
-
 # -------------------------------------------------------------------------------------------------- data
 @pytest.mark.parametrize(
     ("shape", "what"),

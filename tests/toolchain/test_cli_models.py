@@ -16,16 +16,6 @@ from models import zoo
 from toolchain import nirx
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(capsys)
-
-
 # ------------------------------------------------------------------------------------------------ models
 def test_a_nir_file_deploys(cli: Cli, tmp_path: Path, out: Path) -> None:
     nirx.write(tmp_path / "net.nir", linear())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compile_random import compile_random, lower
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_nets import random_net
+from random_nets import random_net, seeds
 
 from hw_sim import load_chip
 from toolchain.int_ops import IntLif
 from toolchain.interpret import answer, run_float, run_int
 from toolchain.local_backends import HwSimBackend
 from toolchain.mapping import map_graph
-
-seeds = st.integers(min_value=0, max_value=2**31)
 
 
 @settings(max_examples=200)
@@ -69,6 +68,4 @@ def test_a_changed_threshold_is_noticed(seed: int) -> None:
 
 
 def _raised(op: IntLif) -> IntLif:
-    from dataclasses import replace
-
     return replace(op, threshold=np.full(1, (1 << 23) - 2, np.int64))

@@ -1,0 +1,105 @@
+"""Capture of a user's factory: imported whatever stands beside it, refused by file and line."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from export.torch_to_nir import load_factory
+from export.torch_to_nir.importers import import_factory
+from toolchain.errors import ImportingError
+
+NET = """
+import torch
+from torch import nn
+from models.layers import Linear
+from models.neurons import lif
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = Linear(4, 3), lif("N4")
+        self.example_input = torch.ones(6, 2, 4)
+
+    def forward(self, x):
+        return self.lif(self.fc(x)).mean(0)
+
+def make():
+    return Net()
+
+def pair():
+    net = Net()
+    example, net.example_input = net.example_input, None
+    return net, example
+
+def mute():
+    net = Net()
+    del net.example_input
+    return net
+
+def number():
+    return 3
+
+def broken():
+    return {}["weights"]
+"""
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    """A user's file, beside a folder ``models`` of their own."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('the wrong models')\n")
+    path = tmp_path / "my_net.py"
+    path.write_text(textwrap.dedent(NET))
+    return path
+
+
+@pytest.mark.parametrize("factory", ["make", "pair"])
+def test_a_users_factory_is_imported_whatever_its_folder_holds(
+    user_file: Path, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(user_file.parent)
+    path = list(sys.path)
+
+    imported = import_factory(f"my_net.py:{factory}")
+
+    assert imported is not None
+    assert imported.name == f"my_net-{factory}"
+    assert list(imported.nir_graph.nodes) == ["input", "fc", "lif", "output"]
+    assert sys.path == path
+    assert "my_net" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("nothing", "no function 'nothing'; the file defines Net, make, pair, mute, number, broken"),
+        ("number", r"number\(\) returned a int; expected a torch.nn.Module"),
+        ("mute", r"mute\(\) says nothing about the shape of its input"),
+        ("broken", r"broken\(\) raised KeyError: 'weights'"),
+    ],
+)
+def test_factories_that_cannot_be_used_are_refused(user_file: Path, factory: str, message: str) -> None:
+    with pytest.raises(ImportingError, match=message) as caught:
+        load_factory(f"{user_file}:{factory}")
+
+    assert str(user_file) in caught.value.where
+    if factory == "broken":
+        line = NET.splitlines().index('    return {}["weights"]') + 1
+        assert caught.value.where == f"{user_file}:{line}"
+
+
+def test_files_that_are_missing_or_do_not_run_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import torch\nx = = 1\n")
+    (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
+
+    with pytest.raises(ImportingError, match="no such Python file"):
+        load_factory(f"{tmp_path / 'none.py'}:make")
+    with pytest.raises(ImportingError, match="the file raised SyntaxError"):
+        load_factory(f"{tmp_path / 'bad.py'}:make")
+    with pytest.raises(ImportingError, match="the file raised SystemExit: 3"):
+        load_factory(f"{tmp_path / 'exits.py'}:make")

@@ -1,0 +1,135 @@
+"""Capture: what has no meaning in NIR is refused by its source line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from captured_nets import B, T, Wrapped, events
+from torch import Tensor, nn
+
+from export.torch_to_nir import capture
+from hw_sim.errors import SpikeforgeError
+from models.attention.ma import MAAttention
+from models.layers import AvgPool2d, BatchNorm1d, Conv2d, Linear, MaxPool2d
+from models.nets import MADigits
+from models.neurons import LIF, lif
+from toolchain.errors import ImportingError, UnsupportedNodeError
+
+
+class Doubled(nn.Linear):
+    """Says Linear, computes twice it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return twice the linear map."""
+        return 2 * super().forward(input)
+
+
+class Shifted(LIF):
+    """Says LIF, delays its spikes."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes one step late."""
+        return super().forward(current).roll(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (Wrapped(lambda m, x: x * 2), "the op 'mul' has no meaning in NIR"),
+        (Wrapped(lambda m, x: torch.relu(x)), "the op 'relu' has no meaning in NIR"),
+        (Wrapped(lambda m, x: x + 1.0), "a sum with a constant or a factor"),
+        (Wrapped(lambda m, x: torch.add(x, x, alpha=2)), "a sum with a constant or a factor"),
+        (Wrapped(lambda m, x: m.fc(x.mean(0)), fc=Linear(4, 2)), "a mean over T that is not the last op"),
+        (Wrapped(lambda m, x: x.mean(1)), r"a mean over axes \[1\] of \(6, 2, 4\)"),
+        (Wrapped(lambda m, x: x.flatten(1)), r"flattens \(6, 2, 4\) to \(6, 8\); T and B stay axes"),
+        (Wrapped(lambda m, x: torch.cat([x, x], 2)), "the op 'cat' has no meaning in NIR"),
+        (Wrapped(lambda m, x: x.reshape(T * B, 4)), "the op 'reshape' has no meaning in NIR"),
+        (Wrapped(lambda m, x: torch.stack([s for s in x])), "forward cannot be traced"),
+        (Wrapped(lambda m, x: x if x.sum() > 0 else -x), "forward cannot be traced"),
+        (nn.Sequential(nn.Softmax(-1)), "the module Softmax has no meaning in NIR"),
+        (nn.Sequential(MAAttention(T, 8, reduction_c=2, dims="TC")), "the module MAAttention has no meaning in NIR"),
+        (nn.Sequential(BatchNorm1d(4, track_running_stats=False)), "normalises by the batch it sees"),
+        (Wrapped(lambda m, x: (x, x)), "forward returns a tuple"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_by_name(net: nn.Module, message: str) -> None:
+    x = events(8) if "MAAttention" in message else events(4)
+
+    with pytest.raises(UnsupportedNodeError, match=message) as caught:
+        capture(net, x, name="my-net")
+
+    assert caught.value.where.startswith("my-net")
+    assert caught.value.help
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Conv2d(1, 2, 3, padding=1, padding_mode="circular"), "padding_mode 'circular'"),
+        (AvgPool2d(2, ceil_mode=True), "pooling with ceil_mode=True"),
+        (AvgPool2d(2, divisor_override=3), "average pooling with its own divisor"),
+        (AvgPool2d(2, padding=1, count_include_pad=False), "average pooling with its own divisor"),
+        (MaxPool2d(2, dilation=2), "max pooling with dilation"),
+        (Linear(6, 2), r"a linear map of shape \(1, 6, 6\)"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(layer: nn.Module, message: str) -> None:
+    with pytest.raises(UnsupportedNodeError, match=message) as caught:
+        capture(nn.Sequential(layer), events(1, 6, 6))
+
+    assert caught.value.where == "net: module '0'"
+
+
+def test_a_refused_op_names_its_source_line() -> None:
+    with pytest.raises(UnsupportedNodeError) as caught:
+        capture(Wrapped(lambda m, x: torch.sigmoid(x)), events(4))
+
+    assert f"{Path(__file__).name}:" in caught.value.where
+    assert "torch.sigmoid(x)" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (nn.Sequential(Doubled(4, 3)), "its output differs from the module's by"),
+        (nn.Sequential(Linear(4, 3), Shifted(0.5, 0.1)), "spikes differ between the module and its capture"),
+    ],
+)
+def test_a_class_that_computes_something_else_is_found_out(net: nn.Module, message: str) -> None:
+    torch.manual_seed(0)
+
+    with pytest.raises(ImportingError, match=message):
+        capture(net, events(4))
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (torch.zeros(0, 2, 4), r"the example has shape \(0, 2, 4\); expected \(T, B, ...\), none of them 0"),
+        (torch.zeros(6, 0, 4), "none of them 0"),
+        (torch.zeros(6, 4), "none of them 0"),
+        (torch.full((6, 2, 4), float("nan")), "not finite"),
+        ([1, 2], "the example is a list"),
+        (torch.zeros(6, 2, 5), r"0 refuses its input of shape \(6, 2, 5\)"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(example: Tensor, message: str) -> None:
+    with pytest.raises(ImportingError, match=message):
+        capture(nn.Sequential(Linear(4, 3), lif("N4")), example)
+
+
+def test_an_example_of_another_t_than_the_nets_is_refused() -> None:
+    with pytest.raises(SpikeforgeError, match="input of T = 6; the layer was made for T = 8"):
+        capture(MADigits(8, (8, 8)), events(1, 8, 8))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(value: float) -> None:
+    net = nn.Sequential(Linear(4, 3), lif("N4"))
+    with torch.no_grad():
+        net[0].weight[1, 2] = value
+
+    with pytest.raises(ImportingError, match=r"0.weight holds 1 values that are not finite .* of 12"):
+        capture(net, events(4))

@@ -1,0 +1,108 @@
+"""NIR graphs that are refused: unknown nodes, broken edges, shapes, times and metadata."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+import pytest
+from nir_nets import DT, T, chain, lif, net
+
+from toolchain import nirx
+from toolchain.errors import ImportingError, UnsupportedNodeError, VerifyError
+from toolchain.from_nir import from_nir
+
+
+def test_unsupported_nodes_are_all_named_before_any_work() -> None:
+    one = nir.Conv1d(None, np.ones((1, 1, 3)), 1, 0, 1, 1, np.zeros(1))
+    inner = nir.NIRGraph(
+        {"input": nir.Input(np.array([3])), "c": one, "output": nir.Output(np.array([3]))}, [], type_check=False
+    )
+
+    with pytest.raises(
+        UnsupportedNodeError, match=r"'a' is a Conv1d; 'sub.c' is a Conv1d; supported are Affine"
+    ) as caught:
+        from_nir(net({"a": one, "sub": inner}, "input>a"))
+
+    assert caught.value.help == "write it as a Conv2d over (C, 1, L) signals"
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        (("input>a", "a>output", "input>a"), r"the edge \('input', 'a'\) stands twice"),
+        (("input>a", "a>output", "a>ghost"), "'ghost' is no node"),
+        (("input>output",), "node 'a' is not connected: nothing feeds it"),
+        (("input>a", "input>output"), "node 'a' is not connected: nothing reads it"),
+        (("input>a", "a>output", "a>input"), "'input' is an end of the graph and inside it"),
+    ],
+)
+def test_broken_edges_are_refused(edges: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ImportingError, match=message):
+        from_nir(net({"a": nir.Scale(np.ones(3))}, *edges))
+
+
+def test_two_inputs_are_refused() -> None:
+    with pytest.raises(ImportingError, match=r"2 Input nodes \(extra, input\); one is allowed"):
+        from_nir(net({"extra": nir.Input(np.array([3]))}, "input>output", "extra>output"))
+
+
+def test_shapes_that_do_not_fit_are_refused_by_node() -> None:
+    with pytest.raises(VerifyError, match=r"Affine reads shape \(3,\); it takes 4 values") as caught:
+        from_nir(chain(nir.Linear(np.ones((2, 4))), shape=(3,), out=(2,)))
+
+    assert caught.value.where == "op 'n0'"
+
+
+def test_a_matrix_on_a_feature_map_is_refused() -> None:
+    with pytest.raises(ImportingError, match=r"a matrix on a signal of shape \(2, 3, 3\); it takes \(18,\)"):
+        from_nir(chain(nir.Linear(np.ones((2, 18))), shape=(2, 3, 3), out=(2,)))
+
+
+def test_an_output_of_another_shape_than_declared_is_refused() -> None:
+    with pytest.raises(ImportingError, match=r"the output is declared \(5,\); the graph gives \(2,\)"):
+        from_nir(chain(nir.Linear(np.ones((2, 3))), shape=(3,), out=(5,)))
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True])
+def test_timesteps_must_be_a_positive_whole_number(steps: int) -> None:
+    with pytest.raises(ImportingError, match="T is at least 1"):
+        from_nir(chain(lif(), shape=(3,), out=(3,)), timesteps=steps)
+
+
+def test_a_graph_that_does_not_say_t_asks_for_it() -> None:
+    graph = chain(lif(), shape=(3,), out=(3,))
+    graph.metadata = {"dt": DT}
+
+    with pytest.raises(ImportingError) as caught:
+        from_nir(graph)
+
+    assert str(caught.value) == "graph: does not say how many timesteps T\n  help: give T (--timesteps)"
+
+
+def test_dt_comes_from_metadata_then_argument_then_the_default() -> None:
+    graph = chain(lif(), shape=(3,), out=(3,))
+    assert from_nir(graph).dt_s == DT
+    with pytest.raises(ImportingError, match=r"dt 0.002 s; the graph was made for 0.001 s"):
+        from_nir(graph, dt_s=2e-3)
+
+    graph.metadata = {"timesteps": T}
+    assert from_nir(graph, dt_s=2e-3).dt_s == 2e-3
+    assert from_nir(graph).dt_s == 1e-4
+    for dt in (0.0, -1.0, float("nan")):
+        with pytest.raises(ImportingError, match="it must be positive"):
+            from_nir(graph, dt_s=dt)
+
+
+def test_attention_trained_for_another_t_is_refused() -> None:
+    parameters = {"ta_w": np.array(1.0), "ta_b": np.array(0.0)}
+    node = nirx.AttentiveLif(lif(), parameters, "T", "causal", T, "hard", 2, 1.0, (3,))
+    graph = chain(node, shape=(3,), out=(3,))
+
+    assert from_nir(graph)["n0"].timesteps == T
+    with pytest.raises(ImportingError, match=f"T = 5; its weights were trained for T = {T}"):
+        from_nir(graph, timesteps=5)
+
+
+def test_metadata_with_an_unknown_comparison_is_refused() -> None:
+    with pytest.raises(ImportingError, match="metadata comparison '<', reset 'value'; allowed are"):
+        from_nir(chain(lif(comparison="<"), shape=(3,), out=(3,)))

@@ -71,7 +71,7 @@ def _connection(op: Connection) -> list[Op]:
 
 
 def _real(weight: IntArray, exponent: int) -> Array:
-    return weight * 2.0**exponent
+    return weight.astype(np.float64) * 2.0**exponent
 
 
 def _grid(values: IntArray, shape: Shape) -> Array:

@@ -102,6 +102,7 @@ class Builder:
     def dense(self, layer: Layer) -> None:
         """Add a dense or recurrent layer."""
         outputs = prod(int(n) for n in layer.ints("shape").reshape(-1))
+        made.check_real(layer)
         if not self.sources:
             self.start((max(layer.ints("weight").size // max(outputs, 1), 1),))
         inputs = self.flat(layer)
@@ -258,12 +259,12 @@ class Builder:
         self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
 
     def result(self, net: NetFile) -> Graph:
-        """Close the graph."""
+        """Close the graph, of no known length; its answer is a sum over the steps."""
         if not any(isinstance(op, IntLif) for op in self.ops):
             raise ImportingError("has no layer with neurons", where=net.layers[0].file, help="export the whole net")
         (kind, scale), last = self.readout, self.sources[-1].name
         self.ops.append(IntOutput(name="output", inputs=(last,), readout=kind, scale=scale))  # type: ignore[arg-type]
-        return Graph(tuple(self.ops), timesteps=net.timesteps, dt_s=net.dt_s)
+        return Graph(tuple(self.ops), timesteps=0, dt_s=net.dt_s)
 
 
 STEPS: dict[str, Callable[[Builder, Layer], None]] = {

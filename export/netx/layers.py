@@ -21,17 +21,25 @@ MAX_DELAY = 62
 """Largest delay lava-dl's loader keeps; larger ones are clipped."""
 
 
-def dense(layer: Layer, inputs: int, outputs: int) -> list[Synapses]:
-    """Return the synapses of a ``dense`` layer, or both of a ``dense_rec`` layer.
+def check_real(layer: Layer) -> None:
+    """Refuse complex weights.
 
     Raises:
-        ImportingError: Complex weights, or weights the loader would lose.
+        ImportingError: The layer has them.
     """
     if "weight/imag" in layer:
         raise layer.error(
             "has complex weights, which feed resonate-and-fire neurons; there is no integer op for these here",
             "train the layer with CUBA neurons",
         )
+
+
+def dense(layer: Layer, inputs: int, outputs: int) -> list[Synapses]:
+    """Return the synapses of a ``dense`` layer, or both of a ``dense_rec`` layer.
+
+    Raises:
+        ImportingError: Weights of another size, or that the loader would lose.
+    """
     names = ("weight", "weight_rec") if layer.kind == "dense_rec" else ("weight",)
     found = []
     for name, columns in zip(names, (inputs, outputs), strict=False):
@@ -113,8 +121,7 @@ def kernel(layer: Layer) -> IntArray:
     Raises:
         ImportingError: It is complex or of another rank.
     """
-    if "weight/imag" in layer:
-        raise layer.error("has complex weights, which no integer op here takes", "train the layer with CUBA neurons")
+    check_real(layer)
     weight = layer.ints("weight")
     if weight.ndim == 5 and weight.shape[4] == 1:
         weight = weight[..., 0]

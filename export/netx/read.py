@@ -47,6 +47,6 @@ def build(net: NetFile, input_shape: Shape | None = None, payload_bits: int = 1)
         builder.start(input_shape)
     for layer in net.layers:
         builder.add(layer)
-    graph = builder.result(net)
+    graph = with_timesteps(builder.result(net), net.timesteps)
     verify(graph, level="integer")
     return graph, builder.notes

@@ -126,7 +126,7 @@ class _Planner:
                 before = "nothing" if self.last is None else repr(self.last.name)
                 raise refused(
                     op,
-                    f"reads {c.inputs[0]!r} ; netx layers are in sequence, and {before} is in front",
+                    f"reads {c.inputs[0]!r}; netx layers are in sequence, and {before} is in front",
                 )
         if not forward:
             raise refused(op, "has no input; netx layers read the one in front")

@@ -15,7 +15,8 @@ from toolchain import bundle
 from toolchain.backends import load_backend
 from toolchain.commands import Outcome
 from toolchain.deployment import Deployment
-from toolchain.importing import load_model
+from toolchain.importing import Imported, load_model
+from toolchain.integer_road import input_code
 from toolchain.ir import Graph
 from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Output
 from toolchain.passes.lower_gates import Strategy, strategy_for
@@ -91,8 +92,7 @@ def audit_deployment(made: Deployment) -> Audit | None:
 def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published."""
     imported = load_model(arguments.target)
-    coding = imported.card.get("coding")
-    kind: InputKind = arguments.input_kind or ("dense" if coding == "direct" else "binary")
+    kind: InputKind = arguments.input_kind or _input_kind(imported)
     graph = imported.float_graph()
     strategies = {}
     if arguments.gates is not None:
@@ -105,6 +105,12 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
         strategies=dict(strategies),
         payload_bits=arguments.payload_bits,
     )
+
+
+def _input_kind(imported: Imported) -> InputKind:
+    if imported.integer is not None:
+        return "binary" if input_code(imported.integer).kind == "binary" else "graded"
+    return "dense" if imported.card.get("coding") == "direct" else "binary"
 
 
 def before_first_spike(graph: Graph) -> frozenset[str]:

@@ -1,0 +1,264 @@
+"""Every layer type of a netx file means what lava-dl means by it; what has no meaning here is refused by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
+
+from export.netx import export_net, import_net
+from export.netx.weights import LostError, chip_form, effective, loaded
+from toolchain.errors import ImportingError, UnsupportedNodeError
+from toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
+from toolchain.interpret import run_int
+from toolchain.interpret.integers import connect
+from toolchain.ir import Graph
+
+
+def _module(package: str, path: str) -> ModuleType:
+    """Load one file of a package without the package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, distribution(package).locate_file(path))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.lava
+def test_weights_are_those_lava_dls_loader_and_lavas_dense_leave() -> None:
+    netx = _module("lava-dl", "lava/lib/dl/netx/utils.py")
+    units = _module("lava-nc", "lava/utils/weightutils.py")
+    rng, lost, changed = np.random.default_rng(5), 0, 0
+    for _ in range(400):
+        low, high = sorted(rng.integers(-300, 300, 2).tolist())
+        w = rng.integers(low, high + 1, (3, 4)) * int(rng.choice([1, 2, 4]))
+        if not w.any():
+            continue
+        with np.errstate(divide="ignore"):
+            raised, bits, exponent, _ = netx.optimize_weight_bits(w)
+        mode = units.determine_sign_mode(raised)
+        held = units.truncate_weights(units.clip_weights(raised, mode, 8), mode, bits)
+        try:
+            (mine,) = loaded(w)
+        except LostError:
+            lost += 1
+            assert not held.any()
+            continue
+        wanted = held * 2.0**exponent
+        changed += int((wanted != w).any())
+        np.testing.assert_array_equal(mine.weight * 2.0**mine.exponent, wanted)
+        assert mine.weight.min() >= -256
+        assert mine.weight.max() <= 255
+    assert lost > 10
+    assert changed > 10
+
+
+@pytest.mark.parametrize(
+    ("weight", "exponent"), [([[-3, 5]], -1), ([[-4, 6]], 0), ([[3, 5]], 0), ([[-512, 4]], 1), ([[2, 508]], 1)]
+)
+def test_the_chips_form_of_integer_weights_is_the_same_map(weight: list[list[int]], exponent: int) -> None:
+    form = chip_form(np.array(weight))
+
+    assert form.exponent == exponent
+    np.testing.assert_array_equal(effective(form.weight, form.exponent), weight)
+
+
+@pytest.mark.parametrize(
+    ("weights", "groups", "stride", "padding", "dilation"),
+    [
+        ((4, 3, 3, 2), 1, (1, 1), (1, 0), (1, 2)),
+        ((4, 3, 2, 2), 2, (1, 1), (0, 0), (1, 1)),
+        ((4, 3, 3, 3), 2, (2, 3), (1, 0), (1, 2)),
+    ],
+)
+def test_a_transposed_convolution_is_torchs(
+    weights: Any, groups: int, stride: Any, padding: Any, dilation: Any, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    w, x = even(rng, *weights), rng.integers(0, 2, (1, 4, 5, 4))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    wanted = torch.nn.functional.conv_transpose2d(torch.tensor(x).double(), torch.tensor(w).double(), **options)[
+        0
+    ].numpy()
+    start = {"type": "input", "shape": np.array([4, 5, 4])}
+
+    net = import_net(write(tmp_path / "t.net", start, kernel_layer("convT", w, wanted.shape, **options)))
+
+    link = next(op for op in net if isinstance(op, IntConv | IntDense))
+    np.testing.assert_array_equal(connect(link, x).reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("kind", ["pool", "unpool"])
+def test_pooling_and_unpooling_take_every_channel_alone(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    w, x = np.full((1, 1, 2, 2), 32), rng.integers(0, 2, (1, 3, 4, 6))
+    f = torch.nn.functional.conv2d if kind == "pool" else torch.nn.functional.conv_transpose2d
+    wanted = f(torch.tensor(x).double(), torch.tensor(np.repeat(w, 3, 0)).double(), stride=2, groups=3)[0].numpy()  # type: ignore[operator]
+    start = {"type": "input", "shape": np.array([3, 4, 6])}
+
+    net = import_net(write(tmp_path / "p.net", start, kernel_layer(kind, w, wanted.shape, stride=[2, 2])))
+
+    link = next(op for op in net if isinstance(op, IntConv | IntDense))
+    np.testing.assert_array_equal(connect(link, x).reshape(wanted.shape), wanted)
+
+
+def test_a_concat_layer_joins_the_layer_in_front_with_earlier_ones(tmp_path: Path, rng: np.random.Generator) -> None:
+    a, b, c = even(rng, 4, 6) + 60, even(rng, 3, 4) + 60, even(rng, 2, 7) + 60
+    file = write(
+        tmp_path / "c.net", dense(a), dense(b), {"type": "concat", "shape": np.array([7]), "layers": [0]}, dense(c)
+    )
+    x = (rng.random((20, 1, 6)) < 0.5).astype(np.int64)
+
+    result = run_int(import_net(file, timesteps=20), x)
+
+    spikes = {name: recording.out for name, recording in result.recordings.items()}
+    joined = np.concatenate([spikes["1.dense"], spikes["0.dense"]], axis=-1)
+    plain = import_net(write(tmp_path / "d.net", dense(c)), timesteps=20)
+    np.testing.assert_array_equal(run_int(plain, joined).recordings["0.dense"].out, spikes["3.dense"])
+    assert spikes["3.dense"].any()
+
+
+def test_an_average_layer_is_a_read_out_of_group_rates(tmp_path: Path, rng: np.random.Generator) -> None:
+    file = write(
+        tmp_path / "a.net", dense(even(rng, 6, 5)), {"type": "average", "shape": np.array([2, 1, 1])}, tSample=25, Ts=1
+    )
+    net = import_net(file)
+    x = (rng.random((25, 2, 5)) < 0.5).astype(np.int64)
+
+    result = run_int(net, x)
+
+    rates = result.recordings["0.dense"].out.reshape(25, 2, 2, 3).mean(axis=(0, 3))
+    scale = next(op for op in net if isinstance(op, IntOutput)).scale
+    np.testing.assert_allclose(result.answer * scale, rates)
+    assert rates.any()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_delays_hold_back_each_neurons_or_each_inputs_synapses(
+    axis: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    w, steps = even(rng, 3, 5), 12
+    delay = rng.integers(0, 5, w.shape[axis]).astype(np.float32)
+    x = rng.integers(0, 2, (steps, 1, 5))
+    current = np.zeros((steps + 4, 3), np.int64)
+    for t in range(steps):
+        for o, i in np.ndindex(w.shape):
+            current[t + int(delay[(o, i)[axis]]), o] += w[o, i] * x[t, 0, i]
+    neuron = {"neuron/iDecay": 4096, "neuron/vDecay": 4096, "neuron/vThMant": (1 << 18) - 1}
+
+    net = import_net(write(tmp_path / "d.net", dense(w, delay=delay, **neuron)), timesteps=steps)
+
+    np.testing.assert_array_equal(run_int(net, x).recordings["0.dense"].v[:, 0], current[:steps] << 6)
+
+
+def test_a_layer_without_neurons_integrates_and_never_fires(tmp_path: Path) -> None:
+    layer = {key: value for key, value in dense([[2, 4]]).items() if not key.startswith("neuron")}
+    net = import_net(write(tmp_path / "n.net", layer), timesteps=5)
+
+    result = run_int(net, np.ones((5, 1, 2), np.int64))
+
+    np.testing.assert_array_equal(result.recordings["0.dense"].v.ravel(), np.arange(1, 6) * (6 << 6))
+    assert next(op for op in net if isinstance(op, IntOutput)).readout == "membrane"
+
+
+COMPLEX = {
+    "type": "dense",
+    "shape": np.array([2]),
+    "weight/real": np.ones((2, 3)),
+    "weight/imag": np.ones((2, 3)),
+    **CUBA,
+}
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "sigma-delta": (dense([[2]], **{"neuron/type": "SDNN"}), "no integer op here has a send threshold"),
+    "resonate": (dense([[2]], **{"neuron/type": "RF_IZHIKEVICH"}), "turns a complex state"),
+    "adaptive": (dense([[2]], **{"neuron/type": "ALIF"}), "moves its own threshold"),
+    "unknown neuron": (dense([[2]], **{"neuron/type": "HH"}), "'HH': CUBA and LOIHI are known here"),
+    "complex weights": (COMPLEX, "complex weights"),
+    "layer type": ({**dense([[2]]), "type": "dense_comp"}, "its type 'dense_comp'"),
+    "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "vDecay is 5000; 0 .. 4096 is allowed"),
+    "not finite": (dense([[np.nan]]), "not an array of finite numbers"),
+    "one-sided": (dense([[300, 2]]), "would turn them into zeros"),
+    "delays": (dense([[2, 4], [6, 8]], delay=np.array([1, 2, 3])), "has 3 delays"),
+    "size": (dense([[2, 4]], shape=np.array([3])), "'weight' has shape (1, 2)"),
+    "missing": ({"type": "dense", "shape": np.array([2])}, "no dataset 'weight'"),
+    "no input size": (kernel_layer("conv", np.ones((1, 1, 1, 1)), (1, 2, 2)), "says no input size"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_has_no_integer_op_is_refused_by_layer_and_reason(name: str, tmp_path: Path) -> None:
+    layer, words = BAD[name]
+
+    with pytest.raises(ImportingError) as caught:
+        import_net(write(tmp_path / "bad.net", layer))
+
+    assert words in str(caught.value)
+    assert "layer 0" in caught.value.where
+    assert caught.value.help
+
+
+def test_intels_sigma_delta_pilotnet_is_refused_by_name(tmp_path: Path) -> None:
+    start = {"type": "input", "shape": np.array([3, 8, 8]), "neuron/type": "SDNN", "neuron/vThMant": 0}
+    with pytest.raises(ImportingError, match="sigma-delta"):
+        import_net(write(tmp_path / "s.net", start))
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "empty"])
+def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.net"
+    if damage == "text":
+        file.write_text("hello")
+    elif damage == "cut":
+        write(file, dense(np.full((50, 50), 2)))
+        file.write_bytes(file.read_bytes()[:3000])
+    elif damage == "empty":
+        write(file)
+
+    with pytest.raises(ImportingError) as caught:
+        import_net(file)
+
+    assert str(file) in caught.value.where
+
+
+def gated(net: Graph) -> Graph:
+    table = IntGateTable(name="table", shape=(3,), table=np.full((1, 3), 128))
+    return net.with_ops([*net.ops[:-1], table, net.ops[-1]])
+
+
+UNHELD: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
+    "gate": (gated, "table", "IntGateTable"),
+    "gates": (lambda g: changed(g, "l4", gates=1), "l4", "gain port"),
+    "join": (joined, "l4", "in sequence"),
+    "subtract": (lambda g: changed(g, "l4", reset="subtract", v_reset=ints(80 << 6)), "l4", "resets by subtraction"),
+    "reset value": (lambda g: changed(g, "l4", v_reset=ints(64)), "l4", "reset to zero"),
+    "rectifier": (lambda g: changed(g, "l4", rectify=True), "l4", "rectifies"),
+    "threshold": (lambda g: changed(g, "l3", threshold=ints(900 * 64 + 1)), "l3", "multiples of 64"),
+    "thresholds": (lambda g: changed(g, "l4", threshold=ints(64, 128, 64)), "l4", "one value for a layer"),
+    "bias": (lambda g: changed(g, "l3", bias=ints(1)), "l3", "off the grid of 64"),
+    "large bias": (lambda g: changed(g, "l3", bias=ints(4096 << 6)), "l3", "-4096 .. 4095"),
+    "exponent": (lambda g: changed(g, "d3", exponent=3), "l3", "8 bits hold -255 .. 0 or 0 .. 255"),
+    "fraction": (lambda g: changed(g, "d3", exponent=-3), "d3", "shifts below 1"),
+    "late conv": (lambda g: changed(g, "c2", lag=1), "c2", "delays of convolutions"),
+    "answer": (lambda g: changed(g, "y", inputs=("l3",)), "y", "last layer is the answer"),
+}
+
+
+@pytest.mark.parametrize("name", UNHELD)
+def test_what_the_format_cannot_hold_is_refused_by_op_and_reason(
+    name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    change, op, words = UNHELD[name]
+
+    with pytest.raises(UnsupportedNodeError) as caught:
+        export_net(change(conv_net(rng)), tmp_path / "x.net")
+
+    assert caught.value.where == f"op {op!r}"
+    assert words in caught.value.what
+    assert not (tmp_path / "x.net").exists()

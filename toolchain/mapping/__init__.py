@@ -1,3 +1,20 @@
 """Mapping: integer graph -> program; partition (neurons to core-sized parts), place (parts to cores), assemble."""
 
-from toolchain.mapping.greedy import map_graph as map_graph
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hw_sim import Chip, Program
+from toolchain.ir import Graph
+from toolchain.mapping.assemble import assemble as assemble
+from toolchain.mapping.balanced import Balanced as Balanced
+from toolchain.mapping.fixed import Fixed as Fixed
+from toolchain.mapping.greedy import Greedy as Greedy
+
+Strategy = Callable[[Graph, Chip], Program]
+"""A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""
+
+
+def map_graph(graph: Graph, chip: Chip, strategy: Strategy | None = None) -> Program:
+    """Return the checked program of an aligned integer graph on a chip (greedy where no strategy is given)."""
+    return (strategy or Greedy())(graph, chip)

@@ -1,0 +1,119 @@
+"""Balanced mapping: every core takes a slab of space of several layers, so that work is even and most messages stay at home.
+
+Layers are grouped into consecutive stages; a stage's layers are cut into the same slabs of rows, and slab k of all of them
+sits on core k of the stage. A convolution's messages then cross to a neighbour only at the border of a slab, and all cores of a
+stage have the same work (Floorline, arXiv:2511.21549: per-core maxima set the runtime, not totals). Every number of stages
+is measured on calibration payloads, against greedy too; the fastest is kept, and its cores are swapped while that lowers
+messages times hops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from hw_sim import CapacityError, Chip, Program, Trace, drc, simulate
+from hw_sim import compile as load
+from hw_sim.program import Source
+from toolchain.backends import IntArray
+from toolchain.ir import Graph
+from toolchain.mapping.assemble import assemble
+from toolchain.mapping.cuts import SMALL, Cores, Cut, NeuronOp, cores_used
+from toolchain.mapping.greedy import Greedy
+from toolchain.mapping.place import place
+
+MEASURED_SAMPLES = 8
+"""Calibration samples a candidate is timed on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Balanced:
+    """Lower the bottleneck core and the traffic, measured on payloads ``x`` (T, B, *shape).
+
+    Args:
+        x: Calibration payloads.
+        cores: Neurocores to use; None: as many as greedy.
+    """
+
+    name: ClassVar[str] = "balanced"
+    x: IntArray
+    cores: int | None = None
+
+    def __call__(self, graph: Graph, chip: Chip) -> Program:
+        """Return the fastest program found; greedy's, placed better, where no slabs fit."""
+        best = Greedy()(graph, chip)
+        trace = self.measure(best, chip)
+        cores = min(self.cores or cores_used(best), chip.mesh.cores)
+        work = {name: _work(best, trace, name) for name in trace.populations}
+        layers = [op for op in graph if isinstance(op, NeuronOp)]
+        for stages in range(1, len(layers) + 1):
+            groups = _stages(layers, [work[op.name] for op in layers], min(stages, cores))
+            program = assemble(graph, chip.name, _slabs(groups, work, cores))
+            try:
+                drc.check(program, chip)
+            except CapacityError:
+                continue
+            seen = self.measure(program, chip)
+            if _time(seen) < _time(trace):
+                best, trace = program, seen
+        return place(best, chip, trace)
+
+    def measure(self, program: Program, chip: Chip) -> Trace:
+        """Return the trace of a few samples."""
+        source = next((p.name for p in program.populations if isinstance(p.soma, Source)), None)
+        return simulate(load(program, chip), {} if source is None else {source: self.x[:, :MEASURED_SAMPLES]})
+
+
+def _time(trace: Trace) -> float:
+    return float(trace.latency_ns.sum())
+
+
+def _work(program: Program, trace: Trace, name: str) -> int:
+    """Return the SOPs a population takes, and its updates, in one run."""
+    arriving = sum(trace.projections[p.name].sops for p in program.projections if p.target == name)
+    return arriving + trace.populations[name].neurons * trace.chip_steps * trace.samples
+
+
+def _stages(layers: list[NeuronOp], work: list[int], stages: int) -> list[list[NeuronOp]]:
+    """Return consecutive groups of layers of about the same work."""
+    reached = np.cumsum(work) - np.asarray(work) / 2
+    group = np.minimum((reached * stages / max(sum(work), 1)).astype(np.int64), stages - 1)
+    return [found for g in range(stages) if (found := [op for op, at in zip(layers, group, strict=True) if at == g])]
+
+
+def _slabs(groups: list[list[NeuronOp]], work: dict[str, int], cores: int) -> Cores:
+    """Return the core of every neuron: each stage gets cores in proportion to its work, each core a slab of every layer."""
+    total = [sum(work[op.name] for op in group) for group in groups]
+    shares = _shares(total, cores)
+    placed: Cores = {}
+    first = 0
+    for group, share in zip(groups, shares, strict=True):
+        load = np.zeros(share)
+        for op in sorted(group, key=lambda op: prod(op.shape) <= SMALL):
+            part = _parts(op.shape, share, int(load.argmin()))
+            load += np.bincount(part, minlength=share) * (work[op.name] / part.size)
+            placed[op.name] = (first + part).astype(np.int32)
+        first += share
+    return placed
+
+
+def _parts(shape: tuple[int, ...], parts: int, idlest: int) -> IntArray:
+    """Return the slab of every neuron; a layer too small to cut goes to the idlest core."""
+    rows = prod(shape[1:])
+    if prod(shape) <= SMALL:
+        return np.full(prod(shape), idlest, np.int64)
+    if rows >= parts:
+        return Cut(shape, space=parts).part_of()
+    return Cut(shape, channels=min(parts, shape[0])).part_of()
+
+
+def _shares(work: list[int], cores: int) -> list[int]:
+    """Split cores in proportion to work, at least one each, exactly ``cores`` in all."""
+    shares = [1] * len(work)
+    for _ in range(cores - len(work)):
+        busiest = max(range(len(work)), key=lambda g: work[g] / shares[g])
+        shares[busiest] += 1
+    return shares

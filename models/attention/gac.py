@@ -9,6 +9,8 @@ From the stem's current I = BN(conv(x)), (T, B, C, H, W), to graded spikes O::
 On a static image I_t is the same every step: A needs two pooled scalars (``closed_form_ta``) and F once, so the block runs
 on the host before the first step. On events A looks at all T, and the block is not causal. The paper's figure feeds the
 gate from the raw input; the released code, and this file, from I.
+
+``causal``, ours, for events: A_t = ta[t], one learned number a step, instead of the pooled look at all T.
 """
 
 from __future__ import annotations
@@ -60,11 +62,12 @@ class GatedAttentionCoding(FixedTimesteps):
         channels: C.
         kernel: Side of both spatial-channel convolutions.
         gate: The gate function; the paper's is the sigmoid.
-        variant: ``"code"``, the released code; the only one.
+        variant: ``"code"``, the released code, or ``"causal"``.
     """
 
-    ta_w0: nn.Parameter  # (T // 2, T)
-    ta_w1: nn.Parameter  # (T, T // 2)
+    ta_w0: nn.Parameter  # (T // 2, T)      code
+    ta_w1: nn.Parameter  # (T, T // 2)      code
+    ta: nn.Parameter  # (T,)                causal
     conv0: nn.Parameter  # (C, C, k, k)
     conv1: nn.Parameter  # (C, C, k, k)
 
@@ -76,32 +79,31 @@ class GatedAttentionCoding(FixedTimesteps):
         *,
         kernel: int = 4,
         gate: Gate = "sigmoid",
-        variant: Literal["code"] = "code",
+        variant: Literal["code", "causal"] = "code",
     ) -> None:
         super().__init__(T)
         check_gate(gate, "GatedAttentionCoding")
-        if variant != "code":
+        if variant not in ("code", "causal"):
             raise ModelError(
-                f"variant {variant!r}; only 'code' exists", where="GatedAttentionCoding", help="leave it out"
+                f"variant {variant!r}; allowed are code, causal",
+                where="GatedAttentionCoding",
+                help="use 'code' for images, 'causal' for events on a chip",
             )
-        if T < 2:
+        if T < 2 and variant == "code":
             raise ModelError(f"T = {T} // 2 leaves no hidden unit", where="GatedAttentionCoding", help="use T >= 2")
         self.neuron, self.channels, self.kernel, self.gate, self.variant = neuron, channels, kernel, gate, variant
+        if variant == "code":
+            register(self, {"ta_w0": uniform(T // 2, T, fan_in=T), "ta_w1": uniform(T, T // 2, fan_in=T // 2)})
+        else:
+            register(self, {"ta": nn.Parameter(torch.ones(T))})
         fan_in = channels * kernel**2
-        register(
-            self,
-            {
-                "ta_w0": uniform(T // 2, T, fan_in=T),
-                "ta_w1": uniform(T, T // 2, fan_in=T // 2),
-                "conv0": uniform(channels, channels, kernel, kernel, fan_in=fan_in),
-                "conv1": uniform(channels, channels, kernel, kernel, fan_in=fan_in),
-            },
-        )
+        for name in ("conv0", "conv1"):
+            self.register_parameter(name, uniform(channels, channels, kernel, kernel, fan_in=fan_in))
 
     def gains(self, current: Tensor) -> Tensor:
         """Return the gate h(A F), of the shape of ``current``."""
-        attention = time_score(current, self.ta_w0, self.ta_w1)[:, :, None, None, None]
-        return apply_gate(self.gate, attention * over_steps(self._space_channel, current))
+        score = time_score(current, self.ta_w0, self.ta_w1) if self.variant == "code" else self.ta[:, None]
+        return apply_gate(self.gate, score[:, :, None, None, None] * over_steps(self._space_channel, current))
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the graded spikes O of a current (T, B, C, H, W), from zero state."""

@@ -1,0 +1,212 @@
+"""FSVAE, a fully spiking variational autoencoder, and TCJA-VAE, the same with an attention read-out; T = 16, neuron N6.
+
+    encoder    conv3 s2: C, 32, 64, 128, 256 (large: 512) - FC 128                        each tdBN, LIF; 2 x 2 at the end
+    posterior  [x[t]; z[t - 1]] 256 - 256 - 512 - 128 k;   z[t, d] = one of the k spikes of channel d, drawn uniformly
+    prior      z[t - 1]         128 - 256 - 512 - 128 k;   k = 20
+    decoder    FC to 2 x 2 - transposed conv3 s2 256, 128, 64, 32, 32 - transposed conv3 to C, no spikes: r[t]
+    read-out   FSVAE  x = tanh(sum_t 0.8^(T - 1 - t) r[t]);   TCJA-VAE  ``models.attention.tcja_readout``
+    tdBN       y = gamma alpha V_th (x - mean) / std + beta,   V_th = 0.2, alpha 1, in prior and posterior 2
+
+Kamata, Mukuta and Harada, "Fully Spiking Variational Autoencoder", AAAI 2022. In training the samples z are drawn, step by
+step, with the running statistics of tdBN (the released code normalises every prefix anew by its own batch).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+
+from models.attention.tcja_readout import TCJAReadout
+from models.errors import ModelError
+from models.layers import Conv2d, Flatten, Linear, over_steps
+from models.neurons import LIF, lif
+
+LATENT, SAMPLES, THRESHOLD, LEAK = 128, 20, 0.2, 0.8
+"""Latent channels, k, the threshold in tdBN, and the read-out's decay; all the paper's code."""
+FREE_STEPS = 5
+"""Scheduled sampling starts at this step (released code)."""
+
+
+class ThresholdBatchNorm(nn.BatchNorm1d):
+    """tdBN over (T, B, C, ...): batch normalisation times alpha V_th in front of the shift.
+
+    Args:
+        channels: C.
+        alpha: alpha.
+    """
+
+    def __init__(self, channels: int, alpha: float = 1.0) -> None:
+        super().__init__(channels)
+        self.scale = alpha * THRESHOLD
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise, all steps as one batch."""
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        y = batch_norm(
+            input.flatten(0, 1), self.running_mean, self.running_var, self.weight * self.scale, self.bias,
+            self.training, self.momentum or 0.1, self.eps,
+        )  # fmt: skip
+        return y.reshape(input.shape)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """Transposed convolution of every step."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve every step."""
+        return over_steps(super().forward, input)
+
+
+def _dense(inside: int, out: int, alpha: float) -> list[nn.Module]:
+    return [Linear(inside, out), ThresholdBatchNorm(out, alpha), lif("N6")]
+
+
+class Autoregressive(nn.Module):
+    """A latent net, FC-tdBN-LIF three times; a whole run at once, or step by step with the membranes handed on."""
+
+    def __init__(self, inside: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_dense(inside, 256, 2.0), *_dense(256, 512, 2.0), *_dense(512, LATENT * SAMPLES, 2.0)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the spikes (T, B, 128, k) of inputs (T, B, I)."""
+        y: Tensor = self.layers(x)
+        return y.unflatten(2, (LATENT, SAMPLES))
+
+    def step(self, x: Tensor, state: dict[int, Tensor]) -> Tensor:
+        """Return one step's spikes (B, 128, k) of inputs (B, I); membranes in ``state`` are updated in place."""
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, LIF):
+                s, state[i] = layer.fire(layer.integrate(state.get(i), x))
+                x = s
+            else:
+                x = layer(x[None])[0]
+        return x.unflatten(1, (LATENT, SAMPLES))
+
+
+class VAEOutput(NamedTuple):
+    """A training pass: image (B, C, H, W) in [-1, 1], and the latent spikes of posterior and prior (T, B, 128, k)."""
+
+    image: Tensor
+    posterior: Tensor
+    prior: Tensor
+
+
+class FSVAE(nn.Module):
+    """FSVAE or TCJA-VAE.
+
+    Args:
+        T: Timesteps.
+        in_channels: C of the image.
+        large: The five-layer net for 64 x 64 images; else four layers for 32 x 32.
+        readout: ``"leaky"`` (FSVAE), ``"tcja-bytecode"`` or ``"tcja-clean"``.
+    """
+
+    def __init__(
+        self,
+        T: int = 16,
+        in_channels: int = 1,
+        *,
+        large: bool = False,
+        readout: Literal["leaky", "tcja-bytecode", "tcja-clean"] = "leaky",
+    ) -> None:
+        super().__init__()
+        if readout not in ("leaky", "tcja-bytecode", "tcja-clean"):
+            raise ModelError(
+                f"readout {readout!r}; allowed are leaky, tcja-bytecode, tcja-clean", where="FSVAE", help="use 'leaky'"
+            )
+        self.T, self.in_channels, self.side = T, in_channels, 64 if large else 32
+        widths = (32, 64, 128, 256, 512) if large else (32, 64, 128, 256)
+        down: list[nn.Module] = []
+        for inside, out in zip((in_channels, *widths), widths, strict=False):
+            down += [Conv2d(inside, out, 3, stride=2, padding=1), ThresholdBatchNorm(out), lif("N6")]
+        self.encoder = nn.Sequential(*down, Flatten(), *_dense(4 * widths[-1], LATENT, 1.0))
+        self.posterior, self.prior = Autoregressive(2 * LATENT), Autoregressive(LATENT)
+        up: list[nn.Module] = []
+        for inside, out in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
+            up += [ConvTranspose2d(inside, out, 3, stride=2, padding=1, output_padding=1)]
+            up += [ThresholdBatchNorm(out), lif("N6")]
+        self.expand = nn.Sequential(*_dense(LATENT, 4 * widths[-1], 1.0), nn.Unflatten(2, (widths[-1], 2, 2)))
+        self.decoder = nn.Sequential(*up, ConvTranspose2d(widths[0], in_channels, 3, padding=1))
+        self.readout = None if readout == "leaky" else TCJAReadout(T, in_channels, readout.removeprefix("tcja-"))
+
+    def forward(self, x: Tensor, *, own: float = 0.0, generator: torch.Generator | None = None) -> VAEOutput:
+        """Encode, sample, decode images repeated T times (T, B, C, H, W) in [-1, 1].
+
+        Args:
+            x: The input.
+            own: Probability that the prior reads its own sample instead of the posterior's, from step 5 on.
+            generator: Draws the samples, on the CPU.
+        """
+        latent = self.encoder(x)
+        draw = torch.randint(SAMPLES, (x.shape[0], x.shape[1], LATENT, 1), generator=generator).to(x.device)
+        z_before = self._sample_posterior(latent.detach(), draw)
+        posterior = self.posterior(torch.cat([latent, z_before], dim=2))
+        z = posterior.gather(3, draw).squeeze(3)
+        prior = self.prior(self._prior_inputs(z.detach(), own, generator))
+        return VAEOutput(self.decode(z), posterior, prior)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the images (B, C, H, W) of latent spikes (T, B, 128)."""
+        r = self.decoder(self.expand(z))
+        if self.readout is not None:
+            image: Tensor = self.readout(r)
+            return image
+        leak = LEAK ** torch.arange(r.shape[0] - 1, -1, -1, device=r.device, dtype=r.dtype)
+        return torch.tanh((leak.reshape(-1, 1, 1, 1, 1) * r).sum(0))
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return new images (B, C, H, W), from latent spikes drawn step by step from the prior."""
+        device = next(self.parameters()).device
+        draw = torch.randint(SAMPLES, (self.T, count, LATENT, 1), generator=generator).to(device)
+        with _RunningStatistics(self.prior), torch.no_grad():
+            z, state, steps = torch.zeros(count, LATENT, device=device), {}, []
+            for t in range(self.T):
+                z = self.prior.step(z, state).gather(2, draw[t]).squeeze(2)
+                steps.append(z)
+            return self.decode(torch.stack(steps))
+
+    def _sample_posterior(self, latent: Tensor, draw: Tensor) -> Tensor:
+        """Return z[t - 1] (T, B, 128), drawn from the posterior step by step."""
+        with _RunningStatistics(self.posterior), torch.no_grad():
+            z: list[Tensor] = [torch.zeros_like(latent[0])]
+            state: dict[int, Tensor] = {}
+            for t in range(latent.shape[0] - 1):
+                q = self.posterior.step(torch.cat([latent[t], z[-1]], dim=1), state)
+                z.append(q.gather(2, draw[t]).squeeze(2))
+            return torch.stack(z)
+
+    def _prior_inputs(self, z: Tensor, own: float, generator: torch.Generator | None) -> Tensor:
+        """Return z[t - 1] (T, B, 128) for the prior: the posterior's, or by scheduled sampling its own."""
+        inputs: list[Tensor] = [torch.zeros_like(z[0])]
+        state: dict[int, Tensor] = {}
+        free = torch.rand(z.shape[0], generator=generator) < own
+        with _RunningStatistics(self.prior), torch.no_grad():
+            for t in range(z.shape[0] - 1):
+                p = self.prior.step(inputs[-1], state) if own > 0.0 else None
+                if p is None or t < FREE_STEPS or not bool(free[t]):
+                    inputs.append(z[t])
+                    continue
+                mean = p.mean(2)
+                noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+                inputs.append((mean + 1e-3 * noise > 0.5).to(z.dtype))
+        return torch.stack(inputs)
+
+
+class _RunningStatistics:
+    """Run a module in evaluation mode inside a ``with``, then give it its mode back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.training = module, module.training
+
+    def __enter__(self) -> None:
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.module.train(self.training)

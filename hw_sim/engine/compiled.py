@@ -14,7 +14,7 @@ from hw_sim.engine.counters import Emitter, emitter
 from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
 from hw_sim.engine.order import Group, groups
 from hw_sim.engine.synapses import Compiled as Synapses
-from hw_sim.engine.synapses import DenseRows, prepare
+from hw_sim.engine.synapses import ConvKernel, DenseRows, prepare
 from hw_sim.errors import CapacityError, ProgramError
 from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
 from hw_sim.program import (
@@ -266,10 +266,12 @@ def _stage(
 
 
 def _cast(item: Input, word: type[np.int32] | type[np.int64], payload: int) -> Input:
-    """Return an input with weights of the drive's width, and the peak of a dense one."""
+    """Return an input with weights of the drive's width, and the bounds that let sums of it be narrower."""
     synapses = replace(item.synapses, weight=np.ascontiguousarray(item.synapses.weight, word))
     if isinstance(synapses, DenseRows):
         synapses = replace(synapses, peak=synapses.largest_row() * payload)
+    if isinstance(synapses, ConvKernel):
+        synapses = replace(synapses, payload=payload)
     return replace(item, synapses=synapses)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hw_sim.engine.state import Recorder, State, message_bytes
 from hw_sim.engine.tally import Tally
 from hw_sim.errors import ProgramError, SaturationError
 from hw_sim.program import GateTable, Program, Source, sends
+from hw_sim.timing.cycle.timer import CycleTimer
 from hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
 BLOCK_BYTES = 64 << 20
@@ -27,6 +28,7 @@ def simulate(
     *,
     steps: int | None = None,
     record: bool = False,
+    timing: Literal["analytic", "cycle"] = "analytic",
     device: str = "cpu",
     strict: bool = False,
     threads: int | None = None,
@@ -39,6 +41,7 @@ def simulate(
         inputs: For each ``Source`` population its payloads (T, B, *shape).
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
+        timing: ``analytic`` (the busiest part of each step) or ``cycle`` (cores and mesh simulated); see ``hw_sim.timing``.
         device: ``cpu``.
         strict: Raise if a state saturates.
         threads: Threads to share the work; as many as processor cores if not given.
@@ -51,23 +54,27 @@ def simulate(
     compiled = program if isinstance(program, Compiled) else compile(program)
     if device != "cpu":
         raise ProgramError(f"device {device!r}; allowed: cpu", where="simulate", help="use device='cpu'")
+    if timing not in ("analytic", "cycle"):
+        raise ProgramError(
+            f"timing {timing!r}; allowed: analytic, cycle", where="simulate", help="use timing='analytic' or 'cycle'"
+        )
     length = compiled.program.steps if steps is None else steps
     sources, samples = _sources(compiled, inputs, length)
     with Threads(threads or len(os.sched_getaffinity(0))) as pool:
-        return _run(compiled, sources, samples, length, pool, record, strict, progress)
+        timer = CycleTimer(compiled, length, samples, pool) if timing == "cycle" else None
+        return _run(compiled, sources, samples, Tally(compiled, length, pool, timer), record, strict, progress)
 
 
 def _run(
     compiled: Compiled,
     sources: dict[str, NDArray[Any]],
     samples: int,
-    length: int,
-    threads: Threads,
+    tally: Tally,
     record: bool,
     strict: bool,
     progress: Callable[[int, int], None] | None,
 ) -> Trace:
-    tally = Tally(compiled, length, threads)
+    length, threads = tally.steps, tally.threads
     recorder = Recorder(compiled, length, samples, record)
     readout = _Readout(compiled, samples)
     saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
@@ -230,6 +237,8 @@ def _trace(
         latency_ns=np.concatenate([t.latency_ns for t in tally.times], axis=1),
         term=np.concatenate([t.term for t in tally.times], axis=1),
         place=np.concatenate([t.place for t in tally.times], axis=1),
+        timing="analytic" if tally.timer is None else "cycle",
+        cycle=None if tally.timer is None else tally.timer.record,
         outputs=readout.flat(),
         spikes=recorder.spikes,
         v=recorder.v,

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw_sim.engine import vectors
 from hw_sim.engine.jit import kernel
+
+one = np.uint64(1)
 
 
 @kernel
 def find(row, found):  # type: ignore[no-untyped-def]
-    """Write the indices of the non-zeros of ``row`` into ``found`` and return how many; skips eight bytes of zeros at once."""
-    each = 8 // row.itemsize
-    words = row.size // each
-    skip = row[: words * each].view(np.uint64)
+    """Write the indices of the non-zeros of ``row`` into ``found`` and return how many."""
+    each = 64 // row.itemsize
+    whole = row.size // each * each
     count = 0
-    for k in range(words):
-        if skip[k] != 0:
-            for i in range(k * each, (k + 1) * each):
-                if row[i] != 0:
-                    found[count] = i
-                    count += 1
-    for i in range(words * each, row.size):
+    for start in range(0, whole, each):
+        bits = vectors.nonzero_bits(row, start)
+        while bits != 0:
+            found[count] = start + vectors.lowest_bit(bits)
+            count += 1
+            bits &= bits - one
+    for i in range(whole, row.size):
         if row[i] != 0:
             found[count] = i
             count += 1
@@ -44,58 +46,33 @@ def add(target, weight, payload):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def accumulate(target, values):  # type: ignore[no-untyped-def]
-    """Add values to a run of targets."""
-    for j in range(target.size):
-        target[j] += values[j]
-
-
-@kernel
-def conv(  # type: ignore[no-untyped-def] # noqa: C901 - one loop nest; splitting it costs a third of its speed
-    x, weight, drive, source_hw, target_hw, stride, padding, channels, start, stop
-):
+def conv(x, binary, table, geometry, channels, drive, start, stop):  # type: ignore[no-untyped-def]
     """Scatter rows ``start`` to ``stop`` through a kernel with one group and no dilation.
 
-    ``x`` (R, H * W * Ci), ``drive`` (R, H' * W' * Co), ``weight`` (stride y, stride x, Ci, rows * columns * Co) by phase,
-    ``channels`` = (Ci, Co, kh, kw). The events of one pixel are summed first, so every target is touched once a pixel.
+    ``x`` (R, pixels * channels); ``table`` (phases * channels, padded rows * columns * Co); ``geometry`` (pixels, 8): see
+    ``synapses.ConvKernel.geometry``. The events of one pixel are summed first, so every target is touched once a pixel.
     """
-    ci, co, kh, kw = channels
     found = np.empty(x.shape[1], np.int32)
-    patch = np.empty(weight.shape[3], drive.dtype)
+    width = table.shape[1]
+    patch = np.empty(width, table.dtype)
     for r in range(start, stop):
-        count = find(x[r], found)
+        row, out = x[r], drive[r]
+        count = find(row, found)
         k = 0
         while k < count:
-            pixel = found[k] // ci
-            y, z = divmod(pixel, source_hw[1])
-            bottom, phase_y = divmod(y + padding[0], stride[0])
-            last, phase_x = divmod(z + padding[1], stride[1])
-            rows = (kh - 1 - phase_y) // stride[0] + 1 if phase_y < kh else 0
-            columns = (kw - 1 - phase_x) // stride[1] + 1 if phase_x < kw else 0
-            size = rows * columns * co
-            for j in range(size):
-                patch[j] = 0
-            end = (pixel + 1) * ci
+            pixel = found[k] // channels
+            end = (pixel + 1) * channels
+            first = k
             while k < count and found[k] < end:
-                entry = weight[phase_y, phase_x, found[k] - pixel * ci]
-                payload = x[r, found[k]]
-                if payload == 1:
-                    for j in range(size):
-                        patch[j] += entry[j]
-                else:
-                    for j in range(size):
-                        patch[j] += entry[j] * payload
                 k += 1
-            left = last - columns + 1
-            a = max(0, -left)
-            b = min(last, target_hw[1] - 1) - left + 1
-            if a >= b:
-                continue
-            for i in range(rows):
-                down = bottom - rows + 1 + i
-                if 0 <= down < target_hw[0]:
-                    first = (down * target_hw[1] + left) * co
-                    accumulate(drive[r, first + a * co : first + b * co], patch[(i * columns + a) * co :])
+            base, size = geometry[pixel, 0], geometry[pixel, 1]
+            if binary:
+                vectors.sum_rows(table, width, found, first, k, base, patch, size)
+            else:
+                vectors.sum_scaled_rows(table, width, found, first, k, base, patch, size, row)
+            at, down, begin, across = geometry[pixel, 2], geometry[pixel, 3], geometry[pixel, 4], geometry[pixel, 5]
+            for i in range(geometry[pixel, 6]):
+                vectors.add_run(out, at + i * down, patch, begin + i * across, geometry[pixel, 7])
 
 
 @kernel
@@ -125,12 +102,21 @@ def conv_grouped(x, weight, drive, source_hw, target_hw, stride, padding, dilati
 
 
 @kernel
-def dense(x, weight, drive, start, stop):  # type: ignore[no-untyped-def]
-    """Add row ``weight[source]`` (n_source, n_target) for every event of rows ``start`` to ``stop``."""
+def dense(x, binary, table, drive, start, stop):  # type: ignore[no-untyped-def]
+    """Add row ``table[source]`` (n_source, padded n_target) for every event of rows ``start`` to ``stop``."""
     found = np.empty(x.shape[1], np.int32)
+    width = table.shape[1]
+    sums = np.empty(width, table.dtype)
     for r in range(start, stop):
-        for k in range(find(x[r], found)):
-            add(drive[r], weight[found[k]], x[r, found[k]])
+        row, out = x[r], drive[r]
+        count = find(row, found)
+        if count == 0:
+            continue
+        if binary:
+            vectors.sum_rows(table, width, found, 0, count, 0, sums, width)
+        else:
+            vectors.sum_scaled_rows(table, width, found, 0, count, 0, sums, width, row)
+        vectors.add_run(out, 0, sums, 0, out.size)
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import layout, synapse_kernels
+from hw_sim.engine import layout, synapse_kernels, vectors
 from hw_sim.engine.jit import Threads
 from hw_sim.errors import ProgramError
 from hw_sim.program import (
@@ -26,6 +26,8 @@ Index = NDArray[np.int64]
 
 FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 """Integers below these in size, and all their partial sums, are exact in float32 and float64."""
+SHORT = 1 << 15
+"""Sums below this in size fit 16 bits."""
 LEAST_ROWS = 8
 EVENT_NS, ADD_NS, PRODUCT_NS, CONVERT_NS = 20.0, 0.1, 0.05, 0.5
 """Cost per event, per added weight, per multiplied weight and per converted entry (ns, one core of a 2.5 GHz AVX-512 machine,
@@ -34,7 +36,7 @@ measured): only the choice between two exact ways depends on them."""
 
 @dataclass(frozen=True, eq=False)
 class ConvKernel:
-    """A shared kernel, ``weight`` (Ci, kh, kw, Co // groups)."""
+    """A shared kernel, ``weight`` (Ci, kh, kw, Co // groups); ``payload`` is the largest message it is given."""
 
     weight: AnyInt
     source_hw: tuple[int, int]
@@ -43,36 +45,79 @@ class ConvKernel:
     padding: tuple[int, int]
     dilation: tuple[int, int]
     channels: tuple[int, int, int]
+    payload: int = 1 << 62
 
     def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
         """Add the input of events ``x`` (R, n_source) to ``drive`` (R, n_target)."""
-        by_phase, shapes = self.by_phase, (self.source_hw, self.target_hw)
-        ci, co, _ = self.channels
-        kernel = (ci, co, self.weight.shape[1], self.weight.shape[2])
+        table, geometry, ci = self.table, self.geometry, self.channels[0]
 
         def piece(a: int, b: int) -> None:
-            if by_phase.size:
-                synapse_kernels.conv(x, by_phase, drive, *shapes, self.stride, self.padding, kernel, a, b)
+            if table.size:
+                synapse_kernels.conv(x, x.itemsize == 1, table, geometry, ci, drive, a, b)
             else:
                 synapse_kernels.conv_grouped(
-                    x, self.weight, drive, *shapes, self.stride, self.padding, self.dilation, self.channels, a, b
-                )
+                    x, self.weight, drive, self.source_hw, self.target_hw, self.stride, self.padding, self.dilation,
+                    self.channels, a, b,
+                )  # fmt: skip
 
         threads.split(piece, x.shape[0], x.size + drive.size)
 
     @cached_property
-    def by_phase(self) -> AnyInt:
-        """The kernel by phase of the strides (stride y, stride x, Ci, rows * columns * Co); empty for groups or dilation."""
+    def table(self) -> AnyInt:
+        """The kernel (phases * Ci, rows * columns * Co padded) by phase ``(y + padding) mod stride`` of the source pixel.
+
+        Rows and columns are reversed, so that what one event adds is one run. Empty for groups or dilation.
+        """
         ci, kh, kw, co = self.weight.shape
         if self.channels[2] != 1 or self.dilation != (1, 1):
-            return self.weight[:0]
+            return self.weight[:0, 0, 0]
         down, right = self.stride
-        table = np.zeros((down, right, ci, -(-kh // down) * -(-kw // right) * co), self.weight.dtype)
+        runs = np.zeros((down, right, ci, -(-kh // down) * -(-kw // right) * co), self.weight.dtype)
         for y in range(min(down, kh)):
             for x in range(min(right, kw)):
                 part = self.weight[:, y::down, x::right][:, ::-1, ::-1].reshape(ci, -1)
-                table[y, x, :, : part.shape[1]] = part
-        return table
+                runs[y, x, :, : part.shape[1]] = part
+        peak = int(np.abs(runs.astype(np.int64)).sum(axis=2).max(initial=0)) * self.payload
+        return padded(runs.reshape(-1, runs.shape[3]), peak)
+
+    @cached_property
+    def geometry(self) -> Index:
+        """Where the run of a source pixel goes (pixels, 8).
+
+        Columns: table row of its phase less that of its first channel; padded length; first target, step between target
+        rows; first entry of the run, step between its rows; number of rows; length of each.
+        """
+        ci, co, _ = self.channels
+        _, kh, kw, _ = self.weight.shape
+        lane = vectors.lanes(self.table.itemsize)
+        y, x = (axis.ravel() for axis in np.indices(self.source_hw))
+        (bottom, phase_y), (last, phase_x) = (
+            np.divmod(at + pad, step) for at, pad, step in zip((y, x), self.padding, self.stride, strict=True)
+        )
+        rows, columns = (
+            np.maximum((size - 1 - phase) // step + 1, 0)
+            for size, phase, step in zip((kh, kw), (phase_y, phase_x), self.stride, strict=True)
+        )
+        (top, down), (left, right) = (
+            (np.maximum(end - count + 1, 0), np.minimum(end, size - 1) + 1)
+            for end, count, size in zip((bottom, last), (rows, columns), self.target_hw, strict=True)
+        )
+        length, runs = np.maximum(right - left, 0) * co, np.maximum(down - top, 0)
+        skipped = (top - (bottom - rows + 1)) * columns + left - (last - columns + 1)
+        pixel = np.arange(y.size)
+        return np.stack(
+            (
+                (phase_y * self.stride[1] + phase_x) * ci - pixel * ci,
+                -(-(rows * columns * co) // lane) * lane,
+                (top * self.target_hw[1] + left) * co,
+                np.full_like(pixel, self.target_hw[1] * co),
+                skipped * co,
+                columns * co,
+                np.where(length > 0, runs, 0),
+                length,
+            ),
+            axis=1,
+        ).astype(np.int64)
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""
@@ -94,9 +139,17 @@ class DenseRows:
         if self._worth_a_product(x):
             drive += (x.astype(self.floats.dtype) @ self.floats).astype(drive.dtype)
             return
+        table = self.table
         threads.split(
-            lambda a, b: synapse_kernels.dense(x, self.weight, drive, a, b), x.shape[0], x.size + 16 * drive.size
+            lambda a, b: synapse_kernels.dense(x, x.itemsize == 1, table, drive, a, b),
+            x.shape[0],
+            x.size + 16 * drive.size,
         )
+
+    @cached_property
+    def table(self) -> AnyInt:
+        """The weights, each row padded to whole vectors."""
+        return padded(self.weight, self.peak)
 
     @cached_property
     def floats(self) -> NDArray[Any]:
@@ -140,6 +193,15 @@ class SparseLists:
 
 
 Compiled = ConvKernel | DenseRows | SparseLists
+
+
+def padded(rows: AnyInt, peak: int) -> AnyInt:
+    """Return rows padded to whole vectors, in 16 bits where every sum stays below ``peak`` and that fits."""
+    dtype = np.dtype(np.int16) if peak < SHORT else rows.dtype
+    lane = vectors.lanes(dtype.itemsize)
+    table = np.zeros((rows.shape[0], -(-rows.shape[1] // lane) * lane), dtype)
+    table[:, : rows.shape[1]] = rows
+    return table
 
 
 def prepare(projection: Projection, source: Population, target: Population) -> Compiled:

@@ -10,6 +10,7 @@ from hw_sim.engine.counters import Columns
 from hw_sim.engine.jit import Threads
 from hw_sim.program import Lif, sends
 from hw_sim.timing.analytic import Loads, StepTimes, step_times
+from hw_sim.timing.cycle.timer import CycleTimer
 
 Int = NDArray[np.int64]
 
@@ -27,9 +28,9 @@ SENDING = {
 
 
 class Tally:
-    """Counters of a whole run; ``begin`` and ``finish`` bracket one block of samples."""
+    """Counters of a whole run; ``begin`` and ``finish`` bracket one block of samples; a ``timer`` times the steps instead."""
 
-    def __init__(self, compiled: Compiled, steps: int, threads: Threads) -> None:
+    def __init__(self, compiled: Compiled, steps: int, threads: Threads, timer: CycleTimer | None = None) -> None:
         program = compiled.program
         self.compiled = compiled
         self.steps = steps
@@ -42,6 +43,7 @@ class Tally:
         self.sops = dict.fromkeys((p.name for p in program.projections), 0)
         self.spikes = dict.fromkeys((p.name for p in program.populations), 0)
         self.times: list[StepTimes] = []
+        self.timer = timer
         self._fixed()
 
     def _fixed(self) -> None:
@@ -56,6 +58,8 @@ class Tally:
 
     def begin(self, batch: int) -> None:
         """Start a block of samples."""
+        if self.timer is not None:
+            self.timer.begin(batch)
         shape = (self.chip_steps, batch, self.compiled.cores)
         self.block_sops = {kind: np.zeros(shape, np.int64) for kind in ("binary", "graded", "gate")}
         self.block_words = np.zeros(shape, np.int64)
@@ -68,6 +72,8 @@ class Tally:
         stage = self.compiled.stages[name]
         if stage.emitter is None:
             return
+        if self.timer is not None:
+            self.timer.add(name, events)
         counts = stage.emitter.count(events, self.threads)
         start = stage.population.start + first_step
         for run in stage.emitter.runs:
@@ -116,6 +122,9 @@ class Tally:
         self.per_core["synmem_reads"] += self.block_words.sum(axis=1)
         self.host += self.block_host.sum(axis=1)
         self.link_messages += self.block_links.sum(axis=(0, 1))
+        if self.timer is not None:
+            self.times.append(self.timer.finish())
+            return
         loads = Loads(
             neurons=self.per_core["neuron_updates"],
             gates=self.per_core["gate_multiplies"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hw_sim import Chip, Program
+from toolchain.backends import IntArray
 from toolchain.ir import Graph
 from toolchain.mapping.assemble import assemble as assemble
 from toolchain.mapping.balanced import Balanced as Balanced
@@ -13,6 +14,11 @@ from toolchain.mapping.greedy import Greedy as Greedy
 
 Strategy = Callable[[Graph, Chip], Program]
 """A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""
+
+
+def strategy_called(name: str, payloads: IntArray | None) -> Strategy:
+    """Return the strategy ``greedy`` or ``balanced``; balanced needs payloads (T, B, *shape) to measure on, else it is greedy."""
+    return Balanced(payloads) if name == "balanced" and payloads is not None else Greedy()
 
 
 def map_graph(graph: Graph, chip: Chip, strategy: Strategy | None = None) -> Program:

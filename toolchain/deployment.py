@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import nir
 import numpy as np
@@ -33,6 +33,7 @@ class Options:
     weight_bits: int = 8
     payload_bits: int = 8
     seed: int = 0
+    mapping: Literal["greedy", "balanced"] = "balanced"
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,9 @@ class Deployment:
         if x.shape[1] == 0:
             raise InputError("x holds no samples", where="input", help="give at least one sample")
         if not np.isfinite(x).all():
-            raise InputError("x holds values that are not finite (NaN or infinity)", where="input", help="clean the data")
+            raise InputError(
+                "x holds values that are not finite (NaN or infinity)", where="input", help="clean the data"
+            )
         return x
 
     def encode(self, x: Array) -> IntArray:

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hw_sim.chip import load_chip
-from toolchain.deployment import Deployment, Options, PassRecord, Samples
+from toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
 from toolchain.dequantize import to_float
 from toolchain.errors import InputError
 from toolchain.int_ops import IntInput, IntOutput
 from toolchain.ir import Graph
-from toolchain.mapping import map_graph
+from toolchain.mapping import map_graph, strategy_called
 from toolchain.ops import Op
 from toolchain.passes.align import Align
 from toolchain.passes.quantize import InputCode
-from toolchain.pipeline import check_options
+from toolchain.pipeline import GOLDEN_SAMPLES, check_options
 from toolchain.verify import verify
 
 
@@ -56,7 +58,8 @@ def deploy_integer(
     verify(aligned, level="aligned")
     note("map")
     chip = load_chip(options.chip)
-    program = map_graph(aligned, chip)
+    payloads = None if samples is None else encode(None, aligned, np.asarray(samples.x[:, :GOLDEN_SAMPLES], np.float64))
+    program = map_graph(aligned, chip, strategy_called(options.mapping, payloads))
     twin = to_float(graph)
     return Deployment(
         name=name,

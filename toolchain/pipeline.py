@@ -15,7 +15,7 @@ from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
 from toolchain.errors import GateLoweringError, InputError, PassError
 from toolchain.interpret import answer, run_float, run_int
 from toolchain.ir import Graph
-from toolchain.mapping import map_graph
+from toolchain.mapping import map_graph, strategy_called
 from toolchain.ops import Array, AttentiveLif, GatedCoding, Input, Lif, Output
 from toolchain.passes.align import Align
 from toolchain.passes.base import Pass
@@ -253,7 +253,8 @@ def _compile(
     verify(aligned, level="aligned")
     road.records.append(PassRecord("align", len(integer), len(aligned), 0.0, "exact"))
     note("map")
-    program: Program = map_graph(aligned, chip)
+    payloads = encode(host, aligned, x[:, :GOLDEN_SAMPLES])
+    program: Program = map_graph(aligned, chip, strategy_called(options.mapping, payloads))
     return Deployment(
         name=name,
         captured=graph,

@@ -21,12 +21,14 @@ from hw_sim.program import Source
 from toolchain.backends import IntArray
 from toolchain.ir import Graph
 from toolchain.mapping.assemble import assemble
-from toolchain.mapping.cuts import SMALL, Cores, Cut, NeuronOp, cores_used
+from toolchain.mapping.cuts import Cores, Cut, NeuronOp, cores_used
 from toolchain.mapping.greedy import Greedy
 from toolchain.mapping.place import place
 
 MEASURED_SAMPLES = 8
 """Calibration samples a candidate is timed on."""
+TINY = 32
+"""Neurons up to which a layer is not cut into slabs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +49,14 @@ class Balanced:
         best = Greedy()(graph, chip)
         trace = self.measure(best, chip)
         cores = min(self.cores or cores_used(best), chip.mesh.cores)
-        work = {name: _work(best, trace, name) for name in trace.populations}
+        work = {name: _work(best, trace, name, chip) for name in trace.populations}
         layers = [op for op in graph if isinstance(op, NeuronOp)]
         for stages in range(1, len(layers) + 1):
             groups = _stages(layers, [work[op.name] for op in layers], min(stages, cores))
-            program = assemble(graph, chip.name, _slabs(groups, work, cores))
+            placed = _slabs(groups, work, cores, chip.core.max_neurons)
+            if placed is None:
+                continue
+            program = assemble(graph, chip.name, placed)
             try:
                 drc.check(program, chip)
             except CapacityError:
@@ -71,28 +76,34 @@ def _time(trace: Trace) -> float:
     return float(trace.latency_ns.sum())
 
 
-def _work(program: Program, trace: Trace, name: str) -> int:
-    """Return the SOPs a population takes, and its updates, in one run."""
+def _work(program: Program, trace: Trace, name: str, chip: Chip) -> float:
+    """Return the time one core would spend on a population in one run, in ns: synaptic operations and neuron updates."""
     arriving = sum(trace.projections[p.name].sops for p in program.projections if p.target == name)
-    return arriving + trace.populations[name].neurons * trace.chip_steps * trace.samples
+    updates = trace.populations[name].neurons * trace.chip_steps * trace.samples
+    return arriving * chip.costs["synaptic_op"].latency.nominal + updates * chip.costs["neuron_update"].latency.nominal
 
 
-def _stages(layers: list[NeuronOp], work: list[int], stages: int) -> list[list[NeuronOp]]:
+def _stages(layers: list[NeuronOp], work: list[float], stages: int) -> list[list[NeuronOp]]:
     """Return consecutive groups of layers of about the same work."""
     reached = np.cumsum(work) - np.asarray(work) / 2
     group = np.minimum((reached * stages / max(sum(work), 1)).astype(np.int64), stages - 1)
     return [found for g in range(stages) if (found := [op for op, at in zip(layers, group, strict=True) if at == g])]
 
 
-def _slabs(groups: list[list[NeuronOp]], work: dict[str, int], cores: int) -> Cores:
-    """Return the core of every neuron: each stage gets cores in proportion to its work, each core a slab of every layer."""
+def _slabs(groups: list[list[NeuronOp]], work: dict[str, float], cores: int, max_neurons: int) -> Cores | None:
+    """Return the core of every neuron: each stage gets cores in proportion to its work, each core a slab of every layer.
+
+    None if there are too few cores for the neurons.
+    """
     total = [sum(work[op.name] for op in group) for group in groups]
-    shares = _shares(total, cores)
+    least = [-(-sum(prod(op.shape) for op in group) // max_neurons) for group in groups]
+    if sum(least) > cores:
+        return None
     placed: Cores = {}
     first = 0
-    for group, share in zip(groups, shares, strict=True):
+    for group, share in zip(groups, _shares(total, least, cores), strict=True):
         load = np.zeros(share)
-        for op in sorted(group, key=lambda op: prod(op.shape) <= SMALL):
+        for op in sorted(group, key=lambda op: prod(op.shape) <= TINY):
             part = _parts(op.shape, share, int(load.argmin()))
             load += np.bincount(part, minlength=share) * (work[op.name] / part.size)
             placed[op.name] = (first + part).astype(np.int32)
@@ -102,18 +113,17 @@ def _slabs(groups: list[list[NeuronOp]], work: dict[str, int], cores: int) -> Co
 
 def _parts(shape: tuple[int, ...], parts: int, idlest: int) -> IntArray:
     """Return the slab of every neuron; a layer too small to cut goes to the idlest core."""
-    rows = prod(shape[1:])
-    if prod(shape) <= SMALL:
+    if prod(shape) <= TINY:
         return np.full(prod(shape), idlest, np.int64)
-    if rows >= parts:
+    if prod(shape[1:]) >= parts:
         return Cut(shape, space=parts).part_of()
     return Cut(shape, channels=min(parts, shape[0])).part_of()
 
 
-def _shares(work: list[int], cores: int) -> list[int]:
-    """Split cores in proportion to work, at least one each, exactly ``cores`` in all."""
-    shares = [1] * len(work)
-    for _ in range(cores - len(work)):
+def _shares(work: list[float], least: list[int], cores: int) -> list[int]:
+    """Split cores in proportion to work, each stage at least its least, exactly ``cores`` in all."""
+    shares = list(least)
+    for _ in range(cores - sum(least)):
         busiest = max(range(len(work)), key=lambda g: work[g] / shares[g])
         shares[busiest] += 1
     return shares

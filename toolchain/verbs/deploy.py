@@ -60,6 +60,12 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--weight-bits", type=int, metavar="N", default=DEFAULT.weight_bits)
     parser.add_argument("--payload-bits", type=int, metavar="N", default=DEFAULT.payload_bits)
     parser.add_argument("--seed", type=int, metavar="N", default=DEFAULT.seed)
+    parser.add_argument(
+        "--mapping",
+        choices=("greedy", "balanced"),
+        default=DEFAULT.mapping,
+        help="neurons to cores: a layer after the other, or even work and little traffic (default %(default)s)",
+    )
 
 
 def run(arguments: Namespace) -> Outcome:
@@ -74,6 +80,7 @@ def run(arguments: Namespace) -> Outcome:
         weight_bits=arguments.weight_bits,
         payload_bits=arguments.payload_bits,
         seed=arguments.seed,
+        mapping=arguments.mapping,
     )
     calibration = _data(arguments.calibrate, arguments, "train")
     samples = _data(arguments.samples, arguments, "test")

@@ -1,0 +1,160 @@
+"""Mapping strategies: all limits respected or refused by name, the same integers wherever neurons sit, balanced beats greedy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from compile_random import compile_random
+from hypothesis import given, settings
+from random_nets import random_net, seeds
+
+from hw_sim import Chip, Program, Trace, drc, load_chip, simulate
+from hw_sim import compile as load
+from toolchain.errors import MappingError
+from toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
+from toolchain.ir import Graph
+from toolchain.mapping import Balanced, Fixed, Greedy, map_graph
+from toolchain.mapping.cuts import cores_used
+from toolchain.mapping.place import place, traffic
+from toolchain.passes.align import Align
+
+
+@pytest.fixture(scope="module")
+def chip() -> Chip:
+    return load_chip("loihi2")
+
+
+def small(chip: Chip, **limits: int) -> Chip:
+    """The chip with smaller cores."""
+    return replace(chip, core=replace(chip.core, **limits))
+
+
+def neuron(name: str, source: str, shape: tuple[int, ...]) -> IntLif:
+    return IntLif(
+        name=name,
+        inputs=(source,),
+        shape=shape,
+        decay_v=np.array([2048]),
+        bias=np.array([0]),
+        threshold=np.array([300 << 6]),
+    )
+
+
+def conv_net(side: int = 16, channels: int = 8, layers: int = 4) -> Graph:
+    """Conv layers of equal size, a dense read-out."""
+    rng = np.random.default_rng(0)
+    ops: list[object] = [IntInput(name="in", shape=(channels, side, side))]
+    last = "in"
+    for k in range(layers):
+        weight = 2 * rng.integers(-40, 60, (channels, channels, 3, 3))
+        ops.append(IntConv(name=f"c{k}", inputs=(last,), weight=weight, padding=(1, 1)))
+        ops.append(neuron(f"n{k}", f"c{k}", (channels, side, side)))
+        last = f"n{k}"
+    ops.append(IntDense(name="fc", inputs=(last,), weight=2 * rng.integers(-5, 9, (10, channels * side * side))))
+    ops.append(neuron("head", "fc", (10,)))
+    ops.append(IntOutput(name="out", inputs=("head",), readout="spikes"))
+    return Align()(Graph(tuple(ops), timesteps=6))  # type: ignore[arg-type]
+
+
+def events(graph: Graph, samples: int = 4) -> IntArray:
+    rng = np.random.default_rng(1)
+    shape = next(op.shape for op in graph if isinstance(op, IntInput))
+    return (rng.random((graph.timesteps, samples, *shape)) < 0.2).astype(np.int64)
+
+
+def run(program: Program, chip: Chip, x: IntArray) -> Trace:
+    return simulate(load(program, chip), {"in": x})
+
+
+def hops(trace: Trace) -> int:
+    return int(trace.hops_east_west.sum() + trace.hops_north_south.sum())
+
+
+def test_balanced_lowers_the_bottleneck_core_and_the_traffic_on_as_many_cores(chip: Chip) -> None:
+    graph = conv_net()
+    cramped = small(chip, max_neurons=1024)
+    x = events(graph)
+    greedy, balanced = map_graph(graph, cramped), map_graph(graph, cramped, Balanced(x))
+
+    before, after = run(greedy, cramped, x), run(balanced, cramped, x)
+
+    assert cores_used(balanced) == cores_used(greedy) == 9
+    np.testing.assert_array_equal(after.outputs, before.outputs)
+    assert before.outputs.any()
+    ratios = (
+        after.latency_ns.sum() / before.latency_ns.sum(),
+        after.sops.sum(axis=0).max() / before.sops.sum(axis=0).max(),
+        hops(after) / hops(before),
+    )
+    assert max(ratios) < 0.9, ratios
+
+
+def test_placing_lowers_messages_times_hops_and_nothing_else(chip: Chip) -> None:
+    graph = conv_net(layers=6)
+    cramped = small(chip, max_neurons=512)
+    x = events(graph)
+    program = map_graph(graph, cramped)
+    shuffled = np.random.default_rng(2).permutation(cores_used(program)).astype(np.int32)
+    scattered = replace(
+        program,
+        populations=tuple(p if p.core.max() < 0 else replace(p, core=shuffled[p.core]) for p in program.populations),
+    )
+
+    before = run(scattered, cramped, x)
+    placed = place(scattered, cramped, before)
+    after = run(placed, cramped, x)
+
+    assert hops(after) < 0.7 * hops(before)
+    np.testing.assert_array_equal(np.sort(after.sops.sum(axis=0)), np.sort(before.sops.sum(axis=0)))
+    assert traffic(placed, after).sum() == pytest.approx(traffic(scattered, before).sum())
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
+def test_every_strategy_gives_the_same_integers_within_all_limits(seed: int) -> None:
+    graph, data = random_net(seed)
+    integer, x = compile_random(graph, data)
+    cramped = small(load_chip("loihi2"), max_neurons=20)
+
+    programs = [map_graph(integer, cramped, strategy) for strategy in (Greedy(), Balanced(x))]
+
+    traces = [simulate(load(p, cramped), {"in": x}) for p in programs]
+    np.testing.assert_array_equal(traces[0].outputs, traces[1].outputs)
+    assert all(use.used <= use.limit for p in programs for use in drc.utilization(p, cramped))
+
+
+def test_one_neuron_that_is_too_much_names_layer_core_limit_and_what_would_fit(chip: Chip) -> None:
+    with pytest.raises(MappingError) as caught:
+        map_graph(conv_net(), small(chip, max_axons_in=1000))
+
+    assert str(caught.value) == (
+        "layer 'head': one neuron alone needs 1915 of max_axons_in on core 33; chip 'loihi2' has 1000 per neurocore, "
+        "915 too few\n  help: split the layer's input into 2 groups, or choose a chip with a larger core.max_axons_in"
+    )
+
+
+def test_too_few_cores_name_the_layer_that_finds_no_room(chip: Chip) -> None:
+    with pytest.raises(MappingError) as caught:
+        map_graph(conv_net(), small(chip, max_neurons=32))
+
+    assert str(caught.value) == (
+        "layer 'n1', core 120: the net needs 257 neurocores; chip 'loihi2' has 120, 137 too few\n"
+        "  help: choose a board with at least 257 cores (see `spikeforge chips`), or make the layers smaller"
+    )
+
+
+def test_a_given_partition_is_used_and_checked(chip: Chip) -> None:
+    graph = conv_net(layers=1)
+    cores = {"n0": (np.arange(2048) % 3).astype(np.int32), "head": np.full(10, 3, np.int32)}
+
+    program = map_graph(graph, chip, Fixed(cores))
+
+    np.testing.assert_array_equal(program.population("n0").core, cores["n0"])
+    with pytest.raises(MappingError, match="layer 'head': has no place in the partition"):
+        map_graph(graph, chip, Fixed({"n0": cores["n0"]}))
+    with pytest.raises(MappingError, match="layer 'no': is no layer of the net; there are n0, head"):
+        map_graph(graph, chip, Fixed({**cores, "no": cores["head"]}))
+    with pytest.raises(MappingError, match="the partition places 2047 neurons; the layer has 2048"):
+        map_graph(graph, chip, Fixed({**cores, "n0": cores["n0"][1:]}))

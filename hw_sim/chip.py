@@ -12,7 +12,6 @@ import yaml
 from hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
 from hw_sim.errors import ChipError
 
-
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 

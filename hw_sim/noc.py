@@ -82,7 +82,7 @@ class Links:
         tile, direction = np.divmod(np.asarray(links, np.int64), 4)
         x, y = tile % self.columns % self.mesh.tiles_x, tile // self.columns % self.mesh.tiles_y
         edge = np.choose(direction, (x == self.mesh.tiles_x - 1, x == 0, y == 0, y == self.mesh.tiles_y - 1))
-        return (links < 4 * self.routers) & edge
+        return np.asarray((links < 4 * self.routers) & edge, bool)
 
     def route(self, source: int, target: int) -> list[int]:
         """Return the links of the XY route between two cores, core links included."""

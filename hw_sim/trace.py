@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hw_sim.errors import ProgramError
 from hw_sim.timing.analytic import TERMS
+from hw_sim.timing.cycle.record import CycleRecord, record_of
 
 Int = NDArray[np.int64]
 
@@ -74,6 +75,8 @@ class Trace:
         links: (L,) links in use (``noc.Links``).  ``link_messages``: (L,) messages over each.
         projections, populations: Totals by name.
         latency_ns, term, place: (S, B) time of a step, what bounds it (``timing.analytic.TERMS``) and the core or link.
+        timing: ``analytic`` or ``cycle``: the model behind latency_ns, term and place.
+        cycle: What the cycle timing saw, if it ran.
         outputs: (B, n) result of the read-out: v after the last step, or spike counts.
         spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset.
     """
@@ -105,6 +108,8 @@ class Trace:
     spikes: dict[str, NDArray[Any]] = field(default_factory=dict)
     v: dict[str, NDArray[Any]] = field(default_factory=dict)
     u: dict[str, NDArray[Any]] = field(default_factory=dict)
+    timing: str = "analytic"
+    cycle: CycleRecord | None = None
 
     @property
     def sops(self) -> Int:
@@ -150,6 +155,8 @@ class Trace:
                 arrays[f.name] = value
             elif f.name in ("spikes", "v", "u"):
                 arrays.update({f"{f.name}/{name}": array for name, array in value.items()})
+            elif isinstance(value, CycleRecord):
+                arrays.update({f"cycle/{name}": array for name, array in value.arrays().items()})
             elif f.name in ("projections", "populations"):
                 plain[f.name] = {name: vars(row) for name, row in value.items()}
             else:
@@ -179,10 +186,11 @@ def load_trace(path: str | Path) -> Trace:
         raise ProgramError(
             f"not a readable trace: {error}", where=str(path), help="write it with Trace.save"
         ) from error
-    recorded: dict[str, Any] = {"spikes": {}, "v": {}, "u": {}}
+    recorded: dict[str, Any] = {"spikes": {}, "v": {}, "u": {}, "cycle": {}}
     for key in [key for key in arrays if "/" in key]:
         part, name = key.split("/", 1)
         recorded[part][name] = arrays.pop(key)
+    recorded["cycle"] = record_of(recorded["cycle"]) if recorded["cycle"] else plain.pop("cycle", None)
     projections = {name: ProjectionCount(**row) for name, row in plain.pop("projections").items()}
     populations = {name: PopulationCount(**row) for name, row in plain.pop("populations").items()}
     return Trace(**plain, **arrays, **recorded, projections=projections, populations=populations)

@@ -14,6 +14,7 @@ links overlap perfectly, so that only the busiest one is seen; ``timing.cycle`` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,25 +73,26 @@ def step_times(chip: Chip, loads: Loads) -> StepTimes:
     for kind, sops in loads.sops.items():
         synapse += sops * ns[price[kind]]
     shape = loads.host_messages.shape
-    parts = (
+    parts = [
         _largest(neuron + loads.spikes * ns["spike"], shape),
         _largest(synapse, shape),
         _largest(loads.words * ns["synapse_memory_read"], shape),
         _largest(loads.link_messages * link_ns(chip, loads.links), shape),
         (loads.host_messages * ns["host_message"], np.full(shape, -1)),
         (np.full(shape, ns["barrier"]), np.full(shape, -1)),
-    )
-    times = np.stack([time for time, _ in parts])
-    places = np.stack([place for _, place in parts])
+    ]
     if loads.links.size:
-        places[3] = loads.links[places[3]]
+        parts[3] = (parts[3][0], loads.links[parts[3][1]])
+    latency, term, place = slowest_part(parts)
+    return StepTimes(latency, term.astype(np.int8), place.astype(np.int32))
+
+
+def slowest_part(parts: Sequence[tuple[NDArray[Any], Int]]) -> tuple[NDArray[Any], Int, Int]:
+    """Return the longest time, which of ``TERMS`` it is (the first if equal), and its place, of the (time, place) by term."""
+    times = np.stack([time for time, _ in parts])
     term = times.argmax(axis=0)
-    pick = term[None]
-    return StepTimes(
-        np.take_along_axis(times, pick, 0)[0],
-        term.astype(np.int8),
-        np.take_along_axis(places, pick, 0)[0].astype(np.int32),
-    )
+    places = np.stack([place for _, place in parts])
+    return np.take_along_axis(times, term[None], 0)[0], term, np.take_along_axis(places, term[None], 0)[0]
 
 
 def link_ns(chip: Chip, links: Int) -> NDArray[np.float64]:

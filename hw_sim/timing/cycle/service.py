@@ -1,0 +1,54 @@
+"""How many cycles each stage takes for each event: the nominal latencies of ``analytic``, in whole cycles of the chip file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hw_sim.chip import Chip
+
+
+@dataclass(frozen=True)
+class Service:
+    """Cycles per event, and the buffers.
+
+    A latency that is no whole number of cycles is rounded to the nearest (at least 1 if it is above 0): at most half a cycle
+    an event from ``analytic``. The chip files that ship choose ``cycle_ns`` so that nothing is rounded.
+    """
+
+    neuron: int
+    gate: int
+    spike: int
+    sops: dict[str, int]
+    word: int
+    link: int
+    chip_link: int
+    host: int
+    barrier: int
+    router_buffer: int
+    axon_out_buffer: int
+
+
+def service(chip: Chip) -> Service:
+    """Return the service times of a chip."""
+
+    def cycles(ns: float) -> int:
+        return max(round(ns / chip.timing.cycle_ns), 1 if ns > 0 else 0)
+
+    ns = {event: cost.latency.nominal for event, cost in chip.costs.items()}
+    return Service(
+        neuron=cycles(ns["neuron_update"]),
+        gate=cycles(ns["gate_multiply"]),
+        spike=cycles(ns["spike"]),
+        sops={
+            "binary": cycles(ns["synaptic_op"]),
+            "graded": cycles(ns["graded_synaptic_op"]),
+            "gate": cycles(ns["gate_synaptic_op"]),
+        },
+        word=cycles(ns["synapse_memory_read"]),
+        link=cycles(ns["link_crossing"]),
+        chip_link=cycles(max(ns["link_crossing"], chip.timing.chip_link.nominal)),
+        host=cycles(ns["host_message"]),
+        barrier=cycles(ns["barrier"]),
+        router_buffer=chip.timing.router_buffer,
+        axon_out_buffer=chip.timing.axon_out_buffer,
+    )

@@ -1,0 +1,132 @@
+"""What every neuron sends and where: messages by destination core, synapses by core, and its place in its core's sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim.engine.compiled import Compiled, Stage
+from hw_sim.program import Lif, Projection, sends
+from hw_sim.synaptic_memory import FanOut, words_read
+from hw_sim.timing.cycle.fabric import Fabric, fabric
+from hw_sim.timing.cycle.service import Service
+
+Int = NDArray[np.int64]
+Index = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """One projection: message of neuron i -> entries ``start[i] : start[i + 1]`` of ``core``, ``words``, ``sops``."""
+
+    projection: Projection
+    lag: int
+    kind: str
+    start: Int
+    core: Index
+    words: Index
+    sops: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Sender:
+    """One population: neuron i is on core ``own[i]`` (-1: the host), as number ``rank[i]`` of this population there.
+
+    Its messages go to cores ``target[start[i] : start[i + 1]]``; ``pair`` is their route in the fabric, -1 from the host.
+    ``on_core`` (cores,) counts its neurons on each core; ``gates`` multiplies are done for each of them inside the window.
+    """
+
+    name: str
+    first_step: int
+    gates: int
+    own: Index
+    rank: Index
+    start: Int
+    target: Index
+    pair: Index
+    on_core: Int
+    synapses: tuple[Synapses, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """A compiled program as the cycle timing reads it; senders in the order in which a core sweeps its neurons."""
+
+    senders: tuple[Sender, ...]
+    fabric: Fabric
+
+
+def tables(compiled: Compiled, times: Service) -> Tables:
+    """Build the tables of a program."""
+    reach = {name: _reach(compiled, stage) for name, stage in compiled.stages.items()}
+    keys = {
+        name: np.repeat(stage.core, np.diff(reach[name][0])) * compiled.chip.mesh.cores + reach[name][1]
+        for name, stage in compiled.stages.items()
+    }
+    pairs = np.unique(np.concatenate(list(keys.values())))
+    pairs = pairs[pairs >= 0]  # a key is negative where the host sends
+    cores = compiled.chip.mesh.cores
+    routes = fabric(compiled.chip.mesh, pairs // cores, pairs % cores, compiled.cores, times.link, times.chip_link)
+    senders = []
+    for name, stage in compiled.stages.items():
+        start, target = reach[name]
+        pair = np.where(keys[name] >= 0, np.searchsorted(pairs, keys[name]), -1)
+        senders.append(_sender(compiled, stage, start, target, pair))
+    return Tables(tuple(senders), routes)
+
+
+def _reach(compiled: Compiled, stage: Stage) -> tuple[Int, Int]:
+    """Return the distinct cores that each neuron's message goes to, ascending, as (start, target)."""
+    cores = max(compiled.cores, 1)
+    found = [np.zeros(0, np.int64)]
+    for projection in _outgoing(compiled, stage):
+        fan = compiled.fan_out[projection.name]
+        neuron, column = np.nonzero(fan.synapses)
+        inside = fan.cores[column] >= 0
+        found.append(neuron[inside] * cores + fan.cores[column[inside]])
+    key = np.unique(np.concatenate(found))
+    return np.searchsorted(key // cores, np.arange(stage.population.size + 1)), key % cores
+
+
+def _outgoing(compiled: Compiled, stage: Stage) -> list[Projection]:
+    if stage.emitter is None:  # it sends no messages
+        return []
+    return [p for p in compiled.program.projections if p.source == stage.population.name]
+
+
+def _sender(compiled: Compiled, stage: Stage, start: Int, target: Int, pair: Int) -> Sender:
+    population = stage.population
+    placed = stage.core >= 0
+    order = np.argsort(stage.core, kind="stable")
+    ranked = stage.core[order]
+    rank = np.zeros(population.size, np.int64)
+    rank[order] = np.arange(population.size) - np.searchsorted(ranked, ranked)
+    return Sender(
+        name=population.name,
+        first_step=population.start,
+        gates=len(stage.gates) if isinstance(population.soma, Lif) else 0,
+        own=stage.core.astype(np.int32),
+        rank=rank.astype(np.int32),
+        start=start.astype(np.int64),
+        target=target.astype(np.int32),
+        pair=pair.astype(np.int32),
+        on_core=np.bincount(stage.core[placed], minlength=compiled.cores).astype(np.int64),
+        synapses=tuple(_synapses(compiled, p, compiled.fan_out[p.name]) for p in _outgoing(compiled, stage)),
+    )
+
+
+def _synapses(compiled: Compiled, projection: Projection, fan: FanOut) -> Synapses:
+    neuron, column = np.nonzero(fan.synapses)
+    inside = fan.cores[column] >= 0
+    neuron, column = neuron[inside], column[inside]
+    return Synapses(
+        projection=projection,
+        lag=compiled.program.lag(projection),
+        kind=sends(compiled.program.population(projection.source).soma),
+        start=np.searchsorted(neuron, np.arange(fan.synapses.shape[0] + 1)).astype(np.int64),
+        core=fan.cores[column].astype(np.int32),
+        words=words_read(fan, compiled.chip.core)[neuron, column].astype(np.int32),
+        sops=fan.synapses[neuron, column],
+    )

@@ -104,8 +104,8 @@ def test_a_legal_program_passes() -> None:
             "  help: scale and round the weights, and move the factor into the exponent",
         ),
         (
-            lambda p: with_projection(p, "a-b", delay=63),
-            "projection 'a-b': delay 63; allowed 1 .. 62\n  help: split the delay over relay neurons",
+            lambda p: with_projection(p, "a-b", delay=64),
+            "projection 'a-b': delay 64; allowed 1 .. 63\n  help: split the delay over relay neurons",
         ),
         (
             lambda p: with_population(p, "b", start=3),

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from models.errors import DatasetError
 
-Coding = Literal["direct", "rate", "latency"]
-CODINGS: tuple[Coding, ...] = ("direct", "rate", "latency")
+ImageCoding = Literal["direct", "rate", "latency"]
+IMAGE_CODINGS: tuple[ImageCoding, ...] = ("direct", "rate", "latency")
 
 
-def encode(images: NDArray[np.float32], coding: Coding, timesteps: int) -> NDArray[np.float32]:
+def encode(images: NDArray[np.float32], coding: ImageCoding, timesteps: int) -> NDArray[np.float32]:
     """Code images (B, C, H, W) in [0, 1] as (T, B, C, H, W).
 
     Raises:
@@ -37,6 +37,8 @@ def encode(images: NDArray[np.float32], coding: Coding, timesteps: int) -> NDArr
             x = (step == np.round((timesteps - 1) * (1.0 - p))) & (p > 0.0)
         case _:
             raise DatasetError(
-                f"coding {coding!r}; allowed are {', '.join(CODINGS)}", where="--coding", help="use coding='direct'"
+                f"coding {coding!r}; allowed are {', '.join(IMAGE_CODINGS)}",
+                where="--coding",
+                help="use coding='direct'",
             )
     return np.ascontiguousarray(x, dtype=np.float32)

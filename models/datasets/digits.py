@@ -5,6 +5,8 @@ Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Le
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from models.datasets.samples import Images, Split
@@ -14,7 +16,7 @@ GREY_LEVELS = 16.0
 """The brightest pixel; the set counts 0 to 16 (scikit-learn, load_digits)."""
 
 
-def digits_images(split: Split) -> Images:
+def digits_images(split: Split, _root: Path | None = None) -> Images:
     """Load a split of the digits, scaled to [0, 1].
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "all"]
 
 
 @dataclass(frozen=True, eq=False)

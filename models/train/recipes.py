@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from models.datasets.coding import Coding
+from models.datasets import Coding
 from models.errors import RecipeError
 
 Loss = Literal["mse-rate", "cross-entropy"]

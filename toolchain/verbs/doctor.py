@@ -73,7 +73,7 @@ def _datasets() -> dict[str, str]:
     found = {}
     for point in sorted(entry_points(group="spikeforge.datasets"), key=lambda p: p.name):
         try:
-            loaded = point.load()(point.name, split="test", coding="direct", timesteps=1)
+            loaded = point.load()(point.name, split="test", timesteps=1)
             found[point.name] = f"{loaded.x.shape[1]} test samples"
         except (ImportError, SpikeforgeError) as error:
             found[point.name] = f"missing: {error}"

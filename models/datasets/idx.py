@@ -1,0 +1,87 @@
+"""MNIST and Fashion-MNIST from IDX files, plain or ``.gz``: 60,000 + 10,000 grey images of 28 x 28 pixels, 10 classes.
+
+IDX: 2 zero bytes, type 0x08 (uint8), number of axes, the axes as big-endian uint32, the bytes. LeCun et al., "Gradient-based
+learning applied to document recognition", Proc. IEEE, 1998; Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv 1708.07747, 2017.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.datasets.places import find
+from models.datasets.samples import Images, Split
+from models.errors import DatasetError
+
+FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+SYSTEM = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts the files."""
+WHITE = 255.0
+"""The brightest pixel of 8 bits."""
+
+
+def mnist(split: Split, root: Path | None) -> Images:
+    """Load a split of MNIST, scaled to [0, 1].
+
+    Raises:
+        DatasetError: It is not there, or damaged.
+    """
+    how = "put the four IDX files of MNIST (train-images-idx3-ubyte[.gz], ...) into ~/.spikeforge/data/mnist, or name a folder"
+    return _load("mnist", split, root, (), how, tuple("0123456789"))
+
+
+def fashion_mnist(split: Split, root: Path | None) -> Images:
+    """Load a split of Fashion-MNIST, scaled to [0, 1].
+
+    Raises:
+        DatasetError: It is not there, or damaged.
+    """
+    how = "apt-get install dataset-fashion-mnist, or put its four IDX files into ~/.spikeforge/data/fashion-mnist"
+    return _load("fashion-mnist", split, root, (SYSTEM,), how, FASHION)
+
+
+def _load(
+    name: str, split: Split, root: Path | None, system: tuple[Path, ...], how: str, classes: tuple[str, ...]
+) -> Images:
+    stem = "train" if split == "train" else "t10k"
+    folder = find(name, [f"{stem}-images*idx3-ubyte*"], root, system, how)
+    x, y = read_idx(_one(folder, f"{stem}-images", how)), read_idx(_one(folder, f"{stem}-labels", how))
+    if x.ndim != 3 or y.shape != x.shape[:1] or (y.size and int(y.max()) >= len(classes)):
+        raise DatasetError(f"images {x.shape} and labels {y.shape} do not fit", where=str(folder), help=how)
+    return Images(x=(x[:, None] / WHITE).astype(np.float32), y=y.astype(np.int64), classes=classes)
+
+
+def _one(folder: Path, stem: str, how: str) -> Path:
+    found = sorted(folder.glob(f"{stem}*ubyte*"))
+    if not found:
+        raise DatasetError(f"no file {stem}*-ubyte[.gz]", where=str(folder), help=how)
+    return found[0]
+
+
+def read_idx(path: Path) -> NDArray[Any]:
+    """Read an IDX file of bytes.
+
+    Raises:
+        DatasetError: It cannot be read, or is truncated, or no IDX file of bytes.
+    """
+    again = "copy or download the file again"
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, ValueError) as error:
+        raise DatasetError(f"cannot be read: {error}", where=str(path), help=again) from error
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
+        raise DatasetError("is no IDX file of bytes (magic 00 00 08)", where=str(path), help=again)
+    shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])
+    body = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])
+    if body.size != int(np.prod(shape)):
+        raise DatasetError(
+            f"holds {body.size} bytes; its header says {shape}, {int(np.prod(shape))} bytes",
+            where=str(path),
+            help=again,
+        )
+    return body.reshape(shape)

@@ -1,0 +1,118 @@
+"""Load a dataset by its name: still images coded in time, or events counted in frames, always (T, B, C, H, W).
+
+direct, rate, latency       for images, see ``coding``; the first is the default
+count, time                 for events, see ``events``; the first is the default
+count-binary, time-binary   the same, min(count, 1): a pixel spikes or not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+
+from models.datasets.cifar import cifar10, cifar100
+from models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
+from models.datasets.digits import digits_images
+from models.datasets.events import Framing, Recordings, frames
+from models.datasets.idx import fashion_mnist, mnist
+from models.datasets.nmnist import nmnist
+from models.datasets.samples import Images, Samples, Split
+from models.datasets.tonic_sets import cifar10_dvs, dvs128_gesture
+from models.errors import DatasetError
+
+Coding = Literal["direct", "rate", "latency", "count", "time", "count-binary", "time-binary"]
+EVENT_CODINGS: tuple[Coding, ...] = ("count", "time", "count-binary", "time-binary")
+CODINGS: tuple[Coding, ...] = (*IMAGE_CODINGS, *EVENT_CODINGS)
+
+DATASETS: dict[str, Callable[[Split, Path | None], Images | Recordings]] = {
+    "digits": digits_images,
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "nmnist": nmnist,
+    "dvs128gesture": dvs128_gesture,
+    "cifar10-dvs": cifar10_dvs,
+}
+"""The sets; each function reads one split from a folder, or from where it is looked for by default."""
+
+
+def load(
+    name: str,
+    *,
+    split: Split = "test",
+    coding: Coding | None = None,
+    timesteps: int = 8,
+    limit: int | None = None,
+    root: str | Path | None = None,
+    side: int | None = None,
+    window_us: float | None = None,
+) -> Samples:
+    """Load a split of a dataset as samples in time.
+
+    Args:
+        name: One of ``DATASETS``.
+        split: ``"train"``, ``"test"``, or ``"all"``: both, in this order, for cross-validation.
+        coding: One of ``CODINGS`` that fits the set; None: ``"direct"`` for images, ``"count"`` for events.
+        timesteps: T.
+        limit: Only the first so many samples.
+        root: Folder of the set's files, or the folder above it.
+        side: Events only: side of smaller, square frames.
+        window_us: Events framed by time only: length of a step in µs; None: a recording's length divided by T.
+
+    Raises:
+        DatasetError: The name, split, coding or T does not exist, or the files are missing or damaged.
+    """
+    source = read(name, split=split, root=root)
+    if timesteps < 1:
+        raise DatasetError(f"T = {timesteps}; T is at least 1", where="--timesteps", help="give a positive number")
+    allowed = IMAGE_CODINGS if isinstance(source, Images) else EVENT_CODINGS
+    chosen = allowed[0] if coding is None else coding
+    if chosen not in allowed:
+        raise DatasetError(
+            f"coding {chosen!r}; allowed are {', '.join(allowed)}",
+            where=f"dataset {name!r}",
+            help=f"use {allowed[0]!r}",
+        )
+    y = source.y[:limit]
+    if isinstance(source, Images):
+        x = encode(source.x[:limit], cast(ImageCoding, chosen), timesteps)
+    else:
+        framing, _, binary = chosen.partition("-")
+        x = np.empty((timesteps, len(y), 2, *(source.size if side is None else (side, side))), np.float32)
+        for i in range(len(y)):
+            x[:, i] = frames(
+                source.events[i], timesteps, source.size, framing=cast(Framing, framing), side=side, window_us=window_us
+            )
+        if binary:
+            np.minimum(x, 1.0, out=x)
+    simulated = isinstance(source, Images) and chosen != "direct"
+    return Samples(x=x, y=y, simulated=simulated, coding=chosen, name=name, classes=source.classes)
+
+
+def read(name: str, *, split: Split = "test", root: str | Path | None = None) -> Images | Recordings:
+    """Read a split of a dataset as it is: images, or recordings of events.
+
+    Raises:
+        DatasetError: The name or split does not exist, or the files are missing or damaged.
+    """
+    if name not in DATASETS:
+        raise DatasetError(
+            f"no dataset {name!r}; there are {', '.join(DATASETS)}", where="--dataset", help="use digits"
+        )
+    if split not in ("train", "test", "all"):
+        raise DatasetError(f"split {split!r}; allowed are train, test, all", where=name, help="use split='test'")
+    folder = None if root is None else Path(root).expanduser()
+    if split != "all":
+        return DATASETS[name](split, folder)
+    first, second = DATASETS[name]("train", folder), DATASETS[name]("test", folder)
+    y = np.concatenate([first.y, second.y])
+    if isinstance(first, Images) and isinstance(second, Images):
+        return replace(first, x=np.concatenate([first.x, second.x]), y=y)
+    if isinstance(first, Recordings) and isinstance(second, Recordings):
+        return replace(first, events=[*first.events, *second.events], y=y)
+    raise AssertionError("a dataset whose splits differ in kind")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -58,10 +59,16 @@ def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
     return joined
 
 
+@dataclass(frozen=True)
 class HwSimBackend:
-    """The machine: exact dynamics with counters and timing."""
+    """The machine: exact dynamics with counters and timing.
+
+    Args:
+        timing: How the time of a chip step is found; see ``hw_sim.simulate``.
+    """
 
     name: ClassVar[str] = "hw_sim"
+    timing: Literal["analytic", "cycle"] = "analytic"
 
     def run(
         self,
@@ -78,9 +85,9 @@ class HwSimBackend:
         begin = time.perf_counter()
         compiled: Compiled = compile(program, load_chip(program.chip))
         source = next(op.name for op in graph if isinstance(op, IntInput))
-        simulate(compiled, {source: x[:, :1]}, record=record)
+        simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing)
         start = time.perf_counter()
-        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress)
+        trace: Trace = simulate(compiled, {source: x}, record=record, timing=self.timing, progress=progress)
         done = time.perf_counter()
         recordings = _recordings(graph, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

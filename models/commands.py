@@ -70,6 +70,17 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("."), help="folder of the checkpoint and its card (default .)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
+    parser.add_argument("--data", type=Path, help="folder of the dataset (default: ~/.spikeforge/data/<name>)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="automatic mixed precision where not float32 (default)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the state in --out after every epoch, and go on from it"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--json", action="store_true", help="print the model card as JSON")
     parser.set_defaults(run=run_train)
 
@@ -81,12 +92,16 @@ def run_train(arguments: Namespace) -> Outcome:
 
     chosen = _chosen(arguments)
     try:
+        from models.train.distributed import workers
+        from models.train.loop import Running
         from models.train.make_checkpoint import make_checkpoint
     except ImportError as error:
         raise RecipeError(
             f"training needs torch: {error}", where="train", help="pip install 'spikeforge[train]'"
         ) from error
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    bars = Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True))
+    with workers(arguments.device) as me, bars as progress:
+        progress.disable = me.rank > 0
         task = progress.add_task(chosen.name, total=chosen.epochs * arguments.repeat)
 
         def on_epoch(seed: int, epoch: Epoch) -> None:
@@ -98,7 +113,10 @@ def run_train(arguments: Namespace) -> Outcome:
             command=_command(arguments),
             seed=arguments.seed,
             repeat=arguments.repeat,
-            device=arguments.device,
+            running=Running(arguments.device, arguments.precision, workers=me),
+            resume=arguments.resume,
+            root=arguments.data,
+            threads=arguments.threads,
             on_epoch=on_epoch,
         )
     mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
@@ -107,13 +125,17 @@ def run_train(arguments: Namespace) -> Outcome:
     if arguments.repeat > 1:
         text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"
     text += f", spike rate {made.spike_rate:.3f}, {made.parameters:,} parameters, {made.train_seconds:.0f} s"
+    if me.rank > 0:
+        return Outcome(text="", data={})
     return Outcome(text=text, data={**json.loads(made.to_json()), "checkpoint": str(path)})
 
 
 def _chosen(arguments: Namespace) -> Recipe:
     chosen = recipe(arguments.name)
-    if arguments.repeat < 1:
-        raise RecipeError(f"--repeat {arguments.repeat}; at least 1", where="train", help="leave --repeat out")
+    for option in ("repeat", "threads"):
+        found = getattr(arguments, option)
+        if found < 1:
+            raise RecipeError(f"--{option} {found}; at least 1", where="train", help=f"leave --{option} out")
     if arguments.dataset is not None:
         chosen = replace(chosen, dataset=arguments.dataset)
     if arguments.epochs is not None:
@@ -129,6 +151,8 @@ def _command(arguments: Namespace) -> str:
         ("--epochs", arguments.epochs, None),
         ("--seed", arguments.seed, 0),
         ("--device", arguments.device, "cpu"),
+        ("--precision", arguments.precision, "float32"),
+        ("--threads", arguments.threads, 1),
     ):
         if value != default:
             words += [option, str(value)]

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from models.errors import ModelError
+from models.nets.fsvae import FSVAE as FSVAE
 from models.nets.gac_digits import GACDigits as GACDigits
 from models.nets.ma_digits import MADigits as MADigits
+from models.nets.ma_event import MAEventNet as MAEventNet
+from models.nets.ms_resnet import gac_ms_resnet_cifar as gac_ms_resnet_cifar
+from models.nets.ms_resnet import ms_resnet_imagenet as ms_resnet_imagenet
+from models.nets.small import SmallNet as SmallNet
+from models.nets.staa_resnet import STAAResNet as STAAResNet
+from models.nets.tcja_nets import TCJANet as TCJANet
 
-NETS: dict[str, type[nn.Module]] = {"ma_digits": MADigits, "gac_digits": GACDigits}
+NETS: dict[str, Callable[..., nn.Module]] = {
+    "ma_digits": MADigits,
+    "gac_digits": GACDigits,
+    "small": SmallNet,
+    "ma_event": MAEventNet,
+    "ms_resnet_imagenet": ms_resnet_imagenet,
+    "gac_ms_resnet_cifar": gac_ms_resnet_cifar,
+    "tcja": TCJANet,
+    "staa_resnet": STAAResNet,
+    "fsvae": FSVAE,
+}
 
 
 def make(net: str, arguments: Mapping[str, Any]) -> nn.Module:

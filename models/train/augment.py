@@ -1,18 +1,70 @@
-"""Augmentation of (T, B, C, H, W): a sample is shifted by whole pixels, the same in every step, zeros moving in."""
+"""Augmentation of (T, B, C, H, W), the same in every step of a sample: shift by whole pixels, mirror, cut a square out.
+
+What is drawn for a batch does not depend on how the batch is split over processes: draw for all, apply to a part.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 
-def shifted(x: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Return x with every sample shifted by a random whole number of pixels, at most ``pixels`` each way."""
-    if pixels == 0:
-        return x
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a sample.
+
+    Args:
+        shift: Shift by at most so many pixels each way, zeros moving in.
+        flip: Mirror left and right with probability 1/2.
+        cutout: Side of the square set to zero round a random pixel; 0: none.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What was drawn for a batch: offsets (B, 2), mirrored (B,), centres (B, 2) in [0, 1); None: not drawn."""
+
+    offsets: Tensor | None
+    mirrored: Tensor | None
+    centres: Tensor | None
+
+    def part(self, chosen: slice) -> Drawn:
+        """Return what was drawn for some of the samples."""
+        fields = (self.offsets, self.mirrored, self.centres)
+        return Drawn(*(None if field is None else field[chosen] for field in fields))
+
+
+def draw(augmentation: Augmentation, batch: int, generator: torch.Generator) -> Drawn:
+    """Draw for a batch."""
+    shift = augmentation.shift
+    return Drawn(
+        torch.randint(0, 2 * shift + 1, (batch, 2), generator=generator) if shift else None,
+        torch.rand(batch, generator=generator) < 0.5 if augmentation.flip else None,
+        torch.rand(batch, 2, generator=generator) if augmentation.cutout else None,
+    )
+
+
+def apply(augmentation: Augmentation, x: Tensor, drawn: Drawn) -> Tensor:
+    """Return x (T, B, C, H, W) as drawn."""
     height, width = x.shape[-2:]
-    padded = pad(x, (pixels,) * 4)
-    offsets = torch.randint(0, 2 * pixels + 1, (x.shape[1], 2), generator=generator).tolist()
-    crops = [padded[:, i, :, dy : dy + height, dx : dx + width] for i, (dy, dx) in enumerate(offsets)]
-    return torch.stack(crops, dim=1)
+    if drawn.offsets is not None:
+        padded = pad(x, (augmentation.shift,) * 4)
+        crops = [padded[:, i, :, r : r + height, c : c + width] for i, (r, c) in enumerate(drawn.offsets.tolist())]
+        x = torch.stack(crops, dim=1)
+    if drawn.mirrored is not None:
+        x = torch.where(drawn.mirrored.to(x.device).reshape(1, -1, 1, 1, 1), x.flip(-1), x)
+    if drawn.centres is not None:
+        rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+        centre = (drawn.centres.to(x.device) * torch.tensor([height, width], device=x.device)).floor()
+        half = augmentation.cutout / 2
+        inside_rows = (rows - centre[:, :1]).abs() < half
+        inside_columns = (columns - centre[:, 1:]).abs() < half
+        x = x * ~(inside_rows[:, :, None] & inside_columns[:, None, :])[None, :, None]
+    return x

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from models.train.loop import Epoch, Trained, train
-from models.train.recipes import Recipe
+from models.train.loop import Epoch, Running, Trained, train
+from models.train.recipe import Recipe
 from models.zoo.card import Card
-from models.zoo.checkpoint import check_folder, save
+from models.zoo.checkpoint import check_folder, checkpoint_file, save
 
 
 def make_checkpoint(
@@ -20,7 +21,10 @@ def make_checkpoint(
     command: str,
     seed: int = 0,
     repeat: int = 1,
-    device: str = "cpu",
+    running: Running | None = None,
+    resume: bool = False,
+    root: Path | None = None,
+    threads: int = 1,
     on_epoch: Callable[[int, Epoch], None],
 ) -> tuple[Path, Card]:
     """Train seeds ``seed`` .. ``seed + repeat - 1``, write the first one's checkpoint, and return its file and card.
@@ -31,14 +35,26 @@ def make_checkpoint(
         command: The command line to record.
         seed: The seed that ships.
         repeat: How many seeds the card's ``accuracy_per_seed`` covers.
-        device: ``"cpu"`` or ``"cuda"``.
+        running: Device and precision; under torchrun, the first process alone writes.
+        resume: Keep each seed's state in the folder after every epoch, and go on from it where there is one.
+        root: Folder of the dataset.
+        threads: CPU threads.
         on_epoch: Called with the seed and the epoch's report.
     """
     check_folder(folder)
+    running = running or Running()
     first: Trained | None = None
     accuracies: dict[str, float] = {}
     for s in range(seed, seed + repeat):
-        trained = train(recipe, seed=s, device=device, on_epoch=lambda epoch, s=s: on_epoch(s, epoch))
+        state = folder / f"{recipe.name}-seed{s}.state" if resume else None
+        trained = train(
+            recipe,
+            seed=s,
+            running=replace(running, state=state),
+            root=root,
+            threads=threads,
+            on_epoch=lambda epoch, s=s: on_epoch(s, epoch),
+        )
         accuracies[str(s)] = trained.measurement.accuracy
         first = first or trained
     if first is None:
@@ -64,4 +80,9 @@ def make_checkpoint(
         provenance=recipe.provenance,
         torch=torch.__version__.split("+")[0],
     )
-    return save(first.module, card, folder), card
+    if running.workers.rank > 0:
+        return checkpoint_file(folder, card.name), card
+    path = save(first.module, card, folder)
+    for number in accuracies:
+        (folder / f"{recipe.name}-seed{number}.state").unlink(missing_ok=True)
+    return path, card

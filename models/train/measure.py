@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.attention.ma import MALIF
-from models.neurons import LIF
+from models.attention.staa import STAALIF
+from models.neurons import Neuron
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,22 @@ class _SpikeCount:
     neuron_steps: int = 0
 
     def hook(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        self.spikes += float(output.sum())
+        self.spikes += float(output.count_nonzero())
         self.neuron_steps += output.numel()
 
 
-def measure(module: nn.Module, x: Tensor, y: Tensor, *, batch: int = 256) -> Measurement:
+def measure(module: nn.Module, x: Tensor, y: Tensor, *, batch: int = 256, device: str = "cpu") -> Measurement:
     """Run samples x (T, B, ...) with labels y (B,) in evaluation mode and measure."""
     count = _SpikeCount()
-    hooks = [m.register_forward_hook(count.hook) for m in module.modules() if isinstance(m, LIF | MALIF)]
+    hooks = [m.register_forward_hook(count.hook) for m in module.modules() if isinstance(m, Neuron | MALIF | STAALIF)]
     training = module.training
     module.eval()
     right = 0
     try:
         with torch.no_grad():
             for i in range(0, x.shape[1], batch):
-                right += int((module(x[:, i : i + batch]).argmax(1) == y[i : i + batch]).sum())
+                answer = module(x[:, i : i + batch].to(device)).argmax(1).cpu()
+                right += int((answer == y[i : i + batch]).sum())
     finally:
         for hook in hooks:
             hook.remove()

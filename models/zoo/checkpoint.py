@@ -95,7 +95,7 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
     from safetensors.numpy import save as to_bytes
 
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in module.state_dict().items()}
-    target = folder / f"{card.name}{SUFFIX}"
+    target = checkpoint_file(folder, card.name)
     check_folder(folder)
     try:
         _write(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
@@ -105,6 +105,11 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
         ) from error
     return target
+
+
+def checkpoint_file(folder: Path, name: str) -> Path:
+    """Return where a checkpoint of a name goes in a folder."""
+    return folder / f"{name}{SUFFIX}"
 
 
 def check_folder(folder: Path) -> None:

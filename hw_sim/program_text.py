@@ -29,7 +29,9 @@ def text(program: Program) -> str:
 
 
 def _population(x: Population) -> str:
-    soma = ", ".join(f"{f.name}={_value(getattr(x.soma, f.name))}" for f in fields(x.soma))
+    hidden = ("reset_interval", "reset_phase") if not getattr(x.soma, "reset_interval", 1) else ()
+    shown = [f.name for f in fields(x.soma) if f.name not in hidden]
+    soma = ", ".join(f"{name}={_value(getattr(x.soma, name))}" for name in shown)
     shape = "x".join(map(str, x.shape))
     return f"{x.name} {shape} = {type(x.soma).__name__}({soma}) start {x.start}, {_cores(x.core)}, sends {x.kind}"
 

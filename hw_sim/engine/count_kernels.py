@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw_sim.engine import vectors
 from hw_sim.engine.jit import kernel
 from hw_sim.engine.synapse_kernels import find
 
@@ -51,6 +52,23 @@ def sparse_fan_out(indptr, targets, column, fan):  # type: ignore[no-untyped-def
     for s in range(indptr.size - 1):
         for k in range(indptr[s], indptr[s + 1]):
             fan[s, column[targets[k]]] += 1
+
+
+@kernel
+def count_wide(events, class_of, table, out, start, stop):  # type: ignore[no-untyped-def]
+    """Do as ``count`` with whole rows ``table`` (classes, padded columns)."""
+    found = np.empty(max(events.shape[1], table.shape[0]), np.int32)
+    width = table.shape[1]
+    sums = np.empty(width, table.dtype)
+    histogram = np.empty(table.shape[0], np.int32)
+    for r in range(start, stop):
+        row = out[r]
+        histogram[:] = 0
+        for k in range(find(events[r], found)):
+            histogram[class_of[found[k]]] += 1
+        classes = find(histogram, found)
+        vectors.sum_scaled_rows(table, width, found, 0, classes, 0, sums, width, histogram)
+        vectors.add_run(row, 0, sums, 0, row.size)
 
 
 @kernel

@@ -10,13 +10,14 @@ inside the target's window; messages, hops, link loads and spikes fall in the ch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.chip import Mesh
-from hw_sim.engine import count_kernels
+from hw_sim.engine import count_kernels, vectors
 from hw_sim.engine.fan_out import cores_of
 from hw_sim.engine.jit import Threads
 from hw_sim.noc import Links, hops
@@ -24,6 +25,8 @@ from hw_sim.program import GateTable, Population, Projection
 from hw_sim.synaptic_memory import FanOut
 
 Index = NDArray[np.int64]
+ENTRY_NS, LANE_NS = 1.0, 0.03
+"""Cost of one entry of a sparse row, and of one of a row taken whole (measured, as in ``synapses``)."""
 Kind = Literal["sops", "reads", "spikes", "messages", "messages_in", "hops_x", "hops_y", "links", "host"]
 
 
@@ -56,14 +59,29 @@ class Emitter:
     def count(self, events: NDArray[np.generic], threads: Threads) -> Index:
         """Return the counters (T, B, width) of events (T, B, n); any non-zero is one message."""
         steps, batch, n = events.shape
-        out = np.zeros((steps * batch, self.width), np.int64)
         rows = events.reshape(steps * batch, n)
+        out, table = np.zeros((rows.shape[0], self.width), np.int64), self.table
 
         def piece(a: int, b: int) -> None:
-            count_kernels.count(rows, self.class_of, self.indptr, self.columns, self.amounts, out, a, b)
+            if table is None:
+                count_kernels.count(rows, self.class_of, self.indptr, self.columns, self.amounts, out, a, b)
+            else:
+                count_kernels.count_wide(rows, self.class_of, table, out, a, b)
 
         threads.split(piece, rows.shape[0], rows.size + out.size)
         return out.reshape(steps, batch, self.width)
+
+    @cached_property
+    def table(self) -> NDArray[Any] | None:
+        """The rows (classes, padded width), as wide as the largest count; None where walking their entries is cheaper."""
+        classes = self.indptr.size - 1
+        padded = -(-self.width // vectors.lanes(4)) * vectors.lanes(4)
+        if self.columns.size * ENTRY_NS < classes * padded * LANE_NS:
+            return None
+        rows = np.zeros((classes, padded), np.int64)
+        rows[np.repeat(np.arange(classes), np.diff(self.indptr)), self.columns] = self.amounts
+        most = np.bincount(self.class_of, minlength=classes) @ rows
+        return rows.astype(np.int32) if int(most.max(initial=0)) < 1 << 31 else rows
 
 
 def emitter(

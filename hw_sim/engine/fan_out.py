@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.engine import count_kernels, layout
-from hw_sim.engine.synapses import Compiled, ConvKernel, DenseRows, SparseLists
+from hw_sim.engine.synapses import Compiled, ConvKernel, DenseRows, Diagonal, SparseLists
 from hw_sim.program import Population
 from hw_sim.synaptic_memory import FanOut
 
@@ -41,6 +41,8 @@ def synapse_fan_out(synapses: Compiled, source: Population, target: Population) 
             entries = np.bincount(channels, minlength=cores.size) * int(np.prod(weight.shape[:3])) // conv.channels[2]
         case DenseRows(weight=weight):
             count_kernels.dense_fan_out(weight, column, fan)
+        case Diagonal(weight=weight):
+            fan[np.arange(source.size), column] = weight != 0
         case SparseLists() as lists:
             count_kernels.sparse_fan_out(lists.indptr, lists.targets, column, fan)
     kind: Literal["conv", "listed"] = "conv" if isinstance(synapses, ConvKernel) else "listed"

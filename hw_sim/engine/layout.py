@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.errors import ProgramError
-from hw_sim.program import Population
+from hw_sim.program import Population, Shape
 
 Index = NDArray[np.int64]
 
@@ -20,6 +22,19 @@ def order(population: Population) -> Index:
     if len(population.shape) != 3:
         return np.arange(n, dtype=np.int64)
     return np.arange(n, dtype=np.int64).reshape(population.shape).transpose(1, 2, 0).ravel()
+
+
+def to_internal(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """Return (T, B, *shape) as (T, B, *internal shape), a view."""
+    return values.transpose(0, 1, 3, 4, 2) if len(shape) == 3 else values
+
+
+def to_program(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """Return (T, B, n) in internal order as (T, B, *shape), a view."""
+    if len(shape) != 3:
+        return values.reshape(*values.shape[:2], *shape)
+    c, h, w = shape
+    return values.reshape(*values.shape[:2], h, w, c).transpose(0, 1, 4, 2, 3)
 
 
 def inverse(order: Index) -> Index:

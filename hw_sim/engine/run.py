@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hw_sim.engine import layout
 from hw_sim.engine.compiled import Compiled, Stage, compile
 from hw_sim.engine.jit import Threads
 from hw_sim.engine.state import Recorder, State, message_bytes
@@ -103,8 +104,8 @@ def _advance(compiled: Compiled, state: State, sources: dict[str, NDArray[Any]],
     state.advance(span)
     for name, stage in compiled.stages.items():
         if name in sources:
-            block = sources[name][t : t + span, state.samples].reshape(span, state.batch, -1)
-            state.load(stage, t, block[:, :, stage.order])
+            block = sources[name][t : t + span, state.samples]
+            state.load(stage, t, layout.to_internal(block, stage.population.shape))
         elif isinstance(stage.population.soma, GateTable):
             state.load(stage, t, _table_rows(stage, t, span, state.batch))
     for group in compiled.groups:

@@ -54,8 +54,8 @@ def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels th
             current[i] = word(zero - part) if x < 0 else part
 
     @kernel
-    def integrate_voltage(v, current, keep, threshold, reset, subtract, floor, out):  # type: ignore[no-untyped-def]
-        """V = clip24(decay(v) + max(current, floor)); out = v > threshold; reset; return the number of clips."""
+    def integrate_voltage(v, current, keep, floor):  # type: ignore[no-untyped-def]
+        """V = clip24(decay(v) + max(current, floor)); return the number of clips."""
         clips = 0
         for i in range(v.size):
             x = v[i]
@@ -64,11 +64,17 @@ def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels th
             x = word(word(word(zero - kept) if x < 0 else kept) + max(current[i], word(floor)))
             y = min(max(x, word(-top)), top)
             clips += word(x != y)
-            fired = y > threshold[i]
-            after = word(y - reset[i]) if subtract else reset[i]
-            v[i] = after if fired else y
-            out[i] = fired
+            v[i] = y
         return clips
+
+    @kernel
+    def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
+        """Out = v > threshold; reset where it fired. (Few arrays a loop: beyond that LLVM does not vectorize.)"""
+        for i in range(v.size):
+            fired = v[i] > threshold[i]
+            after = word(v[i] - reset[i]) if subtract else reset[i]
+            v[i] = after if fired else v[i]
+            out[i] = fired
 
     @kernel
     def lif(  # type: ignore[no-untyped-def]
@@ -110,9 +116,8 @@ def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels th
                 )
                 for p in range(gate_index.shape[0]):
                     apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
-                saturated[task, 1] += integrate_voltage(
-                    v[b, s:e], current, params[1, s:e], params[3, s:e], params[4, s:e], subtract, floor, out[t, b, s:e]
-                )
+                saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
+                fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
                 if rec_u.shape[0] > 0:
                     rec_u[t, b, s:e] = u[b, s:e]
                     rec_v[t, b, s:e] = v[b, s:e]

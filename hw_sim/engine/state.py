@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import soma_kernels
+from hw_sim.engine import layout, soma_kernels
 from hw_sim.engine.compiled import Compiled, Stage
 from hw_sim.engine.jit import Threads
 from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
@@ -20,6 +20,10 @@ def message_bytes(soma: Soma) -> int:
     return 1 if sends(soma) == "binary" else 4
 
 
+def _word_of_messages(soma: Soma) -> type[np.signedinteger[Any]]:
+    return np.int8 if message_bytes(soma) == 1 else np.int32
+
+
 class Recorder:
     """Holds recorded arrays (T, B, n) of the whole run in internal order, one set a population."""
 
@@ -29,7 +33,7 @@ class Recorder:
         self.u: dict[str, AnyInt] = {}
         for name, stage in compiled.stages.items() if wanted else ():
             shape = (steps, samples, stage.population.size)
-            self.spikes[name] = np.zeros(shape, np.int32)
+            self.spikes[name] = np.zeros(shape, _word_of_messages(stage.population.soma))
             if isinstance(stage.population.soma, (Lif, DeltaRelu, Gate)):
                 self.v[name] = np.zeros(shape, np.int32)
             if isinstance(stage.population.soma, Lif):
@@ -39,10 +43,7 @@ class Recorder:
         """Bring every array into the program's order and shape (T, B, *shape)."""
         for arrays in (self.spikes, self.v, self.u):
             for name, array in arrays.items():
-                stage = compiled.stages[name]
-                flat = np.empty_like(array)
-                flat[:, :, stage.order] = array
-                arrays[name] = flat.reshape(*array.shape[:2], *stage.population.shape)
+                arrays[name] = layout.to_program(array, compiled.stages[name].population.shape)
 
 
 class State:
@@ -63,11 +64,12 @@ class State:
         self.u: dict[str, AnyInt] = {}
         self.v: dict[str, AnyInt] = {}
         self.saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
+        self.room: dict[type[np.signedinteger[Any]], AnyInt] = {}
         for name, stage in compiled.stages.items():
             shape = (batch, stage.population.size)
             soma = stage.population.soma
             rest = 1 << soma.gate_bits if isinstance(soma, (Gate, GateTable)) else 0
-            dtype = np.int8 if message_bytes(soma) == 1 else np.int32
+            dtype = _word_of_messages(soma)
             word = stage.word if isinstance(soma, Lif) else np.int64
             self.values[name] = np.full((stage.history, *shape), rest, dtype)
             self.u[name] = np.full(shape, rest, word)  # for DeltaRelu and Gate: what was sent last
@@ -96,11 +98,11 @@ class State:
         return self.values[name][first + start : first + stop]
 
     def load(self, stage: Stage, first_step: int, values: AnyInt) -> None:
-        """Put the host's payloads (T', B, n), or the rows of a gate table, into the block."""
-        self.values[stage.population.name][stage.history :] = values
+        """Put the host's payloads (T', B, *internal shape), or the rows of a gate table, into the block."""
+        self.sent(stage.population.name).reshape(values.shape)[...] = values
         if stage.population.name in self.recorder.spikes:
             steps = slice(first_step, first_step + values.shape[0])
-            self.recorder.spikes[stage.population.name][steps, self.samples] = values
+            self.recorder.spikes[stage.population.name][steps, self.samples] = self.sent(stage.population.name)
 
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
         """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
@@ -142,7 +144,7 @@ class State:
     def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
         n = stage.population.size
         rows = (stop - start) * self.batch
-        drive = np.zeros((rows, n), stage.word)
+        drive = self._zeros(stage.word, rows * n).reshape(rows, n)
         for item in stage.inputs:
             x = self.delayed(item.projection.source, item.lag, start, stop)
             x = x.reshape(rows, x.shape[2])
@@ -153,6 +155,14 @@ class State:
                 item.synapses.add(x, part, self.threads)
                 drive += part >> -item.shift
         return drive.reshape(stop - start, self.batch, n)
+
+    def _zeros(self, word: type[np.signedinteger[Any]], size: int) -> AnyInt:
+        """Return zeros, in memory that is used again: fresh memory costs more than what is done with it."""
+        if word not in self.room or self.room[word].size < size:
+            self.room[word] = np.empty(size, word)
+        zeros = self.room[word][:size]
+        zeros[:] = 0
+        return zeros
 
     def _lif(
         self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, first_step: int, start: int, stop: int,

@@ -120,6 +120,14 @@ def dense(x, binary, table, drive, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def diagonal(x, weight, drive, start, stop):  # type: ignore[no-untyped-def]
+    """Add ``weight * x`` of rows ``start`` to ``stop``, neuron by neuron."""
+    for r in range(start, stop):
+        for i in range(weight.size):
+            drive[r, i] += weight[i] * x[r, i]
+
+
+@kernel
 def sparse(x, indptr, targets, weight, drive, start, stop):  # type: ignore[no-untyped-def]
     """Walk the synapse list ``indptr[s] : indptr[s + 1]`` of every source with an event, rows ``start`` to ``stop``."""
     found = np.empty(x.shape[1], np.int32)

@@ -192,7 +192,26 @@ class SparseLists:
         return int(np.ceil(sums.max(initial=0.0)))
 
 
-Compiled = ConvKernel | DenseRows | SparseLists
+@dataclass(frozen=True, eq=False)
+class Diagonal:
+    """One synapse a neuron, source i to target i in internal order, ``weight`` (n)."""
+
+    weight: AnyInt
+
+    def add(self, x: AnyInt, drive: AnyInt, threads: Threads) -> None:
+        """Add the input of events ``x`` (R, n) to ``drive`` (R, n)."""
+
+        def piece(a: int, b: int) -> None:
+            synapse_kernels.diagonal(x, self.weight, drive, a, b)
+
+        threads.split(piece, x.shape[0], x.size)
+
+    def largest_row(self) -> int:
+        """Return the largest absolute weight."""
+        return int(np.abs(self.weight.astype(np.int64)).max(initial=0))
+
+
+Compiled = ConvKernel | DenseRows | SparseLists | Diagonal
 
 
 def padded(rows: AnyInt, peak: int) -> AnyInt:
@@ -217,6 +236,8 @@ def prepare(projection: Projection, source: Population, target: Population) -> C
             return _sparse(projection.name, lists, source, target)
         case IdentitySynapses(weight=value):
             _expect(projection.name, (source.size,), (target.size,))
+            if np.array_equal(layout.order(source), layout.order(target)):
+                return Diagonal(np.full(target.size, value, np.int64))
             flat = np.arange(target.size, dtype=np.int64)
             weights = np.full(target.size, value, np.int64)
             return _by_source(flat, flat, weights, source, target)

@@ -7,9 +7,10 @@ shorter ones. Indices are not checked here: the kernels that call keep them insi
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -22,12 +23,17 @@ WORD = ir.IntType(64)
 I64 = types.int64
 
 
+def machine(code: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a function that emits LLVM instructions into one that kernels can call."""
+    return cast(Callable[..., Any], intrinsic(code))
+
+
 def lanes(itemsize: int) -> int:
     """Return how many elements of a size one vector holds."""
     return BYTES // itemsize
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine
 def sum_rows(typingctx, table, width, found, first, last, base, sums, size):  # type: ignore[no-untyped-def]
     """Set ``sums[j] = sum_k table[(found[k] + base) * width + j]`` for k = first .. last - 1, j < size (whole vectors)."""
     signature = types.void(table, I64, found, I64, I64, I64, sums, I64)
@@ -40,7 +46,7 @@ def sum_rows(typingctx, table, width, found, first, last, base, sums, size):  # 
     return signature, code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine
 def sum_scaled_rows(typingctx, table, width, found, first, last, base, sums, size, payload):  # type: ignore[no-untyped-def]
     """Do as ``sum_rows``, each row times ``payload[found[k]]``."""
     signature = types.void(table, I64, found, I64, I64, I64, sums, I64, payload)
@@ -53,7 +59,7 @@ def sum_scaled_rows(typingctx, table, width, found, first, last, base, sums, siz
     return signature, code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine
 def add_run(typingctx, target, at, source, start, count):  # type: ignore[no-untyped-def]
     """Add ``target[at + j] += source[start + j]`` for j < count; the target's integers may be wider."""
     signature = types.void(target, I64, source, I64, I64)
@@ -75,7 +81,7 @@ def add_run(typingctx, target, at, source, start, count):  # type: ignore[no-unt
     return signature, code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine
 def nonzero_bits(typingctx, row, start):  # type: ignore[no-untyped-def]
     """Return a word whose bit i says whether ``row[start + i]`` is not zero, for one vector of elements."""
     signature = types.uint64(row, I64)
@@ -91,7 +97,7 @@ def nonzero_bits(typingctx, row, start):  # type: ignore[no-untyped-def]
     return signature, code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@machine
 def lowest_bit(typingctx, word):  # type: ignore[no-untyped-def]
     """Return the number of the lowest set bit of a word that is not zero."""
     signature = types.int64(types.uint64)
@@ -120,7 +126,7 @@ def _sum_column(
     first, last, base = walk
     lane = BYTES // _bytes(table)
     kind = ir.VectorType(table.type.pointee, lane)
-    totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(vectors)]
+    totals = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(vectors)]  # type: ignore[no-untyped-call]
     for total in totals:
         builder.store(ir.Constant(kind, None), total)
     with cgutils.for_range_slice(builder, first, last, ir.Constant(WORD, 1), WORD) as (k, _):

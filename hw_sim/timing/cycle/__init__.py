@@ -20,7 +20,9 @@ What each model assumes: ``analytic`` lets all stages and links of a step overla
 ``cycle`` overlaps them event by event: a later stage may take an event when the earlier one takes it, and is never through
 with it sooner (cut-through; the contention-free flight of a message over its hops is not added, it overlaps the barrier). It
 adds what ``analytic`` cannot see: links that several routes share, full buffers, a full axon-out queue that stalls the
-neurons, and messages that load synapse and dendrite unevenly. Hence ``cycle >= analytic``, and equal where nothing contends.
+neurons, bursts late in a sweep, and messages that load synapse and dendrite unevenly. Hence ``cycle >= analytic``, and equal
+where nothing contends. (One thing is added beside contention: a message is whole before a faster link takes it on, so each
+chip border beyond the first on a route costs its first message ``t_chip_link - t_link``.)
 
 Not modelled: the two physical fabrics of Loihi 2's mesh (one here), a buffer limit between synapse and dendrite, the time of
 host messages on links, and payload size (one message, one flit).

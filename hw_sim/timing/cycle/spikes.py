@@ -37,6 +37,8 @@ class Spikes:
 
     def merge(self) -> None:
         """Join what was appended to the rows."""
+        if not self._fresh:
+            return
         for start, _ in self._fresh:
             self.start = np.concatenate([self.start, start[1:] + self.start[-1]])
         self.neurons = np.concatenate([self.neurons, *(neurons for _, neurons in self._fresh)])

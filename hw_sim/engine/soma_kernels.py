@@ -1,18 +1,15 @@
 """The soma models over a block of timesteps; equations in ``program.Lif``, ``program.DeltaRelu``, ``program.Gate``.
 
-Two builds of the LIF kernel exist. ``lif_int32`` splits every product of a 24-bit state and a 12-bit decay into its high and
-low 12 bits, ``(x k) >> 12 = (x >> 12) k + (((x & 4095) k) >> 12)``, so that all of it fits 32 bits and vectorizes; the compiler
-picks it where ``|a| < 2**24`` and ``|bias| < 2**24``. ``lif_int64`` is the same code for everything else.
+The LIF kernel works in the integer width of its arrays. It splits every product of a 24-bit state and a 12-bit decay into its
+high and low 12 bits, ``(x k) >> 12 = (x >> 12) k + (((x & 4095) k) >> 12)``, so that all of it fits 32 bits and vectorizes;
+the compiler takes 32 bits where ``|a| < 2**24`` and ``|bias| < 2**24``, else 64. (No closures: numba caches none.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from hw_sim.engine.jit import int32, int64, kernel
+from hw_sim.engine.jit import kernel
 
 BLOCK = 2048
 """Neurons carried through all timesteps at once: state and parameters of a block stay in the L1/L2 cache."""
@@ -22,111 +19,112 @@ NO_FLOOR = -(1 << 31)
 """Below any current (|u + bias| < 2**25 in 32 bits; in 64 bits |u| <= 2**23, so only a bias below -2**31 would be cut)."""
 
 
-def _build_lif(word: Any) -> Callable[..., Any]:  # noqa: C901 - four kernels that share one integer width
-    """Build the LIF kernel for one integer width."""
-    zero, limit, wrap, top = word(0), word(LIMIT), word(WRAP), word(LIMIT - 1)
-
-    @kernel
-    def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped-def]
-        """U = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
-        wraps = 0
-        for i in range(u.size):
-            x = u[i]
-            mag = word(abs(x))
-            kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
-            x = word(word(word(zero - kept) if x < 0 else kept) + word(drive[i] << 6))
-            y = word(x - wrap) if x > limit else x
-            y = word(y + wrap) if y <= -limit else y
-            wraps += word(x != y)
-            u[i] = y
-            current[i] = word(y + bias[i])
-        return wraps
-
-    @kernel
-    def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
-        """Current = sign(current) * ((|current| * level) >> bits)."""
-        low = word((1 << bits) - 1)
-        for i in range(index.size):
-            x = current[i]
-            level = word(levels[index[i]])
-            mag = word(abs(x))
-            part = word(word(word(mag >> bits) * level) + word(word(word(mag & low) * level) >> bits))
-            current[i] = word(zero - part) if x < 0 else part
-
-    @kernel
-    def integrate_voltage(v, current, keep, floor):  # type: ignore[no-untyped-def]
-        """V = clip24(decay(v) + max(current, floor)); return the number of clips."""
-        clips = 0
-        for i in range(v.size):
-            x = v[i]
-            mag = word(abs(x))
-            kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
-            x = word(word(word(zero - kept) if x < 0 else kept) + max(current[i], word(floor)))
-            y = min(max(x, word(-top)), top)
-            clips += word(x != y)
-            v[i] = y
-        return clips
-
-    @kernel
-    def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
-        """Out = v > threshold; reset where it fired. (Few arrays a loop: beyond that LLVM does not vectorize.)"""
-        for i in range(v.size):
-            fired = v[i] > threshold[i]
-            after = word(v[i] - reset[i]) if subtract else reset[i]
-            v[i] = after if fired else v[i]
-            out[i] = fired
-
-    @kernel
-    def lif(  # type: ignore[no-untyped-def]
-        drive,
-        u,
-        v,
-        params,
-        subtract,
-        floor,
-        zeroing,
-        levels,
-        gate_index,
-        gate_bits,
-        out,
-        rec_u,
-        rec_v,
-        saturated,
-        start,
-        stop,
-    ):
-        """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
-
-        ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
-        ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval).
-        """
-        steps, _, n = drive.shape
-        blocks = (n + BLOCK - 1) // BLOCK
-        current = np.empty(BLOCK, drive.dtype)
-        for task in range(start, stop):
-            b = task // blocks
-            s = (task % blocks) * BLOCK
-            e = min(n, s + BLOCK)
-            for t in range(steps):
-                if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
-                    u[b, s:e] = 0
-                    v[b, s:e] = 0
-                saturated[task, 0] += integrate_current(
-                    u[b, s:e], drive[t, b, s:e], params[0, s:e], params[2, s:e], current
-                )
-                for p in range(gate_index.shape[0]):
-                    apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
-                saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
-                fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
-                if rec_u.shape[0] > 0:
-                    rec_u[t, b, s:e] = u[b, s:e]
-                    rec_v[t, b, s:e] = v[b, s:e]
-
-    return lif
+@kernel
+def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped-def]
+    """U = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
+    word = u.dtype.type
+    zero, limit, wrap = word(0), word(LIMIT), word(WRAP)
+    wraps = 0
+    for i in range(u.size):
+        x = u[i]
+        mag = word(abs(x))
+        kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
+        x = word(word(word(zero - kept) if x < 0 else kept) + word(drive[i] << 6))
+        y = word(x - wrap) if x > limit else x
+        y = word(y + wrap) if y <= -limit else y
+        wraps += word(x != y)
+        u[i] = y
+        current[i] = word(y + bias[i])
+    return wraps
 
 
-lif_int32 = _build_lif(int32)
-lif_int64 = _build_lif(int64)
+@kernel
+def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
+    """Current = sign(current) * ((|current| * level) >> bits)."""
+    word = current.dtype.type
+    zero = word(0)
+    low = word((1 << bits) - 1)
+    for i in range(index.size):
+        x = current[i]
+        level = word(levels[index[i]])
+        mag = word(abs(x))
+        part = word(word(word(mag >> bits) * level) + word(word(word(mag & low) * level) >> bits))
+        current[i] = word(zero - part) if x < 0 else part
+
+
+@kernel
+def integrate_voltage(v, current, keep, floor):  # type: ignore[no-untyped-def]
+    """V = clip24(decay(v) + max(current, floor)); return the number of clips."""
+    word = v.dtype.type
+    zero, top = word(0), word(LIMIT - 1)
+    clips = 0
+    for i in range(v.size):
+        x = v[i]
+        mag = word(abs(x))
+        kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
+        x = word(word(word(zero - kept) if x < 0 else kept) + max(current[i], word(floor)))
+        y = min(max(x, word(-top)), top)
+        clips += word(x != y)
+        v[i] = y
+    return clips
+
+
+@kernel
+def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
+    """Out = v > threshold; reset where it fired. Few arrays a loop: beyond that LLVM does not vectorize."""
+    word = v.dtype.type
+    for i in range(v.size):
+        fired = v[i] > threshold[i]
+        after = word(v[i] - reset[i]) if subtract else reset[i]
+        v[i] = after if fired else v[i]
+        out[i] = fired
+
+
+@kernel
+def lif(  # type: ignore[no-untyped-def]
+    drive,
+    u,
+    v,
+    params,
+    subtract,
+    floor,
+    zeroing,
+    levels,
+    gate_index,
+    gate_bits,
+    out,
+    rec_u,
+    rec_v,
+    saturated,
+    start,
+    stop,
+):
+    """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
+
+    ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
+    ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval).
+    """
+    steps, _, n = drive.shape
+    blocks = (n + BLOCK - 1) // BLOCK
+    current = np.empty(BLOCK, drive.dtype)
+    for task in range(start, stop):
+        b = task // blocks
+        s = (task % blocks) * BLOCK
+        e = min(n, s + BLOCK)
+        for t in range(steps):
+            if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
+                u[b, s:e] = 0
+                v[b, s:e] = 0
+            saturated[task, 0] += integrate_current(
+                u[b, s:e], drive[t, b, s:e], params[0, s:e], params[2, s:e], current
+            )
+            for p in range(gate_index.shape[0]):
+                apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
+            saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
+            fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
+            if rec_u.shape[0] > 0:
+                rec_u[t, b, s:e] = u[b, s:e]
+                rec_v[t, b, s:e] = v[b, s:e]
 
 
 @kernel

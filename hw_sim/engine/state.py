@@ -176,7 +176,7 @@ class State:
         for port, (array, gate) in enumerate(zip(arrays, stage.gates, strict=True)):
             levels[port, :, :, : array.shape[2]] = array
             index[port] = gate.index
-        scan = soma_kernels.lif_int32 if stage.word is np.int32 else soma_kernels.lif_int64
+        scan = soma_kernels.lif
         subtract = soma.reset == "subtract"
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
         zeroing = _zeroing(soma, first_step + start)

@@ -166,7 +166,9 @@ class FSVAE(nn.Module):
         device = next(self.parameters()).device
         draw = torch.randint(SAMPLES, (self.T, count, LATENT, 1), generator=generator).to(device)
         with _RunningStatistics(self.prior), torch.no_grad():
-            z, X
+            z = torch.zeros(count, LATENT, device=device)
+            state: dict[int, Tensor] = {}
+            steps: list[Tensor] = []
             for t in range(self.T):
                 z = self.prior.step(z, state).gather(2, draw[t]).squeeze(2)
                 steps.append(z)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from models.datasets import load
+from models.datasets import DATASETS, load
 from models.datasets.coding import encode
 from models.errors import DatasetError
 
@@ -58,8 +58,8 @@ def test_latency_coding_spikes_once_the_brighter_the_earlier() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "letters"}, "no dataset 'letters'; there are digits"),
-        ({"split": "valid"}, "split 'valid'; allowed are train, test"),
+        ({"name": "letters"}, "no dataset 'letters'; there are " + ", ".join(DATASETS)),
+        ({"split": "valid"}, "split 'valid'; allowed are train, test, all"),
         ({"coding": "poisson"}, "coding 'poisson'; allowed are direct, rate, latency"),
         ({"timesteps": 0}, "T = 0; T is at least 1"),
     ],

@@ -106,7 +106,7 @@ def test_another_number_of_timesteps_is_refused_at_forward_and_at_load() -> None
 
 
 def test_arguments_that_make_no_layer_are_refused() -> None:
-    with pytest.raises(ModelError, match="variant 'figure'; only 'code' exists"):
+    with pytest.raises(ModelError, match="variant 'figure'; allowed are code, causal"):
         GatedAttentionCoding(lif("N4"), T, C, variant="figure")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"T = 1 // 2 leaves no hidden unit"):
         GatedAttentionCoding(lif("N4"), 1, C)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.datasets import load
+from models.datasets import Split
 from models.errors import RecipeError
 from models.train import loop
-from models.train.augment import shifted
-from models.train.losses import loss_of
+from models.train.augment import Augmentation, apply, draw
+from models.train.data import Data, training_data
+from models.train.losses import loss_of, postsynaptic, vae_loss
 from models.train.measure import measure
-from models.train.recipes import RECIPES, recipe
+from models.train.optimizers import Plateau, make_optimizer, rate_factor
+from models.train.recipes import RECIPES, Recipe, recipe
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=2, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
 
@@ -40,37 +43,64 @@ def test_the_loss_falls_and_every_epoch_is_reported() -> None:
 def test_validation_never_reads_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def spy(name: str, *, split: str, coding: str, timesteps: int) -> object:
+    def spy(recipe: Recipe, split: Split, root: Path | None) -> Data:
         asked.append(split)
-        return load(name, split=split, coding=coding, timesteps=timesteps)  # type: ignore[arg-type]
+        return training_data(recipe, split, root)
 
-    monkeypatch.setattr(loop, "load", spy)
+    monkeypatch.setattr(loop, "training_data", spy)
     loop.train(replace(SMALL, epochs=1), validation=0.2)
     assert asked == ["train"]
     loop.train(replace(SMALL, epochs=1))
     assert asked == ["train", "train", "test"]
 
 
-def test_hold_out_parts_the_train_split() -> None:
-    samples = load("digits", split="train", timesteps=1)
+def test_hold_out_parts_the_train_split_by_a_draw_or_at_its_end() -> None:
+    kept, held = loop.hold_out(1437, 0.2, seed=0)
 
-    kept, held = loop.hold_out(samples, 0.2, seed=0)
+    assert len(held) == 287
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(1437))
+    first, last = loop.hold_out(60_000, 5000, seed=0)
+    assert (first[-1], last[0], last[-1]) == (54_999, 55_000, 59_999)
 
-    assert len(held) == round(0.2 * len(samples.y))
-    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(len(samples.y)))
+
+def augmented(augmentation: Augmentation, x: torch.Tensor) -> torch.Tensor:
+    return apply(augmentation, x, draw(augmentation, x.shape[1], torch.Generator().manual_seed(0)))
 
 
 def test_a_shift_moves_all_steps_alike_and_keeps_the_shape() -> None:
     x = torch.zeros(3, 40, 1, 5, 5)
     x[:, :, :, 2, 2] = 1.0
 
-    y = shifted(x, 1, torch.Generator().manual_seed(0))
+    y = augmented(Augmentation(shift=1), x)
 
     assert y.shape == x.shape
     assert torch.equal(y, y[:1].expand_as(y))
     assert (y.sum((0, 2, 3, 4)) == 3).all()
     assert len(y[0, :, 0].flatten(1).argmax(1).unique()) == 9
-    assert shifted(x, 0, torch.Generator()) is x
+    assert augmented(Augmentation(), x) is x
+
+
+def test_a_flip_mirrors_half_of_the_samples_and_a_cutout_zeroes_a_square() -> None:
+    x = torch.arange(5.0).expand(2, 60, 1, 5, 5).contiguous()
+
+    mirrored = (augmented(Augmentation(flip=True), x)[0, :, 0, 0, 0] == 4).sum()
+    cut = augmented(Augmentation(cutout=3), torch.ones(2, 60, 1, 9, 9))
+
+    assert 15 < mirrored < 45
+    zeros = (cut == 0).sum((2, 3, 4))
+    assert torch.equal(zeros[0], zeros[1])
+    assert set(zeros[0].tolist()) <= {4, 6, 9}
+    assert 9 in zeros[0].tolist()
+
+
+def test_augmentation_of_a_part_is_the_part_of_the_augmentation() -> None:
+    x = torch.rand(2, 7, 1, 6, 6)
+    all_of_them = Augmentation(shift=2, flip=True, cutout=2)
+    drawn = draw(all_of_them, 7, torch.Generator().manual_seed(5))
+
+    part = slice(1, 7, 2)
+
+    assert torch.equal(apply(all_of_them, x[:, part], drawn.part(part)), apply(all_of_them, x, drawn)[:, part])
 
 
 def test_the_losses_have_their_values() -> None:
@@ -78,6 +108,47 @@ def test_the_losses_have_their_values() -> None:
 
     assert loss_of("mse-rate", answer, y).item() == pytest.approx((1.0 + 0.25) / 2)
     assert loss_of("cross-entropy", answer, y).item() == pytest.approx(np.log(1 + np.exp(0.5)))
+    wrong, right = np.log(1 + np.exp(-0.5)), np.log(1 + np.exp(0.5))
+    assert loss_of("smoothed", answer, y).item() == pytest.approx(0.95 * right + 0.05 * wrong)
+
+
+def test_tet_averages_the_losses_of_the_steps_and_pulls_outputs_to_one() -> None:
+    steps, y = torch.tensor([[[1.0, 0.5]], [[0.0, 3.0]]]), torch.tensor([1])
+
+    entropy = (np.log(1 + np.exp(0.5)) + np.log(1 + np.exp(-3.0))) / 2
+    pull = (0.0 + 0.25 + 1.0 + 4.0) / 4
+    assert loss_of("tet", steps, y).item() == pytest.approx(0.999 * entropy + 0.001 * pull, rel=1e-6)
+
+
+def test_the_vae_loss_is_reconstruction_plus_filtered_latent_rates() -> None:
+    q, p = torch.zeros(2, 1, 1, 4), torch.zeros(2, 1, 1, 4)
+    q[0] = 1.0  # PSP of q: 1/2, 1/4
+
+    assert postsynaptic(q.mean(3)).flatten().tolist() == [0.5, 0.25]
+    assert vae_loss(torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, 1, 2, 2), q, p).item() == pytest.approx(
+        0.25 + (0.25 + 0.0625) / 2
+    )
+
+
+def test_the_schedules_fall_as_published() -> None:
+    cosine = [rate_factor("cosine", k, 2, 4, Plateau()) for k in range(8)]
+    assert cosine[0] == cosine[1] == 1.0
+    assert cosine[4] == pytest.approx(0.5)
+    assert rate_factor("constant", 7, 2, 4, Plateau()) == 1.0
+    plateau = Plateau().after(1.0)
+    for _ in range(5):
+        plateau = plateau.after(1.0)
+    assert plateau.factor == 1.0
+    assert rate_factor("plateau", 0, 2, 4, plateau.after(1.0)) == pytest.approx(0.1)
+    assert plateau.after(0.5).waited == 0
+
+
+def test_the_optimisers_are_the_papers() -> None:
+    module = torch.nn.Linear(2, 2)
+    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)):
+        made = make_optimizer(module, name, 0.1, 0.01)  # type: ignore[arg-type]
+        assert type(made) is kind
+        assert sum(p.numel() for g in made.param_groups for p in g["params"]) == 6
 
 
 def test_the_spike_rate_counts_every_spiking_layer() -> None:
@@ -105,4 +176,4 @@ def test_what_cannot_be_trained_is_refused_before_any_work() -> None:
     with pytest.raises(RecipeError, match="0 epochs; at least 1"):
         loop.train(replace(SMALL, epochs=0))
     with pytest.raises(RecipeError, match="device 'tpu' is not here"):
-        loop.train(SMALL, device="tpu")
+        loop.train(SMALL, running=loop.Running("tpu"))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal, cast
 
 import torch
@@ -153,8 +154,8 @@ class _Fitting:
         help = f"delete {path}, or train with the options it was made with"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-            raise RecipeError(f"the kept state cannot be read: {error}", where=str(path), help=help) from error
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+            raise RecipeError(f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help) from error
         if state["training"] != self._training():
             raise RecipeError("the kept state is of a training with other options", where=str(path), help=help)
         self.module.load_state_dict(state["module"])

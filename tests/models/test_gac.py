@@ -112,3 +112,22 @@ def test_arguments_that_make_no_layer_are_refused() -> None:
         GatedAttentionCoding(lif("N4"), 1, C)
     with pytest.raises(ModelError, match=r"expected \(T, B, 4, H, W\)"):
         coder()(torch.zeros(T, B, 3, 5, 5, dtype=torch.float64))
+
+
+def test_the_causal_gate_does_not_look_ahead_and_the_released_one_does() -> None:
+    """On events: perturb the last frame."""
+    x = torch.randn(T, B, C, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    other = x.clone()
+    other[-1] += 1.0
+    torch.manual_seed(0)
+    causal = GatedAttentionCoding(lif("N4"), T, C, variant="causal").double()
+
+    assert torch.equal(causal.gains(x)[:-1], causal.gains(other)[:-1])
+    assert not torch.equal(causal.gains(x)[-1], causal.gains(other)[-1])
+    assert not torch.equal(coder().gains(x)[0], coder().gains(other)[0])
+
+
+def test_a_binary_gate_makes_the_output_a_mask_of_the_spikes() -> None:
+    y = coder("binary")(images().expand(T, -1, -1, -1, -1))
+
+    assert set(y.unique().tolist()) == {0.0, 1.0}

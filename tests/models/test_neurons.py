@@ -1,4 +1,4 @@
-"""The neurons N1 to N5 against golden vectors computed from the papers' and the released codes' equations."""
+"""The neurons N1 to N7 against golden vectors computed from the papers' and the released codes' equations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.errors import ModelError
-from models.neurons import LIF, lif
+from models.neurons import LIF, AdaptiveLIF, lif
 
 CURRENT = [0.6, 0.6, 0.6, 0.2, 1.2, 0.0, 0.5, 0.5, 2.5, 0.1]
 GOLDEN = {
@@ -14,6 +14,8 @@ GOLDEN = {
     "N2": ("1110101110", [0.6, 0.69, 0.69, 0.29, 1.287, 0.09, 0.527, 0.59, 2.59, 0.19]),
     "N3": ("1110100110", [0.6, 0.6, 0.6, 0.2, 1.25, 0.0, 0.5, 0.625, 2.5, 0.1]),
     "N4": ("0010100010", [0.6, 0.9, 1.05, 0.2, 1.3, 0.0, 0.5, 0.75, 2.875, 0.1]),
+    "N6": ("1110101110", [0.6, 0.6, 0.6, 0.2, 1.25, 0.0, 0.5, 0.5, 2.5, 0.1]),
+    "N7": ("1110100110", [0.6, 0.6, 0.6, 0.2, 1.25, 0.0, 0.5, 0.625, 2.5, 0.1]),
     "N5": ("0000000010", [0.3, 0.45, 0.525, 0.3625, 0.78125, 0.390625, 0.4453125, 0.47265625, 1.486328125, 0.05]),
 }
 
@@ -60,3 +62,21 @@ def test_an_unknown_neuron_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match=r"no neuron 'N9'; there are N1, N2, N3, N4, N5") as info:
         lif("N9")  # type: ignore[arg-type]
     assert info.value.help
+
+
+def test_the_adaptive_neuron_starts_as_n7_and_learns_leak_and_gain_per_channel() -> None:
+    neuron = AdaptiveLIF(2).double()
+    current = torch.tensor(CURRENT, dtype=torch.float64)[:, None, None].expand(-1, 1, 2).contiguous()
+    torch.testing.assert_close(
+        neuron.trace(current).membrane[:6, 0, 0], lif("N7").trace(current).membrane[:6, 0, 0], rtol=1e-6, atol=0
+    )
+    with torch.no_grad():
+        neuron.decay_logit[1] = 0.0
+        neuron.gain[1] = 0.5
+
+    membrane = neuron.trace(current).membrane[:, 0, 1]
+
+    torch.testing.assert_close(membrane[:3], torch.tensor([0.3, 0.45, 0.525], dtype=torch.float64))
+    neuron.trace(current).membrane.sum().backward()
+    assert (neuron.decay_logit.grad != 0).all()  # type: ignore[union-attr]
+    assert (neuron.gain.grad != 0).all()  # type: ignore[union-attr]

@@ -71,13 +71,11 @@ class Timing:
         cycle_ns: The simulator's unit of time; every service time is a whole number of these.
         router_buffer: Messages that the input buffer at the end of a link holds.
         axon_out_buffer: Messages that wait between a core's neurons and its link into the mesh.
-        chip_link: How long one message occupies a link between two chips, ns (``analytic`` uses it too).
     """
 
     cycle_ns: float
     router_buffer: int
     axon_out_buffer: int
-    chip_link: Price
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +151,7 @@ class _Reader:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
+        root = self.on_base(root)
         top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
@@ -170,6 +169,23 @@ class _Reader:
             facts=self.facts,
             sources=self.sources,
         )
+
+    def on_base(self, root: yaml.Node | None) -> yaml.Node | None:
+        """Lay a file that says ``base: NAME`` over the file of that chip."""
+        if not isinstance(root, yaml.MappingNode):
+            return root
+        named = [(key, value) for key, value in root.value if key.value == "base"]
+        if not named:
+            return root
+        name = self.text(named[0][1])
+        if name not in list_chips():
+            raise self.fail(
+                named[0][1], f"no chip called {name!r} ships ({', '.join(list_chips())})", "base it on one of these"
+            )
+        own = yaml.MappingNode(
+            root.tag, [(k, v) for k, v in root.value if k.value != "base"], root.start_mark, root.end_mark
+        )
+        return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
 
     def mapping(
         self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
@@ -245,7 +261,7 @@ class _Reader:
             if value <= 0:
                 raise self.fail(rows[key], f"timing.{key} is {value}; expected more than 0", "give a larger number")
         self.facts["timing.cycle_ns"] = Fact(cycle_ns, **self.origin(entries, "ns"))
-        return Timing(cycle_ns=cycle_ns, chip_link=self.price(rows["chip_link"], "ns"), **buffers)
+        return Timing(cycle_ns=cycle_ns, **buffers)
 
     def price(self, node: yaml.Node, unit: str) -> Price:
         entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
@@ -257,3 +273,16 @@ class _Reader:
     def cost(self, node: yaml.Node) -> Cost:
         entries = self.mapping(node, ("energy", "latency"))
         return Cost(energy=self.price(entries["energy"], "pJ"), latency=self.price(entries["latency"], "ns"))
+
+
+def _over(top: yaml.Node, below: yaml.Node | None) -> yaml.Node:
+    """Return ``below`` with the entries of ``top`` in their place; a number (it has a unit) is replaced whole."""
+    if not isinstance(top, yaml.MappingNode) or not isinstance(below, yaml.MappingNode):
+        return top
+    if any(key.value == "unit" for key, _ in top.value):
+        return top
+    under = {key.value: value for key, value in below.value}
+    own = {key.value for key, _ in top.value}
+    merged = [(key, _over(value, under.get(key.value))) for key, value in top.value]
+    kept = [(key, value) for key, value in below.value if key.value not in own]
+    return yaml.MappingNode(top.tag, merged + kept, top.start_mark, top.end_mark)

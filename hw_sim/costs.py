@@ -22,6 +22,7 @@ EVENTS: tuple[str, ...] = (
     "hop_east_west",
     "hop_north_south",
     "link_crossing",
+    "chip_crossing",
     "host_message",
     "barrier",
 )

@@ -72,6 +72,7 @@ class Trace:
         messages_in: (S, cores) messages that reach a core, from cores and host.
         hops_east_west, hops_north_south: (S, cores) router-to-router crossings of the messages a core sends.
         host_messages: (S,) messages from the host into cores.
+        chip_crossings: (L,) messages over each link that runs between two chips, 0 for others.
         links: (L,) links in use (``noc.Links``).  ``link_messages``: (L,) messages over each.
         projections, populations: Totals by name.
         latency_ns, term, place: (S, B) time of a step, what bounds it (``timing.analytic.TERMS``) and the core or link.
@@ -99,6 +100,7 @@ class Trace:
     host_messages: Int
     links: Int
     link_messages: Int
+    chip_crossings: Int
     projections: dict[str, ProjectionCount]
     populations: dict[str, PopulationCount]
     latency_ns: NDArray[np.float64]

@@ -15,6 +15,7 @@ from hw_sim.engine.jit import Threads
 from hw_sim.engine.state import Recorder, State, message_bytes
 from hw_sim.engine.tally import Tally
 from hw_sim.errors import ProgramError, SaturationError
+from hw_sim.noc import Links
 from hw_sim.program import GateTable, Program, Source, sends
 from hw_sim.timing.cycle.timer import CycleTimer
 from hw_sim.trace import PopulationCount, ProjectionCount, Trace
@@ -233,6 +234,7 @@ def _trace(
         host_messages=tally.host,
         links=compiled.links,
         link_messages=tally.link_messages,
+        chip_crossings=tally.link_messages * Links(compiled.chip.mesh).between_chips(compiled.links),
         projections=projections,
         populations=populations,
         latency_ns=np.concatenate([t.latency_ns for t in tally.times], axis=1),

@@ -99,7 +99,7 @@ def link_ns(chip: Chip, links: Int) -> NDArray[np.float64]:
     """Return how long one message occupies each link."""
     crossing = chip.costs["link_crossing"].latency.nominal
     between = Links(chip.mesh).between_chips(links)
-    return np.where(between, max(crossing, chip.timing.chip_link.nominal), crossing)
+    return np.where(between, max(crossing, chip.costs["chip_crossing"].latency.nominal), crossing)
 
 
 def _largest(times: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], Int]:

@@ -87,3 +87,53 @@ def test_broken_yaml_is_refused(tmp_path: Path) -> None:
 def test_the_worst_basis_is_that_of_a_sum() -> None:
     assert worst_basis(["measured", "assumed", "secondary"]) == "assumed"
     assert worst_basis([]) == "measured"
+
+
+def test_boards_have_their_chips_and_the_cores_of_one_chip_as_it_is() -> None:
+    one, board, system = load_chip("loihi2"), load_chip("kapoho-point"), load_chip("hala-point")
+    assert (board.mesh.chips, board.mesh.cores) == (8, 8 * 120)
+    assert (system.mesh.chips, system.mesh.cores) == (1152, 140_544)
+    assert board.core == system.core == one.core
+    assert one.costs["barrier"].latency.nominal < board.costs["barrier"].latency.nominal
+    assert board.costs["barrier"].energy == one.costs["barrier"].energy
+    for chip in (board, system):
+        assert chip.costs["chip_crossing"].energy.basis == "assumed"
+        assert chip.facts["mesh.chips_x"].basis == "assumed"
+
+
+BASED = """chip: mine
+base: loihi2
+description: "two chips"
+mesh:
+  chips_x: {value: 2, unit: chips, basis: assumed, source: me}
+sources:
+  me: "our board"
+"""
+
+
+def test_a_user_file_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(BASED)
+    mine = load_chip(tmp_path / "mine.yaml")
+    assert (mine.name, mine.mesh.chips, mine.mesh.usable_cores_per_chip) == ("mine", 2, 120)
+    assert mine.costs == load_chip("loihi2").costs
+    assert mine.facts["mesh.chips_x"].source == "me"
+    assert "davies-2018" in mine.sources
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("base: loihi2", "base: loihi9", 2, "no chip called 'loihi9' ships"),
+        ("  chips_x:", "  chips_z:", 5, "unknown key 'chips_z'"),
+        (", source: me", "", 5, "missing: source"),
+        ("source: me", "source: you", 5, "source 'you' is not listed under sources"),
+    ],
+)
+def test_a_bad_entry_over_a_base_is_refused_by_its_own_line(
+    tmp_path: Path, old: str, new: str, line: int, said: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(BASED.replace(old, new))
+    with pytest.raises(ChipError) as error:
+        load_chip(tmp_path / "mine.yaml")
+    assert said in str(error.value)
+    assert error.value.where.endswith(f"mine.yaml, line {line}")

@@ -271,7 +271,7 @@ def test_latencies_between_cycles_are_rounded_to_the_nearest_but_not_to_nothing(
         ("router_buffer: {value: 4", "router_buffer: {value: 4.5", "timing.router_buffer is 4.5; expected a whole number"),
         ("axon_out_buffer: {value: 16, unit: messages", "axon_out_buffer: {value: 16, unit: bits",
          "unit 'bits'; expected 'messages'"),
-        ("chip_link:", "chip_lnk:", "unknown key 'chip_lnk'"),
+        ("chip_crossing:", "chip_crosing:", "unknown key 'chip_crosing'"),
     ],
 )  # fmt: skip
 def test_a_bad_timing_section_of_a_chip_file_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:

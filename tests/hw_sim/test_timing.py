@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hw_workloads import conv, fc
 
-from hw_sim import load_chip, simulate
+from hw_sim import compile, load_chip, simulate
 from hw_sim.noc import Links, coordinates, hops
-from hw_sim.timing.analytic import TERMS, Loads, step_times
+from hw_sim.timing.analytic import TERMS, Loads, link_ns, step_times
 
 
 def loads(**given: np.ndarray) -> Loads:
@@ -71,3 +73,22 @@ def test_a_route_goes_along_x_then_y_and_has_as_many_links_as_hops() -> None:
     for a, b in ((0, 0), (0, 119), (119, 0), (17, 93)):
         across, along = hops(mesh, np.array([a]), np.array([b]))
         assert len(links.route(a, b)) == across[0] + along[0] + 2
+
+
+def test_messages_between_chips_are_counted_and_take_longer() -> None:
+    program, x = fc(steps=5)
+    far = replace(
+        program,
+        populations=tuple(
+            replace(p, core=np.full(p.size, 120, np.int32)) if p.name == "l2" else p for p in program.populations
+        ),
+    )
+    board = load_chip("kapoho-point")
+
+    near, apart = (simulate(compile(p, board), {"in": x}) for p in (program, far))
+
+    assert near.chip_crossings.sum() == 0
+    assert apart.chip_crossings.sum() == apart.messages.sum() > 0
+    crossed = Links(board.mesh).between_chips(apart.links)
+    np.testing.assert_array_equal(apart.chip_crossings, apart.link_messages * crossed)
+    assert link_ns(board, apart.links)[crossed] == pytest.approx(22.1)

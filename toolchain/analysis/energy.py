@@ -89,6 +89,7 @@ def event_counts(trace: Trace) -> dict[str, int]:
         "hop_east_west": trace.hops_east_west,
         "hop_north_south": trace.hops_north_south,
         "link_crossing": trace.link_messages,
+        "chip_crossing": trace.chip_crossings,
         "host_message": trace.host_messages,
     }
     return {event: int(c.sum()) for event, c in counters.items()} | {"barrier": trace.chip_steps * trace.samples}

@@ -22,7 +22,7 @@ EVENTS_OF = {
     "neuron": ("neuron_update", "gate_multiply", "spike"),
     "synapse": ("synaptic_op", "graded_synaptic_op", "gate_synaptic_op"),
     "memory": ("synapse_memory_read",),
-    "link": ("link_crossing",),
+    "link": ("link_crossing", "chip_crossing"),
     "host": ("host_message",),
     "barrier": ("barrier",),
 }

@@ -46,7 +46,7 @@ def service(chip: Chip) -> Service:
         },
         word=cycles(ns["synapse_memory_read"]),
         link=cycles(ns["link_crossing"]),
-        chip_link=cycles(max(ns["link_crossing"], chip.timing.chip_link.nominal)),
+        chip_link=cycles(max(ns["link_crossing"], ns["chip_crossing"])),
         host=cycles(ns["host_message"]),
         barrier=cycles(ns["barrier"]),
         router_buffer=chip.timing.router_buffer,

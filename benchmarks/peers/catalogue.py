@@ -1,7 +1,9 @@
 """The simulators we are compared with: where they come from, on which workloads they run, and what must be equal.
 
 SANA-FE is timed in its ``detailed`` mode against our ``analytic`` timing, and in its ``cycle`` mode (BookSim) against our
-``cycle`` timing. Steps are fewer where a full run would take minutes or, on conv_s1, where nothing is gained by more.
+``cycle`` timing. Steps are fewer where a full run would take minutes; the first ten steps of conv_s1 hold fewer SOPs than
+the later ones, in the peer's favour. SANA-FE's two threads wait in loops: they are faster than one on an idle machine and
+several times slower on a busy one, so ``sanafe-threads`` says something only where the machine is idle.
 """
 
 from __future__ import annotations

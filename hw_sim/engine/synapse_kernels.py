@@ -13,6 +13,8 @@ from hw_sim.engine import vectors
 from hw_sim.engine.jit import kernel
 
 one = np.uint64(1)
+ROWS = 16
+"""Rows of events that pass one slab of a dense matrix in turn."""
 
 
 @kernel
@@ -103,20 +105,30 @@ def conv_grouped(x, weight, drive, source_hw, target_hw, stride, padding, dilati
 
 @kernel
 def dense(x, binary, table, drive, start, stop):  # type: ignore[no-untyped-def]
-    """Add row ``table[source]`` (n_source, padded n_target) for every event of rows ``start`` to ``stop``."""
-    found = np.empty(x.shape[1], np.int32)
-    width = table.shape[1]
+    """Add row ``table[source]`` (slabs, n_source, columns of a slab) for every event of rows ``start`` to ``stop``.
+
+    A slab of columns stays in the cache while a few rows of events pass it.
+    """
+    found = np.empty((ROWS, x.shape[1]), np.int32)
+    counts = np.empty(ROWS, np.int64)
+    slabs, sources, width = table.shape
+    flat = table.reshape(slabs * sources, width)
     sums = np.empty(width, table.dtype)
-    for r in range(start, stop):
-        row, out = x[r], drive[r]
-        count = find(row, found)
-        if count == 0:
-            continue
-        if binary:
-            vectors.sum_rows(table, width, found, 0, count, 0, sums, width)
-        else:
-            vectors.sum_scaled_rows(table, width, found, 0, count, 0, sums, width, row)
-        vectors.add_run(out, 0, sums, 0, out.size)
+    for first in range(start, stop, ROWS):
+        rows = min(ROWS, stop - first)
+        for r in range(rows):
+            counts[r] = find(x[first + r], found[r])
+        for slab in range(slabs):
+            length = min(width, drive.shape[1] - slab * width)
+            for r in range(rows):
+                row, out, events = x[first + r], drive[first + r], found[r]
+                if counts[r] == 0:
+                    continue
+                if binary:
+                    vectors.sum_rows(flat, width, events, 0, counts[r], slab * sources, sums, width)
+                else:
+                    vectors.sum_scaled_rows(flat, width, events, 0, counts[r], slab * sources, sums, width, row)
+                vectors.add_run(out, slab * width, sums, 0, length)
 
 
 @kernel

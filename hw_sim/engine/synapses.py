@@ -28,10 +28,12 @@ FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 """Integers below these in size, and all their partial sums, are exact in float32 and float64."""
 SHORT = 1 << 15
 """Sums below this in size fit 16 bits."""
+SLAB_BYTES = 1 << 19
+"""Half of the L2 cache of a server core."""
 LEAST_ROWS = 8
-EVENT_NS, ADD_NS, PRODUCT_NS, CONVERT_NS = 20.0, 0.1, 0.05, 0.5
-"""Cost per event, per added weight, per multiplied weight and per converted entry (ns, one core of a 2.5 GHz AVX-512 machine,
-measured): only the choice between two exact ways depends on them."""
+EVENT_NS, ADD_NS, PRODUCT_NS, CONVERT_NS = 1.5, 0.012, 0.03, 0.5
+"""Cost per event, per added byte of weights, per multiplied weight and per converted entry (ns, measured on one core with
+AVX-512): only the choice between two exact ways depends on them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +150,18 @@ class DenseRows:
 
     @cached_property
     def table(self) -> AnyInt:
-        """The weights, each row padded to whole vectors."""
-        return padded(self.weight, self.peak)
+        """The weights by slabs of columns (slabs, n_source, columns): a slab fits the cache, its rows are whole vectors."""
+        whole = padded(self.weight, self.peak)
+        sources, width = whole.shape
+        lane = vectors.lanes(whole.itemsize)
+        columns = max(4 * lane, SLAB_BYTES // max(sources * whole.itemsize, 1) // lane * lane)
+        slabs = max(1, -(-width // columns))
+        columns = min(columns, width)
+        table = np.zeros((slabs, sources, columns), whole.dtype)
+        for k in range(slabs):
+            part = whole[:, k * columns : (k + 1) * columns]
+            table[k, :, : part.shape[1]] = part
+        return table
 
     @cached_property
     def floats(self) -> NDArray[Any]:
@@ -162,7 +174,8 @@ class DenseRows:
             return False
         n = self.weight.shape[1]
         per_entry = (1 if self.peak < FLOAT32_EXACT else 2) * (CONVERT_NS + PRODUCT_NS * n)
-        return bool(np.count_nonzero(x) * (EVENT_NS + ADD_NS * n) > x.size * per_entry)
+        per_event = EVENT_NS + ADD_NS * n * self.table.itemsize
+        return per_event > per_entry and bool(np.count_nonzero(x) * per_event > x.size * per_entry)
 
     def largest_row(self) -> int:
         """Return the largest sum of absolute weights that one target neuron has."""

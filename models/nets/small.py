@@ -1,6 +1,6 @@
 """One small conv SNN for 8 x 8 to 34 x 34 inputs, with any family's attention, made to be trained on a CPU and deployed.
 
-    current x = [conv3-BN-(AP2)] (neuron [conv3-BN-(AP2)]) ...;   then ``blocks`` times
+    current x = [conv3-BN-(AP2)] (neuron [conv3-BN-(AP2)]) ...;   then ``blocks`` times  (AP2, or stride 2)
     x = x + BN(conv3(neuron(BN(conv3(neuron(x))))));   logits[t] = FC(neuron(x));   answer: mean over T
 
 | attention | where                              | published          | causal                    |
@@ -120,7 +120,8 @@ class SmallNet(nn.Module):
         variant: ``"published"`` or ``"causal"``.
         channels: C of the convolutions; None: by ``side``.
         blocks: Residual blocks behind them.
-        pools: How many of the last convolutions are average pooled 2 x 2; None: all but the first (8, 28), or all (34).
+        pools: How many of the last convolutions halve the side; None: all but the first (8, 28), or all (34).
+        down: How: ``"pool"``, average pooling 2 x 2, or ``"stride"``, convolving at every second pixel: a quarter of the work.
         neuron: The plain neuron; None: the family's own.
         gate: The gate function; None: the variant's.
         gate_delay: Steps from spikes to gain, causal.
@@ -140,6 +141,7 @@ class SmallNet(nn.Module):
         channels: tuple[int, ...] | None = None,
         blocks: int = 0,
         pools: int | None = None,
+        down: Literal["pool", "stride"] = "pool",
         neuron: NeuronId | None = None,
         gate: Gate | None = None,
         gate_delay: int = 3,
@@ -147,7 +149,7 @@ class SmallNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        _check(attention, variant, side, channels)
+        _check(attention, variant, side, channels, down)
         widths = tuple(channels) if channels is not None else CHANNELS[side]
         pooled = pools if pools is not None else len(widths) - (0 if side >= 34 else 1)
         plan = NeuronPlan(attention, variant, T, neuron or NEURONS[attention], gate, gate_delay, dims)
@@ -158,8 +160,11 @@ class SmallNet(nn.Module):
             if i > 0:
                 behind += 1
                 layers.append(plan.stem(before) if i == 1 else plan.make(before, side, last=behind > total - 2))
-            layers += [Conv2d(before, width, 3, padding=1, bias=False), BatchNorm2d(width)]
-            if len(widths) - i <= pooled:
+            halved = len(widths) - i <= pooled
+            stride = 2 if halved and down == "stride" else 1
+            layers += [Conv2d(before, width, 3, stride=stride, padding=1, bias=False), BatchNorm2d(width)]
+            side = -(-side // stride)
+            if halved and down == "pool":
                 layers.append(AvgPool2d(2))
                 side //= 2
             before = width
@@ -181,7 +186,9 @@ class SmallNet(nn.Module):
         return self.steps(x).mean(0)
 
 
-def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None) -> None:
+def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None, down: str) -> None:
+    if down not in ("pool", "stride"):
+        raise ModelError(f"down {down!r}; allowed are pool, stride", where="SmallNet", help="use down='stride'")
     if attention not in NEURONS or variant not in ("published", "causal"):
         raise ModelError(
             f"attention {attention!r}, variant {variant!r}; allowed are {', '.join(NEURONS)} and published, causal",

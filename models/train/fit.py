@@ -155,7 +155,9 @@ class _Fitting:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-            raise RecipeError(f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help) from error
+            raise RecipeError(
+                f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help
+            ) from error
         if state["training"] != self._training():
             raise RecipeError("the kept state is of a training with other options", where=str(path), help=help)
         self.module.load_state_dict(state["module"])

@@ -33,7 +33,9 @@ class SetPlan:
 
 SETS = {
     "digits": SetPlan("digits", 8, 1, 6, "direct", 60, 64, 3e-3, 1, False),
-    "fashion": SetPlan("fashion-mnist", 28, 1, 6, "direct", 20, 128, 3e-3, 2, True, (("dropout", 0.2),)),
+    "fashion": SetPlan(
+        "fashion-mnist", 28, 1, 6, "direct", 20, 128, 3e-3, 2, True, (("dropout", 0.2), ("down", "stride"))
+    ),
     "nmnist": SetPlan("nmnist", 34, 2, 8, "count-binary", 60, 32, 3e-3, 2, False, (("dropout", 0.2),)),
 }
 FAMILIES: dict[str, tuple[Family, ...]] = {

@@ -112,4 +112,14 @@ def test_what_makes_no_net_is_refused() -> None:
         SmallNet(attention="se")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="side 16 without channels; known are 8, 28, 34"):
         SmallNet(side=16)
+    with pytest.raises(ModelError, match="down 'max'; allowed are pool, stride"):
+        SmallNet(down="max")  # type: ignore[arg-type]
     assert SmallNet(4, 16, channels=(4, 8))(images(4, 16, 1)).shape == (3, 10)
+
+
+def test_strides_halve_the_side_as_pools_do_with_a_quarter_of_the_work() -> None:
+    pooled, strided = (SmallNet(4, 28, down=down, pools=2) for down in ("pool", "stride"))  # type: ignore[arg-type]
+
+    assert pooled.fc.in_features == strided.fc.in_features == 128 * 49
+    assert strided(images(4, 28, 1)).shape == (3, 10)
+    assert [m.stride for m in strided.modules() if isinstance(m, layers.Conv2d)] == [(1, 1), (2, 2), (2, 2)]

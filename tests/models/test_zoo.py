@@ -15,7 +15,9 @@ from models import zoo
 from models.commands import add_train, add_zoo
 from models.datasets import load
 from models.errors import CheckpointError, RecipeError
+from models.train.loop import Running, train
 from models.train.measure import measure
+from models.train.recipes import recipe
 from models.zoo.checkpoint import FOLDER, METADATA_KEY
 
 SHIPPED = ("gac-digits", "gac-digits-vanilla", "ma-digits", "ma-digits-vanilla")
@@ -147,3 +149,25 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Pa
     arguments = parse("train", "gac-digits", "--repeat", "0")
     with pytest.raises(RecipeError, match="--repeat 0; at least 1"):
         arguments.run(arguments)
+
+
+def test_a_training_resumed_from_the_command_line_writes_the_same_checkpoint(tmp_path: Path) -> None:
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    words = ("train", "tcja-digits-vanilla", "--epochs", "2", "--out")
+    for folder in (whole, parted):
+        arguments = parse(*words, str(folder), "--resume")
+        if folder == parted:
+            folder.mkdir()
+            chosen = replace(recipe("tcja-digits-vanilla"), epochs=2)
+            with pytest.raises(KeyboardInterrupt):
+                train(chosen, running=Running(state=folder / "tcja-digits-vanilla-seed0.state"), on_epoch=_interrupt)
+            assert (folder / "tcja-digits-vanilla-seed0.state").is_file()
+        arguments.run(arguments)
+
+    first, second = (load_file(folder / "tcja-digits-vanilla.safetensors") for folder in (whole, parted))
+    assert all((first[name] == second[name]).all() for name in first)
+    assert not list(tmp_path.rglob("*.state"))
+
+
+def _interrupt(_epoch: object) -> None:
+    raise KeyboardInterrupt

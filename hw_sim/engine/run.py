@@ -20,8 +20,9 @@ from hw_sim.program import GateTable, Program, Source, sends
 from hw_sim.timing.cycle.timer import CycleTimer
 from hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
-BLOCK_BYTES = 64 << 20
-"""Room for the messages and drives of one block; samples and timesteps are cut so that a block stays below it."""
+BLOCK_BYTES, CACHE_BYTES = 32 << 20, 8 << 20
+"""Room for the messages and drives of one block: timesteps are cut so that a block stays below the first, samples below the
+second where one sample fits (the block then stays in the L3 cache; a step has more to do outside the kernels than a sample)."""
 
 
 def simulate(
@@ -170,7 +171,7 @@ def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
     rows = max(1, BLOCK_BYTES // row)
     if rows < steps:
         return 1, rows
-    return max(1, min(samples, rows // steps)), steps
+    return max(1, min(samples, CACHE_BYTES // row // steps)), steps
 
 
 def _saturation(name: str, counts: NDArray[np.int64]) -> SaturationError:

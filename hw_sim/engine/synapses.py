@@ -31,7 +31,7 @@ SHORT = 1 << 15
 SLAB_BYTES = 1 << 19
 """Half of the L2 cache of a server core."""
 LEAST_ROWS = 8
-EVENT_NS, ADD_NS, PRODUCT_NS, CONVERT_NS = 1.5, 0.012, 0.03, 0.5
+EVENT_NS, ADD_NS, PRODUCT_NS, CONVERT_NS = 1.5, 0.012, 0.03, 1.0
 """Cost per event, per added byte of weights, per multiplied weight and per converted entry (ns, measured on one core with
 AVX-512): only the choice between two exact ways depends on them."""
 

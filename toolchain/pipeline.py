@@ -21,7 +21,7 @@ from toolchain.passes.align import Align
 from toolchain.passes.base import Pass
 from toolchain.passes.distribute import Distribute
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
-from toolchain.passes.fold_scale import FoldScale
+from toolchain.passes.fold_scale import FoldScale, LowerScale
 from toolchain.passes.lower_bias import LowerBias
 from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
@@ -116,7 +116,7 @@ def deploy_graph(
     x = np.asarray(calibration.x, np.float64)
     check_data(graph, x)
     code = input_code(x)
-    if options.gates == "auto":
+    if options.gates == "auto" and any(isinstance(op, AttentiveLif | GatedCoding) for op in graph):
         return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
     return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
 
@@ -223,6 +223,7 @@ def _compile(
     road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
     road.take(FoldScale())
     road.take(FoldPool())
+    road.take(FoldScale())
     road.take(DropFlatten())
     host = None
     calibration = x
@@ -233,6 +234,7 @@ def _compile(
         road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
         road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]
         code = _boundary_code(host, calibration)
+    road.take(LowerScale())
     road.take(LowerMaxPool(binary_input=code.kind == "binary"))
     means = mean_gates(road.graph, run_float(road.graph, calibration)) if "static" in strategies.values() else {}
     static = any(s == "static" for s in strategies.values())
@@ -274,9 +276,10 @@ def _compile(
 
 
 def _reach(lowered: Graph, x: Array) -> float:
-    """Return the largest |sum over time| of the answer on the calibration data."""
+    """Return the largest |value| or |sum over time| of the answer on the calibration data."""
     output = next(op for op in lowered if isinstance(op, Output))
-    return float(np.abs(np.cumsum(run_float(lowered, x)[output.name], axis=0)).max(initial=0.0))
+    values = run_float(lowered, x)[output.name]
+    return float(max(np.abs(values).max(initial=0.0), np.abs(np.cumsum(values, axis=0)).max(initial=0.0)))
 
 
 def _boundary_code(host: HostPart, sent: Array) -> InputCode:

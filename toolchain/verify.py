@@ -74,8 +74,52 @@ def only_lowered_ops(graph: Graph) -> None:
             raise VerifyError(
                 f"{type(op).__name__} cannot run on a neurocore and no pass lowers it here",
                 where=f"op {op.name!r}",
-                help="put it in front of the first spike (host), or express it by linear maps and spiking neurons",
+                help=_HELP.get(type(op), "express it by linear maps and spiking neurons"),
             )
+
+
+_HELP: dict[type[f.Op], str] = {
+    f.SumPool: "pool without padding, windows beside each other, right behind a spiking neuron or a convolution",
+    f.Scale: "put the factor right behind a linear map, or between spikes and a linear map",
+    f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",
+    f.Flatten: "flatten spikes, right in front of a linear map or the output",
+    f.Relu: "put a spiking neuron in its place",
+}
+
+
+def non_spiking_neurons_end_the_net(graph: Graph) -> None:
+    """An accumulator is read by the output, or its changes are counted by gates; nobody else can take its value."""
+    for op in graph:
+        if not isinstance(op, f.Accumulator):
+            continue
+        readers = graph.readers[op.name]
+        ends = not op.rectify and all(isinstance(r, f.Output) and len(r.inputs) == 1 for r in readers)
+        if not ends and not (op.rectify and _counted(graph, op)):
+            raise _value_read(op, readers[0])
+
+
+def _counted(graph: Graph, op: f.Op) -> bool:
+    """Say whether everything that reads an op, through linear maps and delays, is a gate that adds up its changes."""
+    return all(
+        _counted(graph, r)
+        if isinstance(r, f.Affine | f.Conv | f.Delay)
+        else isinstance(r, f.GateNeuron) and r.differences
+        for r in graph.readers[op.name]
+    )
+
+
+def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
+    if isinstance(reader, f.Scale | f.Accumulator) and reader.block == op.block:
+        return VerifyError(
+            "filters its input twice (a CubaLI); the read-out of a neurocore has one filter",
+            where=f"non-spiking neuron {op.block!r}",
+            help="train the net with an LI as read-out",
+        )
+    return VerifyError(
+        f"{type(reader).__name__} {reader.name!r} reads its sum, a real value in every step, event or not",
+        where=f"non-spiking neuron {op.name!r}",
+        help="put a spiking neuron in its place; a non-spiking one can only stand in front of the output",
+    )
 
 
 def connections_have_one_reader(graph: Graph) -> None:
@@ -139,7 +183,7 @@ def delays_match_starts(graph: Graph) -> None:
 _ALWAYS: list[Rule] = [shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
 RULES: dict[Level, list[Rule]] = {
     "float": _ALWAYS,
-    "lowered": [*_ALWAYS, only_lowered_ops],
+    "lowered": [*_ALWAYS, non_spiking_neurons_end_the_net, only_lowered_ops],
     "integer": [*_ALWAYS, connections_have_one_reader, integers_in_range],
     "aligned": [*_ALWAYS, connections_have_one_reader, integers_in_range, delays_match_starts],
 }

@@ -1,42 +1,105 @@
-"""Fold a ``Scale`` (a batch norm in inference form) into the linear map in front of it.
+"""Fold a ``Scale`` (a batch norm in inference form, or a factor on spikes) into the linear map beside it.
 
-    s (W x + b) + c  ->  (s W) x + (s b + c)
+    s (W x + b) + c   ->  (s W) x + (s b + c)
+    W (s x) + b       ->  (W s) x + b
+    pool(s x)         ->  s pool(x),   flatten(s x)  ->  s' flatten(x)
 
-Exact in real arithmetic.
+What is left on spikes becomes one synapse a neuron. Exact in real arithmetic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Op, Scale
-from toolchain.passes.base import Pass
+from toolchain.ir import Graph, rename_operands
+from toolchain.ops import Affine, Array, Conv, Flatten, Op, Scale, Shape, SumPool
+from toolchain.passes.base import Pass, sends_messages
+from toolchain.shapes import shapes
+
+WIDEST = 4096
+"""Neurons in a row that a factor on spikes may have its own synapses for (a matrix of this size squared)."""
+
+
+@dataclass(frozen=True)
+class FoldScale(Pass):
+    """Fold ``Scale`` into the ``Affine`` or ``Conv`` that feeds it, else into the one that reads it."""
+
+    name: ClassVar[str] = "fold-scale"
+
+    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
+        """Merge the pair at ``op``; see the module's equations."""
+        match graph.producer(op), op:
+            case _, Scale(scale=s, shift=None) if np.all(np.asarray(s) == 1):
+                return graph.with_ops(rename_operands(o, {op.name: op.inputs[0]}) for o in graph if o is not op)
+            case (Affine() | Conv()) as linear, Scale(scale=s) if np.ndim(s) <= 1:
+                gone = (linear, op) if graph.feeds_only(linear, op) else (op,)
+                return graph.replace(gone, _behind(linear, op))
+            case Scale(shift=None) as scale, SumPool():
+                return _swap(graph, scale, op, scale.scale)
+            case Scale(shift=None) as scale, Flatten():
+                return _swap(graph, scale, op, _per_value(scale.scale, shapes(graph)[scale.name]))
+            case Scale(shift=None) as scale, Affine() | Conv():
+                return graph.replace((op,), _in_front(scale, op, shapes(graph)[scale.name]))
+            case _:
+                return None
+
+
+@dataclass(frozen=True)
+class LowerScale(Pass):
+    """Give a factor on spikes that no linear map took up synapses of its own, one a neuron."""
+
+    name: ClassVar[str] = "lower-scale"
+
+    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
+        """Replace a ``Scale`` that reads messages by a diagonal map."""
+        if not isinstance(op, Scale) or op.shift is not None or not sends_messages(graph, op.inputs[0]):
+            return None
+        shape = shapes(graph)[op.name]
+        channels, diagonal = shape[0], _vector(op.scale, shape[0], 1.0)
+        if len(shape) == 3:
+            weight = diagonal.reshape(-1, 1, 1, 1)
+            made: Op = Conv(name=op.name, inputs=op.inputs, block=op.block, weight=weight, groups=channels)
+        elif len(shape) == 1 and channels <= WIDEST:
+            made = Affine(name=op.name, inputs=op.inputs, block=op.block, weight=np.diag(diagonal))
+        else:
+            return None
+        return graph.replace((op,), made)
 
 
 def _vector(parameter: Array | None, n: int, default: float) -> Array:
     return np.full(n, default) if parameter is None else np.broadcast_to(np.asarray(parameter), (n,)).copy()
 
 
-@dataclass(frozen=True)
-class FoldScale(Pass):
-    """Fold ``Scale`` into the ``Affine`` or ``Conv`` that feeds it."""
+def _per_value(parameter: Array, shape: Shape) -> Array:
+    """Return a per-channel parameter for every value of a map, flat in C order."""
+    return np.repeat(_vector(parameter, shape[0], 0.0), prod(shape[1:]))
 
-    name: ClassVar[str] = "fold-scale"
 
-    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
-        """Merge the pair at ``op``; see the module's equation."""
-        match graph.producer(op), op:
-            case (Affine() | Conv()) as linear, Scale(scale=s, shift=c) if np.ndim(s) <= 1:
-                n = linear.weight.shape[0]
-                scale = _vector(s, n, 1.0)
-                weight = linear.weight * scale.reshape(-1, *(1,) * (linear.weight.ndim - 1))
-                bias = scale * _vector(linear.bias, n, 0.0) + _vector(c, n, 0.0)
-                folded = replace(linear, name=op.name, weight=weight, bias=bias)
-                gone = (linear, op) if graph.feeds_only(linear, op) else (op,)
-                return graph.replace(gone, folded)
-            case _:
-                return None
+def _swap(graph: Graph, scale: Scale, op: Op, factor: Array) -> Graph:
+    """Put a ``Scale`` behind the op that reads it; it takes the op's name."""
+    inner = replace(op, name=f"{op.name}.unscaled", inputs=scale.inputs)
+    outer = replace(scale, name=op.name, inputs=(inner.name,), scale=factor)
+    return graph.replace((op,), (inner, outer))
+
+
+def _behind(linear: Affine | Conv, op: Scale) -> Affine | Conv:
+    """Return ``s (W x + b) + c`` as one map."""
+    n = linear.weight.shape[0]
+    scale = _vector(op.scale, n, 1.0)
+    weight = linear.weight * scale.reshape(-1, *(1,) * (linear.weight.ndim - 1))
+    bias = scale * _vector(linear.bias, n, 0.0) + _vector(op.shift, n, 0.0)
+    return replace(linear, name=op.name, weight=weight, bias=bias)
+
+
+def _in_front(scale: Scale, linear: Affine | Conv, shape: Shape) -> Affine | Conv:
+    """Return ``W (s x) + b`` as one map; x has ``shape``."""
+    if isinstance(linear, Affine):
+        return replace(linear, inputs=scale.inputs, weight=linear.weight * _per_value(scale.scale, shape))
+    outs, inner = linear.weight.shape[:2]
+    first = np.arange(outs) // (outs // linear.groups) * inner  # input channel of each output's group
+    factor = _vector(scale.scale, shape[0], 1.0)[first[:, None] + np.arange(inner)]
+    return replace(linear, inputs=scale.inputs, weight=linear.weight * factor[:, :, None, None])

@@ -13,19 +13,19 @@ from typing import ClassVar
 import numpy as np
 
 from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Lif, Op
+from toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output
 from toolchain.passes.base import Pass
 
 
 @dataclass(frozen=True)
 class LowerBias(Pass):
-    """Move the biases in front of a current-based ``Lif`` to synapses of an always-firing neuron."""
+    """Move biases in front of a current-based ``Lif``, or of a leaky read-out, to synapses of an always-firing neuron."""
 
     name: ClassVar[str] = "lower-bias"
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the biases of the maps that ``op`` reads."""
-        if not isinstance(op, Lif) or not np.asarray(op.alpha).any():
+        if not isinstance(op, Lif | Accumulator) or not _filters(graph, op):
             return None
         maps = [m for name in op.inputs if isinstance(m := graph[name], Affine | Conv) and m.bias is not None]
         if not maps:
@@ -44,12 +44,19 @@ class LowerBias(Pass):
             v_threshold=np.full((), 0.5),
         )
         drive = Affine(name=f"{op.name}.bias", inputs=(clock.name,), block=op.block, weight=total[:, None])
-        currents = len(op.inputs) - op.gates
+        currents = len(op.inputs) - (op.gates if isinstance(op, Lif) else 0)
         inputs = (*op.inputs[:currents], drive.name, *op.inputs[currents:])
         return graph.replace((op,), (clock, drive, replace(op, inputs=inputs)))
 
 
-def per_neuron(linear: Affine | Conv, op: Lif) -> Array:
+def _filters(graph: Graph, op: Lif | Accumulator) -> bool:
+    """Say whether a neuron (or a non-spiking one that is the read-out) keeps its synaptic input for later steps."""
+    if isinstance(op, Lif):
+        return bool(np.asarray(op.alpha).any())
+    return op.decay > 0 and all(isinstance(reader, Output) for reader in graph.readers[op.name])
+
+
+def per_neuron(linear: Affine | Conv, op: Lif | Accumulator) -> Array:
     """Return a map's bias for every neuron, flat in C order."""
     assert linear.bias is not None
     return np.repeat(linear.bias, int(np.prod(op.shape)) // linear.bias.size)

@@ -93,7 +93,7 @@ class _Quantizer(Synapses):
                     self.input(op)
                 case Lif():
                     self.lif(op)
-                case Accumulator():
+                case Accumulator() if not self.is_readout(op):
                     self.accumulator(op)
                 case GateNeuron():
                     self.gate(op)
@@ -101,8 +101,8 @@ class _Quantizer(Synapses):
                     self.table(op, table)
                 case Output():
                     self.output(op)
-                case Affine() | Conv() | Delay():
-                    continue  # taken up by the neuron that reads it
+                case Affine() | Conv() | Delay() | Accumulator():
+                    continue  # taken up by the neuron (or the output) that reads it
                 case _:
                     raise UnsupportedNodeError(
                         f"{type(op).__name__} has no integer form",
@@ -285,40 +285,49 @@ class _Quantizer(Synapses):
         )
 
     # --------------------------------------------------------------------------------------------- answer
+    def is_readout(self, op: Accumulator) -> bool:
+        """Say whether the output sums what this non-spiking neuron holds."""
+        return all(isinstance(reader, Output) for reader in self.graph.readers[op.name])
+
     def output(self, op: Output) -> None:
+        """Emit the answer: spikes counted, or a neuron that never fires and sums its input over the steps.
+
+        A leaky read-out n = decay n + x, whose mean over T is the answer, is the same neuron with u = decay u + x.
+        """
         source = self.graph[op.inputs[0]]
         T = self.graph.timesteps
         if len(op.inputs) == 1 and isinstance(source, Lif):
-            made = IntOutput(name=op.name, inputs=op.inputs, block=op.block, readout="spikes", scale=1 / T)
+            scale = self.unit[source.name] / T
+            made = IntOutput(name=op.name, inputs=op.inputs, block=op.block, readout="spikes", scale=scale)
             self.ops.append(made)
             return
-        branches = self.branches(op, op.inputs)
-        first = branches[0].linear
-        if first is None:
-            raise UnsupportedNodeError("reads messages of no neuron", where=f"op {op.name!r}")
-        size = first.weight.shape[0]
-        shape = (size,) if isinstance(first, Affine) else self.conv_shape(op)
+        leaky = isinstance(source, Accumulator)
+        branches = self.branches(op, source.inputs if leaky else op.inputs)
+        shape = self.answer_shape(op)
         bias = self.bias(branches, shape)
         unit = sc.unit_of(branches, self.weight_bits, per_channel=False, floor=self.headroom())
         if self.o.reach is None:
-            while (sc.worst_sum(branches, unit, self.weight_bits) + np.abs(bias).max() / unit) * T > STATE_MAX >> 6:
+            sums = T * T if leaky else T
+            while (sc.worst_sum(branches, unit, self.weight_bits) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
         names = self.connect(op, branches, unit)
-        sums = f"{op.name}.sum"
+        kept = source.decay if isinstance(source, Accumulator) else 0.0
+        total = f"{op.name}.sum"
         self.ops += [
             IntLif(
-                name=sums,
+                name=total,
                 inputs=tuple(names),
                 block=op.block,
                 shape=shape,
                 decay_v=np.zeros(1, np.int64),
+                decay_u=sc.decay_amount(np.array([kept])),
                 bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
                 threshold=np.full(1, STATE_MAX, np.int64),
                 scale=unit / sc.STATE_UNIT,
             ),
             IntOutput(
                 name=op.name,
-                inputs=(sums,),
+                inputs=(total,),
                 block=op.block,
                 readout="membrane",
                 scale=float(unit[0]) / sc.STATE_UNIT / T,
@@ -329,9 +338,9 @@ class _Quantizer(Synapses):
         """Return the smallest S for which the summed answer stays within half of 24 bits on what calibration saw."""
         return 0.0 if self.o.reach is None else 2 * self.o.reach * sc.STATE_UNIT / STATE_MAX
 
-    def conv_shape(self, op: Output) -> tuple[int, ...]:
-        """Return the shape of the map the answer sums."""
+    def answer_shape(self, op: Output) -> tuple[int, ...]:
+        """Return the shape of what the answer sums."""
         shape = shapes(self.graph)[op.inputs[0]]
         if prod(shape) == 0:
-            raise PassError("has an empty answer", where=f"op {op.name!r}")
+            raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape

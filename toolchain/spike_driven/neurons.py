@@ -6,9 +6,25 @@ from math import prod
 
 import numpy as np
 
-from toolchain.ops import Accumulator, GateNeuron, GateTable, Lif, Output
+from toolchain.ops import (
+    Accumulator,
+    Add,
+    Affine,
+    Conv,
+    Delay,
+    Flatten,
+    GateNeuron,
+    GateTable,
+    Lif,
+    Output,
+    Scale,
+    SumPool,
+)
 from toolchain.spike_driven.faults import real_value_taken
 from toolchain.spike_driven.signals import Context, CostClass, Judgement, Signal, event_class, made_by, together
+
+LINEAR = (Affine, Conv, SumPool, Scale, Flatten, Add, Delay)
+"""Ops that a change passes as its value does."""
 
 
 def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
@@ -38,12 +54,15 @@ def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
 
 
 def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgement:
-    """Sends changes of its rectified sum: messages only if nothing but events moves the sum."""
+    """Sends changes of its rectified sum: messages only if a gate counts them and nothing but events moves the sum."""
     leaves = together(operands)
     bad = [leaf for leaf in leaves if leaf.kind == "dense"]
     faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in bad)
     reason, help = "", ""
-    if 0.0 < op.decay < 1.0:
+    if not _counted(op, ctx):
+        reason = f"the sum in {op.name!r} (a real value in every step, event or not)"
+        help = f"put a spiking neuron in the place of {op.name!r} (and retrain)"
+    elif 0.0 < op.decay < 1.0:
         reason = f"the sum in {op.name!r} (it leaks by {op.decay:g}, so it changes in every step without an event)"
         help = "train and deploy with decay = 1 (or 0)"
     elif any(ctx.rest[name].any() for name in op.inputs if name in ctx.rest):
@@ -53,6 +72,20 @@ def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgem
     why = "would send its sum in every step" if reason else "sends a change of its sum when an event moved it"
     cost: CostClass = "D" if faults else event_class(leaves)
     return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults)
+
+
+def _counted(op: Accumulator, ctx: Context) -> bool:
+    """Say whether everything that reads an accumulator, through linear maps, is a gate that adds up its changes."""
+    todo, seen = [op.name], set()
+    while todo:
+        name = todo.pop()
+        for reader in (other for other in ctx.ops.values() if name in other.inputs):
+            if isinstance(reader, LINEAR):
+                todo += [] if reader.name in seen else [reader.name]
+                seen.add(reader.name)
+            elif not (isinstance(reader, GateNeuron) and reader.differences):
+                return False
+    return op.rectify
 
 
 def gate_neuron(op: GateNeuron, operands: list[Signal], ctx: Context) -> Judgement:

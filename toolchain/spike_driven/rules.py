@@ -170,6 +170,9 @@ def _multiply(op: Multiply, operands: list[Signal], ctx: Context) -> Judgement:
 
 def _delay(op: Delay, operands: list[Signal], ctx: Context) -> Judgement:
     """Keep what comes for later; a negative delay would need what has not come."""
+    if op.steps > 0 and op.initial and any(leaf.event for leaf in together(operands)):
+        reason = f"the value {op.initial:g} that {op.name!r} sends for {op.steps} steps without an event"
+        return Judgement(made_by(op, operands, "dense", reason, f"start {op.name!r} at 0"), "starts without events")
     if op.steps >= 0:
         return Judgement(through(op, operands), f"comes {op.steps} steps later", scope="state" if op.steps else "step")
     ahead, path = -op.steps, (*shortest(together(operands)), op.name)

@@ -24,6 +24,7 @@ PASSES: tuple[tuple[str, object], ...] = (
     (fold_pool.FoldPool.name, fold_pool),
     (fold_pool.DropFlatten.name, fold_pool.DropFlatten),
     ("split-host", split_host),
+    (fold_scale.LowerScale.name, fold_scale.LowerScale),
     (lower_max_pool.LowerMaxPool.name, lower_max_pool),
     (lower_gates.LowerGates.name, lower_gates),
     (distribute.Distribute.name, distribute),

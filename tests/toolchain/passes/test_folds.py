@@ -9,7 +9,7 @@ from toolchain.interpret import run_float
 from toolchain.ir import Graph
 from toolchain.ops import Add, Affine, Array, Conv, Flatten, Input, Lif, Op, Output, Scale, SumPool
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
-from toolchain.passes.fold_scale import FoldScale
+from toolchain.passes.fold_scale import FoldScale, LowerScale
 
 
 def lif(name: str, source: str, shape: tuple[int, ...]) -> Lif:
@@ -127,3 +127,71 @@ def test_a_pool_read_by_a_neuron_becomes_a_depthwise_convolution(rng: np.random.
 
     assert isinstance(folded["pool"], Conv)
     same(graph, folded, spikes(rng))
+
+
+def test_a_factor_on_spikes_folds_into_the_map_that_reads_it(rng: np.random.Generator) -> None:
+    scale = Scale(name="s", inputs=("in",), scale=rng.normal(size=4))
+    grouped = Conv(name="conv", inputs=("s",), weight=rng.normal(size=(6, 2, 3, 3)), padding=(1, 1), groups=2)
+    graph = net(scale, grouped, shape=(4, 8, 8))
+
+    folded = FoldScale()(graph)
+
+    assert [type(op) for op in folded] == [Input, Conv, Output]
+    same(graph, folded, spikes(rng, (4, 8, 8)))
+
+
+def test_a_factor_on_spikes_passes_a_pool_and_a_flatten_on_its_way_to_the_map(rng: np.random.Generator) -> None:
+    graph = net(
+        Scale(name="s", inputs=("in",), scale=rng.normal(size=2)),
+        SumPool(name="pool", inputs=("s",), kernel=(2, 2), stride=(2, 2)),
+        Flatten(name="flat", inputs=("pool",)),
+        Affine(name="fc", inputs=("flat",), weight=rng.normal(size=(3, 32))),
+    )
+
+    folded = FoldScale()(graph)
+
+    assert [type(op) for op in folded] == [Input, SumPool, Flatten, Affine, Output]
+    same(graph, folded, spikes(rng))
+
+
+def test_a_shift_on_spikes_stays_where_the_checker_finds_it(rng: np.random.Generator) -> None:
+    scale = Scale(name="s", inputs=("in",), scale=np.ones(5), shift=np.ones(5))
+    graph = net(scale, Affine(name="fc", inputs=("s",), weight=rng.normal(size=(3, 5))), shape=(5,))
+
+    assert FoldScale()(graph) is graph
+    assert LowerScale()(graph) is graph
+
+
+def test_a_scale_by_one_vanishes(rng: np.random.Generator) -> None:
+    graph = net(Scale(name="s", inputs=("in",), scale=np.ones(())), lif("n", "s", (2, 8, 8)))
+
+    assert [op.name for op in FoldScale()(graph)] == ["in", "n", "out"]
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (7,)])
+def test_a_factor_that_no_map_takes_up_gets_synapses_of_its_own(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> None:
+    graph = net(Scale(name="s", inputs=("in",), scale=rng.normal(size=shape[0])), lif("n", "s", shape), shape=shape)
+
+    lowered = LowerScale()(graph)
+
+    assert isinstance(lowered["s"], Conv | Affine)
+    same(graph, lowered, spikes(rng, shape))
+
+
+def test_neurons_behind_a_flatten_get_the_shape_of_the_map(rng: np.random.Generator) -> None:
+    neuron = Lif(
+        name="n", inputs=("flat",), shape=(128,), beta=rng.random(128), v_threshold=np.array(0.4), gain=np.array(1.5)
+    )
+    graph = net(
+        Conv(name="conv", inputs=("in",), weight=rng.normal(size=(2, 2, 3, 3)), padding=(1, 1)),
+        Flatten(name="flat", inputs=("conv",)),
+        neuron,
+        Affine(name="fc", inputs=("n",), weight=rng.normal(size=(3, 128))),
+    )
+
+    dropped = DropFlatten()(graph)
+
+    assert [op.name for op in dropped] == ["in", "conv", "n", "fc", "out"]
+    same(graph, dropped, spikes(rng))

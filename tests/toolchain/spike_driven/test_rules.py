@@ -96,7 +96,9 @@ def test_an_accumulator_behind_a_bias_sends_without_events() -> None:
             Affine(name="fc", inputs=("in",), weight=np.ones((5, 64)), bias=bias),
             Accumulator(name="acc", inputs=("fc",), shape=(5,)),
             Affine(name="read", inputs=("acc",), weight=np.ones((3, 5))),
-            lif("lif", "read", (3,)),
+            GateNeuron(name="gate", inputs=("read",), shape=(3,), bias=np.zeros(3), differences=True),
+            Affine(name="current", inputs=("in",), weight=np.ones((3, 64))),
+            lif("lif", ("current", "gate"), (3,), gates=1),
         )
 
     assert block(check_graph(graph(None), input_kind="binary"), "read").cost_class == "B"
@@ -138,3 +140,26 @@ def test_an_integer_graph_is_refused_by_name() -> None:
 
     with pytest.raises(UnsupportedNodeError, match="IntInput has no rule in the checker"):
         check_graph(graph, input_kind="binary")
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+def test_the_value_of_an_accumulator_is_dense_and_only_its_counted_changes_are_messages(decay: float) -> None:
+    total = Accumulator(name="sum", inputs=("conv1",), shape=MAP, decay=decay)
+    read = net(conv("conv1", "in", 4, 1), total, conv("conv2", "sum", 4, 4), lif("lif2", "conv2"))
+
+    found = only_violation(check_graph(read, input_kind="binary"))
+
+    assert found.name == "conv2"
+    assert found.cost_class == "D"
+    assert found.help == "put a spiking neuron in the place of 'sum' (and retrain)"
+
+
+def test_a_delay_of_spikes_that_starts_with_ones_is_dense() -> None:
+    late = Delay(name="late", inputs=("lif1",), steps=2, initial=1.0)
+    graph = net(
+        conv("conv1", "in", 4, 1), lif("lif1", "conv1"), late, conv("conv2", "late", 4, 4), lif("lif2", "conv2")
+    )
+
+    found = only_violation(check_graph(graph, input_kind="binary"))
+
+    assert (found.name, found.help) == ("conv2", "start 'late' at 0")

@@ -1,0 +1,127 @@
+"""Read-outs as other frameworks write them: leaky and plain integrators, sums of spikes, pooled spikes."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+import pytest
+from nir_nets import DT, T, chain, net
+from numpy.typing import NDArray
+
+from toolchain.compare import compare
+from toolchain.deployment import Deployment, Options, Samples
+from toolchain.errors import VerifyError
+from toolchain.from_nir import from_nir
+from toolchain.pipeline import deploy_graph
+from toolchain.verbs.check import audit_deployment, check_deployment
+
+SIZE, CLASSES, SAMPLES = 24, 4, 6
+
+
+def weights(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(len(shape) * shape[0]).normal(size=shape).astype(np.float32) / 2
+
+
+def fires(*shape: int) -> nir.LIF:
+    full = np.ones(shape)
+    return nir.LIF(full * 4 * DT, full * 3, full * 0, full * 0.5, full * 0)
+
+
+def leaky(leak: float = 0.0, tau: float = 5 * DT) -> nir.LI:
+    full = np.ones(CLASSES)
+    return nir.LI(full * tau, full * 3, full * leak)
+
+
+def events(*shape: int) -> NDArray[np.float32]:
+    return (np.random.default_rng(5).random((T, SAMPLES, *shape)) < 0.4).astype(np.float32)
+
+
+def deploy(graph: nir.NIRGraph, x: NDArray[np.float32]) -> Deployment:
+    data = Samples(x, None, "random")
+    return deploy_graph(from_nir(graph), Options(), data, name="net", samples=data)
+
+
+def hidden() -> tuple[nir.NIRNode, ...]:
+    return nir.Affine(weights(16, SIZE), weights(16)), fires(16), nir.Affine(weights(CLASSES, 16), weights(CLASSES))
+
+
+@pytest.mark.parametrize(
+    "readout",
+    [leaky(), leaky(leak=0.3), leaky(tau=DT), nir.I(np.ones(CLASSES))],
+    ids=["leaky", "leak-potential", "no-memory", "integrator"],
+)
+def test_a_non_spiking_read_out_runs_as_one_filter_and_answers_like_the_float_net(readout: nir.NIRNode) -> None:
+    made = deploy(chain(*hidden(), readout, shape=(SIZE,), out=(CLASSES,)), events(SIZE))
+
+    assert made.samples is not None
+    assert made.drift is not None
+    x = made.encode(made.samples.x.astype(np.float64))
+    wanted = made.run_float(made.samples.x)
+    audit = audit_deployment(made)
+    assert compare(made, ["interpreter", "hw_sim"], x).equal
+    assert made.drift.answer_error < 0.02 * np.abs(wanted).max()
+    assert check_deployment(made).spike_driven
+    assert audit is not None
+    assert audit.ok
+
+
+def test_spikes_of_several_layers_may_be_summed_by_the_output() -> None:
+    nodes = {"w1": nir.Linear(weights(3, 3)), "a": fires(3), "w2": nir.Linear(weights(3, 3) + 1), "b": fires(3)}
+    made = deploy(net(nodes, "input>w1", "w1>a", "input>w2", "w2>b", "a>output", "b>output"), events(3))
+
+    assert made.samples is not None
+    x = made.encode(made.samples.x.astype(np.float64))
+    result = compare(made, ["interpreter", "hw_sim"], x)
+    assert result.equal
+    assert result.data()["spikes"] > 0
+    assert made.drift is not None
+    assert made.drift.answer_error < 1 / T
+
+
+def test_spikes_may_be_pooled_and_flattened_into_the_output() -> None:
+    conv = nir.Conv2d((8, 8), weights(CLASSES, 2, 3, 3), 1, 1, 1, 1, np.zeros(CLASSES))
+    pool = nir.AvgPool2d(np.array([8, 8]), np.array([8, 8]), np.array([0, 0]))
+    flat = nir.Flatten({"input": np.array([CLASSES, 1, 1])}, 0, -1)
+    graph = chain(conv, fires(CLASSES, 8, 8), pool, flat, shape=(2, 8, 8), out=(CLASSES,))
+
+    made = deploy(graph, events(2, 8, 8))
+
+    assert made.drift is not None
+    assert made.drift.answer_error < 0.02
+
+
+@pytest.mark.parametrize("inner", [nir.I(np.ones(16)), nir.LI(np.full(16, 4 * DT), np.ones(16), np.zeros(16))])
+def test_a_non_spiking_neuron_inside_a_net_is_refused_and_no_net_with_one_is_called_spike_driven(
+    inner: nir.NIRNode,
+) -> None:
+    between = (
+        nir.Linear(weights(16, SIZE)),
+        inner,
+        nir.Linear(weights(16, 16)),
+        fires(16),
+        nir.Linear(weights(CLASSES, 16)),
+    )
+
+    with pytest.raises(VerifyError, match="real value in every step") as refusal:
+        deploy(chain(*between, shape=(SIZE,), out=(CLASSES,)), events(SIZE))
+
+    assert refusal.value.where == "non-spiking neuron 'n1'"
+
+
+def test_a_read_out_with_two_filters_is_refused_by_its_name() -> None:
+    full = np.ones(CLASSES)
+    twice = nir.CubaLI(full * 3 * DT, full * 5 * DT, full, full * 0, full * 2)
+
+    with pytest.raises(VerifyError, match="filters its input twice") as refusal:
+        deploy(chain(*hidden(), twice, shape=(SIZE,), out=(CLASSES,)), events(SIZE))
+
+    assert refusal.value.where == "non-spiking neuron 'n3'"
+
+
+def test_a_net_without_attention_is_deployed_whatever_quantizing_costs() -> None:
+    graph = from_nir(chain(*hidden(), shape=(SIZE,), out=(CLASSES,)))
+    data = Samples(events(SIZE), np.zeros(SAMPLES, np.int64), "random")
+
+    made = deploy_graph(graph, Options(gates="auto", tolerance=-1.0), data, name="net")
+
+    assert made.strategies == {}

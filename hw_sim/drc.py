@@ -176,6 +176,8 @@ def gate_ports(program: Program, chip: Chip) -> Found:
         if ports != list(range(soma.gates)):
             what = f"gate links at ports {ports}; the neuron has ports 0 .. {soma.gates - 1}"
             yield _wrong(population, what, "give each port exactly one link")
+        if soma.output_gate and not soma.gates:
+            yield _wrong(population, "an output gate, but no gate port", "give it a gate port, or no output gate")
 
 
 def gate_levels(program: Program, chip: Chip) -> Found:

@@ -38,10 +38,12 @@ class Lif:
         i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
         v = clip24(decay(v, decay_v) + i)
         s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
+        out = s;  with output_gate the last gate port leaves i alone:  out = s level
 
     t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates).
     Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
-    spikes. ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
+    spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message).
+    ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
     """
 
     decay_u: IntArray
@@ -55,6 +57,7 @@ class Lif:
     rectify: bool = False
     reset_interval: int = 0
     reset_phase: int = 0
+    output_gate: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ Soma = Source | Lif | DeltaRelu | Gate | GateTable
 def sends(soma: Soma) -> Literal["binary", "graded", "gate"]:
     """Return what the messages of a soma are, as they are counted and priced."""
     match soma:
-        case Lif() | Source(payload_bits=1, signed=False):
+        case Lif(output_gate=False) | Source(payload_bits=1, signed=False):
             return "binary"
         case Gate() | GateTable():
             return "gate"

@@ -29,7 +29,8 @@ def text(program: Program) -> str:
 
 
 def _population(x: Population) -> str:
-    hidden = ("reset_interval", "reset_phase") if not getattr(x.soma, "reset_interval", 1) else ()
+    hidden = [] if getattr(x.soma, "output_gate", False) else ["output_gate"]
+    hidden += [] if getattr(x.soma, "reset_interval", 0) else ["reset_interval", "reset_phase"]
     shown = [f.name for f in fields(x.soma) if f.name not in hidden]
     soma = ", ".join(f"{name}={_value(getattr(x.soma, name))}" for name in shown)
     shape = "x".join(map(str, x.shape))

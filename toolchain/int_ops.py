@@ -80,9 +80,10 @@ def _zero() -> IntArray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntLif(Op):
-    """Leaky integrate-and-fire in the chip's integers, binary spikes out; see ``hw_sim.program.Lif`` for the equation.
+    """Leaky integrate-and-fire in the chip's integers; see ``hw_sim.program.Lif`` for the equation.
 
-    Operands: connections, then ``gates`` gate links (applied in this order). Arrays are (n,) or (1,), n = prod(shape),
+    Operands: connections, then ``gates`` gate links (applied in this order). Binary spikes out; with ``output_gate`` the last
+    gate scales what is sent instead of the drive: payloads 0 .. 2**gate_bits, in units of 2**-gate_bits. Arrays are (n,) or (1,), n = prod(shape),
     C order.
     ``scale`` (n,) or (1,): v * scale is the float membrane. ``threshold = STATE_MAX`` never fires (read-out).
     """
@@ -97,6 +98,7 @@ class IntLif(Op):
     gates: int = 0
     gate_bits: int = 8
     rectify: bool = False
+    output_gate: bool = False
     scale: Array = field(default_factory=lambda: np.ones(1))
     start: int = 0
 

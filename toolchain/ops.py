@@ -127,7 +127,7 @@ class Delay(Op):
 # --------------------------------------------------------------------------------------------- neurons
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lif(Op):
-    """Leaky integrate-and-fire, binary spikes out.
+    """Leaky integrate-and-fire, binary spikes out (graded with ``output_gate``).
 
     ::
 
@@ -137,6 +137,7 @@ class Lif(Op):
         s = v > v_threshold  (or >=);   v[s] = v_reset  (reset "value")   or  v[s] -= v_threshold  ("subtract")
 
     Operands: the currents, then ``gates`` gate signals (broadcast to the shape). Parameters broadcast to ``shape``.
+    With ``output_gate`` the last gate leaves the drive alone and scales what is sent: out = g s.
     ``leak = (1 - beta) v_leak``. State is zero (v = 0, not v_leak) before step 0.
     """
 
@@ -152,6 +153,7 @@ class Lif(Op):
     comparison: Literal[">", ">="] = ">"
     gates: int = 0
     rectify: bool = False
+    output_gate: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -232,3 +234,61 @@ class GatedCoding(Op):
     timesteps: int
     parameters: dict[str, Array]
     gate: Literal["hard", "sigmoid", "pow2", "binary"] = "sigmoid"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JointGate(Op):
+    """TCJA: a gate per step and channel on spikes S, which leave graded. Zhu et al., IEEE TNNLS, 2024.
+
+    ::
+
+        Z[t, c] = mean_HW S[t, c];   Y = g S'
+        P[t, i] = sum_n sum_m tla[i, n, m] Z[t + m - before, n]
+        Q[t, c] = sum_u sum_m cla[t, u, m] Z[u, c + m - (k - 1) // 2]
+        F = h(P Q)  for dims "TC";   h(P)  for "T";   h(Q)  for "C"
+
+    ``published``: before = (k - 1) // 2, g = F. ``causal``: before = k - 1, ``cla`` only for u <= t, g[t] = F[t - gate_delay],
+    g[t < gate_delay] = 1; with ``memory`` "count" one channel kernel over counts n = decay n + Z / T:
+    Q[t, c] = sum_m cla[0, 0, m] n[t, c + m - (k - 1) // 2].
+
+    Operands: S; a second one, if given, is what is scaled (S pooled), S'. ``parameters``: ``tla`` (C, C, k), ``cla`` (T, T, k),
+    or (1, 1, k) for "count".
+    """
+
+    shape: Shape
+    dims: Literal["T", "C", "TC"]
+    variant: Literal["published", "causal"]
+    timesteps: int
+    parameters: dict[str, Array]
+    gate: Literal["hard", "sigmoid", "pow2", "binary"] = "sigmoid"
+    gate_delay: int = 0
+    memory: Literal["table", "count"] = "table"
+    decay: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StaaLif(Op):
+    """STAA-style attention with its neuron, from a current X to spikes. After Zhang et al., CVPR 2025 (a reconstruction).
+
+    ``reconstruction``: position, aggregator, adaptive LIF, step attention over all T; the spikes leave graded::
+
+        X[t] = X[t] + pe[t];   k = softmax_HW(gc_key . X[t]);   c = sum_HW k X[t]  ("softmax")  or  mean_HW S[t - 1]  ("count")
+        X[t] = h(gc_value relu(LN(gc_query c))) X[t];   S = neuron(X);   y[t] = h(sa_w1 relu(sa_w0 mean_CHW S))[t] S[t]
+
+    ``causal``: position, then the causal gates "TC" of ``AttentiveLif``; the spikes are binary.
+
+    ``parameters``: ``pe`` (T, C) if there is a position encoding; gc_query, gc_value, gc_scale and gc_shift (of LN), gc_key
+    ("softmax" only), sa_w0, sa_w1; for causal ta_w, ta_b, ca_w0, ca_w1, ca_b. ``neuron`` holds the Lif.
+    """
+
+    neuron: Lif
+    variant: Literal["reconstruction", "causal"]
+    timesteps: int
+    parameters: dict[str, Array]
+    gate: Literal["hard", "sigmoid", "pow2", "binary"] = "sigmoid"
+    gate_delay: int = 3
+    decay: float = 1.0
+
+
+Attention = AttentiveLif | GatedCoding | JointGate | StaaLif
+"""The attention blocks, each one op until it is lowered."""

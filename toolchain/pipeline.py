@@ -16,7 +16,7 @@ from toolchain.errors import GateLoweringError, InputError, PassError
 from toolchain.interpret import answer, run_float, run_int
 from toolchain.ir import Graph
 from toolchain.mapping import map_graph, strategy_called
-from toolchain.ops import Array, AttentiveLif, GatedCoding, Input, Lif, Output
+from toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, Lif, Output, StaaLif
 from toolchain.passes.align import Align
 from toolchain.passes.base import Pass
 from toolchain.passes.distribute import Distribute
@@ -116,7 +116,7 @@ def deploy_graph(
     x = np.asarray(calibration.x, np.float64)
     check_data(graph, x)
     code = input_code(x)
-    if options.gates == "auto" and any(isinstance(op, AttentiveLif | GatedCoding) for op in graph):
+    if options.gates == "auto" and any(isinstance(op, Attention) for op in graph):
         return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
     return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
 
@@ -189,10 +189,10 @@ def _auto(
 
 def _candidates(graph: Graph) -> list[Any]:
     """Return the strategies to try, cheapest first."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif)]
+    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
     if not blocks:
         return ["host"]
-    return ["static", "causal"] if all(op.variant == "causal" for op in blocks) else ["static"]
+    return ["static", "causal"] if all(strategy_for(op, "auto") == "causal" for op in blocks) else ["static"]
 
 
 def _float_accuracy(graph: Graph, x: Array, y: Labels | None) -> float:
@@ -218,7 +218,7 @@ def _compile(
     code: InputCode,
 ) -> Deployment:
     """Take the road once, with one gate strategy."""
-    attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]
+    attention = [op for op in graph if isinstance(op, Attention)]
     strategies: dict[str, str] = {op.block: strategy_for(op, options.gates) for op in attention}
     road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
     road.take(FoldScale())
@@ -238,7 +238,7 @@ def _compile(
     road.take(LowerMaxPool(binary_input=code.kind == "binary"))
     means = mean_gates(road.graph, run_float(road.graph, calibration)) if "static" in strategies.values() else {}
     static = any(s == "static" for s in strategies.values())
-    road.take(LowerGates(options.gates, means), "drift" if static else "exact")
+    road.take(LowerGates(options.gates, means, code.kind == "binary"), "drift" if static else "exact")
     road.take(Distribute())
     road.take(FoldPool())
     road.take(LowerBias())

@@ -46,7 +46,7 @@ def shapes(graph: Graph) -> dict[str, Shape]:
 def declared(op: f.Op) -> Shape | None:
     """Return the shape an op states by itself, or None."""
     match op:
-        case f.AttentiveLif(neuron=neuron) | f.GatedCoding(neuron=neuron):
+        case f.AttentiveLif(neuron=neuron) | f.GatedCoding(neuron=neuron) | f.StaaLif(neuron=neuron):
             return _ints(neuron.shape)
         case f.GateTable(table=table):
             return _ints(np.shape(table)[1:])
@@ -106,6 +106,8 @@ def _arity(op: f.Op) -> tuple[int, int]:
             return 0, 0
         case f.Lif(gates=gates) | i.IntLif(gates=gates):
             return gates, many
+        case f.JointGate():
+            return 1, 2
         case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron() | i.IntDeltaRelu() | i.IntGate():
             return 1, many
         case _:
@@ -230,6 +232,14 @@ def _declared(op: f.Op, xs: list[Shape]) -> Shape:
     return shape
 
 
+def _joint(op: f.JointGate, xs: list[Shape]) -> Shape:
+    shape = _ints(op.shape)
+    if xs[-1] != shape or xs[0][0] != shape[0]:
+        found = " and ".join(map(str, xs))
+        raise _mismatch(op, found, f"{shape}, {shape[0]} channels", "gate the spikes that are counted, or pool them")
+    return shape
+
+
 def _any(op: f.Op, xs: list[Shape]) -> Shape:
     return xs[0]
 
@@ -244,7 +254,8 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Add: _same,
     f.Multiply: _multiply,
     f.Lif: _neuron,
-    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding), _declared),
+    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding, f.StaaLif), _declared),
+    f.JointGate: _joint,
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
     i.IntDense: _dense,
     i.IntConv: _conv,

@@ -20,6 +20,7 @@ from toolchain.int_ops import (
     IntGateTable,
     IntIdentity,
     IntInput,
+    IntLif,
 )
 from toolchain.ir import Graph
 from toolchain.ops import Op
@@ -66,6 +67,8 @@ def _payload(op: Op, graph: Graph, found: dict[str, int], timesteps: int) -> int
             memoryless = bool(np.all(op.decay == DECAY_ONE))
             return min(STATE_MAX, total * (1 if memoryless else timesteps)) >> op.shift
         case IntGate(gate_bits=bits) | IntGateTable(gate_bits=bits) | IntGateLink(gate_bits=bits):
+            return 1 << bits
+        case IntLif(output_gate=True, gate_bits=bits):
             return 1 << bits
         case _:
             return 1

@@ -146,7 +146,7 @@ class _Planner:
 
     def windowed_lif(self, op: IntLif, states: tuple[str, ...]) -> None:
         links = op.inputs[len(op.inputs) - op.gates :]
-        fields = ("decay_u", "decay_v", "bias", "threshold", "v_reset", "gate_bits", "rectify")
+        fields = ("decay_u", "decay_v", "bias", "threshold", "v_reset", "gate_bits", "rectify", "output_gate")
         self.node(
             op.name,
             "windowed_lif",

@@ -14,7 +14,9 @@ from torch import fx
 from export.torch_to_nir.trace import Traced
 from models.attention.gac import GatedAttentionCoding
 from models.attention.ma import MALIF
-from models.neurons import LIF
+from models.attention.staa import STAALIF
+from models.attention.tcja import TCJA
+from models.neurons import Neuron
 from toolchain import nirx
 from toolchain.errors import ImportingError
 from toolchain.from_nir import from_nir
@@ -42,10 +44,10 @@ def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], whe
     signals = run_float(lowered, traced.example.numpy())
     for node, name in names.items():
         module, expected, found = traced.modules[str(node.target)], traced.values[node].numpy(), signals[name]
-        if isinstance(module, LIF | MALIF):
+        if isinstance(module, Neuron | MALIF):
             _spikes(expected, found, f"{where}: layer {name!r}")
         else:
-            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(module, GatedAttentionCoding))
+            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(module, GatedAttentionCoding | STAALIF | TCJA))
     found = answer(lowered, signals)
     last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
     expected = last if last.size == found.size else last.mean(axis=0)

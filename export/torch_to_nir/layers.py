@@ -1,9 +1,4 @@
-"""One torch module to one NIR node: neurons with their time constants, layers with their weights, attention blocks.
-
-::
-
-    tau = dt / (1 - beta),   r = gain tau / dt        so that  beta = 1 - dt/tau,  gain = r dt/tau
-"""
+"""One torch module to one NIR node: layers with their weights; neurons and attention in ``attention``."""
 
 from __future__ import annotations
 
@@ -14,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.neurons import LIF
+from export.torch_to_nir.attention import AttentionModule, attention, neuron
+from models.neurons import Neuron
 from toolchain import nirx
-from toolchain.errors import ImportingError, UnsupportedNodeError
+from toolchain.errors import UnsupportedNodeError
 
 Shape = tuple[int, ...]
-MALIF_PARAMETERS = ("ta_w0", "ta_w1", "ta_w", "ta_b", "ca_w0", "ca_w1", "ca_b", "sa_kernel", "sa_b")
-GAC_PARAMETERS = ("ta_w0", "ta_w1", "conv0", "conv1")
 
 
 def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) -> nir.NIRNode:
@@ -39,10 +31,10 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
         UnsupportedNodeError: The module, or an option of it, has no meaning in NIR.
     """
     match module:
-        case LIF():
+        case Neuron():
             return neuron(module, shape, dt_s, where)
-        case MALIF() | GatedAttentionCoding():
-            return _attention(module, shape, dt_s, where)
+        case _ if isinstance(module, AttentionModule):
+            return attention(module, shape, dt_s, where)
         case nn.Conv2d():
             return _conv(module, shape, where)
         case nn.Linear():
@@ -59,45 +51,6 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
                 where=where,
                 help="use the modules of models.layers, models.neurons and models.attention, or those of help(capture)",
             )
-
-
-def neuron(module: LIF, shape: Shape, dt_s: float, where: str) -> nir.NIRNode:
-    """Convert a neuron: a LIF, or an IF where beta is 1; comparison, reset and the exact constants in its metadata."""
-    beta, gain = module.beta, module.gain
-    if not 0 <= beta <= 1:
-        raise ImportingError(f"beta {beta}; allowed are 0 to 1", where=where, help="train with a beta in this range")
-    metadata: dict[str, Any] = {"comparison": module.comparison, "reset": module.reset, "beta": beta, "gain": gain}
-    threshold, reset = np.full(shape, module.v_threshold), np.full(shape, module.v_reset)
-    if beta == 1:
-        return nir.IF(r=np.full(shape, gain / dt_s), v_threshold=threshold, v_reset=reset, metadata=metadata)
-    tau = dt_s / (1 - beta)
-    return nir.LIF(
-        tau=np.full(shape, tau),
-        r=np.full(shape, gain * tau / dt_s),
-        v_leak=np.zeros(shape),
-        v_threshold=threshold,
-        v_reset=reset,
-        metadata=metadata,
-    )
-
-
-def _attention(module: MALIF | GatedAttentionCoding, shape: Shape, dt_s: float, where: str) -> nir.NIRNode:
-    names = MALIF_PARAMETERS if isinstance(module, MALIF) else GAC_PARAMETERS
-    found = {name: _array(value) for name in names if isinstance(value := getattr(module, name, None), Tensor)}
-    inner = neuron(module.neuron, shape, dt_s, where)
-    if isinstance(module, GatedAttentionCoding):
-        return nirx.GatedCoding(inner, found, timesteps=module.timesteps, gate=module.gate, shape=shape)
-    return nirx.AttentiveLif(
-        inner,
-        found,
-        dims=module.dims,
-        variant=module.variant,
-        timesteps=module.timesteps,
-        gate=module.gate,
-        gate_delay=module.gate_delay,
-        decay=module.decay,
-        shape=shape,
-    )
 
 
 def _conv(module: nn.Conv2d, shape: Shape, where: str) -> nir.NIRNode:

@@ -13,12 +13,12 @@ from torch import Tensor, fx, nn
 from hw_sim.errors import SpikeforgeError
 from models.attention.gates import FixedTimesteps
 from models.layers import MeanOverTime
-from models.neurons import LIF
+from models.neurons import Neuron
 from toolchain.errors import ImportingError, UnsupportedNodeError
 
 LEAVES = (
     *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d),
-    *(nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, LIF, FixedTimesteps, MeanOverTime),
+    *(nn.Flatten, nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, Neuron, FixedTimesteps, MeanOverTime),
 )
 """Modules taken whole; any subclass too (the golden check finds one that computes something else)."""
 

@@ -224,6 +224,8 @@ def largest_payload(population: Population) -> int:
             return (1 << bits) - 1
         case DeltaRelu(shift=shift):
             return STATE_MAX >> shift
+        case Lif(output_gate=True, gate_bits=bits):
+            return 1 << bits
         case _:
             return 1
 

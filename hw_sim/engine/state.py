@@ -176,6 +176,7 @@ class State:
         for port, (array, gate) in enumerate(zip(arrays, stage.gates, strict=True)):
             levels[port, :, :, : array.shape[2]] = array
             index[port] = gate.index
+        inner = len(arrays) - soma.output_gate
         scan = soma_kernels.lif
         subtract = soma.reset == "subtract"
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
@@ -183,11 +184,13 @@ class State:
 
         def piece(a: int, b: int) -> None:
             scan(
-                drive, self.u[name], self.v[name], stage.params, subtract, floor, zeroing, levels, index, soma.gate_bits,
-                out, rec_u, rec_v, saturated, a, b,
+                drive, self.u[name], self.v[name], stage.params, subtract, floor, zeroing, levels[:inner], index[:inner],
+                soma.gate_bits, out, rec_u, rec_v, saturated, a, b,
             )  # fmt: skip
 
         self.threads.split(piece, saturated.shape[0], drive.size)
+        if soma.output_gate:
+            out *= arrays[-1][:, :, index[-1]]
 
 
 def _zeroing(soma: Lif, step: int) -> tuple[int, int]:

@@ -75,6 +75,7 @@ class _Builder:
             rectify,
             reset_interval=interval,
             reset_phase=phase,
+            output_gate=bool(gates and r.random() < 0.5),
         )
 
 
@@ -116,7 +117,8 @@ def _layer(b: _Builder, name: str) -> None:
         soma: hw.Soma = hw.DeltaRelu(b.one_or_all(int(np.prod(shape)), 0, 2000), int(r.integers(0, 8)))
         target = b.population(name, shape, soma, "graded")
     else:
-        target = b.population(name, shape, b.lif(int(np.prod(shape)), gates), "binary")
+        soma = b.lif(int(np.prod(shape)), gates)
+        target = b.population(name, shape, soma, "graded" if soma.output_gate else "binary")
     b.connect(source, target, conv[1] if conv else b.synapses(source, target))
     for port, gate in enumerate(links):
         b.connect(gate, target, hw.GateLink(port))

@@ -102,12 +102,15 @@ def _step(
                 _arriving(program, population, t, weights, ref) << 6
             )
             u[t] = wrap_current(raw)
-            current = u[t] + soma.bias
+            current, sending = u[t] + soma.bias, np.ones_like(u[t])
             links = [p for p in program.projections if p.target == name and isinstance(p.synapses, hw.GateLink)]
             for link in sorted(links, key=lambda p: p.synapses.port):  # type: ignore[union-attr]
                 at = t - program.lag(link)
                 level = ref.sent[link.source][at] @ weights[link.name].T if at >= 0 else 1 << soma.gate_bits
-                current = gain(current, level, soma.gate_bits)
+                if soma.output_gate and link.synapses.port == soma.gates - 1:  # type: ignore[union-attr]
+                    sending = sending * level
+                else:
+                    current = gain(current, level, soma.gate_bits)
             if soma.rectify:
                 current = np.maximum(current, 0)
             free = decay(before, soma.decay_v) + current
@@ -117,7 +120,8 @@ def _step(
             fired = v[t] > soma.threshold
             reset = np.broadcast_to(soma.v_reset, v[t].shape)
             v[t] = np.where(fired, reset if soma.reset == "value" else v[t] - reset, v[t])
-            sent[t] = ref.messages[name][t] = fired
+            sent[t] = fired * sending
+            ref.messages[name][t] = sent[t] != 0
         case hw.DeltaRelu() | hw.Gate():
             free = decay(v[t - 1] if t else v[0] * 0, soma.decay) + _arriving(program, population, t, weights, ref)
             v[t] = clip_voltage(free)

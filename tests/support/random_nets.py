@@ -17,11 +17,13 @@ from toolchain.ops import (
     Delay,
     Flatten,
     Input,
+    JointGate,
     Lif,
     MaxPool,
     Op,
     Output,
     Scale,
+    StaaLif,
     SumPool,
 )
 
@@ -149,6 +151,69 @@ class NetMaker:
             shape,
         )
 
+    def joint_layer(self) -> None:
+        """TCJA: a causal gate on the last spikes, over time or over channels; some right behind a max pool."""
+        if not isinstance(self.ops[-1], Lif | AttentiveLif):
+            return  # gated already
+        rng, c, shape = self.rng, self.shape[0], self.shape
+        dims = str(rng.choice(["T", "C"]))
+        k = int(rng.integers(1, 4))
+        gated = self.last
+        if len(shape) == 3 and min(shape[1:]) >= 2 and rng.random() < 0.5:
+            gated = self.add(MaxPool(name=self.name("max"), inputs=(gated,), kernel=(2, 2), stride=(2, 2)))
+            shape = (c, (shape[1] - 2) // 2 + 1, (shape[2] - 2) // 2 + 1)
+        parameters = {"tla": rng.normal(size=(c, c, k)) * 4} if dims == "T" else {"cla": rng.normal(size=(1, 1, k)) * 8}
+        self.last, self.shape = (
+            self.add(
+                JointGate(
+                    name=self.name("tcja"),
+                    inputs=(self.last,) if gated == self.last else (self.last, gated),
+                    shape=shape,
+                    dims=dims,
+                    variant="causal",
+                    timesteps=self.timesteps,
+                    parameters=parameters,
+                    gate=str(rng.choice(["hard", "sigmoid", "pow2", "binary"])),
+                    gate_delay=int(rng.integers(0, 4)),
+                    memory="count",
+                    decay=float(rng.choice([0.0, 1.0])),
+                )
+            ),
+            shape,
+        )
+
+    def positioned_layer(self) -> None:
+        """STAA-style: position encoding, causal gates, an adaptive neuron."""
+        current, shape = self.conv_map(self.last)
+        rng, c, name = self.rng, shape[0], self.name("staa")
+        neuron = Lif(
+            name=f"{name}.neuron",
+            shape=shape,
+            beta=rng.uniform(0.1, 0.9, c),
+            gain=rng.uniform(0.5, 1.5, c),
+            v_threshold=np.array(0.5),
+            comparison=">=",
+        )
+        parameters = {
+            "pe": rng.normal(size=(self.timesteps, c)) * 0.3,
+            "ta_w": np.array(rng.normal() * 20),
+            "ta_b": np.array(rng.normal() + 1),
+            "ca_w0": rng.normal(size=(2, c)) * 5,
+            "ca_w1": rng.normal(size=(c, 2)) * 5,
+            "ca_b": rng.normal(size=c) + 1,
+        }
+        made = StaaLif(
+            name=name,
+            inputs=(current,),
+            neuron=neuron,
+            variant="causal",
+            timesteps=self.timesteps,
+            parameters=parameters,
+            gate=str(rng.choice(["hard", "sigmoid"])),
+            gate_delay=int(rng.integers(3, 5)),
+        )
+        self.last, self.shape = self.add(made), shape
+
     def max_pool(self) -> None:
         if min(self.shape[1:]) < 2:
             return
@@ -220,7 +285,7 @@ def random_net(seed: int) -> tuple[Graph, Array]:
     counts = rng.random() < 0.4
     maker.conv_layer()
     for _ in range(int(rng.integers(0, 3))):
-        layer = rng.choice(["conv", "attention", "max", "avg", "residual", "shortcut"])
+        layer = rng.choice(["conv", "attention", "max", "avg", "residual", "shortcut", "joint", "positioned"])
         if min(maker.shape[1:]) < 1:
             break
         {
@@ -230,6 +295,8 @@ def random_net(seed: int) -> tuple[Graph, Array]:
             "avg": maker.average_pool,
             "residual": maker.residual_block,
             "shortcut": maker.spike_shortcut,
+            "joint": maker.joint_layer,
+            "positioned": maker.positioned_layer,
         }[str(layer)]()
     if rng.random() < 0.5:
         maker.recurrent_layer()

@@ -9,6 +9,7 @@ import numpy as np
 
 from toolchain import nirx, ops
 from toolchain.errors import ImportingError, UnsupportedNodeError
+from toolchain.from_nir.attention import attention
 from toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
 from toolchain.from_nir.order import OneStep
 from toolchain.ops import Array, Op, Pair
@@ -30,7 +31,7 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
             return _linear(node, at)
         case nir.SumPool2d() | nir.AvgPool2d() | nirx.MaxPool2d() | nir.Flatten():
             return [_reshaping(node, at)]
-        case nirx.BatchNorm() | nirx.AttentiveLif() | nirx.GatedCoding():
+        case nirx.BatchNorm() | nirx.AttentiveLif() | nirx.GatedCoding() | nirx.JointGate() | nirx.StaaLif():
             return [_extension(node, at)]
         case nirx.Relu():
             return [ops.Relu(name=at.name, inputs=at.inputs)]
@@ -185,29 +186,7 @@ def _extension(node: nir.NIRNode, at: Place) -> Op:
         scale = _array(node.weight) / np.sqrt(_array(node.variance) + node.epsilon)
         shift = _array(node.bias) - _array(node.mean) * scale
         return ops.Scale(name=at.name, inputs=at.inputs, scale=scale, shift=shift)
-    inner = Place(f"{at.name}.neuron", (), at.shape, at.dt_s, at.where)
-    parameters = {name: _array(value) for name, value in node.parameters.items()}
-    if isinstance(node, nirx.GatedCoding):
-        return ops.GatedCoding(
-            name=at.name,
-            inputs=at.inputs,
-            neuron=lif(node.neuron, inner),
-            timesteps=node.timesteps,
-            parameters=parameters,
-            gate=node.gate,
-        )
-    return ops.AttentiveLif(
-        name=at.name,
-        inputs=at.inputs,
-        neuron=lif(node.neuron, inner),
-        dims=node.dims,
-        variant=node.variant,
-        timesteps=node.timesteps,
-        parameters=parameters,
-        gate=node.gate,
-        gate_delay=node.gate_delay,
-        decay=node.decay,
-    )
+    return attention(node, at)
 
 
 def _array(value: Any) -> Array:

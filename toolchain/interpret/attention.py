@@ -10,7 +10,7 @@ from toolchain.errors import VerifyError
 from toolchain.interpret.gates import gate_function
 from toolchain.interpret.linear import conv2d
 from toolchain.interpret.states import FloatState, fire, grid
-from toolchain.ops import Array, AttentiveLif, GatedCoding
+from toolchain.ops import Array, Attention, AttentiveLif, GatedCoding
 
 
 def mlp(w0: Array, w1: Array, x: Array) -> Array:
@@ -18,7 +18,8 @@ def mlp(w0: Array, w1: Array, x: Array) -> Array:
     return np.maximum(x @ w0.T, 0) @ w1.T
 
 
-def _need_timesteps(op: AttentiveLif | GatedCoding, T: int) -> None:
+def need_timesteps(op: Attention, T: int) -> None:
+    """Refuse an input of another number of steps than an attention block was made for."""
     if op.timesteps != T:
         raise VerifyError(
             f"its weights are for T = {op.timesteps} steps; the input has {T}",
@@ -65,7 +66,7 @@ def _ignore(dim: str, gate: Array) -> None:
 def attentive_lif(op: AttentiveLif, x: Array, seen: Observer = _ignore) -> tuple[Array, Array]:
     """Return spikes and membranes after reset, (T, B, *shape)."""
     if "T" in op.dims or op.variant == "causal":
-        _need_timesteps(op, x.shape[0])
+        need_timesteps(op, x.shape[0])
     if op.variant == "causal":
         return _causal(op, x, seen)
     if "T" in op.dims:
@@ -178,7 +179,7 @@ def same_conv(x: Array, kernel: Array) -> Array:
 def gated_coding(op: GatedCoding, x: Array) -> tuple[Array, Array]:
     """Return graded spikes O = h(A F) S and membranes, from currents (T, B, C, H, W)."""
     T, B = x.shape[:2]
-    _need_timesteps(op, T)
+    need_timesteps(op, T)
     state = FloatState(op.neuron, B)
     out, membranes = [], []
     scores = temporal_gate(op, x)

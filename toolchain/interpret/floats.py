@@ -9,6 +9,7 @@ import numpy as np
 
 from toolchain.errors import UnsupportedNodeError, VerifyError
 from toolchain.interpret.attention import attentive_lif, gated_coding
+from toolchain.interpret.joint import joint_gate, staa_lif
 from toolchain.interpret.linear import conv2d, windows
 from toolchain.interpret.schedule import loops, shifted
 from toolchain.interpret.states import FloatState, spread
@@ -26,6 +27,7 @@ from toolchain.ops import (
     GateNeuron,
     GateTable,
     Input,
+    JointGate,
     Lif,
     MaxPool,
     Multiply,
@@ -33,6 +35,7 @@ from toolchain.ops import (
     Output,
     Relu,
     Scale,
+    StaaLif,
     SumPool,
 )
 from toolchain.shapes import shapes
@@ -100,6 +103,10 @@ class _Run:
                 y, self.membranes[op.name] = attentive_lif(op, operands[0])
             case GatedCoding():
                 y, self.membranes[op.name] = gated_coding(op, operands[0])
+            case JointGate():
+                y = joint_gate(op, operands)
+            case StaaLif():
+                y, self.membranes[op.name] = staa_lif(op, operands[0])
             case Lif() | Accumulator() | GateNeuron():
                 state = FloatState(op, B)
                 steps_out, membranes = [], []
@@ -130,7 +137,7 @@ class _Run:
                     case Lif() | Accumulator() | GateNeuron():
                         y = states[op.name].step([at(name, t) for name in op.inputs])
                         membranes[op.name].append(states[op.name].v)
-                    case AttentiveLif() | GatedCoding() | GateTable() | Input():
+                    case AttentiveLif() | GatedCoding() | JointGate() | StaaLif() | GateTable() | Input():
                         raise UnsupportedNodeError(
                             f"{type(op).__name__} inside a feedback loop: it needs the whole sequence",
                             where=f"op {op.name!r}",

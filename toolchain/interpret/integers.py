@@ -84,15 +84,16 @@ class LifState:
         a = sum((c.reshape(shape) for c in currents), np.zeros(shape, np.int64))
         self.u = fp.wrap_current(fp.decay(self.u, self.decay_u) + (a << fp.CURRENT_SHIFT))
         drive = self.u + self.bias
-        for level in operands[len(currents) :]:
-            drive = fp.gain(drive, broadcast(level, op.shape), op.gate_bits)
+        levels = [broadcast(level, op.shape) for level in operands[len(currents) :]]
+        for level in levels[:-1] if op.output_gate else levels:
+            drive = fp.gain(drive, level, op.gate_bits)
         if op.rectify:
             drive = np.maximum(drive, 0)
         self.v = fp.clip_voltage(fp.decay(self.v, self.decay_v) + drive)
         spikes = (self.v > self.threshold).astype(np.int64)
         reset = self.v_reset if op.reset == "value" else self.v - self.v_reset
         self.v = np.where(spikes > 0, reset, self.v)
-        return spikes
+        return spikes * levels[-1] if op.output_gate else spikes
 
 
 class AccumulatorState:

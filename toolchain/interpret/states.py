@@ -41,7 +41,8 @@ class FloatState:
         match self.op:
             case Lif() as op:
                 currents = operands[: len(operands) - op.gates]
-                i = sum((np.asarray(c) for c in currents), np.zeros(self.v.shape))
+                shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
+                i = sum(shaped, np.zeros(self.v.shape))
                 return self.lif(op, i, operands[len(currents) :])
             case Accumulator() as op:
                 self.v = op.decay * self.v + sum(operands, np.zeros(self.v.shape))
@@ -55,10 +56,11 @@ class FloatState:
         """Advance a ``Lif`` with current ``i``."""
         self.u = grid(op.alpha, op.shape) * self.u + grid(op.gain_u, op.shape) * i
         drive = grid(op.gain, op.shape) * self.u
-        for gate in gates:
+        inner = gates[:-1] if op.output_gate else gates
+        for gate in inner:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
         v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
         s, self.v = fire(op, v)
-        return s
+        return s * spread(gates[-1], op.shape) if op.output_gate else s

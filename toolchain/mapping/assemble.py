@@ -52,9 +52,10 @@ def _population(op: Op, cores: dict[str, NDArray[np.int32]]) -> hw.Population:
             )
         case IntLif():
             soma = hw.Lif(
-                op.decay_u, op.decay_v, op.bias, op.threshold, op.v_reset, op.reset, op.gates, op.gate_bits, op.rectify
-            )
-            kind = "none" if bool((op.threshold >= STATE_MAX).all()) else "binary"
+                op.decay_u, op.decay_v, op.bias, op.threshold, op.v_reset, op.reset, op.gates, op.gate_bits, op.rectify,
+                output_gate=op.output_gate,
+            )  # fmt: skip
+            kind = "none" if bool((op.threshold >= STATE_MAX).all()) else hw.sends(soma)
         case IntDeltaRelu():
             soma, kind = hw.DeltaRelu(op.decay, op.shift), "graded"
         case IntGate():

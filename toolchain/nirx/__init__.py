@@ -4,6 +4,8 @@ from toolchain.nirx.compare import difference as difference
 from toolchain.nirx.compare import same as same
 from toolchain.nirx.file import read as read
 from toolchain.nirx.file import write as write
+from toolchain.nirx.joint import JointGate as JointGate
+from toolchain.nirx.joint import StaaLif as StaaLif
 from toolchain.nirx.metadata import Settings as Settings
 from toolchain.nirx.metadata import settings as settings
 from toolchain.nirx.nodes import AttentiveLif as AttentiveLif

@@ -10,16 +10,16 @@ from toolchain.errors import ImportingError
 
 WHOLE = {
     **dict.fromkeys(
-        ("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps", "gate_delay"), 1
+        ("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1
     ),
-    **dict.fromkeys(("padding",), 0),
+    **dict.fromkeys(("padding", "gate_delay"), 0),
     **dict.fromkeys(("start_dim", "end_dim"), -8),
     **dict.fromkeys(("input_type",), 1),
 }
 """Fields of whole numbers, and the least value of each."""
 LARGEST = 2**31 - 1
 """Largest whole number of a size, stride or count."""
-TEXT = ("gate", "variant", "dims")
+TEXT = ("gate", "variant", "dims", "memory")
 GROUPS = ("nodes", "metadata", "parameters", "neuron")
 RANKS = {"Conv2d": 4, "Conv1d": 3}
 """Axes of a convolution's weight."""

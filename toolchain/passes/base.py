@@ -8,7 +8,7 @@ from typing import ClassVar
 from toolchain.errors import PassError
 from toolchain.int_ops import IntInput
 from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, MaxPool, Op, Output
+from toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -47,11 +47,19 @@ def drop_unread(graph: Graph) -> Graph:
         graph = graph.with_ops(op for op in graph if op not in dead)
 
 
+def in_place(graph: Graph, op: Op, fresh: list[Op]) -> Graph:
+    """Put several ops in the place of one whose name one of them keeps."""
+    ops: list[Op] = []
+    for old in graph:
+        ops.extend(fresh if old is op else [old])
+    return graph.with_ops(ops)
+
+
 def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | Lif() | AttentiveLif() | GatedCoding():
+        case Input() | Lif() | AttentiveLif() | GatedCoding() | JointGate() | StaaLif():
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])

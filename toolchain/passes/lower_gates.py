@@ -12,20 +12,25 @@ import numpy as np
 
 from toolchain.errors import GateLoweringError
 from toolchain.interpret.attention import attentive_gates
+from toolchain.interpret.joint import gated_by_counts, joint_gains, positioned, staa_gains
 from toolchain.ir import Graph
 from toolchain.ops import (
     Accumulator,
     Affine,
     Array,
+    Attention,
     AttentiveLif,
     Conv,
     Delay,
     GatedCoding,
     GateNeuron,
     GateTable,
+    JointGate,
     Op,
+    StaaLif,
 )
-from toolchain.passes.base import Pass
+from toolchain.passes import lower_joint, lower_staa
+from toolchain.passes.base import Pass, in_place
 
 Strategy = Literal["auto", "static", "causal", "barrier", "replay", "host"]
 
@@ -45,7 +50,20 @@ REFUSED: dict[tuple[str, str], str] = {
 """Family variant and strategy that do not go together, with the reason."""
 
 
-def strategy_for(op: AttentiveLif | GatedCoding, wanted: Strategy) -> Strategy:
+def refused(op: Attention, strategy: Strategy) -> str:
+    """Return why a block and a strategy do not go together; "" where they do."""
+    match op:
+        case AttentiveLif():
+            return REFUSED.get((op.variant, strategy), "")
+        case JointGate():
+            return lower_joint.refused(op, strategy)
+        case StaaLif():
+            return lower_staa.refused(op, strategy)
+        case _:
+            return ""
+
+
+def strategy_for(op: Attention, wanted: Strategy) -> Strategy:
     """Return the strategy an attention block gets, or refuse it with the reason.
 
     Raises:
@@ -53,32 +71,78 @@ def strategy_for(op: AttentiveLif | GatedCoding, wanted: Strategy) -> Strategy:
     """
     if isinstance(op, GatedCoding):
         return "host"
-    chosen: Strategy = ("causal" if op.variant == "causal" else "static") if wanted in ("auto", "host") else wanted
-    if (op.variant, chosen) in REFUSED:
+    chosen = _own(op) if wanted in ("auto", "host") else wanted
+    reason = refused(op, chosen)
+    if reason:
+        title, help = _described(op)
         raise GateLoweringError(
-            f"MA attention ({op.dims}, variant {op.variant!r}) cannot be lowered by {chosen!r}: {REFUSED[op.variant, chosen]}",
-            where=f"block {op.block!r}",
-            help="deploy with --gates static, or train the causal variant and deploy with --gates causal",
+            f"{title} cannot be lowered by {chosen!r}: {reason}", where=f"block {op.block!r}", help=help
         )
     return chosen
 
 
+def _own(op: AttentiveLif | JointGate | StaaLif) -> Strategy:
+    """Return the exact lowering of a block that has one, else ``static``."""
+    return "causal" if op.variant == "causal" and not refused(op, "causal") else "static"
+
+
+def _described(op: AttentiveLif | JointGate | StaaLif) -> tuple[str, str]:
+    """Return a block's title and what to do where a strategy is refused."""
+    match op:
+        case AttentiveLif():
+            help = "deploy with --gates static, or train the causal variant and deploy with --gates causal"
+            return f"MA attention ({op.dims}, variant {op.variant!r})", help
+        case JointGate():
+            return f"TCJA ({op.dims}, variant {op.variant!r})", lower_joint.TRAIN
+        case StaaLif():
+            return f"STAA-style attention (variant {op.variant!r})", lower_staa.TRAIN
+
+
 @dataclass(frozen=True)
 class LowerGates(Pass):
-    """Replace every ``AttentiveLif`` by a ``Lif`` with gate ports and what drives them."""
+    """Replace every attention block behind the first spike by neurons with gate ports and what drives them."""
 
     name: ClassVar[str] = "lower-gates"
     strategy: Strategy = "auto"
     means: dict[str, dict[str, Array]] = field(default_factory=dict)
     """For ``static``: per block and dimension the mean gate over a calibration set, (T or 1, *gate shape)."""
+    binary_input: bool = True
+    """Whether the net's input is binary spikes."""
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the block at ``op``."""
-        if not isinstance(op, AttentiveLif):
+        if not isinstance(op, AttentiveLif | JointGate | StaaLif):
             return None
         if strategy_for(op, self.strategy) == "causal":
+            return lower_exactly(graph, op, binary_input=self.binary_input)
+        return lower_constant(graph, op, self.means[op.name], binary_input=self.binary_input)
+
+
+def lower_exactly(graph: Graph, op: AttentiveLif | JointGate | StaaLif, *, binary_input: bool) -> Graph:
+    """Lower a causal block of any family."""
+    match op:
+        case AttentiveLif():
             return lower_causal(graph, op)
-        return lower_static(graph, op, self.means[op.name])
+        case JointGate():
+            return lower_joint.lower_joint_causal(graph, op, binary_input=binary_input)
+        case StaaLif():
+            return lower_causal(*lower_staa.causal_form(graph, op))
+
+
+def lower_constant(
+    graph: Graph, op: AttentiveLif | JointGate | StaaLif, means: dict[str, Array], *, binary_input: bool
+) -> Graph:
+    """Put constants in the place of a block's gates."""
+    match op:
+        case AttentiveLif():
+            return lower_static(graph, op, means)
+        case JointGate():
+            return lower_joint.lower_joint_static(graph, op, means["TC"], binary_input=binary_input)
+        case StaaLif() if op.variant == "causal":
+            graph, left = lower_staa.causal_form(graph, op)
+            return lower_static(graph, left, means)
+        case StaaLif():
+            return lower_staa.lower_staa_static(graph, op, means)
 
 
 def lower_causal(graph: Graph, op: AttentiveLif) -> Graph:
@@ -92,15 +156,7 @@ def lower_causal(graph: Graph, op: AttentiveLif) -> Graph:
         before.append(Delay(name=f"{gate}.delay", inputs=(gate,), block=op.block, steps=op.gate_delay, initial=1.0))
     gates = tuple(d.name for d in before)
     neuron = replace(op.neuron, name=op.name, inputs=op.inputs + gates, block=op.block, shape=shape, gates=len(gates))
-    return _place(graph, op, [*before, neuron, *after])
-
-
-def _place(graph: Graph, op: Op, fresh: list[Op]) -> Graph:
-    """Put several ops in the place of one whose name one of them keeps."""
-    ops: list[Op] = []
-    for old in graph:
-        ops.extend(fresh if old is op else [old])
-    return graph.with_ops(ops)
+    return in_place(graph, op, [*before, neuron, *after])
 
 
 def _temporal(op: AttentiveLif) -> list[Op]:
@@ -158,10 +214,28 @@ _DRIVERS = {"T": _temporal, "C": _channel, "S": _spatial}
 def mean_gates(graph: Graph, signals: dict[str, Array]) -> dict[str, dict[str, Array]]:
     """Return every block's mean gates over the samples of ``signals``: per dimension (T or 1, *gate shape)."""
     return {
-        op.name: {dim: g.mean(axis=1) for dim, g in attentive_gates(op, signals[op.inputs[0]]).items()}
+        op.name: {dim: g.mean(axis=1) for dim, g in gates_of(op, [signals[name] for name in op.inputs]).items()}
         for op in graph
-        if isinstance(op, AttentiveLif)
+        if isinstance(op, AttentiveLif | JointGate | StaaLif)
     }
+
+
+def gates_of(op: AttentiveLif | JointGate | StaaLif, operands: list[Array]) -> dict[str, Array]:
+    """Return the gates a block applies, by dimension: (T or 1, B, *gate shape)."""
+    match op:
+        case AttentiveLif():
+            return attentive_gates(op, operands[0])
+        case JointGate():
+            return {"TC": _trailing(joint_gains(op, operands[0]), operands[0].ndim)}
+        case StaaLif() if op.variant == "causal":
+            return attentive_gates(gated_by_counts(op), positioned(op, operands[0]))
+        case StaaLif():
+            current, sent = staa_gains(op, operands[0])
+            return {"C": _trailing(current, operands[0].ndim), "T": _trailing(sent, operands[0].ndim)}
+
+
+def _trailing(gate: Array, rank: int) -> Array:
+    return gate.reshape(gate.shape + (1,) * (rank - gate.ndim))
 
 
 def lower_static(graph: Graph, op: AttentiveLif, means: dict[str, Array]) -> Graph:
@@ -181,7 +255,7 @@ def lower_static(graph: Graph, op: AttentiveLif, means: dict[str, Array]) -> Gra
         else:
             tables.append(GateTable(name=f"{op.name}.{dim.lower()}a.table", block=op.block, table=mean))
     gates = tuple(t.name for t in tables)
-    return _place(graph, op, [*tables, replace(neuron, inputs=op.inputs + gates, gates=len(gates))])
+    return in_place(graph, op, [*tables, replace(neuron, inputs=op.inputs + gates, gates=len(gates))])
 
 
 def _full(parameter: Array, shape: tuple[int, ...]) -> Array:

@@ -2,19 +2,21 @@
 
     max over a window of spikes  =  [sum over the window > 1/2]
 
+    max(g s)  =  g max(s)        for a gate g >= 0 that is one for the window (TCJA's)
+
 Exact for binary spikes; a map of graded spikes is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from toolchain.errors import UnsupportedNodeError
 from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, Conv, Input, Lif, MaxPool, Op
+from toolchain.ops import AttentiveLif, Conv, Input, JointGate, Lif, MaxPool, Op, StaaLif
 from toolchain.passes.base import Pass
 from toolchain.shapes import shapes
 
@@ -32,7 +34,11 @@ class LowerMaxPool(Pass):
         if not isinstance(op, MaxPool):
             return None
         source = graph[op.inputs[0]]
-        binary = isinstance(source, Lif | AttentiveLif) or (isinstance(source, Input) and self.binary_input)
+        if isinstance(source, JointGate):
+            return _pool_first(graph, source, op)
+        binary = isinstance(source, AttentiveLif) or (isinstance(source, Input) and self.binary_input)
+        binary = binary or (isinstance(source, Lif) and not source.output_gate)
+        binary = binary or (isinstance(source, StaaLif) and source.variant == "causal")
         if not binary:
             raise UnsupportedNodeError(
                 f"max pooling of {type(source).__name__} {source.name!r}, which is not binary spikes",
@@ -58,3 +64,10 @@ class LowerMaxPool(Pass):
             v_threshold=np.full((), 0.5),
         )
         return graph.replace((op,), (window, fires))
+
+
+def _pool_first(graph: Graph, gate: JointGate, op: MaxPool) -> Graph:
+    """Gate the pooled spikes; what is counted stays what it was."""
+    pool = replace(op, name=f"{op.name}.spikes", inputs=gate.inputs[-1:])
+    pooled = replace(gate, name=op.name, inputs=(gate.inputs[0], pool.name), shape=shapes(graph)[op.name])
+    return graph.replace((op,), (pool, pooled))

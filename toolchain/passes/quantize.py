@@ -114,7 +114,8 @@ class _Quantizer(Synapses):
     def announce(self, op: Op) -> None:
         """Note the unit of messages whose unit does not depend on other layers."""
         if isinstance(op, Lif):
-            self.unit[op.name], self.largest[op.name] = 1.0, 1
+            one = 1 << self.o.gate_bits if op.output_gate else 1
+            self.unit[op.name], self.largest[op.name] = 1 / one, one
 
     # ------------------------------------------------------------------------------------------ messages
     def input(self, op: Input) -> None:
@@ -150,14 +151,15 @@ class _Quantizer(Synapses):
         branches, gain = self.branches(op, currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
-        if op.gates and leak.any():
+        if op.gates > op.output_gate and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
         if np.asarray(op.alpha).any() and bias.any():
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        largest = max(float(np.abs(threshold / gain).max()), float(np.abs(bias + leak).max()))
-        unit = self.current_unit(branches, largest * sc.STATE_UNIT / (STATE_MAX // 4))
+        constant = float(np.abs(bias + leak).max())
+        floor = max(float(np.abs(threshold / gain).max()) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
+        unit = self.current_unit(branches, floor * sc.STATE_UNIT)
         names = self.connect(op, branches, unit)
         links = [self.link(op, name) for name in op.inputs[len(currents) :]]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
@@ -177,6 +179,7 @@ class _Quantizer(Synapses):
                 gates=op.gates,
                 gate_bits=self.o.gate_bits,
                 rectify=op.rectify,
+                output_gate=op.output_gate,
                 scale=scale,
             )
         )

@@ -19,6 +19,12 @@ BIAS_MANTISSA_BITS = 12
 """Magnitude bits of a bias mantissa (lava-nc 0.10.0 declares 13 bits signed)."""
 BIAS_EXPONENT_MAX = 7
 """Largest bias exponent (lava-nc 0.10.0 declares 3 bits)."""
+BIAS_MAX = ((1 << BIAS_MANTISSA_BITS) - 1) << BIAS_EXPONENT_MAX
+"""Largest bias, in state units."""
+WEIGHT_EXPONENT_MAX = 7
+"""Largest weight exponent of Loihi (4 bits signed); weights that are smaller than others by more lose bits instead."""
+GATED_SHIFT = 6
+"""Bits of payload sums that synapses behind gated spikes drop (of 8): weights keep their bits, sums the range of spikes'."""
 STATE_UNIT = 1 << CURRENT_SHIFT
 """State units per unit of synaptic input."""
 
@@ -33,13 +39,16 @@ class Branch:
     unit: float
     largest: int
     """Largest payload magnitude a message of the source can have."""
+    shift: int = 0
+    """Bits that sums of payloads may lose: an exponent down to -shift keeps all bits of the weights where S is coarse."""
 
     def magnitudes(self) -> Array:
-        """Return the largest effective weight of each output channel (one value for an identity)."""
+        """Return the largest effective weight of each output channel (one value for an identity), ``shift`` bits up."""
+        worth = abs(self.unit) * 2.0**self.shift
         if self.linear is None:
-            return np.array([abs(self.unit)])
+            return np.array([worth])
         weight = self.linear.weight
-        rows: Array = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1) * abs(self.unit)
+        rows: Array = np.abs(weight.reshape(weight.shape[0], -1)).max(axis=1) * worth
         return rows
 
 
@@ -63,7 +72,8 @@ def unit_of(branches: list[Branch], bits: int, *, per_channel: bool, floor: floa
         unit = np.where(unit > 0, unit, unit.max(initial=0.0))
     else:
         tops = [s.max(initial=0.0) for s in scales if s.max(initial=0.0) > 0]
-        unit = np.array([min(tops, default=0.0)])
+        finest = max(tops, default=0.0) / 2**WEIGHT_EXPONENT_MAX
+        unit = np.array([max(min(tops, default=0.0), finest)])
     unit = np.where(unit > 0, unit, 1.0)
     return np.maximum(unit, floor)
 
@@ -72,13 +82,13 @@ def integer_weights(branch: Branch, unit: Array, bits: int, where: str) -> tuple
     """Return (w, e) with ``unit_in * W ~ w 2^e S``.
 
     Raises:
-        PassError: The exponent would leave its range 0 .. 15.
+        PassError: The exponent would leave its range, up to 15.
     """
     weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
     column = unit.reshape(-1, *(1,) * (weight.ndim - 1))
     relative = weight * branch.unit / column
     top = float(np.abs(relative).max(initial=0.0))
-    exponent = max(0, ceil(log2(top / levels(bits)) - 1e-9)) if top > 0 else 0
+    exponent = max(-branch.shift, ceil(log2(top / levels(bits)) - 1e-9)) if top > 0 else 0
     if exponent > 15:
         raise PassError(
             f"its weights are 2^{exponent} times larger than others that meet in the same neuron; 2^15 is allowed",
@@ -94,7 +104,8 @@ def worst_sum(branches: list[Branch], unit: Array, bits: int) -> int:
     total = 0
     for branch in branches:
         w, e = integer_weights(branch, unit, bits, f"map from {branch.source!r}")
-        total += int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest << e
+        row = int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest
+        total += row << e if e >= 0 else (row >> -e) + 1
     return total
 
 

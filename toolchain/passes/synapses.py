@@ -9,7 +9,7 @@ import numpy as np
 from toolchain.errors import PassError, UnsupportedNodeError
 from toolchain.int_ops import IntConv, IntDense, IntIdentity
 from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Delay, Op
+from toolchain.ops import Affine, Array, Conv, Delay, Lif, Op
 from toolchain.passes import scales as sc
 
 
@@ -60,7 +60,9 @@ class Synapses:
                     where=f"op {op.name!r}",
                     help="a synapse can only read spikes: put a spiking neuron in between",
                 )
-            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source]))
+            sender = self.graph[source]
+            shift = sc.GATED_SHIFT if isinstance(sender, Lif) and sender.output_gate else 0
+            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source], shift))
         return found
 
     def connect(self, op: Op, branches: list[sc.Branch], unit: Array) -> list[str]:

@@ -114,7 +114,7 @@ class WindowedLifModel(Windowed):
     g1: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     g2: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     g3: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=1)
+    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
     u: Any = LavaPyType(np.ndarray, np.int64, precision=24)
     v: Any = LavaPyType(np.ndarray, np.int64, precision=24)
 
@@ -131,25 +131,25 @@ class WindowedLifModel(Windowed):
         if at[1] == 0:
             self.u[:] = 0
             self.v[:] = 0
-        spikes = self.advance(a, levels)
+        spikes = self.advance(a, levels)  # payloads, with an output gate
         self.record(at, "out", spikes)
         self.record(at, "v", self.v)
         self.record(at, "u", self.u)
         self.s_out.send(spikes.astype(np.int32))
 
     def advance(self, a: Any, levels: list[Any]) -> Any:
-        """Change u and v by one step and return the spikes."""
+        """Change u and v by one step and return what is sent."""
         p = self.proc_params["parameters"]
         self.u[:] = fp.wrap_current(fp.decay(self.u, p["decay_u"]) + (a << fp.CURRENT_SHIFT))
         drive = self.u + p["bias"]
-        for level in levels:
+        for level in levels[:-1] if p["output_gate"] else levels:
             drive = fp.gain(drive, level, p["gate_bits"])
         if p["rectify"]:
             drive = np.maximum(drive, 0)
         v = fp.clip_voltage(fp.decay(self.v, p["decay_v"]) + drive)
         spikes = v > p["threshold"]
         self.v[:] = np.where(spikes, v - p["v_reset"] if p["subtract"] else p["v_reset"], v)
-        return spikes
+        return spikes * levels[-1] if p["output_gate"] else spikes
 
 
 @implements(proc=DeltaRelu, protocol=LoihiProtocol)

@@ -106,6 +106,12 @@ def periodic_resets(program: Program, chip: Chip) -> Found:
             yield _wrong(population, what, "take the phase modulo the interval; 0, 0 is no periodic reset")
 
 
+def refractory_periods(program: Program, chip: Chip) -> Found:
+    """A refractory period is 1 (none) to 64 steps: Loihi 1's 6-bit field (brian2-loihi 0.5.2 allows the same)."""
+    for population, soma in _somas(program, Lif):
+        yield from _range(population, "refractory", np.array([soma.refractory]), 1, 64, "take 1 for none, at most 64")
+
+
 def payloads(program: Program, chip: Chip) -> Found:
     """No message is wider than the chip's payload."""
     bits = chip.core.payload_bits
@@ -235,6 +241,7 @@ RULES: tuple[Callable[[Program, Chip], Found], ...] = (
     thresholds,
     biases,
     periodic_resets,
+    refractory_periods,
     payloads,
     kinds,
     weights,

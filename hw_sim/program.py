@@ -38,9 +38,11 @@ class Lif:
         i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
         v = clip24(decay(v, decay_v) + i)
         s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
+        r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
         out = s;  with output_gate the last gate port leaves i alone:  out = s level
 
-    t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates).
+    t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates, refractory or not);
+    the refractory period is that of Loihi 1 as brian2-loihi models it (1: none).
     Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
     spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message).
     ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
@@ -58,6 +60,7 @@ class Lif:
     reset_interval: int = 0
     reset_phase: int = 0
     output_gate: bool = False
+    refractory: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ def text(program: Program) -> str:
 
 def _population(x: Population) -> str:
     hidden = [] if getattr(x.soma, "output_gate", False) else ["output_gate"]
+    hidden += [] if getattr(x.soma, "refractory", 1) > 1 else ["refractory"]
     hidden += [] if getattr(x.soma, "reset_interval", 0) else ["reset_interval", "reset_phase"]
     shown = [f.name for f in fields(x.soma) if f.name not in hidden]
     soma = ", ".join(f"{name}={_value(getattr(x.soma, name))}" for name in shown)

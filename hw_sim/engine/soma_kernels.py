@@ -3,6 +3,8 @@
 The LIF kernel works in the integer width of its arrays. It splits every product of a 24-bit state and a 12-bit decay into its
 high and low 12 bits, ``(x k) >> 12 = (x >> 12) k + (((x & 4095) k) >> 12)``, so that all of it fits 32 bits and vectorizes;
 the compiler takes 32 bits where ``|a| < 2**24`` and ``|bias| < 2**24``, else 64. (No closures: numba caches none.)
+
+``rec_*`` are recordings of the whole run (T, B, n), or of length 0; ``corner`` is where this block lies in them.
 """
 
 from __future__ import annotations
@@ -81,6 +83,25 @@ def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def integrate_and_fire_refractory(  # type: ignore[no-untyped-def]
+    v, current, keep, floor, hold, refractory, threshold, reset, subtract, out
+):
+    """Do as ``integrate_voltage`` and ``fire``; a neuron keeps its voltage and is silent while ``hold`` counts down."""
+    clips = 0
+    for i in range(v.size):
+        if hold[i] > 0:
+            hold[i] -= 1
+            out[i] = 0
+            continue
+        one = slice(i, i + 1)
+        clips += integrate_voltage(v[one], current[one], keep[one], floor)
+        fire(v[one], threshold[one], reset[one], subtract, out[one])
+        if out[i] != 0:
+            hold[i] = refractory - 1
+    return clips
+
+
+@kernel
 def lif(  # type: ignore[no-untyped-def]
     drive,
     u,
@@ -92,9 +113,12 @@ def lif(  # type: ignore[no-untyped-def]
     levels,
     gate_index,
     gate_bits,
+    refractory,
+    hold,
     out,
     rec_u,
     rec_v,
+    corner,
     saturated,
     start,
     stop,
@@ -102,7 +126,8 @@ def lif(  # type: ignore[no-untyped-def]
     """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
 
     ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
-    ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval).
+    ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval);
+    ``hold`` (B, n) counts the steps a refractory neuron still stands still (unused where ``refractory`` is 1).
     """
     steps, _, n = drive.shape
     blocks = (n + BLOCK - 1) // BLOCK
@@ -115,20 +140,28 @@ def lif(  # type: ignore[no-untyped-def]
             if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
                 u[b, s:e] = 0
                 v[b, s:e] = 0
+                if refractory > 1:
+                    hold[b, s:e] = 0
             saturated[task, 0] += integrate_current(
                 u[b, s:e], drive[t, b, s:e], params[0, s:e], params[2, s:e], current
             )
             for p in range(gate_index.shape[0]):
                 apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
-            saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
-            fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
+            if refractory > 1:
+                saturated[task, 1] += integrate_and_fire_refractory(
+                    v[b, s:e], current, params[1, s:e], floor, hold[b, s:e], refractory, params[3, s:e], params[4, s:e],
+                    subtract, out[t, b, s:e],
+                )  # fmt: skip
+            else:
+                saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
+                fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
             if rec_u.shape[0] > 0:
-                rec_u[t, b, s:e] = u[b, s:e]
-                rec_v[t, b, s:e] = v[b, s:e]
+                rec_u[corner[0] + t, corner[1] + b, s:e] = u[b, s:e]
+                rec_v[corner[0] + t, corner[1] + b, s:e] = v[b, s:e]
 
 
 @kernel
-def delta_relu(drive, acc, last, decay, shift, out, rec_v, saturated, start, stop):  # type: ignore[no-untyped-def]
+def delta_relu(drive, acc, last, decay, shift, out, rec_v, corner, saturated, start, stop):  # type: ignore[no-untyped-def]
     """Scan a ``DeltaRelu`` for samples ``start`` to ``stop``: state ``acc``, last value ``last`` (B, n), ``out`` payloads."""
     steps, _, n = drive.shape
     for b in range(start, stop):
@@ -144,11 +177,13 @@ def delta_relu(drive, acc, last, decay, shift, out, rec_v, saturated, start, sto
                 out[t, b, i] = sent - last[b, i]
                 last[b, i] = sent
             if rec_v.shape[0] > 0:
-                rec_v[t, b] = acc[b]
+                rec_v[corner[0] + t, corner[1] + b] = acc[b]
 
 
 @kernel
-def gate(drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v, saturated, start, stop):  # type: ignore[no-untyped-def]
+def gate(  # type: ignore[no-untyped-def]
+    drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v, corner, saturated, start, stop
+):
     """Scan a ``Gate`` for samples ``start`` to ``stop``: ``out`` levels, ``changed`` where a message leaves."""
     steps, _, n = drive.shape
     for b in range(start, stop):
@@ -167,4 +202,4 @@ def gate(drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v,
                 changed[t, b, i] = levels[k] != last[b, i]
                 last[b, i] = levels[k]
             if rec_v.shape[0] > 0:
-                rec_v[t, b] = acc[b]
+                rec_v[corner[0] + t, corner[1] + b] = acc[b]

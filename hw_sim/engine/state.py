@@ -63,6 +63,7 @@ class State:
         self.changes: dict[str, AnyInt] = {}
         self.u: dict[str, AnyInt] = {}
         self.v: dict[str, AnyInt] = {}
+        self.hold: dict[str, AnyInt] = {}
         self.saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
         self.room: dict[type[np.signedinteger[Any]], AnyInt] = {}
         for name, stage in compiled.stages.items():
@@ -74,6 +75,8 @@ class State:
             self.values[name] = np.full((stage.history, *shape), rest, dtype)
             self.u[name] = np.full(shape, rest, word)  # for DeltaRelu and Gate: what was sent last
             self.v[name] = np.zeros(shape, word)
+            if isinstance(soma, Lif):
+                self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), np.int8)
 
     def advance(self, steps: int) -> None:
         """Make room for a block of ``steps`` timesteps behind the history."""
@@ -112,34 +115,36 @@ class State:
         drive = self._drive(stage, start, stop)
         out = self.delayed(name, 0, start, stop)
         steps = slice(first_step + start, first_step + stop)
-        rec_u, rec_v = self._recorded(name, stage.word, steps), self._recorded(name, np.int32, steps)
+        rec_v = self.recorder.v.get(name, np.empty((0, 1, 1), np.int32))
+        corner = (steps.start, self.samples.start)
         blocks = -(-stage.population.size // soma_kernels.BLOCK)
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
             case Lif():
-                self._lif(stage, soma, drive, out, first_step, start, stop, rec_u, rec_v, saturated)
+                self._lif(stage, soma, drive, out, first_step, start, stop, rec_v, saturated)
             case DeltaRelu(shift=shift):
                 soma_kernels.delta_relu(
-                    drive, self.v[name], self.u[name], stage.params[0], shift, out, rec_v, saturated, 0, self.batch
+                    drive,
+                    self.v[name],
+                    self.u[name],
+                    stage.params[0],
+                    shift,
+                    out,
+                    rec_v,
+                    corner,
+                    saturated,
+                    0,
+                    self.batch,
                 )
             case Gate():
                 soma_kernels.gate(
                     drive, self.v[name], self.u[name], stage.params[0], stage.params[1],
                     np.asarray(soma.thresholds, np.int64), np.asarray(soma.levels, np.int64),
-                    out, self.changes[name][start:stop], rec_v, saturated, 0, self.batch,
+                    out, self.changes[name][start:stop], rec_v, corner, saturated, 0, self.batch,
                 )  # fmt: skip
         self.saturated[name] += saturated.sum(axis=0)
         if name in self.recorder.spikes:
             self.recorder.spikes[name][steps, self.samples] = out
-            self.recorder.v[name][steps, self.samples] = rec_v
-            if name in self.recorder.u:
-                self.recorder.u[name][steps, self.samples] = rec_u
-
-    def _recorded(self, name: str, word: type[np.signedinteger[Any]], steps: slice) -> AnyInt:
-        """Return room for a recording (T', B, n), or an empty array if none is wanted."""
-        wanted = name in self.recorder.v
-        length = steps.stop - steps.start if wanted else 0
-        return np.empty((length, *self.v[name].shape), word)
 
     def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
         n = stage.population.size
@@ -166,7 +171,7 @@ class State:
 
     def _lif(
         self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, first_step: int, start: int, stop: int,
-        rec_u: AnyInt, rec_v: AnyInt, saturated: AnyInt,
+        rec_v: AnyInt, saturated: AnyInt,
     ) -> None:  # fmt: skip
         name = stage.population.name
         arrays = [self.delayed(g.projection.source, g.lag, start, stop) for g in stage.gates]
@@ -181,11 +186,13 @@ class State:
         subtract = soma.reset == "subtract"
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
         zeroing = _zeroing(soma, first_step + start)
+        rec_u = self.recorder.u.get(name, np.empty((0, 1, 1), stage.word))
+        corner = (first_step + start, self.samples.start)
 
         def piece(a: int, b: int) -> None:
             scan(
                 drive, self.u[name], self.v[name], stage.params, subtract, floor, zeroing, levels[:inner], index[:inner],
-                soma.gate_bits, out, rec_u, rec_v, saturated, a, b,
+                soma.gate_bits, soma.refractory, self.hold[name], out, rec_u, rec_v, corner, saturated, a, b,
             )  # fmt: skip
 
         self.threads.split(piece, saturated.shape[0], drive.size)

@@ -76,6 +76,7 @@ class _Builder:
             reset_interval=interval,
             reset_phase=phase,
             output_gate=bool(gates and r.random() < 0.5),
+            refractory=int(r.integers(2, 6)) if r.random() < 0.2 else 1,
         )
 
 

@@ -47,12 +47,13 @@ def matrix(program: Program, projection: hw.Projection) -> Int:  # noqa: C901 - 
 
 @dataclass
 class Reference:
-    """Everything by population: (T, B, n) sent, messages (non-zero where one leaves), v, u; and saturation."""
+    """Everything by population: (T, B, n) sent, messages (non-zero where one leaves), v, u, fired; and saturation."""
 
     sent: dict[str, Int]
     messages: dict[str, Int]
     v: dict[str, Int]
     u: dict[str, Int]
+    fired: dict[str, NDArray[np.bool_]]
     wraps: dict[str, int]
     clips: dict[str, int]
 
@@ -63,6 +64,7 @@ def run(program: Program, inputs: dict[str, Int], steps: int) -> Reference:
     shape = {p.name: (steps, batch, p.size) for p in program.populations}
     ref = Reference(
         *({name: np.zeros(s, np.int64) for name, s in shape.items()} for _ in range(4)),
+        {name: np.zeros(s, bool) for name, s in shape.items()},
         *(dict.fromkeys(shape, 0) for _ in range(2)),
     )
     weights = {p.name: matrix(program, p) for p in program.projections}
@@ -113,11 +115,12 @@ def _step(
                     current = gain(current, level, soma.gate_bits)
             if soma.rectify:
                 current = np.maximum(current, 0)
-            free = decay(before, soma.decay_v) + current
+            resting = _resting(soma, ref.fired[name], t)
+            free = np.where(resting, before, decay(before, soma.decay_v) + current)
             v[t] = clip_voltage(free)
             ref.wraps[name] += int((raw != u[t]).sum())
             ref.clips[name] += int((free != v[t]).sum())
-            fired = v[t] > soma.threshold
+            fired = ref.fired[name][t] = (v[t] > soma.threshold) & ~resting
             reset = np.broadcast_to(soma.v_reset, v[t].shape)
             v[t] = np.where(fired, reset if soma.reset == "value" else v[t] - reset, v[t])
             sent[t] = fired * sending
@@ -134,6 +137,16 @@ def _step(
                 count = ((v[t] + soma.bias)[..., None] >= soma.thresholds).sum(axis=-1)
                 sent[t] = soma.levels[count]
                 ref.messages[name][t] = sent[t] != (sent[t - 1] if t else 1 << soma.gate_bits)
+
+
+def _resting(soma: hw.Lif, fired: NDArray[np.bool_], t: int) -> NDArray[np.bool_]:
+    """Return which neurons fired less than a refractory period ago, and since the last periodic reset."""
+    resting = np.zeros(fired.shape[1:], bool)
+    for back in range(1, min(soma.refractory, t + 1)):
+        if soma.reset_interval and (t - back + 1) % soma.reset_interval == soma.reset_phase:
+            break
+        resting |= fired[t - back]
+    return resting
 
 
 @dataclass

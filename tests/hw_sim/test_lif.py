@@ -1,0 +1,75 @@
+"""Neurons by hand: periodic reset and refractory period, step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hw_sim import Lif, Population, Program, ProgramError, drc, load_chip, simulate
+
+ONE = np.ones(1, np.int64)
+
+
+def alone(bias: int, threshold: int, steps: int, **more: int) -> Program:
+    """Return one neuron without leak that only its bias drives."""
+    lif = Lif(4096 * ONE, 0 * ONE, bias * ONE, threshold * ONE, 0 * ONE, **more)  # type: ignore[arg-type]
+    population = Population("n", (1,), lif, core=np.zeros(1, np.int32))
+    return Program((population,), (), "loihi2", steps, "n", "spikes")
+
+
+def test_a_net_without_a_source_runs_one_sample() -> None:
+    trace = simulate(alone(10, 25, 7), {}, record=True)
+    assert trace.v["n"][:, 0, 0].tolist() == [10, 20, 0, 10, 20, 0, 10]
+    assert trace.outputs.tolist() == [[2]]
+
+
+def test_a_periodic_reset_zeroes_the_state_before_the_step_integrates() -> None:
+    trace = simulate(alone(10, 1000, 8, reset_interval=3, reset_phase=1), {}, record=True)
+    assert trace.v["n"][:, 0, 0].tolist() == [10, 10, 20, 30, 10, 20, 30, 10]
+
+
+def test_a_periodic_reset_keeps_its_phase_in_a_longer_run_cut_into_blocks() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hw_sim.engine.run.BLOCK_BYTES", 1)
+        trace = simulate(alone(10, 1000, 40, reset_interval=16), {}, record=True)
+    assert trace.v["n"][:, 0, 0].tolist() == [10 * (t % 16 + 1) for t in range(40)]
+
+
+def test_a_refractory_neuron_keeps_its_voltage_and_is_silent_until_the_period_is_over() -> None:
+    trace = simulate(alone(100, 50, 8, refractory=3), {}, record=True)
+    assert np.flatnonzero(trace.spikes["n"]).tolist() == [0, 3, 6]
+    assert not trace.v["n"].any()
+
+
+def test_a_refractory_neuron_integrates_again_exactly_when_the_period_is_over() -> None:
+    trace = simulate(alone(10, 15, 9, refractory=2), {}, record=True)
+    assert trace.v["n"][:, 0, 0].tolist() == [10, 0, 0, 10, 0, 0, 10, 0, 0]
+
+
+def test_a_periodic_reset_ends_the_refractory_period() -> None:
+    trace = simulate(alone(100, 50, 5, refractory=64, reset_interval=2), {}, record=True)
+    assert np.flatnonzero(trace.spikes["n"]).tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            {"reset_interval": 4, "reset_phase": 4},
+            "reset_interval 4, reset_phase 4; the phase must be 0 .. interval - 1",
+        ),
+        ({"reset_interval": -1}, "reset_interval -1, reset_phase 0"),
+        ({"refractory": 0}, "refractory 0 .. 0; allowed 1 .. 64"),
+        ({"refractory": 65}, "refractory 65 .. 65; allowed 1 .. 64"),
+    ],
+)
+def test_periods_that_the_chip_has_not_are_refused(more: dict[str, int], said: str) -> None:
+    with pytest.raises(ProgramError) as error:
+        drc.check(alone(1, 1, 1, **more), load_chip("loihi2"))
+    assert said in str(error.value)
+
+
+def test_a_program_shows_its_periods_only_where_it_has_some() -> None:
+    assert "reset_interval" not in str(alone(1, 1, 1))
+    assert "refractory=3" in str(alone(1, 1, 1, refractory=3))
+    assert "reset_interval=4, reset_phase=1" in str(alone(1, 1, 1, reset_interval=4, reset_phase=1))

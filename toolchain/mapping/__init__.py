@@ -17,7 +17,7 @@ Strategy = Callable[[Graph, Chip], Program]
 
 
 def strategy_called(name: str, payloads: IntArray | None) -> Strategy:
-    """Return the strategy ``greedy`` or ``balanced``; balanced needs payloads (T, B, *shape) to measure on, else it is greedy."""
+    """Return ``greedy`` or ``balanced``; the latter needs payloads (T, B, *shape) to measure on, else it is greedy too."""
     return Balanced(payloads) if name == "balanced" and payloads is not None else Greedy()
 
 

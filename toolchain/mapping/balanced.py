@@ -27,6 +27,8 @@ from toolchain.mapping.place import place
 
 MEASURED_SAMPLES = 8
 """Calibration samples a candidate is timed on."""
+MEASURED_NEURONS = 1 << 18
+"""Neurons up to which candidates are measured; above, every one takes minutes and gigabytes, and greedy's cores stay."""
 TINY = 32
 """Neurons up to which a layer is not cut into slabs."""
 
@@ -47,6 +49,8 @@ class Balanced:
     def __call__(self, graph: Graph, chip: Chip) -> Program:
         """Return the fastest program found; greedy's, placed better, where no slabs fit."""
         best = Greedy()(graph, chip)
+        if sum(p.size for p in best.populations) > MEASURED_NEURONS:
+            return best
         trace = self.measure(best, chip)
         cores = min(self.cores or cores_used(best), chip.mesh.cores)
         work = {name: _work(best, trace, name, chip) for name in trace.populations}

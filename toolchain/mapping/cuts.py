@@ -106,19 +106,20 @@ def fit(graph: Graph, chip: Chip, cuts: Cuts) -> tuple[Program, Cuts]:
             _check_cores(program, chip)
             drc.check(program, chip)
             return program, cuts
+        before = dict(cuts)
         for use in crowded:
-            _relieve(program, cuts, use, chip)
+            _relieve(program, before, cuts, use, chip)
 
 
-def _relieve(program: Program, cuts: Cuts, use: drc.Use, chip: Chip) -> None:
-    """Give the populations of a core that is too full more room."""
+def _relieve(program: Program, before: Cuts, cuts: Cuts, use: drc.Use, chip: Chip) -> None:
+    """Give the populations of a full core more room; each is cut once a round, however many of its cores are full."""
     names = [p.name for p in program.populations if bool((p.core == use.core).any())]
-    shared = [name for name in names if cuts[name].shares]
+    shared = [name for name in names if before[name].shares]
     if len(names) > 1 and shared:
         for name in shared:
             cuts[name] = replace(cuts[name], shares=False)
         return
-    finer = cuts[names[0]].finer(use.resource)
+    finer = before[names[0]].finer(use.resource)
     if finer is None:
         raise MappingError(
             f"one neuron alone needs {use.used} of {use.resource} on core {use.core}; chip {chip.name!r} has "

@@ -130,8 +130,8 @@ def test_one_neuron_that_is_too_much_names_layer_core_limit_and_what_would_fit(c
         map_graph(conv_net(), small(chip, max_axons_in=1000))
 
     assert str(caught.value) == (
-        "layer 'head': one neuron alone needs 1915 of max_axons_in on core 33; chip 'loihi2' has 1000 per neurocore, "
-        "915 too few\n  help: split the layer's input into 2 groups, or choose a chip with a larger core.max_axons_in"
+        "layer 'head': one neuron alone needs 1912 of max_axons_in on core 16; chip 'loihi2' has 1000 per neurocore, "
+        "912 too few\n  help: split the layer's input into 2 groups, or choose a chip with a larger core.max_axons_in"
     )
 
 

@@ -83,8 +83,8 @@ class IntLif(Op):
     """Leaky integrate-and-fire in the chip's integers; see ``hw_sim.program.Lif`` for the equation.
 
     Operands: connections, then ``gates`` gate links (applied in this order). Binary spikes out; with ``output_gate`` the last
-    gate scales what is sent instead of the drive: payloads 0 .. 2**gate_bits, in units of 2**-gate_bits. Arrays are (n,) or (1,), n = prod(shape),
-    C order.
+    gate scales what is sent instead of the drive: payloads 0 .. 2**gate_bits, in units of 2**-gate_bits.
+    Arrays are (n,) or (1,), n = prod(shape), C order.
     ``scale`` (n,) or (1,): v * scale is the float membrane. ``threshold = STATE_MAX`` never fires (read-out).
     """
 

@@ -254,7 +254,9 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Add: _same,
     f.Multiply: _multiply,
     f.Lif: _neuron,
-    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding, f.StaaLif), _declared),
+    **dict.fromkeys(
+        (f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding, f.StaaLif), _declared
+    ),
     f.JointGate: _joint,
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
     i.IntDense: _dense,

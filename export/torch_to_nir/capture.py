@@ -22,9 +22,9 @@ DT_S = 1e-3
 def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net") -> nir.NIRGraph:
     """Capture a module as a NIR graph, proven equal on the example.
 
-    Understood are the modules of ``models`` (layers, LIF, AdaptiveLIF, MALIF, GatedAttentionCoding, TCJA, STAALIF), torch's Conv2d, Linear,
-    BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten, Dropout, Identity and Sequential, sums,
-    ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out (without it, the answer is the mean over T
+    Understood are the modules of ``models`` (layers, LIF, AdaptiveLIF, MALIF, GatedAttentionCoding, TCJA, STAALIF),
+    torch's Conv2d, Linear, BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten, Dropout, Identity and
+    Sequential, sums, ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out (without it, the answer is the mean over T
     all the same).
 
     Args:

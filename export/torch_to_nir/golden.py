@@ -47,7 +47,12 @@ def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], whe
         if isinstance(module, Neuron | MALIF):
             _spikes(expected, found, f"{where}: layer {name!r}")
         else:
-            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(module, GatedAttentionCoding | STAALIF | TCJA))
+            _values(
+                expected,
+                found,
+                f"{where}: layer {name!r}",
+                graded=isinstance(module, GatedAttentionCoding | STAALIF | TCJA),
+            )
     found = answer(lowered, signals)
     last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
     expected = last if last.size == found.size else last.mean(axis=0)

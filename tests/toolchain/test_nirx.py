@@ -188,7 +188,7 @@ def test_an_unknown_node_type_is_refused_by_name(rng: np.random.Generator, tmp_p
         file["node/nodes/n0/type"] = "Softmax"
 
     with pytest.raises(
-        UnsupportedNodeError, match=r"node type Softmax; known are Affine, .*GatedCoding, MaxPool2d"
+        UnsupportedNodeError, match=r"node type Softmax; known are Affine, .*GatedCoding, JointGate, MaxPool2d"
     ) as caught:
         nirx.read(path)
 

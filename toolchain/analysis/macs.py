@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from toolchain.ir import Graph
-from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Multiply, Op, Scale
+from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, JointGate, Multiply, Op, Scale, StaaLif
 from toolchain.shapes import Shape, shapes
 
 
@@ -59,6 +59,13 @@ def _frame(op: Op, shape: Shape) -> int:
             spatial = int(p["sa_kernel"].size) * prod(shape[1:]) if "S" in dims else 0
             channel = 2 * int(p["ca_w0"].size + p["ca_w1"].size) if "C" in dims else 0
             return spatial + channel + len(dims) * prod(shape)
+        case JointGate(parameters=p):
+            kernel = p["cla"].shape[0] * p["cla"].shape[2] * shape[0] if "cla" in p else 0
+            return int(kernel + (p["tla"].size if "tla" in p else 0)) + prod(shape)
+        case StaaLif(parameters=p):
+            names = ("ca_w0", "ca_w1", "gc_query", "gc_value")
+            softmax = 2 * prod(shape) if "gc_key" in p else 0
+            return softmax + sum(int(p[name].size) for name in names if name in p) + 2 * prod(shape)
         case _:
             return 0
 
@@ -68,6 +75,8 @@ def _sequence(op: Op) -> int:
     match op:
         case GatedCoding(parameters=p):
             return 2 * int(p["ta_w0"].size + p["ta_w1"].size)
+        case StaaLif(parameters=p) if "sa_w0" in p:
+            return int(p["sa_w0"].size + p["sa_w1"].size)
         case AttentiveLif(parameters=p) if "ta_w0" in p:
             return 2 * int(p["ta_w0"].size + p["ta_w1"].size)
         case _:

@@ -19,6 +19,7 @@ from toolchain.ops import (
     Add,
     Affine,
     Array,
+    Attention,
     AttentiveLif,
     Conv,
     Delay,
@@ -99,14 +100,8 @@ class _Run:
                 if rows.shape[0] < T:
                     raise VerifyError(f"table has {rows.shape[0]} rows, the input {T} steps", where=f"op {op.name!r}")
                 y = np.repeat(rows[:T, None], B, axis=1)
-            case AttentiveLif():
-                y, self.membranes[op.name] = attentive_lif(op, operands[0])
-            case GatedCoding():
-                y, self.membranes[op.name] = gated_coding(op, operands[0])
-            case JointGate():
-                y = joint_gate(op, operands)
-            case StaaLif():
-                y, self.membranes[op.name] = staa_lif(op, operands[0])
+            case AttentiveLif() | GatedCoding() | JointGate() | StaaLif():
+                y = self.attention(op, operands)
             case Lif() | Accumulator() | GateNeuron():
                 state = FloatState(op, B)
                 steps_out, membranes = [], []
@@ -118,6 +113,19 @@ class _Run:
                 flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
                 y = flat.reshape((T, B, *flat.shape[1:]))
         self.out[op.name] = y
+
+    def attention(self, op: Attention, operands: list[Array]) -> Array:
+        """Evaluate an attention block."""
+        match op:
+            case JointGate():
+                return joint_gate(op, operands)
+            case AttentiveLif():
+                y, self.membranes[op.name] = attentive_lif(op, operands[0])
+            case GatedCoding():
+                y, self.membranes[op.name] = gated_coding(op, operands[0])
+            case StaaLif():
+                y, self.membranes[op.name] = staa_lif(op, operands[0])
+        return y
 
     def together(self, ops: tuple[Op, ...]) -> None:
         """Evaluate the ops of a feedback loop step by step."""

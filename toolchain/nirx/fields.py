@@ -9,9 +9,7 @@ import numpy as np
 from toolchain.errors import ImportingError
 
 WHOLE = {
-    **dict.fromkeys(
-        ("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1
-    ),
+    **dict.fromkeys(("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1),
     **dict.fromkeys(("padding", "gate_delay"), 0),
     **dict.fromkeys(("start_dim", "end_dim"), -8),
     **dict.fromkeys(("input_type",), 1),

@@ -71,7 +71,7 @@ def strategy_for(op: Attention, wanted: Strategy) -> Strategy:
     """
     if isinstance(op, GatedCoding):
         return "host"
-    chosen = _own(op) if wanted in ("auto", "host") else wanted
+    chosen = own_strategy(op) if wanted in ("auto", "host") else wanted
     reason = refused(op, chosen)
     if reason:
         title, help = _described(op)
@@ -81,7 +81,7 @@ def strategy_for(op: Attention, wanted: Strategy) -> Strategy:
     return chosen
 
 
-def _own(op: AttentiveLif | JointGate | StaaLif) -> Strategy:
+def own_strategy(op: AttentiveLif | JointGate | StaaLif) -> Strategy:
     """Return the exact lowering of a block that has one, else ``static``."""
     return "causal" if op.variant == "causal" and not refused(op, "causal") else "static"
 

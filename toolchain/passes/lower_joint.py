@@ -30,10 +30,13 @@ from toolchain.ops import (
     Input,
     JointGate,
     Lif,
+    MaxPool,
     Op,
     Shape,
+    StaaLif,
 )
 from toolchain.passes.base import in_place
+from toolchain.shapes import shapes
 
 TRAIN = "train TCJA(variant='causal', dims='T'), or dims='C' with cla_memory='count', or deploy with --gates static"
 
@@ -63,7 +66,8 @@ def _looks_ahead(op: JointGate) -> list[str]:
     found = []
     if "T" in op.dims:
         k = op.parameters["tla"].shape[-1]
-        found.append(f"its TLA looks {k - 1 - (k - 1) // 2} steps ahead")
+        ahead = k - 1 - (k - 1) // 2
+        found.append(f"its TLA looks {ahead} step{'' if ahead == 1 else 's'} ahead")
     if "C" in op.dims:
         found.append(f"its CLA reads all {op.timesteps} steps")
     return found
@@ -108,8 +112,7 @@ def _shape(graph: Graph, op: JointGate, spikes: Op) -> Shape:
     """Return the shape of the spikes that are counted."""
     if len(op.inputs) == 1:
         return op.shape
-    shape: Shape = vars(spikes)["shape"]
-    return shape
+    return shapes(graph)[spikes.name]
 
 
 def _count(op: JointGate, source: str, shape: Shape) -> Affine | Conv:
@@ -167,14 +170,23 @@ def lower_joint_static(graph: Graph, op: JointGate, mean: Array, *, binary_input
     return in_place(graph, op, [table, relay(op, table.name, graded=True)])
 
 
-def _check_binary(graph: Graph, op: JointGate, binary_input: bool) -> None:
-    """Refuse to scale or count anything but binary spikes."""
+def not_binary(graph: Graph, op: JointGate, *, binary_input: bool) -> Op | None:
+    """Return what a block reads that is no sender of binary spikes, if anything."""
     for name in op.inputs:
         source = graph[name]
-        spikes = (isinstance(source, Lif) and not source.output_gate) or isinstance(source, AttentiveLif)
+        spikes = (isinstance(source, Lif) and not source.output_gate) or isinstance(source, AttentiveLif | MaxPool)
+        spikes = spikes or (isinstance(source, StaaLif) and source.variant == "causal")
         if not spikes and not (isinstance(source, Input) and binary_input):
-            raise GateLoweringError(
-                f"TCJA gates {type(source).__name__} {name!r}, which does not send binary spikes",
-                where=f"block {op.block!r}",
-                help="put TCJA right behind a spiking neuron (a max pool between is fine)",
-            )
+            return source
+    return None
+
+
+def _check_binary(graph: Graph, op: JointGate, binary_input: bool) -> None:
+    """Refuse to scale or count anything but binary spikes."""
+    source = not_binary(graph, op, binary_input=binary_input)
+    if source is not None:
+        raise GateLoweringError(
+            f"TCJA gates {type(source).__name__} {source.name!r}, which does not send binary spikes",
+            where=f"block {op.block!r}",
+            help="put TCJA right behind a spiking neuron (a max pool between is fine)",
+        )

@@ -17,7 +17,7 @@ import numpy as np
 from toolchain.errors import UnsupportedNodeError
 from toolchain.ir import Graph
 from toolchain.ops import AttentiveLif, Conv, Input, JointGate, Lif, MaxPool, Op, StaaLif
-from toolchain.passes.base import Pass
+from toolchain.passes.base import Pass, drop_unread
 from toolchain.shapes import shapes
 
 
@@ -64,6 +64,14 @@ class LowerMaxPool(Pass):
             v_threshold=np.full((), 0.5),
         )
         return graph.replace((op,), (window, fires))
+
+
+def pool_first(graph: Graph) -> Graph:
+    """Move every max pool behind a TCJA gate in front of it; the same graph if there is none."""
+    for op in graph:
+        if isinstance(op, MaxPool) and isinstance(gate := graph[op.inputs[0]], JointGate):
+            return pool_first(drop_unread(_pool_first(graph, gate, op)))
+    return graph
 
 
 def _pool_first(graph: Graph, gate: JointGate, op: MaxPool) -> Graph:

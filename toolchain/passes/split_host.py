@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from toolchain.errors import UnsupportedNodeError
 from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output
+from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output, StaaLif
 from toolchain.passes.base import drop_unread
 from toolchain.shapes import shapes
 
@@ -41,13 +41,13 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     first: list[Op] = []
     for op in graph:
         if any(name in inside for name in op.inputs):
-            if isinstance(op, Lif | GatedCoding | AttentiveLif):
+            if isinstance(op, Lif | GatedCoding | AttentiveLif | StaaLif):
                 first.append(op)
             elif isinstance(op, Output):
                 raise UnsupportedNodeError("has no spiking neuron on a path to the output", where=f"op {op.name!r}")
             else:
                 inside.add(op.name)
-    if len(first) != 1 or isinstance(first[0], AttentiveLif):
+    if len(first) != 1 or isinstance(first[0], AttentiveLif | StaaLif):
         named = ", ".join(repr(op.name) for op in first) or "none"
         raise UnsupportedNodeError(
             f"the real-valued input reaches these first neurons: {named}; "

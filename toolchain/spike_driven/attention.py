@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import Literal
 
-from toolchain.ops import AttentiveLif, GatedCoding, Op
+from toolchain.ops import AttentiveLif, GatedCoding, JointGate, Op, StaaLif
 from toolchain.spike_driven.faults import QUANTIZE, real_value_taken
 from toolchain.spike_driven.signals import (
     Context,
@@ -174,8 +174,16 @@ def _on_chip(op: GatedCoding, path: Path, ctx: Context) -> Fault | None:
     )
 
 
-def family(op: Op) -> Literal["ma", "gac", "vanilla"]:
+def family(op: Op) -> Literal["ma", "gac", "tcja", "staa", "vanilla"]:
     """Return the attention family of an op."""
-    if isinstance(op, AttentiveLif):
-        return "ma"
-    return "gac" if isinstance(op, GatedCoding) else "vanilla"
+    match op:
+        case AttentiveLif():
+            return "ma"
+        case GatedCoding():
+            return "gac"
+        case JointGate():
+            return "tcja"
+        case StaaLif():
+            return "staa"
+        case _:
+            return "vanilla"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from toolchain.errors import UnsupportedNodeError
 from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, Delay, Flatten, GatedCoding, Input, Op, Relu, Scale
+from toolchain.ops import Attention, Delay, Flatten, Input, Op, Relu, Scale
 from toolchain.shapes import shapes
 from toolchain.spike_driven.attention import family
 from toolchain.spike_driven.host import host_ops
@@ -51,7 +51,7 @@ def check_graph(
     """
     chosen = by_op(graph, strategies or {})
     hosts = host_ops(graph, host, chosen)
-    families = {op.block: family(op) for op in graph if isinstance(op, AttentiveLif | GatedCoding)}
+    families = {op.block: family(op) for op in graph if isinstance(op, Attention)}
     lowered, notes = lower(graph, chosen, hosts)
     known = shapes(lowered)
     context = Context(

@@ -30,7 +30,10 @@ def reason(leaf: Leaf, ctx: Context) -> str:
 def why(leaves: list[Leaf], ctx: Context) -> str:
     """Say what reading such leaves means."""
     origins = " and ".join(repr(leaf.origin) for leaf in leaves)
-    if all(leaf.kind == "dense" and ctx.kind_of(leaf.origin) in ("GatedCoding", "Multiply") for leaf in leaves):
+    if all(
+        leaf.kind == "dense" and ctx.kind_of(leaf.origin) in ("GatedCoding", "JointGate", "Multiply", "StaaLif")
+        for leaf in leaves
+    ):
         return f"the spikes of {origins} carry real values, not integer payloads"
     return f"real values of {origins} arrive in every step, event or not"
 

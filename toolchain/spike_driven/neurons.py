@@ -21,7 +21,7 @@ from toolchain.ops import (
     SumPool,
 )
 from toolchain.spike_driven.faults import real_value_taken
-from toolchain.spike_driven.signals import Context, CostClass, Judgement, Signal, event_class, made_by, together
+from toolchain.spike_driven.signals import Context, CostClass, Judgement, Leaf, Signal, event_class, made_by, together
 
 LINEAR = (Affine, Conv, SumPool, Scale, Flatten, Add, Delay)
 """Ops that a change passes as its value does."""
@@ -35,22 +35,32 @@ def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
     bad = [leaf for leaf in currents if leaf.kind in ("dense", "gate")]
     bad += [leaf for leaf in gates if leaf.kind in ("dense", "current")]
     faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
-    made = made_by(op, operands, "binary")
+    made = made_by(op, operands, "graded" if op.output_gate else "binary")
     scope = "state" if np.any(op.beta) or np.any(op.alpha) else "step"
     direct = [leaf for leaf in currents if leaf.event]
     why = "integrates " + ("graded payloads and fires" if event_class(currents) == "B" else "synaptic input and fires")
-    if op.gates:
-        why = f"scales its current by {op.gates} gain{'s' if op.gates > 1 else ''} per neuron and step, then fires"
+    inner = op.gates - op.output_gate
+    if inner:
+        why = f"scales its current by {inner} gain{'s' if inner > 1 else ''} per neuron and step, then fires"
+    if op.output_gate:
+        why += ", and sends a gate's level as payload"
     return Judgement(
         made,
         faults[0].why if faults else why,
-        "D" if faults else "C" if op.gates else event_class(tuple(direct)),
+        _cost(op, inner, direct) if not faults else "D",
         scope,
         macs=size * len(faults),
         synapses=size * len(direct),
         gate_multiplies=size * op.gates,
         faults=faults,
     )
+
+
+def _cost(op: Lif, inner: int, direct: list[Leaf]) -> CostClass:
+    """C for gains on the current, B for payloads in or out, else A."""
+    if inner:
+        return "C"
+    return "B" if op.output_gate else event_class(tuple(direct))
 
 
 def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgement:

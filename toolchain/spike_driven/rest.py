@@ -24,6 +24,7 @@ from toolchain.ops import (
     Relu,
     Scale,
     Shape,
+    StaaLif,
     SumPool,
 )
 
@@ -52,7 +53,7 @@ def _bias(bias: Array | None, spatial: int) -> Array:
 
 def bias_driven(op: Op, values: dict[str, Array], timesteps: int) -> int:
     """Count the neurons of ``op`` that fire within T steps although no event ever reaches them."""
-    neuron = op.neuron if isinstance(op, AttentiveLif | GatedCoding) else op
+    neuron = op.neuron if isinstance(op, AttentiveLif | GatedCoding | StaaLif) else op
     if not isinstance(neuron, Lif):
         return 0
     currents = [values[name] for name in op.inputs[: len(op.inputs) - neuron.gates]]

@@ -23,6 +23,7 @@ from toolchain.ops import (
     GateNeuron,
     GateTable,
     Input,
+    JointGate,
     Lif,
     MaxPool,
     Multiply,
@@ -30,9 +31,10 @@ from toolchain.ops import (
     Output,
     Relu,
     Scale,
+    StaaLif,
     SumPool,
 )
-from toolchain.spike_driven import costs, neurons
+from toolchain.spike_driven import costs, joint, neurons
 from toolchain.spike_driven.attention import attentive_lif, gate_message, gated_coding
 from toolchain.spike_driven.faults import dense_read, real_value_taken
 from toolchain.spike_driven.signals import (
@@ -204,6 +206,8 @@ RULES: Mapping[type[Op], Rule] = {
     GateTable: neurons.gate_table,
     AttentiveLif: attentive_lif,
     GatedCoding: gated_coding,
+    JointGate: joint.joint_gate,
+    StaaLif: joint.staa_lif,
     Output: neurons.output,
 }
 """Op type -> rule."""

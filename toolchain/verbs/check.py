@@ -18,7 +18,7 @@ from toolchain.deployment import Deployment
 from toolchain.importing import Imported, load_model
 from toolchain.integer_road import input_code
 from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Output
+from toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Output, StaaLif
 from toolchain.passes.lower_gates import Strategy, strategy_for
 from toolchain.spike_driven import Audit, Verdict, audit, check_graph
 from toolchain.spike_driven.signals import InputKind
@@ -96,7 +96,7 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     graph = imported.float_graph()
     strategies = {}
     if arguments.gates is not None:
-        attention = [op for op in graph if isinstance(op, AttentiveLif | GatedCoding)]
+        attention = [op for op in graph if isinstance(op, Attention)]
         strategies = {op.block: strategy_for(op, arguments.gates) for op in attention}
     return imported.name, check_graph(
         graph,
@@ -124,6 +124,6 @@ def before_first_spike(graph: Graph) -> frozenset[str]:
         if isinstance(op, Input) or (op.inputs and all(name in silent for name in op.inputs)):
             if isinstance(op, Lif | GatedCoding):
                 first_spikes.add(op.name)
-            elif not isinstance(op, AttentiveLif | Output):
+            elif not isinstance(op, AttentiveLif | StaaLif | Output):
                 silent.add(op.name)
     return frozenset(silent | first_spikes)

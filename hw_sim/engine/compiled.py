@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from hw_sim.chip import Chip, load_chip
 from hw_sim.engine import layout
+from hw_sim.engine.conv import ConvKernel
 from hw_sim.engine.counters import Emitter, emitter
 from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
 from hw_sim.engine.order import Group, groups
 from hw_sim.engine.synapses import Compiled as Synapses
-from hw_sim.engine.synapses import ConvKernel, DenseRows, prepare
+from hw_sim.engine.synapses import DenseRows, prepare
 from hw_sim.errors import CapacityError, ProgramError
 from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
 from hw_sim.program import (

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim.engine import count_kernels, layout
-from hw_sim.engine.synapses import Compiled, ConvKernel, DenseRows, Diagonal, SparseLists
+from hw_sim.engine.conv import ConvKernel
+from hw_sim.engine.synapses import Compiled, DenseRows, Diagonal, SparseLists
 from hw_sim.program import Population
 from hw_sim.synaptic_memory import FanOut
 

@@ -105,3 +105,18 @@ def test_the_record_and_the_table_say_the_errors(result: Comparison) -> None:
     } <= set(found)  # fmt: skip
     said = table(result, 35, 3.0, 4.0, load_chip("loihi2"))
     assert "One net on one board: a comparison, not a validation." in said
+
+
+def test_a_net_larger_than_a_chip_runs_on_a_board_with_the_same_spikes(
+    net: Graph, program: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "chip: small\nbase: kapoho-point\ndescription: small cores\ncore:\n"
+        "  max_neurons: {value: 1024, unit: neurons, basis: assumed, source: none}\n"
+    )
+    board = load_chip(tmp_path / "small.yaml")
+    spread = compile(as_on_silicon(net, board, Greedy()), board)
+    assert spread.cores > board.mesh.usable_cores_per_chip
+    apart, together = simulate(spread, {}, steps=16), simulate(program, {}, steps=16)
+    assert apart.chip_crossings.sum() > 0
+    assert {n: p.spikes for n, p in apart.populations.items()} == {n: p.spikes for n, p in together.populations.items()}

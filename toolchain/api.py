@@ -13,7 +13,7 @@ from toolchain.deployment import Deployment, Options, Samples
 from toolchain.errors import InputError
 from toolchain.importing import load_model
 from toolchain.integer_road import deploy_integer
-from toolchain.pipeline import Note, deploy_graph
+from toolchain.pipeline import Note, check_options, deploy_graph
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""
@@ -50,6 +50,7 @@ def deploy(
             imported.integer, options, name=imported.name, card=dict(card), samples=samples, note=progress
         )
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
+    check_options(options, graph)
     if calibration is None:
         calibration = card_samples(card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed)
     if samples is None and card.get("dataset"):

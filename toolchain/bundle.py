@@ -37,9 +37,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: With the reason of the operating system.
     """
+    parent = next(place for place in folder.absolute().parents if place.exists())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".spikeforge-"):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".spikeforge-"):
             pass
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))
@@ -58,6 +58,7 @@ def save(deployment: Deployment, folder: Path, *, command: str = "") -> None:
     check_writable(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
         raise InputError("is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikeforge-"))
     try:
         notes: dict[str, str] = {}
@@ -162,16 +163,15 @@ def load(folder: Path) -> Deployment:
             raise ImportingError(
                 "is missing or was changed after deployment", where=str(path), help="deploy the model again"
             )
-    host = manifest["host"]
-    drift = manifest["drift"]
-    options = Options(**manifest["options"])
     try:
+        options = Options(**manifest["options"])
+        host, drift = manifest["host"], manifest["drift"]
         return Deployment(
             name=manifest["name"],
             captured=graph_io.load(folder / "captured.npz"),
             lowered=graph_io.load(folder / "lowered.npz"),
             integer=graph_io.load(folder / "integer.npz"),
-            host=None if host is None else HostPart(graph_io.load(folder / "host.npz"), **host),
+            host=None if host is None else _host(folder, **host),
             program=load_program(folder / "program"),
             chip=load_chip(options.chip),
             options=options,
@@ -199,13 +199,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=str(folder),
             help="give a folder that `spikeforge deploy` wrote",
         ) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "sha256" not in manifest:
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or not isinstance(manifest.get("sha256"), dict)
+    ):
         raise ImportingError(
             f"bundle format {manifest.get('format') if isinstance(manifest, dict) else None!r}; this version reads {FORMAT}",
             where=str(path),
             help="deploy the model again",
         )
     return manifest
+
+
+def _host(folder: Path, boundary: str, graded: bool) -> HostPart:
+    graph = graph_io.load(folder / "host.npz")
+    if boundary not in graph.by_name:
+        raise KeyError(f"host boundary {boundary!r}")
+    return HostPart(graph, boundary, graded)
 
 
 def _read_samples(path: Path) -> Samples | None:
@@ -215,5 +226,5 @@ def _read_samples(path: Path) -> Samples | None:
         with np.load(path, allow_pickle=False) as data:
             about = json.loads(bytes(data["about"]))
             return Samples(data["x"], data.get("y"), about["dataset"], about["simulated"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error

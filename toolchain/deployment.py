@@ -181,6 +181,6 @@ def encode(host: HostPart | None, integer: Graph, x: Array) -> IntArray:
         raise InputError(
             f"payloads run from {payload.min():.0f} to {payload.max():.0f}; {source.payload_bits} bits hold {low} .. {high}",
             where="input",
-            help="deploy with calibration data that covers the range, or with more --payload-bits",
+            help="deploy again with calibration data that covers this range (--calibrate)",
         )
     return payload.astype(np.int64)

@@ -42,7 +42,7 @@ class Imported:
         """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""
         if self.integer is not None:
             return to_float(self.integer)
-        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps)
+        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name)
 
 
 Importer = Callable[[str], Imported | None]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,26 +116,31 @@ def deploy_graph(
     chip = load_chip(options.chip)
     x = np.asarray(calibration.x, np.float64)
     check_data(graph, x)
+    if samples is not None:
+        check_data(graph, samples.x, "samples")
     code = input_code(x)
     if options.gates == "auto" and any(isinstance(op, Attention) for op in graph):
         return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
     return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
 
 
-def check_data(graph: Graph, x: Array) -> None:
-    """Refuse calibration data that does not fit the net."""
+def check_data(graph: Graph, x: NDArray[Any], what: Literal["calibration", "samples"] = "calibration") -> None:
+    """Refuse calibration data, or samples that are to travel with the bundle, that do not fit the net."""
     shape = next(op.shape for op in graph if isinstance(op, Input))
     wanted = (graph.timesteps, "samples", *shape)
     if x.ndim != len(shape) + 2 or x.shape[0] != graph.timesteps or x.shape[2:] != shape or x.shape[1] < 1:
         raise InputError(
-            f"calibration data has shape {x.shape}; the net takes ({', '.join(map(str, wanted))})",
-            where="calibration",
-            help="give data as (T, B, C, H, W) with --calibrate FILE.npz",
+            f"x has shape {x.shape}; the net takes ({', '.join(map(str, wanted))})",
+            where=f"{what} data",
+            help=f"give data as (T, B, C, H, W) with --{_FLAGS[what]} FILE.npz",
         )
     if not np.isfinite(x).all():
         raise InputError(
-            "holds values that are not finite (NaN or infinity)", where="calibration", help="clean the data"
+            "x holds values that are not finite (NaN or infinity)", where=f"{what} data", help="clean the data"
         )
+
+
+_FLAGS = {"calibration": "calibrate", "samples": "samples"}
 
 
 def check_options(options: Options, graph: Graph) -> None:
@@ -143,12 +149,15 @@ def check_options(options: Options, graph: Graph) -> None:
         ("--weight-bits", options.weight_bits, 2, 8),
         ("--payload-bits", options.payload_bits, 1, 16),
         ("--timesteps", graph.timesteps, 1, 1 << 20),
+        ("--seed", options.seed, 0, (1 << 63) - 1),
     )
     for flag, value, low, high in ranges:
         if not low <= value <= high:
             raise InputError(
                 f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}"
             )
+    if math.isnan(options.tolerance):
+        raise InputError("nan is no number", where="--tolerance", help="give a share of 1, e.g. 0.01 for one point")
     if options.timesteps is not None and options.timesteps != graph.timesteps:
         raise InputError(
             f"{options.timesteps} steps asked for; the net was trained for T = {graph.timesteps}",

@@ -46,7 +46,7 @@ def load_factory(spec: str) -> tuple[nn.Module, Tensor]:
         )
     try:
         made = factory()
-    except Exception as error:  # a user's code can raise anything; its last line is the message
+    except (Exception, SystemExit) as error:  # a user's code can raise anything; its last line is the message
         raise _raised(error, file, f"{name}() raised") from error
     net, example = made if isinstance(made, tuple) and len(made) == 2 else (made, getattr(made, "example_input", None))
     if not isinstance(net, nn.Module):
@@ -75,7 +75,15 @@ def _load(file: Path) -> ModuleType:
 
 
 def _raised(error: BaseException, file: Path, what: str) -> ImportingError:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == file.resolve()
+    ]
+    if (
+        isinstance(error, SyntaxError)
+        and error.filename is not None
+        and Path(error.filename).resolve() == file.resolve()
+    ):
+        lines.append(error.lineno)
     last = traceback.format_exception_only(error)[-1].strip()
-    where = f"{file}:{frames[-1].lineno}" if frames else str(file)
+    where = f"{file}:{lines[-1]}" if lines else str(file)
     return ImportingError(f"{what} {last}", where=where, help="correct this line; python runs the file alone, too")

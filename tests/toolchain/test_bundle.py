@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -69,6 +70,33 @@ def test_another_format_version_is_refused(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
 
     with pytest.raises(ImportingError, match="bundle format 99; this version reads 1"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("key", ["options", "host", "input", "passes", "drift", "sha256"])
+@pytest.mark.parametrize("value", [None, 3, [1], {"a": 1}])
+def test_a_manifest_with_another_content_is_refused(folder: Path, key: str, value: object) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+
+    if (key, value) in (("host", None), ("drift", None)):
+        assert bundle.load(folder).name == "ma-digits"  # allowed: the net has no host part
+        return
+    with pytest.raises(ImportingError):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("key", ["options", "host", "drift", "samples.npz"])
+def test_a_manifest_or_a_folder_that_lacks_something_is_refused(folder: Path, key: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if key == "samples.npz":
+        (folder / key).write_bytes(b"")
+        manifest["sha256"][key] = hashlib.sha256(b"").hexdigest()
+    else:
+        del manifest[key]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(ImportingError):
         bundle.load(folder)
 
 

@@ -60,6 +60,7 @@ def test_files_that_are_not_data_are_refused(cli: Cli, folder: Path, tmp_path: P
     np.savez(tmp_path / "other.npz", frames=np.zeros((5, 3, 2, 4, 4)))
     np.savez(tmp_path / "object.npz", x=np.array([{"a": 1}], dtype=object))
     np.savez(tmp_path / "labels.npz", x=np.zeros((5, 3, 2, 4, 4)), y=np.zeros(4, np.int64))
+    np.savez(tmp_path / "below.npz", x=np.zeros((5, 3, 2, 4, 4)), y=np.full(3, -1))
     np.savez(tmp_path / "half.npz", x=np.zeros((5, 3, 2, 4, 4)))
     (tmp_path / "half.npz").write_bytes((tmp_path / "half.npz").read_bytes()[:300])
 
@@ -68,6 +69,7 @@ def test_files_that_are_not_data_are_refused(cli: Cli, folder: Path, tmp_path: P
     assert "holds no array x; it holds frames" in cli.refused("run", folder, "--input", tmp_path / "other.npz")
     assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "object.npz")
     assert "y is int64 of shape (4,)" in cli.refused("run", folder, "--input", tmp_path / "labels.npz")
+    assert "least value -1" in cli.refused("run", folder, "--input", tmp_path / "below.npz")
     assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "half.npz")
     assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path / "missing.npz")
     assert "cannot be read" in cli.refused("run", folder, "--input", tmp_path)

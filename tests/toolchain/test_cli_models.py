@@ -124,10 +124,39 @@ def test_a_model_that_is_not_there_is_refused(cli: Cli, verb: str, spec: str, ou
     untouched(out)
 
 
+def test_a_refused_model_leaves_no_new_folder_above_its_place(cli: Cli, tmp_path: Path) -> None:
+    cli.refused("deploy", "no-such-net", "--out", tmp_path / "new" / "deep" / "net")
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_above_the_bundle_is_made(cli: Cli, tmp_path: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+    words = ["--timesteps", 4, "--calibrate", spikes(tmp_path / "data.npz"), "--out", tmp_path / "new" / "deep" / "net"]
+
+    assert cli("deploy", tmp_path / "net.nir", *words)[0] == 0
+    assert (tmp_path / "new" / "deep" / "net" / "manifest.json").is_file()
+
+
+def test_a_foreign_file_is_checked_with_the_steps_it_does_not_say(cli: Cli, tmp_path: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear())
+
+    assert "give T (--timesteps)" in cli.refused("check", tmp_path / "net.nir")
+    assert cli("check", tmp_path / "net.nir", "--timesteps", 4, "--dt", 1e-3)[0] == 0
+    assert "--payload-bits" in cli.refused("check", "ma-digits", "--payload-bits", -3)
+
+
 # ----------------------------------------------------------------------------------------------- options
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--timesteps", 0), ("--timesteps", -1), ("--weight-bits", 1), ("--weight-bits", 99), ("--payload-bits", 0)],
+    [
+        ("--timesteps", 0),
+        ("--timesteps", -1),
+        ("--weight-bits", 1),
+        ("--weight-bits", 99),
+        ("--payload-bits", 0),
+        ("--seed", -1),
+    ],
 )
 def test_an_option_out_of_range_is_refused(cli: Cli, tmp_path: Path, out: Path, option: str, value: int) -> None:
     nirx.write(tmp_path / "net.nir", linear())

@@ -96,19 +96,26 @@ def test_the_input_coding_is_inferred_from_the_data() -> None:
         (
             Options(),
             spikes(T=4),
-            r"calibration: calibration data has shape \(4, 16, 6\); the net takes \(5, samples, 6\)",
+            r"calibration data: x has shape \(4, 16, 6\); the net takes \(5, samples, 6\)",
         ),
         (
             Options(),
             replace(spikes(), x=np.full((5, 2, 6), np.nan, np.float32)),
-            "calibration: holds values that are not finite",
+            "calibration data: x holds values that are not finite",
         ),
+        (Options(tolerance=float("nan")), spikes(), "--tolerance: nan is no number"),
+        (Options(seed=-1), spikes(), "--seed: -1; 0 .. "),
         (Options(chip="loihi9"), spikes(), "chip 'loihi9': no chip of this name ships"),
     ],
 )
 def test_bad_options_and_data_are_refused_before_the_work(options: Options, samples: Samples, message: str) -> None:
     with pytest.raises(ToolchainError, match=message):
         deploy_graph(small_net(), options, samples, name="small")
+
+
+def test_samples_that_do_not_fit_are_refused_with_the_net_they_would_travel_with() -> None:
+    with pytest.raises(InputError, match=r"samples data: x has shape \(4, 16, 6\)"):
+        deploy_graph(small_net(), Options(), spikes(), samples=spikes(T=4), name="small")
 
 
 def test_zero_timesteps_are_refused() -> None:

@@ -15,6 +15,7 @@ from toolchain import bundle
 from toolchain.backends import load_backend
 from toolchain.commands import Outcome
 from toolchain.deployment import Deployment
+from toolchain.errors import InputError
 from toolchain.importing import Imported, load_model
 from toolchain.integer_road import input_code
 from toolchain.ir import Graph
@@ -44,6 +45,8 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     model.add_argument(
         "--payload-bits", type=int, metavar="N", help="judge its gates as integers of N bits (default: as real)"
     )
+    model.add_argument("--timesteps", type=int, metavar="T", help="steps per sample, where the file does not say")
+    model.add_argument("--dt", type=float, metavar="S", help="length of a timestep in s, where the file does not say")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -91,9 +94,13 @@ def audit_deployment(made: Deployment) -> Audit | None:
 
 def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published."""
+    if arguments.payload_bits is not None and not 1 <= arguments.payload_bits <= 16:
+        raise InputError(
+            f"{arguments.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
+        )
     imported = load_model(arguments.target)
     kind: InputKind = arguments.input_kind or _input_kind(imported)
-    graph = imported.float_graph()
+    graph = imported.float_graph(dt_s=arguments.dt, timesteps=arguments.timesteps)
     strategies = {}
     if arguments.gates is not None:
         attention = [op for op in graph if isinstance(op, Attention)]

@@ -103,3 +103,18 @@ def test_files_that_are_missing_or_do_not_run_are_refused(tmp_path: Path) -> Non
         load_factory(f"{tmp_path / 'bad.py'}:make")
     with pytest.raises(ImportingError, match="the file raised SystemExit: 3"):
         load_factory(f"{tmp_path / 'exits.py'}:make")
+
+
+def test_an_error_is_shown_with_its_line_also_where_the_file_is_named_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.py").write_text("import torch\nx = = 1\n")
+    (tmp_path / "exits.py").write_text("def make():\n    raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ImportingError) as syntax:
+        load_factory("bad.py:make")
+    with pytest.raises(ImportingError, match=r"make\(\) raised SystemExit: 3") as exit_:
+        load_factory("exits.py:make")
+
+    assert (syntax.value.where, exit_.value.where) == ("bad.py:2", "exits.py:2")

@@ -148,6 +148,10 @@ def test_a_legal_program_passes() -> None:
             "population 'a': gate links at ports [0]; the neuron has ports 0 .. 1\n  help: give each port exactly one link",
         ),
         (
+            lambda p: with_population(p, "b", output_gate=True, kind="graded"),
+            "population 'b': an output gate, but no gate port\n  help: give it a gate port, or no output gate",
+        ),
+        (
             lambda p: with_population(p, "g", gate_bits=7),
             "projection 'g-a': gate levels of 7 bits meet a neuron of 8\n  help: use the same gate_bits on both sides",
         ),

@@ -53,6 +53,17 @@ def coding(rng: np.random.Generator) -> nirx.GatedCoding:
     return nirx.GatedCoding(neuron(), parameters, 8, "sigmoid", SHAPE)
 
 
+def joint(rng: np.random.Generator) -> nirx.JointGate:
+    parameters = {"tla": rng.random((4, 4, 3)), "cla": rng.random((8, 8, 2)).astype(np.float32)}
+    return nirx.JointGate(parameters, "TC", "published", 8, "sigmoid", 0, "table", 1.0, SHAPE)
+
+
+def staa(rng: np.random.Generator) -> nirx.StaaLif:
+    parameters = {"pe": rng.random((8, 4)), "ta_w": np.array(-4.0), "ta_b": np.array(1.8), "ca_b": rng.random(4)}
+    parameters |= {"ca_w0": rng.random((2, 4)), "ca_w1": rng.random((4, 2))}
+    return nirx.StaaLif(neuron(), parameters, "causal", 8, "hard", 3, 1.0, SHAPE)
+
+
 def graph_of(*nodes: nir.NIRNode, metadata: dict[str, object] | None = None) -> nir.NIRGraph:
     """A chain, from a (4, 6, 6) input on."""
     names = ["input", *(f"n{i}" for i in range(len(nodes))), "output"]
@@ -63,7 +74,8 @@ def graph_of(*nodes: nir.NIRNode, metadata: dict[str, object] | None = None) -> 
 
 def test_every_extension_node_reads_back_without_loss(rng: np.random.Generator, tmp_path: Path) -> None:
     pool = nirx.MaxPool2d((2, 3), (1, 2), (0, 1))
-    graph = graph_of(batch_norm(rng), causal(rng), coding(rng), pool, metadata={"dt": 1e-3, "timesteps": 8})
+    nodes = (batch_norm(rng), causal(rng), coding(rng), pool, joint(rng), staa(rng))
+    graph = graph_of(*nodes, metadata={"dt": 1e-3, "timesteps": 8})
 
     nirx.write(tmp_path / "a.nir", graph)
     back = nirx.read(tmp_path / "a.nir")
@@ -72,7 +84,18 @@ def test_every_extension_node_reads_back_without_loss(rng: np.random.Generator, 
     assert nirx.same(graph, back)
     assert back.nodes["n1"].parameters["ca_w1"].dtype == np.float32
     assert back.nodes["n1"].neuron.metadata == neuron().metadata
-    assert nirx.extension_names(back) == ["n0", "n1", "n2", "n3"]
+    assert nirx.extension_names(back) == ["n0", "n1", "n2", "n3", "n4", "n5"]
+
+
+def test_tcja_and_staa_nodes_check_their_parameters(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match=r"JointGate: tla has shape \(4, 4, 3\); expected \(6, 6, n\)"):
+        nirx.JointGate({**joint(rng).parameters}, "TC", "published", 8, "sigmoid", 0, "table", 1.0, (6, 3, 3))
+    with pytest.raises(ValueError, match=r"JointGate: cla has shape \(8, 8, 2\); expected \(1, 1, n\)"):
+        nirx.JointGate({**joint(rng).parameters}, "TC", "causal", 8, "sigmoid", 0, "count", 1.0, SHAPE)
+    with pytest.raises(ValueError, match=r"gate_delay 0, decay 1.0; expected timesteps >= 1, gate_delay >= 1"):
+        nirx.StaaLif(neuron(), staa(rng).parameters, "causal", 8, "hard", 0, 1.0, SHAPE)
+    with pytest.raises(ValueError, match=r"StaaLif: parameters .* expected"):
+        nirx.StaaLif(neuron(), staa(rng).parameters, "reconstruction", 8, "hard", 3, 1.0, SHAPE)
 
 
 def test_metadata_of_all_kinds_and_edge_order_survive(tmp_path: Path) -> None:

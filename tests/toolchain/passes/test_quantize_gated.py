@@ -1,0 +1,82 @@
+"""Gated spikes in integers: payloads are gate levels, the synapses behind them keep all weight bits; machine and Lava agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compile_random import compile_random
+from joint_nets import events, joint, joint_net
+
+from hw_sim import load_chip
+from toolchain.int_ops import IntDense, IntGate, IntLif
+from toolchain.interpret import run_float, run_int
+from toolchain.ir import Graph
+from toolchain.local_backends import HwSimBackend
+from toolchain.mapping import map_graph
+
+
+def relay_of(integer: Graph) -> IntLif:
+    (found,) = [op for op in integer if isinstance(op, IntLif) and op.output_gate]
+    return found
+
+
+def test_a_payload_is_the_level_of_the_gate_where_a_spike_arrives(rng: np.random.Generator) -> None:
+    graph, x = joint_net(rng, joint(rng, "T", gate_delay=2)), events(rng)
+    integer, payload = compile_random(graph, x)
+
+    result = run_int(integer, payload)
+
+    (gate,) = [op for op in integer if isinstance(op, IntGate)]
+    spikes = result.recordings["lif1"].out
+    levels = np.concatenate([np.full((2, 3, 4, 1, 1), 256), result.recordings[gate.name].out[:-2]])
+    np.testing.assert_array_equal(result.recordings["tcja"].out, spikes * levels)
+    assert 0 < result.recordings["tcja"].out.max() <= 256
+
+
+@pytest.mark.parametrize("dims", ["T", "C"])
+def test_payloads_follow_the_float_gate_to_a_few_levels(dims: str, rng: np.random.Generator) -> None:
+    graph, x = joint_net(rng, joint(rng, dims, decay=1.0)), events(rng)
+    integer, payload = compile_random(graph, x)
+
+    wanted, got = run_float(graph, x), run_int(integer, payload)
+
+    same = wanted["lif1"] == got.recordings["lif1"].out
+    assert same.mean() > 0.95
+    error = np.abs(wanted["tcja"] - got.recordings["tcja"].out / 256)
+    assert np.median(error[wanted["tcja"] > 0]) < 0.02
+
+
+def test_weights_behind_gated_spikes_keep_all_their_bits(rng: np.random.Generator) -> None:
+    integer, _ = compile_random(joint_net(rng, joint(rng, "T")), events(rng))
+
+    behind = integer["fc1"]
+    assert isinstance(behind, IntDense)
+    assert behind.exponent < 0
+    assert np.abs(behind.weight).max() > 127
+
+
+def test_the_machine_counts_graded_sops_behind_gated_spikes(rng: np.random.Generator) -> None:
+    integer, payload = compile_random(joint_net(rng, joint(rng, "T")), events(rng))
+    program = map_graph(integer, load_chip("loihi2"))
+
+    got = HwSimBackend().run(integer, program, payload, record=True)
+
+    wanted = run_int(integer, payload)
+    np.testing.assert_array_equal(got.recordings["tcja"].out, wanted.recordings["tcja"].out)
+    assert program.population("tcja").kind == "graded"
+    assert got.trace is not None
+    sent = (wanted.recordings["tcja"].out != 0).sum(axis=(0, 1)).reshape(-1)
+    fan_out = (integer["fc1"].weight != 0).sum(axis=0)  # type: ignore[attr-defined]
+    assert got.trace.projections["fc1"].kind == "graded"
+    assert got.trace.projections["fc1"].sops == int(sent @ fan_out) > 0
+
+
+def test_a_binary_gate_sends_binary_spikes(rng: np.random.Generator) -> None:
+    integer, _ = compile_random(joint_net(rng, joint(rng, "T", gate="binary")), events(rng))
+    program = map_graph(integer, load_chip("loihi2"))
+
+    assert program.population("tcja").kind == "binary"
+    assert not any(isinstance(op, IntLif) and op.output_gate for op in integer)
+    relay_free = integer["fc1"]
+    assert isinstance(relay_free, IntDense)
+    assert relay_free.exponent == 0

@@ -47,6 +47,7 @@ def workers(device: str) -> Iterator[Workers]:
         if device == "cuda":
             torch.cuda.set_device(me.rank % torch.cuda.device_count())
         yield me
+        distributed.barrier()  # nobody leaves (and closes its sockets) while another is still in the last reduction
     finally:
         distributed.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Mapping strategies: all limits respected or refused by name, the same integers wherever neurons sit, balanced beats greedy."""
+"""Mapping: limits respected or refused by name, the same integers wherever neurons sit, balanced beats greedy."""
 
 from __future__ import annotations
 

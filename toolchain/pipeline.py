@@ -24,7 +24,7 @@ from toolchain.passes.distribute import Distribute
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
 from toolchain.passes.fold_scale import FoldScale, LowerScale
 from toolchain.passes.lower_bias import LowerBias
-from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
+from toolchain.passes.lower_gates import LowerGates, mean_gates, strategies_for, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.quantize import InputCode, Quantize
 from toolchain.passes.split_host import HostPart, split_host
@@ -228,7 +228,7 @@ def _compile(
 ) -> Deployment:
     """Take the road once, with one gate strategy."""
     attention = [op for op in graph if isinstance(op, Attention)]
-    strategies: dict[str, str] = {op.block: strategy_for(op, options.gates) for op in attention}
+    strategies = strategies_for(attention, options.gates)
     road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
     road.take(FoldScale())
     road.take(FoldPool())

@@ -5,6 +5,7 @@ The host strategy (attention in front of the first spike) is ``split-host``; str
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -71,7 +72,7 @@ def strategy_for(op: Attention, wanted: Strategy) -> Strategy:
     """
     if isinstance(op, GatedCoding):
         return "host"
-    chosen = own_strategy(op) if wanted in ("auto", "host") else wanted
+    chosen = own_strategy(op) if wanted == "auto" else wanted
     reason = refused(op, chosen)
     if reason:
         title, help = _described(op)
@@ -79,6 +80,26 @@ def strategy_for(op: Attention, wanted: Strategy) -> Strategy:
             f"{title} cannot be lowered by {chosen!r}: {reason}", where=f"block {op.block!r}", help=help
         )
     return chosen
+
+
+def strategies_for(blocks: Sequence[Attention], wanted: Strategy) -> dict[str, str]:
+    """Return the strategy of every attention block of a net, by block.
+
+    A ``GatedCoding`` block in front of the first spike runs on the host whatever the others get; where there are no others,
+    another strategy is refused.
+
+    Raises:
+        GateLoweringError: A block and the strategy do not go together.
+    """
+    encoders = [op for op in blocks if isinstance(op, GatedCoding)]
+    if encoders and len(encoders) == len(blocks) and wanted not in ("auto", "host"):
+        raise GateLoweringError(
+            f"gated attention coding cannot be lowered by {wanted!r}: it stands in front of the first spike, where "
+            "its gates are computed once per sample on the host",
+            where=f"block {encoders[0].block!r}",
+            help="deploy with --gates host (or auto)",
+        )
+    return {op.block: strategy_for(op, wanted) for op in blocks}
 
 
 def own_strategy(op: AttentiveLif | JointGate | StaaLif) -> Strategy:

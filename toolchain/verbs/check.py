@@ -20,7 +20,7 @@ from toolchain.importing import Imported, load_model
 from toolchain.integer_road import input_code
 from toolchain.ir import Graph
 from toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Output, StaaLif
-from toolchain.passes.lower_gates import Strategy, strategy_for
+from toolchain.passes.lower_gates import Strategy, strategies_for
 from toolchain.spike_driven import Audit, Verdict, audit, check_graph
 from toolchain.spike_driven.signals import InputKind
 from toolchain.verbs.data import first
@@ -104,7 +104,7 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     strategies = {}
     if arguments.gates is not None:
         attention = [op for op in graph if isinstance(op, Attention)]
-        strategies = {op.block: strategy_for(op, arguments.gates) for op in attention}
+        strategies = strategies_for(attention, arguments.gates)
     return imported.name, check_graph(
         graph,
         input_kind=kind,

@@ -27,7 +27,7 @@ from toolchain.ops import (
     Relu,
 )
 from toolchain.passes.distribute import Distribute
-from toolchain.passes.lower_gates import LowerGates, mean_gates
+from toolchain.passes.lower_gates import LowerGates, Strategy, mean_gates, strategies_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.split_host import split_host
 
@@ -197,3 +197,24 @@ def test_max_pooling_of_graded_values_is_refused(rng: np.random.Generator) -> No
 
     with pytest.raises(UnsupportedNodeError, match="max pooling of Relu 'relu', which is not binary spikes"):
         LowerMaxPool()(pooled)
+
+
+@pytest.mark.parametrize("wanted", ["static", "causal", "barrier", "replay"])
+def test_an_encoder_in_front_of_the_first_spike_takes_no_other_strategy_than_host(
+    rng: np.random.Generator, wanted: Strategy
+) -> None:
+    with pytest.raises(GateLoweringError, match=f"block 'gac': gated attention coding cannot be lowered by '{wanted}'"):
+        strategies_for([gac(rng, "in")], wanted)
+
+    assert strategies_for([gac(rng, "in")], "host") == {"gac": "host"}
+    if wanted in ("static", "causal"):
+        both = [gac(rng, "in"), attention(rng, "TCS", "causal")]
+        assert strategies_for(both, wanted) == {"gac": "host", "att": wanted}
+
+
+@pytest.mark.parametrize("wanted", ["host", "barrier", "replay"])
+def test_a_block_behind_the_first_spike_is_refused_where_a_strategy_does_not_fit(
+    rng: np.random.Generator, wanted: Strategy
+) -> None:
+    with pytest.raises(GateLoweringError, match=f"block 'att': MA attention .* cannot be lowered by '{wanted}'"):
+        strategies_for([attention(rng, "TCS", "causal")], wanted)

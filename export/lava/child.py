@@ -25,9 +25,15 @@ LINGER_S = 60.0
 """Seconds the child waits to be killed after its last word."""
 
 
-def main(folder: Path) -> None:
-    """Run the plan in ``folder``; never raises: a failure is written to ``errors.txt`` and ends the process."""
+def main(folder: Path, parent: int) -> None:
+    """Run the plan in ``folder``; never raises: a failure is written to ``errors.txt`` and ends the process.
+
+    Args:
+        folder: Shared with the parent.
+        parent: Process id of the parent; the child ends when it is gone.
+    """
     try:
+        Thread(target=_die_with, args=(parent, folder), daemon=True).start()
         _run(folder)
     except BaseException:
         report(folder / "errors.txt", traceback.format_exc())
@@ -35,9 +41,8 @@ def main(folder: Path) -> None:
 
 
 def _run(folder: Path) -> None:
-    plan, parent = load(folder), os.getppid()
+    plan = load(folder)
     net = _start(plan, folder)
-    Thread(target=_die_with, args=(parent, folder), daemon=True).start()
     _tell(folder, event="started", at=monotonic())
     _bursts(net, plan.steps, folder)
     _tell(folder, event="done", at=monotonic())
@@ -48,9 +53,16 @@ def _die_with(parent: int, folder: Path) -> None:
     """End the whole group as soon as the parent is gone: nobody is left to read the results, or to clean up."""
     while os.getppid() == parent:
         sleep(0.2)
-    unlink_shared_memory(folder)
-    rmtree(folder, ignore_errors=True)  # the parent's temporary folder
-    os.killpg(0, signal.SIGKILL)
+    group = os.getpgrp()
+    if os.fork() == 0:  # outside the group, to clean up when all others are dead
+        try:
+            os.setsid()
+            os.killpg(group, signal.SIGKILL)
+            sleep(0.2)
+            unlink_shared_memory(folder)
+            rmtree(folder, ignore_errors=True)  # the parent's temporary folder
+        finally:
+            os._exit(0)
 
 
 def unlink_shared_memory(folder: Path) -> None:

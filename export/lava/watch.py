@@ -22,9 +22,9 @@ POLL_S = 0.02
 """How often the parent looks at the child, in seconds."""
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from pathlib import Path; from export.lava.child import main; main(Path(sys.argv[1]))"
+    "from pathlib import Path; from export.lava.child import main; main(Path(sys.argv[1]), int(sys.argv[3]))"
 )
-"""What the child runs: it finds the same packages as its parent, wherever they were imported from."""
+"""What the child runs: it finds the same packages as its parent, wherever they were imported from, and knows its parent."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ class Child:
         Raises:
             BackendError: The child died or stalled.
         """
-        command = [sys.executable, "-c", BOOT, str(self.folder), json.dumps([p or os.getcwd() for p in sys.path])]
+        paths = json.dumps([p or os.getcwd() for p in sys.path])
+        command = [sys.executable, "-c", BOOT, str(self.folder), paths, str(os.getpid())]
+        within = {**os.environ, "TMPDIR": str(self.folder)}  # what Lava leaves goes with the folder
         began = monotonic()
         with (self.folder / "output.txt").open("wb") as output:
-            child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, env=within)
         try:
             self._follow(child)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ CLOCK = {"start": 0, "period": 4, "timesteps": 4, "samples": 1}
 
 def lif(name: str) -> Node:
     parameters = {key: np.zeros(1, np.int64) for key in ("decay_u", "decay_v", "bias", "threshold", "v_reset")}
-    parameters |= {"gate_bits": 8, "rectify": False, "subtract": False}
+    parameters |= {"gate_bits": 8, "rectify": False, "subtract": False, "output_gate": False}
     arguments = {"size": 2, "clock": CLOCK, "parameters": parameters, "gate_sizes": (), "gate_index": (), "files": {}}
     return Node(name, "windowed_lif", arguments)
 
@@ -77,3 +77,43 @@ def test_a_timeline_counts_samples_that_have_left_the_net() -> None:
     job = Job(samples=3, period=5, steps=3 * 5 + 2)  # T = 5, the last layer starts at step 2
 
     assert [job.done(steps) for steps in (0, 6, 7, 12, 17, 99)] == [0, 0, 1, 2, 3, 3]
+
+
+def test_a_run_leaves_no_folder_and_no_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, shared = tmp_path / "tmp", tmp_path / "job"
+    elsewhere.mkdir()
+    shared.mkdir()
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+    np.save(shared / "x.npy", np.zeros((1, 4, 2), np.int64))
+    feed = Node("x", "feed", {"size": 2, "path": str(shared / "x.npy"), "clock": CLOCK})
+
+    run(shared, (feed, lif("l")), (Edge("x", "l", "a_in"),), stall_s=60.0)
+
+    assert list(elsewhere.iterdir()) == []
+    names = (shared / "shm.txt").read_text().split()
+    assert names
+    assert not [name for name in names if (Path("/dev/shm") / name).exists()]
+
+
+@pytest.mark.parametrize("wait_s", [0.3, 2.5])
+def test_a_child_whose_parent_is_killed_ends_and_cleans_up_at_any_time(tmp_path: Path, wait_s: float) -> None:
+    """Two neurons that wait for each other never end by themselves."""
+    edges = (Edge("a", "b", "a_in"), Edge("b", "a", "a_in"))
+    save(Plan((lif("a"), lif("b")), edges, {}, 4, 4), tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from export.lava.watch import Child, Job; "
+        "Child(Path(sys.argv[1]), [Job(1, 4, 4)], 100.0, None).watch()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (tmp_path / "output.txt").exists():
+        sleep(0.05)
+    sleep(wait_s)
+
+    parent.kill()
+    parent.wait()
+    until = monotonic() + 30
+    while (left_over(tmp_path) or tmp_path.exists()) and monotonic() < until:
+        sleep(0.1)
+
+    assert left_over(tmp_path) == ""
+    assert not tmp_path.exists()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from toolchain.deployment import Deployment, Options, Samples
 from toolchain.ir import Graph
 from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from toolchain.passes.lower_gates import Strategy
 from toolchain.pipeline import deploy_graph
 
 STEPS, SIDE, CLASSES = 4, 4, 3
@@ -87,5 +88,6 @@ def images(samples: int = 6, seed: int = 1) -> Samples:
 
 
 def deployed(net: Graph, samples: Samples, name: str = "net", **card: str) -> Deployment:
-    """Compile a net for loihi2, with causal gates."""
-    return deploy_graph(net, Options(gates="causal"), samples, name=name, card=card, samples=samples)
+    """Compile a net for loihi2, with causal gates, or gates from the host where a block stands in front of the first spike."""
+    gates: Strategy = "host" if any(isinstance(op, GatedCoding) for op in net) else "causal"
+    return deploy_graph(net, Options(gates=gates), samples, name=name, card=card, samples=samples)

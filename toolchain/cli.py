@@ -10,9 +10,13 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points, version
+from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,6 +74,34 @@ def _missing(error: ModuleNotFoundError, where: str) -> InputError:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    with _interruptions() as seen:
+        code = _run(arguments)
+    if code != BAD_INPUT or not seen:
+        return code
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Take note of ctrl-C: a library that catches it while it loads (torch does) goes on half loaded, and then fails."""
+    seen: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         parsed = build_parser().parse_args(arguments)
         outcome: Outcome = parsed.run(parsed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tiny import tiny_bundle
 from toolchain import bundle, local_backends, nirx
 from toolchain.backends import RunResult
 from toolchain.cli import plain
+from toolchain.errors import InputError
 from toolchain.verbs import output
 
 
@@ -192,6 +195,23 @@ def test_an_interruption_exits_with_130_in_one_line(cli: Cli, folder: Path, monk
     monkeypatch.setattr(local_backends.HwSimBackend, "run", interrupt)
 
     assert cli("run", folder) == (130, "", "interrupted\n")
+
+
+def test_an_interruption_that_a_library_swallows_still_exits_with_130(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallow(*_: object, **__: object) -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise InputError("half loaded", where="library", help="none")
+
+    monkeypatch.setattr(local_backends.HwSimBackend, "run", swallow)
+    before = signal.getsignal(signal.SIGINT)
+
+    code, _, stderr = cli("run", folder)
+
+    assert (code, stderr.splitlines()[-1]) == (130, "interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_missing_library_is_named(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def _start(plan: Plan, folder: Path) -> Any:
 
     from export.lava.processes.process import Net
 
-    _note_shared_memory(folder / "shm.txt")
+    note_shared_memory(folder / "shm.txt")
     net = Net(plan=plan)
     net.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=True))
     return net
@@ -105,7 +105,7 @@ def _tell(folder: Path, **event: Any) -> None:
         file.write(json.dumps(event) + "\n")
 
 
-def _note_shared_memory(names: Path) -> None:
+def note_shared_memory(names: Path) -> None:
     """Write down the name of every shared memory Lava makes: a killed group cannot unlink its own."""
     from lava.magma.runtime.message_infrastructure.shared_memory_manager import SharedMemoryManager
 

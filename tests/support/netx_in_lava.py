@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.lava.child import unlink_shared_memory
+
 Ints = NDArray[np.int64]
 BOOT = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from netx_in_lava import child; child(sys.argv[1])"
 
@@ -63,6 +65,7 @@ def run(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            unlink_shared_memory(folder)
     if not (folder / "seen.npz").exists():
         raise AssertionError("Lava did not finish:\n" + (folder / "log.txt").read_text()[-4000:])
     with np.load(folder / "seen.npz") as seen:
@@ -72,10 +75,12 @@ def run(
 
 def child(place: str) -> None:
     """Run the job of a folder; ends the process."""
+    from export.lava.child import note_shared_memory
     from export.lava.compat import prepare
 
     folder = Path(place)
     prepare(folder / "errors.txt")
+    note_shared_memory(folder / "shm.txt")
     from lava.lib.dl.netx import hdf5
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg

@@ -65,10 +65,12 @@ class HwSimBackend:
 
     Args:
         timing: How the time of a chip step is found; see ``hw_sim.simulate``.
+        device: Where drives and LIF scans run; see ``hw_sim.simulate``.
     """
 
     name: ClassVar[str] = "hw_sim"
     timing: Literal["analytic", "cycle"] = "analytic"
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def run(
         self,
@@ -85,9 +87,11 @@ class HwSimBackend:
         begin = time.perf_counter()
         compiled: Compiled = compile(program, load_chip(program.chip))
         source = next(op.name for op in graph if isinstance(op, IntInput))
-        simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing)
+        simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
         start = time.perf_counter()
-        trace: Trace = simulate(compiled, {source: x}, record=record, timing=self.timing, progress=progress)
+        trace: Trace = simulate(
+            compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
+        )
         done = time.perf_counter()
         recordings = _recordings(graph, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from hw_sim.noc import Links
 from hw_sim.program import GateTable, Program, Source, sends
 from hw_sim.timing.cycle.timer import CycleTimer
 from hw_sim.trace import PopulationCount, ProjectionCount, Trace
+
+if TYPE_CHECKING:
+    from hw_sim.engine.cuda import Cuda
 
 BLOCK_BYTES, CACHE_BYTES = 32 << 20, 8 << 20
 """Room for the messages and drives of one block: timesteps are cut so that a block stays below the first, samples below the
@@ -45,18 +48,17 @@ def simulate(
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
         timing: ``analytic`` (the busiest part of each step) or ``cycle`` (cores and mesh simulated); see ``hw_sim.timing``.
-        device: ``cpu``.
+        device: ``cpu``, or ``cuda``: drives and LIF scans of feed-forward populations on a GPU, same integers.
         strict: Raise if a state saturates.
         threads: Threads to share the work; as many as processor cores if not given.
         progress: Called with (samples done, samples) after each block of samples.
 
     Raises:
-        ProgramError: Inputs do not fit the program.
+        ProgramError: Inputs do not fit the program, or there is no such device.
         SaturationError: A state left 24 bits while ``strict``.
     """
     compiled = program if isinstance(program, Compiled) else compile(program)
-    if device != "cpu":
-        raise ProgramError(f"device {device!r}; allowed: cpu", where="simulate", help="use device='cpu'")
+    cuda = _device(device, compiled)
     if timing not in ("analytic", "cycle"):
         raise ProgramError(
             f"timing {timing!r}; allowed: analytic, cycle", where="simulate", help="use timing='analytic' or 'cycle'"
@@ -65,7 +67,18 @@ def simulate(
     sources, samples = _sources(compiled, inputs, length)
     with Threads(threads or len(os.sched_getaffinity(0))) as pool:
         timer = CycleTimer(compiled, length, samples, pool) if timing == "cycle" else None
-        return _run(compiled, sources, samples, Tally(compiled, length, pool, timer), record, strict, progress)
+        return _run(compiled, sources, samples, Tally(compiled, length, pool, timer), record, strict, progress, cuda)
+
+
+def _device(device: str, compiled: Compiled) -> Cuda | None:
+    """Return what runs on the GPU, if asked for; only then is numba's CUDA part imported."""
+    if device == "cpu":
+        return None
+    if device != "cuda":
+        raise ProgramError(f"device {device!r}; allowed: cpu, cuda", where="simulate", help="use device='cpu'")
+    from hw_sim.engine.cuda import Cuda
+
+    return Cuda(compiled)
 
 
 def _run(
@@ -76,6 +89,7 @@ def _run(
     record: bool,
     strict: bool,
     progress: Callable[[int, int], None] | None,
+    cuda: Cuda | None,
 ) -> Trace:
     length, threads = tally.steps, tally.threads
     recorder = Recorder(compiled, length, samples, record)
@@ -83,7 +97,7 @@ def _run(
     saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
     batch, span = _block(compiled, length, samples)
     for first in range(0, samples, batch):
-        state = State(compiled, first, min(batch, samples - first), recorder, threads)
+        state = State(compiled, first, min(batch, samples - first), recorder, threads, cuda)
         tally.begin(state.batch)
         for t in range(0, length, span):
             _advance(compiled, state, sources, t, min(span, length - t))

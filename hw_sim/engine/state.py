@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from hw_sim.engine import layout, soma_kernels
 from hw_sim.engine.compiled import Compiled, Stage
 from hw_sim.engine.jit import Threads
 from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
+
+if TYPE_CHECKING:
+    from hw_sim.engine.cuda import Cuda
 
 AnyInt = NDArray[Any]
 
@@ -50,11 +53,15 @@ class State:
     """One block of samples on its way through time.
 
     ``values[name]`` (history + T', B, n) holds what was sent, oldest first, with the last steps of the block before in front;
-    gates hold levels there, and their level changes are in ``changes[name]``.
+    gates hold levels there, and their level changes are in ``changes[name]``. The populations that ``cuda`` names run there.
     """
 
-    def __init__(self, compiled: Compiled, first_sample: int, batch: int, recorder: Recorder, threads: Threads) -> None:
+    def __init__(
+        self, compiled: Compiled, first_sample: int, batch: int, recorder: Recorder, threads: Threads,
+        cuda: Cuda | None = None,
+    ) -> None:  # fmt: skip
         self.compiled = compiled
+        self.cuda = cuda
         self.batch = batch
         self.samples = slice(first_sample, first_sample + batch)
         self.recorder = recorder
@@ -112,7 +119,8 @@ class State:
         name, soma = stage.population.name, stage.population.soma
         if isinstance(soma, (Source, GateTable)):
             return
-        drive = self._drive(stage, start, stop)
+        cuda = self.cuda if self.cuda is not None and name in self.cuda.names else None
+        drive = self._drive(stage, start, stop) if cuda is None else self._drive_on(cuda, stage, start, stop)
         out = self.delayed(name, 0, start, stop)
         steps = slice(first_step + start, first_step + stop)
         rec_v = self.recorder.v.get(name, np.empty((0, 1, 1), np.int32))
@@ -121,7 +129,7 @@ class State:
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
             case Lif():
-                self._lif(stage, soma, drive, out, first_step, start, stop, rec_v, saturated)
+                self._lif(stage, soma, drive, out, first_step, start, stop, rec_v, saturated, cuda)
             case DeltaRelu(shift=shift):
                 soma_kernels.delta_relu(
                     drive,
@@ -161,6 +169,10 @@ class State:
                 drive += part >> -item.shift
         return drive.reshape(stop - start, self.batch, n)
 
+    def _drive_on(self, cuda: Cuda, stage: Stage, start: int, stop: int) -> Any:
+        values = [self.delayed(item.projection.source, item.lag, start, stop) for item in stage.inputs]
+        return cuda.drive(stage, values, (stop - start, self.batch, stage.population.size))
+
     def _zeros(self, word: type[np.signedinteger[Any]], size: int) -> AnyInt:
         """Return zeros, in memory that is used again: fresh memory costs more than what is done with it."""
         if word not in self.room or self.room[word].size < size:
@@ -171,7 +183,7 @@ class State:
 
     def _lif(
         self, stage: Stage, soma: Lif, drive: AnyInt, out: AnyInt, first_step: int, start: int, stop: int,
-        rec_v: AnyInt, saturated: AnyInt,
+        rec_v: AnyInt, saturated: AnyInt, cuda: Cuda | None,
     ) -> None:  # fmt: skip
         name = stage.population.name
         arrays = [self.delayed(g.projection.source, g.lag, start, stop) for g in stage.gates]
@@ -182,20 +194,23 @@ class State:
             levels[port, :, :, : array.shape[2]] = array
             index[port] = gate.index
         inner = len(arrays) - soma.output_gate
-        scan = soma_kernels.lif
         subtract = soma.reset == "subtract"
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
         zeroing = _zeroing(soma, first_step + start)
         rec_u = self.recorder.u.get(name, np.empty((0, 1, 1), stage.word))
         corner = (first_step + start, self.samples.start)
 
-        def piece(a: int, b: int) -> None:
-            scan(
-                drive, self.u[name], self.v[name], stage.params, subtract, floor, zeroing, levels[:inner], index[:inner],
-                soma.gate_bits, soma.refractory, self.hold[name], out, rec_u, rec_v, corner, saturated, a, b,
-            )  # fmt: skip
-
-        self.threads.split(piece, saturated.shape[0], drive.size)
+        scanned = (
+            subtract, floor, zeroing, levels[:inner], index[:inner], soma.gate_bits, soma.refractory, self.hold[name],
+            out, rec_u, rec_v, corner, saturated,
+        )  # fmt: skip
+        u, v = self.u[name], self.v[name]
+        if cuda is not None:
+            cuda.lif(stage, drive, u, v, *scanned)
+        else:
+            self.threads.split(
+                lambda a, b: soma_kernels.lif(drive, u, v, stage.params, *scanned, a, b), saturated.shape[0], drive.size
+            )
         if soma.output_gate:
             out *= arrays[-1][:, :, index[-1]]
 

@@ -38,7 +38,9 @@ def add(verbs: _SubParsersAction[Any]) -> None:
         default="analytic",
         help="time of a chip step: its busiest part, or cores and mesh simulated (hw_sim only; default %(default)s)",
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the same integers on a GPU (hw_sim only)"
+    )
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -62,8 +64,12 @@ def _check(arguments: Namespace) -> None:
             where="--timing",
             help="use --backend hw_sim, or leave it out",
         )
-    if arguments.device != "cpu":
-        raise InputError("only cpu is there in this version", where="--device", help="leave --device out")
+    if arguments.device != "cpu" and arguments.backend != HwSimBackend.name:
+        raise InputError(
+            f"backend {arguments.backend!r} runs on the cpu only",
+            where="--device",
+            help="use --backend hw_sim, or leave it out",
+        )
     if arguments.numbers == "float" and arguments.backend != "interpreter":
         raise InputError(
             f"backend {arguments.backend!r} computes integers",
@@ -79,8 +85,9 @@ def _check(arguments: Namespace) -> None:
 
 
 def _int(made: Deployment, samples: Samples, arguments: Namespace) -> dict[str, Any]:
-    cycles = arguments.timing == "cycle"  # checked above: the backend is the machine
-    backend = HwSimBackend(timing="cycle") if cycles else load_backend(arguments.backend)
+    machine = HwSimBackend(timing=arguments.timing, device=arguments.device)
+    chosen = machine != HwSimBackend()  # checked above: the backend is the machine
+    backend = machine if chosen else load_backend(arguments.backend)
     x = made.encode(samples.x.astype(np.float64))
     with bars() as bar:
         result = backend.run(made.integer, made.program, x, progress=bar(backend.name))

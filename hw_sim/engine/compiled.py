@@ -34,6 +34,9 @@ from hw_sim.synaptic_memory import FanOut, words_read
 Index = NDArray[np.int64]
 NARROW = 1 << 24
 """Drives, biases and reset values below this in size let the LIF kernel run in 32 bits (``soma_kernels``)."""
+NARROW_FILTERED = 1 << 18
+"""The same for drives of a current that keeps some of itself: up to here one wrap a step brings u back to 24 bits; beyond,
+u grows from step to step (as in lava-nc) and needs 64 bits."""
 WIDEST = 1 << 30
 """Parameters must be below this in size; the state has 24 bits."""
 MAX_INPUT_BITS = 44
@@ -261,7 +264,8 @@ def _stage(
         )
     ports = tuple(sorted(gates, key=lambda g: _port(g.projection)))
     short_gates = not isinstance(population.soma, Lif) or population.soma.gate_bits <= MAX_NARROW_GATE_BITS
-    fits = max(bound, widest) < NARROW and largest <= NARROW and short_gates
+    filtered = isinstance(population.soma, Lif) and bool((population.soma.decay_u < DECAY_ONE).any())
+    fits = max(bound, widest) < (NARROW_FILTERED if filtered else NARROW) and largest <= NARROW and short_gates
     word: type[np.int32] | type[np.int64] = np.int32 if fits else np.int64
     cast = tuple(_cast(item, word, largest_payload(program.population(item.projection.source))) for item in inputs)
     narrow = params.astype(word)

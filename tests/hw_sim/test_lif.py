@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw_sim import Lif, Population, Program, ProgramError, drc, load_chip, simulate
+from hw_sim import (
+    DenseSynapses,
+    Lif,
+    Population,
+    Program,
+    ProgramError,
+    Projection,
+    Source,
+    drc,
+    load_chip,
+    simulate,
+)
+from hw_sim.fixed_point import STATE_MAX, decay, wrap_current
 
 ONE = np.ones(1, np.int64)
 
@@ -73,3 +85,21 @@ def test_a_program_shows_its_periods_only_where_it_has_some() -> None:
     assert "reset_interval" not in str(alone(1, 1, 1))
     assert "refractory=3" in str(alone(1, 1, 1, refractory=3))
     assert "reset_interval=4, reset_phase=1" in str(alone(1, 1, 1, reset_interval=4, reset_phase=1))
+
+
+@pytest.mark.parametrize("decay_u", [0, 100, 4096])
+def test_a_current_that_outgrows_its_wrap_stays_exact(decay_u: int) -> None:
+    """One wrap a step cannot hold a drive of 2^29 that is kept: u grows beyond 32 bits, as in lava-nc."""
+    source = Population("in", (1,), Source(1), core=np.full(1, -1, np.int32))
+    lif = Lif(decay_u * ONE, 4096 * ONE, 0 * ONE, STATE_MAX * ONE, 0 * ONE)
+    neuron = Population("n", (1,), lif, start=1, core=np.zeros(1, np.int32), kind="none")
+    synapse = Projection("p", "in", "n", DenseSynapses(254 * ONE.reshape(1, 1)), exponent=15)
+    program = Program((source, neuron), (synapse,), "loihi2", 12, "n")
+
+    trace = simulate(program, {"in": np.ones((12, 1, 1), np.int64)}, record=True)
+
+    u, wanted = 0 * ONE, []
+    for _ in range(12):
+        u = wrap_current(decay(u, decay_u) + (254 << 15 << 6))
+        wanted.append(int(u[0]))
+    assert trace.u["n"].ravel().tolist() == wanted

@@ -102,7 +102,7 @@ def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, st
         "options": asdict(deployment.options),
         "strategies": deployment.strategies,
         "input": asdict(deployment.input),
-        "host": None if host is None else {"boundary": host.boundary, "graded": host.graded},
+        "host": None if host is None else {"boundary": host.boundary, "graded": host.graded, "still": host.still},
         "card": deployment.card,
         "passes": [asdict(record) for record in deployment.passes],
         "drift": None if deployment.drift is None else asdict(deployment.drift),
@@ -212,11 +212,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _host(folder: Path, boundary: str, graded: bool) -> HostPart:
+def _host(folder: Path, boundary: str, graded: bool, still: bool = True) -> HostPart:
     graph = graph_io.load(folder / "host.npz")
     if boundary not in graph.by_name:
         raise KeyError(f"host boundary {boundary!r}")
-    return HostPart(graph, boundary, graded)
+    return HostPart(graph, boundary, graded, still)
 
 
 def _read_samples(path: Path) -> Samples | None:

@@ -27,7 +27,7 @@ from toolchain.passes.lower_bias import LowerBias
 from toolchain.passes.lower_gates import LowerGates, mean_gates, strategies_for, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.quantize import InputCode, Quantize
-from toolchain.passes.split_host import HostPart, split_host
+from toolchain.passes.split_host import HostPart, is_still, split_host
 from toolchain.verify import verify
 
 GOLDEN_SAMPLES = 8
@@ -239,6 +239,7 @@ def _compile(
     if code.kind == "dense":
         note("split-host")
         chip_graph, host = split_host(road.graph)
+        host = replace(host, still=is_still(x))
         calibration = run_float(host.graph, x)[host.boundary]
         road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
         road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]

@@ -80,9 +80,10 @@ def only_lowered_ops(graph: Graph) -> None:
 
 _HELP: dict[type[f.Op], str] = {
     f.SumPool: "pool without padding, windows beside each other, right behind a spiking neuron or a convolution",
-    f.Scale: "put the factor right behind a linear map, or between spikes and a linear map",
+    f.Scale: "put it right behind a linear map; on spikes a factor is taken, a shift would be a value in every step",
     f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",
     f.Flatten: "flatten spikes, right in front of a linear map or the output",
+    f.GatedCoding: "feed still images (real values) and put it in front of the first spike: the host computes its gates",
     f.Relu: "put a spiking neuron in its place",
 }
 

@@ -15,6 +15,7 @@ from toolchain.analysis import Analysis, Quantity, accuracy, analyze, run_summar
 from toolchain.backends import RunResult
 from toolchain.deployment import Deployment
 from toolchain.local_backends import HwSimBackend, InterpreterBackend
+from toolchain.verbs.check import check_deployment
 
 RUN_KEYS = {
     "backend", "samples", "accuracy", "sops", "gate_multiplies", "host_macs", "latency_s", "bottleneck", "energy_j",
@@ -165,12 +166,18 @@ def test_a_slower_price_moves_bottleneck_and_energy(gated: tuple[Deployment, Run
 
 def test_the_host_computes_a_still_image_once_and_a_moving_one_every_step() -> None:
     conv, filters, gate = 2 * 9 * SIDE**2, 2 * (2 * 2 * 16) * SIDE**2, 2 * 2 * SIDE**2
-    frame, whole = conv + filters + gate, 2 * (2 * STEPS + STEPS * 2)
+    whole = (
+        2 * (2 * STEPS + STEPS * 2) + STEPS * gate
+    )  # the gate's time path, and its products with every step's spikes
+    frame = conv + filters
     made = deployed(coded(), images())
     assert analyzed((made, run(made))).host_macs == frame + whole
     still = images()
     moving = replace(still, x=still.x * np.linspace(0.5, 1, STEPS, dtype=np.float32)[:, None, None, None, None])
     assert analyzed((replace(made, samples=moving), run(made))).host_macs == STEPS * frame + whole
+    assert analyzed((replace(made, samples=None), run(made))).host_macs == frame + whole
+    assert check_deployment(made).spike_driven
+    assert [b.name for b in check_deployment(deployed(coded(), moving)).violations] == ["gac"]
 
 
 def test_literature_convention_prices_each_class_and_says_what_it_is(on_host: tuple[Deployment, RunResult]) -> None:

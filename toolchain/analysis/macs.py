@@ -8,9 +8,6 @@ Poolings and joins only add and count 0; so does a neuron (its updates are count
 from __future__ import annotations
 
 from math import prod
-from typing import Any
-
-from numpy.typing import NDArray
 
 from toolchain.ir import Graph
 from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, JointGate, Multiply, Op, Scale, StaaLif
@@ -30,13 +27,10 @@ def macs_per_sample(graph: Graph, *, still: bool) -> int:
         graph: A float graph.
         still: Every timestep sees the same frame, so what depends on one frame only is computed once.
     """
-    frames = 1 if still else graph.timesteps
-    return frames * macs_per_frame(graph) + sum(_sequence(op) for op in graph)
-
-
-def is_still(x: NDArray[Any]) -> bool:
-    """Say whether samples (T, B, *shape) repeat one frame over all T."""
-    return bool((x == x[:1]).all())
+    frames, T = 1 if still else graph.timesteps, graph.timesteps
+    known = shapes(graph)
+    every_step = sum(2 * prod(known[op.name]) for op in graph if isinstance(op, GatedCoding))  # A_t F, and times S_t
+    return frames * (macs_per_frame(graph) - every_step) + T * every_step + sum(_sequence(op) for op in graph)
 
 
 def linear_macs_per_frame(graph: Graph) -> int:

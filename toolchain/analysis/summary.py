@@ -13,9 +13,10 @@ from toolchain.analysis.activity import Activity, activity
 from toolchain.analysis.energy import Energy, energy
 from toolchain.analysis.latency import Latency, latency
 from toolchain.analysis.literature import Literature, literature
-from toolchain.analysis.macs import is_still, linear_macs_per_frame, macs_per_sample
+from toolchain.analysis.macs import linear_macs_per_frame, macs_per_sample
 from toolchain.backends import RunResult
 from toolchain.deployment import Deployment
+from toolchain.passes.split_host import is_still
 
 NO_TRACE = "this backend counts no events; the counters are those of `--backend hw_sim`, which gives the same spikes"
 
@@ -48,10 +49,11 @@ def analyze(deployment: Deployment, trace: Trace) -> Analysis:
 
 
 def host_macs(deployment: Deployment) -> int:
-    """Return the MACs the host computes per sample; frames that repeat are computed once."""
+    """Return the MACs the host computes per sample of its samples' kind; frames that repeat are computed once."""
     if deployment.host is None:
         return 0
-    still = deployment.samples is not None and is_still(deployment.samples.x)
+    samples = deployment.samples
+    still = deployment.host.still if samples is None else is_still(samples.x)
     return macs_per_sample(deployment.host.graph, still=still)
 
 

@@ -7,6 +7,9 @@ graded spikes); the chip's input is what they send. A net that is fed spikes or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedNodeError
 from toolchain.ir import Graph
@@ -23,11 +26,18 @@ class HostPart:
         graph: Ends in an ``Output`` that reads the boundary op.
         boundary: Name of the op whose output is sent to the chip.
         graded: Whether it sends real gains times spikes (else binary spikes).
+        still: Whether every step of the calibration data shows the same frame, so that the host computes it once.
     """
 
     graph: Graph
     boundary: str
     graded: bool
+    still: bool = True
+
+
+def is_still(x: NDArray[Any]) -> bool:
+    """Say whether samples (T, B, *shape) repeat one frame over all T."""
+    return bool((x == x[:1]).all())
 
 
 def split_host(graph: Graph) -> tuple[Graph, HostPart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ def build_report(
         audit: What the dynamic audit of a run found.
     """
     given = deployment.samples if samples is None else samples
+    deployment = replace(deployment, samples=given)
     trace = _trace(runs)
     return Report(
         name=deployment.name,

@@ -124,7 +124,7 @@ def gated_coding(op: GatedCoding, operands: list[Signal], ctx: Context) -> Judge
     leaves = together(operands)
     path = (*shortest(leaves), op.name)
     faults = tuple(f for f in (_events(op, path, ctx), _on_chip(op, path, ctx)) if f is not None)
-    still = ctx.input_kind == "dense"
+    still = ctx.input_kind == "dense" and ctx.still
     return Judgement(
         _coded(op, path, "" if still else op.name, ctx),
         faults[0].why if faults else "runs in front of the first spike, once per still image",
@@ -152,10 +152,11 @@ def _coded(op: GatedCoding, path: Path, held: str, ctx: Context) -> Signal:
 
 
 def _events(op: GatedCoding, path: Path, ctx: Context) -> Fault | None:
-    if ctx.input_kind == "dense":
+    if ctx.input_kind == "dense" and ctx.still:
         return None
+    fed = "frames that change" if ctx.input_kind == "dense" else "events"
     return Fault(
-        f"GatedCoding {op.name!r} is not causal on events: its TA pools over all {op.timesteps} steps, "
+        f"GatedCoding {op.name!r} is not causal on {fed}: its TA pools over all {op.timesteps} steps, "
         f"so step 0 waits for step {op.timesteps - 1}",
         "feed still images (direct coding), or train with constants per step in the place of TA",
         path,

@@ -29,6 +29,7 @@ def check_graph(
     graph: Graph,
     *,
     input_kind: InputKind,
+    still: bool = True,
     host: frozenset[str] = frozenset(),
     strategies: dict[str, str] | None = None,
     payload_bits: int | None = None,
@@ -39,6 +40,7 @@ def check_graph(
     Args:
         graph: Float ops as captured; also of nets that cannot be deployed.
         input_kind: What the net is fed: ``binary`` spikes, ``graded`` integer payloads (event counts), ``dense`` real values.
+        still: Whether ``dense`` input is one image, the same in every step; else frames that change.
         host: Names of the ops that run on the host in front of the first spike.
         strategies: Gate lowering by block (or op) name: ``static``, ``causal``, ``host``, ``barrier``, ``replay``; blocks not
             named stream as published.
@@ -56,6 +58,7 @@ def check_graph(
     known = shapes(lowered)
     context = Context(
         input_kind=input_kind,
+        still=still,
         payload_bits=payload_bits,
         timesteps=graph.timesteps,
         hosts=hosts,

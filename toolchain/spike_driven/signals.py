@@ -141,6 +141,7 @@ class Context:
 
     Args:
         input_kind: What the net is fed.
+        still: Whether real-valued input is one frame, the same in every step.
         payload_bits: Bits of a graded gate message; None: gates are real-valued.
         timesteps: T.
         hosts: Ops on the host.
@@ -152,6 +153,7 @@ class Context:
     """
 
     input_kind: InputKind
+    still: bool
     payload_bits: int | None
     timesteps: int
     hosts: frozenset[str]

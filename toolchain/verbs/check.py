@@ -76,6 +76,7 @@ def check_deployment(made: Deployment) -> Verdict:
     return check_graph(
         made.captured,
         input_kind=kind,
+        still=made.host is None or made.host.still,
         host=frozenset() if made.host is None else before_first_spike(made.captured),
         strategies=made.strategies,
         payload_bits=made.options.payload_bits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace, _SubParsersAction
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def _int(made: Deployment, samples: Samples, arguments: Namespace) -> dict[str, 
         result = backend.run(made.integer, made.program, x, progress=bar(backend.name))
     if arguments.trace is not None and result.trace is not None:
         result.trace.save(arguments.trace)
-    data = run_summary(made, result, samples.y, backend=backend.name)
+    data = run_summary(replace(made, samples=samples), result, samples.y, backend=backend.name)
     if result.trace is not None:
         data["timing"] = result.trace.timing
     return {**data, "startup_s": result.startup_s, "run_s": result.run_s}

@@ -35,6 +35,13 @@ def test_gac_on_events_is_not_causal_even_on_the_host() -> None:
     assert (found.name, found.causal, found.scope) == ("encoder", False, "sequence")
 
 
+def test_gac_on_frames_that_change_waits_for_the_last_one() -> None:
+    found = only_violation(check_graph(gac(), input_kind="dense", still=False, host=HOST, payload_bits=8))
+
+    assert (found.name, found.causal, found.scope) == ("encoder", False, "sequence")
+    assert "not causal on frames that change" in (found.violation or "")
+
+
 def test_gac_on_the_chip_is_blamed_for_its_dense_gate_and_the_stem_for_the_real_input() -> None:
     verdict = check_graph(gac(), input_kind="dense", payload_bits=8)
 

@@ -26,6 +26,7 @@ from toolchain.passes.fold_scale import FoldScale, LowerScale
 from toolchain.passes.lower_bias import LowerBias
 from toolchain.passes.lower_gates import LowerGates, mean_gates, strategies_for, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
+from toolchain.passes.lower_pool import LowerPool
 from toolchain.passes.quantize import InputCode, Quantize
 from toolchain.passes.split_host import HostPart, is_still, split_host
 from toolchain.verify import verify
@@ -251,6 +252,8 @@ def _compile(
     road.take(LowerGates(options.gates, means, code.kind == "binary"), "drift" if static else "exact")
     road.take(Distribute())
     road.take(FoldPool())
+    road.take(LowerPool())
+    road.take(Distribute())
     road.take(LowerBias())
     lowered = road.graph
     verify(lowered, level="lowered")

@@ -79,7 +79,7 @@ def only_lowered_ops(graph: Graph) -> None:
 
 
 _HELP: dict[type[f.Op], str] = {
-    f.SumPool: "pool without padding, windows beside each other, right behind a spiking neuron or a convolution",
+    f.SumPool: "pool maps that the windows divide, without padding, right behind a spiking neuron or a convolution",
     f.Scale: "put it right behind a linear map; on spikes a factor is taken, a shift would be a value in every step",
     f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",
     f.Flatten: "flatten spikes, right in front of a linear map or the output",

@@ -138,10 +138,8 @@ def flat(parameter: Array, shape: Shape) -> Array:
 
 
 def spread_unit(unit: Array, shape: Shape) -> Array:
-    """Return S per neuron: (1,), or (n,) from one value a channel."""
-    if unit.size == 1:
-        return unit
-    return np.repeat(unit, prod(shape[1:]) if len(shape) > 1 else 1)
+    """Return S per neuron: (1,), or (n,) from one value a channel (or a neuron)."""
+    return unit if unit.size == 1 else np.repeat(unit, prod(shape) // unit.size)
 
 
 def check_state(value: float, where: str, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -108,5 +109,10 @@ class Synapses:
         total = np.zeros(1)
         for branch in branches:
             if branch.linear is not None and branch.linear.bias is not None:
-                total = total + sc.flat(branch.linear.bias, shape)
+                total = total + _per_neuron(branch.linear.bias, shape)
         return total
+
+
+def _per_neuron(bias: Array, shape: tuple[int, ...]) -> Array:
+    """Return a bias of one value a channel, or of one a neuron, as (1,) or (n,)."""
+    return sc.flat(bias.reshape(shape) if bias.size == prod(shape) else bias, shape)

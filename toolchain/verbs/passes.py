@@ -15,6 +15,7 @@ from toolchain.passes import (
     lower_bias,
     lower_gates,
     lower_max_pool,
+    lower_pool,
     quantize,
     split_host,
 )
@@ -28,6 +29,7 @@ PASSES: tuple[tuple[str, object], ...] = (
     (lower_max_pool.LowerMaxPool.name, lower_max_pool),
     (lower_gates.LowerGates.name, lower_gates),
     (distribute.Distribute.name, distribute),
+    (lower_pool.LowerPool.name, lower_pool),
     (lower_bias.LowerBias.name, lower_bias),
     (quantize.Quantize.name, quantize),
     (align.Align.name, align),

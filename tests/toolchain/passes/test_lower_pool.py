@@ -1,0 +1,102 @@
+"""Pools that no convolution can take up: one exact map, with a bias and a unit of its own for every neuron."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from toolchain.compare import compare
+from toolchain.deployment import Options, Samples
+from toolchain.interpret import run_float
+from toolchain.ir import Graph
+from toolchain.ops import Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
+from toolchain.passes import lower_pool
+from toolchain.passes.fold_pool import FoldPool
+from toolchain.passes.lower_pool import LowerPool
+from toolchain.pipeline import deploy_graph
+
+SIDE, T = 7, 4
+
+
+def conv(name: str, reads: str, inside: int, rng: np.random.Generator) -> Conv:
+    weight, bias = rng.normal(size=(3, inside, 3, 3)), rng.normal(size=3) / 5
+    return Conv(name=name, inputs=(reads,), weight=weight, bias=bias, padding=(1, 1))
+
+
+def pool(reads: str, kernel: int, stride: int, padding: int) -> SumPool:
+    return SumPool(
+        name="pool", inputs=(reads,), kernel=(kernel,) * 2, stride=(stride,) * 2, padding=(padding,) * 2, scale=0.25
+    )
+
+
+def lif(name: str, reads: str, side: int) -> Lif:
+    return Lif(
+        name=name, inputs=(reads,), shape=(3, side, side), beta=np.array(0.5), v_threshold=np.array([0.4, 0.6, 1])
+    )
+
+
+def net(*ops: Op, classes: int = 4) -> Graph:
+    flat = Flatten(name="flat", inputs=(ops[-1].name,))
+    size = int(np.prod(vars(ops[-1])["shape"]))
+    weight = np.random.default_rng(9).normal(size=(classes, size))
+    fc = Affine(name="fc", inputs=("flat",), weight=weight)
+    source = Input(name="in", shape=(2, SIDE, SIDE))
+    return Graph((source, *ops, flat, fc, Output(name="out", inputs=("fc",))), timesteps=T)
+
+
+def events(rng: np.random.Generator) -> Samples:
+    return Samples((rng.random((T, 6, 2, SIDE, SIDE)) < 0.4).astype(np.float32), None, "random")
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0)])
+def test_a_map_that_the_windows_do_not_divide_is_pooled_exactly_on_the_chip(
+    rng: np.random.Generator, kernel: int, stride: int, padding: int
+) -> None:
+    side = (SIDE + 2 * padding - kernel) // stride + 1
+    graph = net(
+        conv("conv1", "in", 2, rng), lif("lif1", "conv1", SIDE), pool("lif1", kernel, stride, padding),
+        conv("conv2", "pool", 3, rng), lif("lif2", "conv2", side),
+    )  # fmt: skip
+    data = events(rng)
+
+    made = deploy_graph(graph, Options(), data, name="net", samples=data)
+
+    assert {record.name: record.check for record in made.passes}["lower-pool"] == "exact"
+    assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
+    assert made.drift is not None
+    assert made.drift.spike_mismatch["lif2"] < 0.03
+    assert any(made.run_float(data.x).ravel())
+
+
+def test_a_padded_pool_behind_a_convolution_with_a_bias_keeps_the_function(rng: np.random.Generator) -> None:
+    graph = net(conv("conv1", "in", 2, rng), pool("conv1", 3, 2, 1), lif("lif1", "pool", 4))
+    x = events(rng).x.astype(np.float64)
+
+    lowered = LowerPool()(graph)
+
+    assert [type(op) for op in lowered] == [Input, Affine, Lif, Flatten, Affine, Output]
+    np.testing.assert_allclose(run_float(lowered, x)["out"], run_float(graph, x)["out"], atol=1e-12)
+
+
+def test_a_pool_of_a_residual_sum_reaches_every_branch(rng: np.random.Generator) -> None:
+    graph = net(
+        conv("conv1", "in", 2, rng), lif("lif1", "conv1", SIDE), conv("conv2", "in", 2, rng),
+        lif("lif2", "conv2", SIDE), Add(name="sum", inputs=("lif1", "lif2")), pool("sum", 2, 2, 0),
+        conv("conv3", "pool", 3, rng), lif("lif3", "conv3", 3),
+    )  # fmt: skip
+    data = events(rng)
+
+    made = deploy_graph(graph, Options(), data, name="net")
+
+    assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
+
+
+def test_what_folds_is_left_to_folding_and_what_is_too_large_to_the_verifier(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = net(pool("in", 2, 2, 0), conv("conv1", "pool", 2, rng), lif("lif1", "conv1", 3))
+    free = net(conv("conv1", "in", 2, rng), pool("conv1", 2, 2, 0), lif("lif1", "pool", 3))
+    monkeypatch.setattr(lower_pool, "LARGEST", 98 * 27 - 1)
+
+    assert LowerPool()(FoldPool()(odd)) is odd
+    assert not any(isinstance(op, SumPool) for op in FoldPool()(free))

@@ -95,11 +95,14 @@ def run_train(arguments: Namespace) -> Outcome:
         from models.train.distributed import workers
         from models.train.loop import Running
         from models.train.make_checkpoint import make_checkpoint
+        from models.train.memory import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
             f"training needs torch: {error}", where="train", help="pip install 'spikeforge[train]'"
         ) from error
     bars = Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True))
+    if arguments.device == "cpu":
+        keep_freed_memory()
     with workers(arguments.device) as me, bars as progress:
         progress.disable = me.rank > 0
         task = progress.add_task(chosen.name, total=chosen.epochs * arguments.repeat)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 
 def over_steps(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a layer over (N, ...) to (T, B, ...), as one batch of T * B."""
+    """Apply a layer over (N, ...) to (T, B, ...), as one batch of T * B; a still input (the same every step) goes once."""
+    if is_still(x):
+        y = layer(x[0])
+        return y.expand(x.shape[0], *y.shape)
     y = layer(x.flatten(0, 1))
-    return y.reshape(x.shape[0], x.shape[1], *y.shape[1:])
+    return y.unflatten(0, x.shape[:2])
+
+
+def is_still(x: Tensor) -> bool:
+    """Whether all steps of (T, B, ...) are one in memory, as after ``expand``."""
+    return x.stride(0) == 0 and x.shape[0] > 1
+
+
+def join_steps(steps: Sequence[Tensor]) -> Tensor:
+    """Return (T, B, ...) of T tensors (B, ...); each keeps its order of axes in memory, as ``torch.stack`` does not."""
+    return torch.cat(list(steps)).unflatten(0, (len(steps), -1))
 
 
 class Conv2d(nn.Conv2d):

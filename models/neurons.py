@@ -23,12 +23,19 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models import lif_scan
 from models.errors import ModelError
+from models.layers import join_steps
 from models.surrogate import ATan, Rectangular, Surrogate, TanhWindow, Triangular, spike
 
 Reset = Literal["value", "subtract"]
 Comparison = Literal[">", ">="]
 NeuronId = Literal["N1", "N2", "N3", "N4", "N5", "N6", "N7"]
+
+
+def widened(current: Tensor) -> Tensor:
+    """Return a current in float32 or wider: mixed precision ends where a membrane integrates."""
+    return current if current.dtype == torch.float64 else current.float()
 
 
 class Trace(NamedTuple):
@@ -54,6 +61,8 @@ class Neuron(nn.Module):
 
     def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes of membrane ``u`` and the membrane after reset."""
+        if lif_scan.fits(u[None]):
+            return lif_scan.fire(self, u)
         s = spike(u, self.v_threshold, strict=self.comparison == ">", surrogate=self.surrogate)
         r = s.detach() if self.detach_reset else s
         if self.reset == "subtract":
@@ -65,12 +74,12 @@ class Neuron(nn.Module):
         """Run all steps of ``current`` (T, B, ...) and return spikes and the membrane before reset."""
         v: Tensor | None = None
         spikes, membranes = [], []
-        for x in current:
+        for x in widened(current):
             u = self.integrate(v, x)
             s, v = self.fire(u)
             spikes.append(s)
             membranes.append(u)
-        return Trace(torch.stack(spikes), torch.stack(membranes))
+        return Trace(join_steps(spikes), join_steps(membranes))
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state."""
@@ -123,6 +132,11 @@ class LIF(Neuron):
         """Return the membrane before reset, beta v + gain x; ``v`` None is the zero state."""
         drive = current if self.gain == 1.0 else self.gain * current
         return drive if v is None else self.beta * v + drive
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state; ``trace``'s, in one compiled loop on a CPU."""
+        current = widened(current)
+        return lif_scan.scan(self, current) if lif_scan.fits(current) else super().forward(current)
 
     def extra_repr(self) -> str:
         """Return the constants, for ``print(module)``."""

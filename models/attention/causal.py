@@ -8,6 +8,7 @@ X'[t] = g_T[t] g_C[t] g_S[t] X[t],   g[t < d] = 1;   then the neuron
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import conv2d, linear
 
 from models.attention.gates import FixedTimesteps, Gate, apply_gate, uniform
 from models.errors import ModelError
+from models.layers import join_steps
 from models.neurons import Neuron
 
 OPEN_GATE_BIAS = 1.8
@@ -33,6 +35,26 @@ class GateTrace(NamedTuple):
     gains: Tensor
 
 
+class GateStep(NamedTuple):
+    """One step of a gated layer (B, C, H, W): spikes, membrane before reset, and the total gain; None: 1."""
+
+    spikes: Tensor
+    membrane: Tensor
+    gain: Tensor | None
+
+
+def spikes_of(steps: Iterable[GateStep]) -> Tensor:
+    """Run all steps and keep their spikes (T, B, C, H, W)."""
+    return join_steps([step.spikes for step in steps])
+
+
+def trace_of(steps: Iterable[GateStep]) -> GateTrace:
+    """Run all steps and keep everything."""
+    kept = list(steps)
+    gains = [torch.ones_like(u) if gain is None else gain.expand_as(u) for _, u, gain in kept]
+    return GateTrace(join_steps([s for s, _, _ in kept]), join_steps([u for _, u, _ in kept]), join_steps(gains))
+
+
 class CountGates(FixedTimesteps):
     """A layer that can gate its current by its own earlier spikes; see the equations above."""
 
@@ -48,22 +70,18 @@ class CountGates(FixedTimesteps):
     sa_kernel: nn.Parameter  # (1, 1, k, k)
     sa_b: nn.Parameter  # ()
 
-    def run_causal(self, neuron: Neuron, x: Tensor) -> GateTrace:
-        """Run all steps of a current (T, B, C, H, W) through the gates and the neuron, from zero state."""
+    def causal_steps(self, neuron: Neuron, x: Tensor) -> Iterator[GateStep]:
+        """Run the steps of a current (T, B, C, H, W) through the gates and the neuron, from zero state."""
         v: Tensor | None = None
         counts: dict[str, Tensor] = {}
         pending: list[Tensor] = []
-        spikes, membranes, gains = [], [], []
         for t, current in enumerate(x):
             gain = pending[t - self.gate_delay] if t >= self.gate_delay else None
             u = neuron.integrate(v, current if gain is None else gain * current)
             s, v = neuron.fire(u)
             if t + self.gate_delay < self.timesteps:
                 pending.append(self._next_gain(s, counts))
-            spikes.append(s)
-            membranes.append(u)
-            gains.append(torch.ones_like(u) if gain is None else gain.expand_as(u))
-        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
+            yield GateStep(s, u, gain)
 
     def _next_gain(self, s: Tensor, counts: dict[str, Tensor]) -> Tensor:
         """Add spikes (B, C, H, W) to the counts (updated in place) and return the gain, broadcastable to them."""

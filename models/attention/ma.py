@@ -24,13 +24,22 @@ Only ``causal`` can be run step by step without waiting inside the step; ``paper
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from models.attention.causal import CountGates, GateTrace, causal_parameters, check_causal
+from models.attention.causal import (
+    CountGates,
+    GateStep,
+    GateTrace,
+    causal_parameters,
+    check_causal,
+    spikes_of,
+    trace_of,
+)
 from models.attention.gates import Gate, apply_gate, check_gate, register, uniform
 from models.errors import ModelError
 from models.neurons import LIF
@@ -239,38 +248,35 @@ class MALIF(_MA):
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes, of the shape of ``current``, from zero state."""
-        return self.trace(current).spikes
+        x = self.to_maps(current)
+        spikes = self.neuron(self.attend(x)) if self.variant == "code" else spikes_of(self._steps(x))
+        return spikes.reshape(current.shape)
 
     def trace(self, current: Tensor) -> GateTrace:
         """Return spikes, membrane before reset and gains, of the shape of ``current``."""
         x = self.to_maps(current)
-        match self.variant:
-            case "code":
-                gated = self.attend(x)
-                spikes, membrane = self.neuron.trace(gated)
-                gains = torch.where(x > 0, gated / x, torch.zeros_like(x)).detach()
-            case "paper":
-                spikes, membrane, gains = self._paper(x)
-            case "causal":
-                spikes, membrane, gains = self.run_causal(self.neuron, x)
-        return GateTrace(spikes.reshape(current.shape), membrane.reshape(current.shape), gains.reshape(current.shape))
+        if self.variant == "code":
+            gated = self.attend(x)
+            found = GateTrace(*self.neuron.trace(gated), torch.where(x > 0, gated / x, torch.zeros_like(x)).detach())
+        else:
+            found = trace_of(self._steps(x))
+        return GateTrace(*(part.reshape(current.shape) for part in found))
 
-    def _paper(self, x: Tensor) -> GateTrace:
+    def _steps(self, x: Tensor) -> Iterator[GateStep]:
+        return self._paper_steps(x) if self.variant == "paper" else self.causal_steps(self.neuron, x)
+
+    def _paper_steps(self, x: Tensor) -> Iterator[GateStep]:
         if "T" in self.dims:
             x = apply_gate(self.gate, time_score(x, self.ta_w0, self.ta_w1))[:, :, None, None, None] * x
         v: Tensor | None = None
-        spikes, membranes, gains = [], [], []
         for current in x:
             u = self.neuron.integrate(v, current)
-            gain = torch.ones_like(u)
+            gain: Tensor | None = None
             if "C" in self.dims:
-                gate = apply_gate(self.gate, channel_score(u.flatten(2), self.ca_w0, self.ca_w1))[:, :, None, None]
-                u, gain = gate * u, gate * gain
+                gain = apply_gate(self.gate, channel_score(u.flatten(2), self.ca_w0, self.ca_w1))[:, :, None, None]
+                u = gain * u
             if "S" in self.dims:
                 gate = apply_gate(self.gate, space_score(u, self.sa_kernel))
-                u, gain = gate * u, gate * gain
+                u, gain = gate * u, gate if gain is None else gate * gain
             s, v = self.neuron.fire(u)
-            spikes.append(s)
-            membranes.append(u)
-            gains.append(gain)
-        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
+            yield GateStep(s, u, gain)

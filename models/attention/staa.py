@@ -20,13 +20,22 @@ TSRD then opens all gates of a step.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from models.attention.causal import CountGates, GateTrace, causal_parameters, check_causal
+from models.attention.causal import (
+    CountGates,
+    GateStep,
+    GateTrace,
+    causal_parameters,
+    check_causal,
+    spikes_of,
+    trace_of,
+)
 from models.attention.gates import Gate, apply_gate, check_gate, register, uniform
 from models.errors import ModelError
 from models.neurons import AdaptiveLIF, Neuron
@@ -103,13 +112,16 @@ class STAALIF(CountGates):
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes, graded by the step attention (causal: binary), of the shape of ``current``."""
-        trace = self.trace(current)
+        spikes = spikes_of(self._steps(current))
         if self.variant == "causal":
-            return trace.spikes
-        return self.step_gains(trace.spikes)[:, :, None, None, None] * trace.spikes
+            return spikes
+        return self.step_gains(spikes)[:, :, None, None, None] * spikes
 
     def trace(self, current: Tensor) -> GateTrace:
         """Return binary spikes, membrane before reset and the gains on the current, all of its shape."""
+        return trace_of(self._steps(current))
+
+    def _steps(self, current: Tensor) -> Iterator[GateStep]:
         self.check_timesteps(current.shape[0])
         if current.ndim != 5 or current.shape[2] != self.channels:
             raise ModelError(
@@ -118,7 +130,7 @@ class STAALIF(CountGates):
                 help="make the layer with the channels of the current it reads",
             )
         x = current + self.pe[:, None, :, None, None] if self.position else current
-        return self.run_causal(self.neuron, x) if self.variant == "causal" else self._reconstruction(x)
+        return self.causal_steps(self.neuron, x) if self.variant == "causal" else self._reconstruction(x)
 
     def step_gains(self, spikes: Tensor) -> Tensor:
         """Return the step attention a (T, B) of binary spikes; 1 where TSRD skips a step."""
@@ -132,18 +144,14 @@ class STAALIF(CountGates):
             return torch.zeros(self.timesteps, dtype=torch.bool, device=like.device)
         return torch.rand(self.timesteps, device=like.device) < self.skip
 
-    def _reconstruction(self, x: Tensor) -> GateTrace:
+    def _reconstruction(self, x: Tensor) -> Iterator[GateStep]:
         v: Tensor | None = None
         s = torch.zeros_like(x[0])
-        spikes, membranes, gains = [], [], []
         for current in x:
             gain = self._aggregate(current, s)[:, :, None, None]
             u = self.neuron.integrate(v, gain * current)
             s, v = self.neuron.fire(u)
-            spikes.append(s)
-            membranes.append(u)
-            gains.append(gain.expand_as(u))
-        return GateTrace(torch.stack(spikes), torch.stack(membranes), torch.stack(gains))
+            yield GateStep(s, u, gain)
 
     def _aggregate(self, current: Tensor, before: Tensor) -> Tensor:
         """Return the aggregator's gains (B, C) from a step's current and the step before's spikes, (B, C, H, W)."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from models.errors import RecipeError
+from models.layers import over_steps
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def _normalise(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     if not norm.training:
         y: Tensor = type(norm).forward(norm, x)
         return y
-    flat = x.flatten(0, 1)
+    return over_steps(partial(_normalise_batch, norm), x)
+
+
+def _normalise_batch(norm: nn.BatchNorm1d | nn.BatchNorm2d, flat: Tensor) -> Tensor:
     axes, shape = (0, *range(2, flat.ndim)), (1, -1, *(1,) * (flat.ndim - 2))
     sums = all_sum(torch.cat([flat.sum(axes), flat.new_tensor([flat.numel() / flat.shape[1]])]))
     count = sums[-1].detach()
@@ -94,7 +98,7 @@ def _normalise(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
             if norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.add_(1)
     scale = norm.weight * getattr(norm, "scale", 1.0) * torch.rsqrt(variance + norm.eps)
-    return (centred * scale.reshape(shape) + norm.bias.reshape(shape)).reshape(x.shape)
+    return centred * scale.reshape(shape) + norm.bias.reshape(shape)
 
 
 def share(module: nn.Module) -> None:

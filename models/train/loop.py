@@ -103,7 +103,7 @@ def _train(
         data, held = data.take(kept), data.take(rest)
     start = time.perf_counter()
     torch.manual_seed(seed)
-    module = make(recipe.net, recipe.arguments).to(running.device)
+    module = make(recipe.net, recipe.arguments).to(running.device, memory_format=torch.channels_last)
     if running.device == "cuda":
         data = data.to("cuda")
     fit(module, data, recipe, seed, running, on_epoch)

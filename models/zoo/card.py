@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from models.errors import CheckpointError
 
 FORMAT = 1
 """Version of the card; another one is refused."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What k-fold cross-validation over all recordings of a set found; every recording is tested once.
+
+    Args:
+        folds: k.
+        samples: Number of recordings.
+        accuracy: Fraction of them answered rightly by the net that was not trained on them.
+        low: Lower end of the 95 % confidence interval of ``accuracy`` (Wilson's score interval).
+        high: Upper end.
+        accuracy_per_fold: The fraction in each fold.
+    """
+
+    folds: int
+    samples: int
+    accuracy: float
+    low: float
+    high: float
+    accuracy_per_fold: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,7 @@ class Card:
         dataset: Dataset in ``models.datasets``, with its ``coding``; ``simulated`` if the events were made from images.
         command: The one command that makes this checkpoint.
         seed: Its seed.
-        accuracy: Fraction of the test split, read once, after training.
+        accuracy: Fraction of the test split, read once, after training; None for nets that do not classify.
         accuracy_per_seed: The same for every seed trained (``--repeat``); the shipped seed is the first, not the best.
         parameters: Number of trained parameters.
         spike_rate: Spikes per neuron and timestep on the test split.
@@ -34,6 +55,8 @@ class Card:
         epochs: Passes over the train split.
         provenance: Where the architecture comes from.
         torch: Version of torch that trained it.
+        cross_validation: What k-fold cross-validation of the same recipe and seed found, where it was made.
+        reconstruction_mse: Autoencoders: mean squared error on the test split, images in [-1, 1].
     """
 
     name: str
@@ -47,7 +70,7 @@ class Card:
     simulated: bool
     command: str
     seed: int
-    accuracy: float
+    accuracy: float | None
     accuracy_per_seed: Mapping[str, float]
     parameters: int
     spike_rate: float
@@ -56,10 +79,17 @@ class Card:
     provenance: str
     torch: str
     format: int = field(default=FORMAT)
+    cross_validation: CrossValidation | None = None
+    reconstruction_mse: float | None = None
 
     def to_json(self) -> str:
-        """Return the card as JSON text."""
-        return json.dumps(asdict(self), indent=2)
+        """Return the card as JSON text; what was not measured is left out."""
+        data = asdict(self)
+        return json.dumps({k: v for k, v in data.items() if v is not None or k not in OPTIONAL}, indent=2)
+
+
+OPTIONAL = frozenset(f.name for f in fields(Card) if f.default is not MISSING)
+"""What a card may leave out."""
 
 
 def parse_card(text: str, where: str) -> Card:
@@ -74,13 +104,18 @@ def parse_card(text: str, where: str) -> Card:
     except json.JSONDecodeError as error:
         raise CheckpointError(f"the model card is not JSON: {error}", where=where, help=retrain) from error
     known = {f.name for f in fields(Card)}
-    if not isinstance(data, dict) or set(data) != known:
-        found = set(data) if isinstance(data, dict) else set()
-        raise CheckpointError(
-            f"the model card lacks {sorted(known - found)} and has unknown {sorted(found - known)}",
-            where=where,
-            help=retrain,
-        )
-    if data["format"] != FORMAT:
+    found = set(data) if isinstance(data, dict) else set()
+    lacking, unknown = sorted(known - OPTIONAL - found), sorted(found - known)
+    if lacking or unknown:
+        raise CheckpointError(f"the model card lacks {lacking} and has unknown {unknown}", where=where, help=retrain)
+    if data.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"card format {data['format']}; this version reads {FORMAT}", where=where, help=retrain)
-    return Card(**data)
+    validated = data.pop("cross_validation", None)
+    return Card(**data, cross_validation=None if validated is None else _cross_validation(validated, where, retrain))
+
+
+def _cross_validation(data: object, where: str, help: str) -> CrossValidation:
+    known = {f.name for f in fields(CrossValidation)}
+    if not isinstance(data, dict) or set(data) != known:
+        raise CheckpointError(f"the model card's cross_validation has not just {sorted(known)}", where=where, help=help)
+    return CrossValidation(**{**data, "accuracy_per_fold": tuple(data["accuracy_per_fold"])})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from argparse import Namespace, _SubParsersAction
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from models.zoo.checkpoint import card, checkpoint_path, names
 from toolchain.commands import Outcome
 
 if TYPE_CHECKING:
-    from models.train.loop import Epoch
+    from models.train.loop import Epoch, Running
 
 
 def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
@@ -80,6 +81,17 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="keep the state in --out after every epoch, and go on from it"
     )
+    parser.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="also cross-validate over train and test split in K folds"
+    )
+    parser.add_argument(
+        "--validation",
+        type=int,
+        default=0,
+        metavar="N",
+        help="for choosing settings: measure on the last N training samples, which are left out of the training; the test "
+        "split is not read, nothing is written",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--json", action="store_true", help="print the model card as JSON")
     parser.set_defaults(run=run_train)
@@ -105,21 +117,25 @@ def run_train(arguments: Namespace) -> Outcome:
         keep_freed_memory()
     with workers(arguments.device) as me, bars as progress:
         progress.disable = me.rank > 0
-        task = progress.add_task(chosen.name, total=chosen.epochs * arguments.repeat)
+        running = Running(arguments.device, arguments.precision, workers=me)
+        task = progress.add_task(chosen.name, total=chosen.epochs * (arguments.repeat + arguments.folds))
 
-        def on_epoch(seed: int, epoch: Epoch) -> None:
-            progress.update(task, advance=1, description=f"{chosen.name} seed {seed} loss {epoch.loss:.4f}")
+        def on_epoch(what: str, epoch: Epoch) -> None:
+            progress.update(task, advance=1, description=f"{chosen.name} {what} loss {epoch.loss:.4f}")
 
+        if arguments.validation > 0:
+            return _validated(chosen, arguments, running, on_epoch)
         path, made = make_checkpoint(
             chosen,
             folder=arguments.out,
             command=_command(arguments),
             seed=arguments.seed,
             repeat=arguments.repeat,
-            running=Running(arguments.device, arguments.precision, workers=me),
+            running=running,
             resume=arguments.resume,
             root=arguments.data,
             threads=arguments.threads,
+            folds=arguments.folds,
             on_epoch=on_epoch,
         )
     mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
@@ -127,18 +143,45 @@ def run_train(arguments: Namespace) -> Outcome:
     text += ", simulated events)" if made.simulated else ")"
     if arguments.repeat > 1:
         text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"
+    if (found := made.cross_validation) is not None:
+        text += f", {found.folds} folds of all {found.samples:,} samples {100 * found.accuracy:.2f} % "
+        text += f"(95 % interval {100 * found.low:.2f} to {100 * found.high:.2f} %)"
     text += f", spike rate {made.spike_rate:.3f}, {made.parameters:,} parameters, {made.train_seconds:.0f} s"
     if me.rank > 0:
         return Outcome(text="", data={})
     return Outcome(text=text, data={**json.loads(made.to_json()), "checkpoint": str(path)})
 
 
+def _validated(
+    chosen: Recipe, arguments: Namespace, running: Running, on_epoch: Callable[[str, Epoch], None]
+) -> Outcome:
+    """Train without the last samples of the train split, and measure on them; nothing is written."""
+    from models.train.loop import train
+
+    found = train(
+        chosen,
+        seed=arguments.seed,
+        running=running,
+        validation=arguments.validation,
+        root=arguments.data,
+        threads=arguments.threads,
+        on_epoch=lambda epoch: on_epoch("validation", epoch),
+    )
+    m = found.measurement
+    if running.workers.rank > 0:
+        return Outcome(text="", data={})
+    text = f"{chosen.name}: accuracy {100 * m.accuracy:.2f} % on the last {arguments.validation:,} training samples, "
+    text += f"spike rate {m.spike_rate:.3f}, {found.seconds:.0f} s; the test split was not read, nothing was written"
+    return Outcome(text=text, data={"name": chosen.name, "validation": arguments.validation, **asdict(m)})
+
+
 def _chosen(arguments: Namespace) -> Recipe:
     chosen = recipe(arguments.name)
-    for option in ("repeat", "threads"):
+    for option, lowest in (("repeat", 1), ("threads", 1), ("folds", 0), ("validation", 0)):
         found = getattr(arguments, option)
-        if found < 1:
-            raise RecipeError(f"--{option} {found}; at least 1", where="train", help=f"leave --{option} out")
+        if found < lowest or (option == "folds" and found == 1):
+            lowest = 2 if option == "folds" else lowest
+            raise RecipeError(f"--{option} {found}; at least {lowest}", where="train", help=f"leave --{option} out")
     if arguments.dataset is not None:
         chosen = replace(chosen, dataset=arguments.dataset)
     if arguments.epochs is not None:
@@ -155,6 +198,7 @@ def _command(arguments: Namespace) -> str:
         ("--seed", arguments.seed, 0),
         ("--device", arguments.device, "cpu"),
         ("--precision", arguments.precision, "float32"),
+        ("--folds", arguments.folds, 0),
         ("--threads", arguments.threads, 1),
     ):
         if value != default:

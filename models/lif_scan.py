@@ -57,7 +57,7 @@ def _forward(
 
 
 @kernel
-def _backward(
+def _backward(  # noqa: C901 (kinds of surrogates, each a loop that vectorises)
     u: Array, kind: int, p: Any, q: Any, d: Array, ds: Array, dv: Array, dx: Array, beta: Any, gain: Any, theta: Any,
     v_reset: Any, strict: bool, subtract: bool, detached: bool,
 ) -> None:  # fmt: skip

@@ -134,7 +134,7 @@ class LIF(Neuron):
         return drive if v is None else self.beta * v + drive
 
     def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state; ``trace``'s, in one compiled loop on a CPU."""
+        """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state; on a CPU by one compiled loop."""
         current = widened(current)
         return lif_scan.scan(self, current) if lif_scan.fits(current) else super().forward(current)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,44 +79,63 @@ def train(
         RecipeError: The device is not there, the number of epochs is below 1, or the kept state is of another training.
     """
     running = running or Running()
-    _check(recipe, running)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with workers(running.device) as me:
-            return _train(recipe, seed, replace(running, workers=me), validation, root, on_epoch)
-    finally:
-        torch.set_num_threads(before)
-
-
-def _train(
-    recipe: Recipe,
-    seed: int,
-    running: Running,
-    validation: float,
-    root: Path | None,
-    on_epoch: Callable[[Epoch], None],
-) -> Trained:
+    check_running(recipe.name, recipe.epochs, running)
     data = training_data(recipe, "train", root)
     held: Data | None = None
     if validation > 0:
         kept, rest = (torch.from_numpy(part) for part in hold_out(len(data), validation, seed=0))
         data, held = data.take(kept), data.take(rest)
-    start = time.perf_counter()
-    torch.manual_seed(seed)
-    module = make(recipe.net, recipe.arguments).to(running.device, memory_format=torch.channels_last)
-    if running.device == "cuda":
-        data = data.to("cuda")
-    fit(module, data, recipe, seed, running, on_epoch)
-    seconds = time.perf_counter() - start
-    test = held if held is not None else training_data(recipe, "test", root)
-    measurement = measure(module, test.steps(test.x), test.y, device=running.device)
+    with cpu_threads(threads):
+        test = (lambda: training_data(recipe, "test", root)) if held is None else (lambda: held)
+        return train_on(recipe, data, test, seed=seed, running=running, on_epoch=on_epoch)
+
+
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many CPU threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train_on(
+    recipe: Recipe,
+    data: Data,
+    test: Callable[[], Data],
+    *,
+    seed: int,
+    running: Running,
+    on_epoch: Callable[[Epoch], None],
+) -> Trained:
+    """Train a recipe's net on some samples, and measure it on others, which are asked for when it is trained.
+
+    Raises:
+        RecipeError: The device is not there, the number of epochs is below 1, or the kept state is of another training.
+    """
+    check_running(recipe.name, recipe.epochs, running)
+    with workers(running.device) as me:
+        running = replace(running, workers=me)
+        start = time.perf_counter()
+        torch.manual_seed(seed)
+        module = make(recipe.net, recipe.arguments).to(running.device, memory_format=torch.channels_last)
+        fit(module, data.to(running.device), recipe, seed, running, on_epoch)
+        seconds = time.perf_counter() - start
+        held = test()
+        measurement = measure(module, held.x, held.y, timesteps=held.timesteps, device=running.device)
     return Trained(module.cpu().eval(), measurement, seconds, data.simulated)
 
 
-def _check(recipe: Recipe, running: Running) -> None:
-    if recipe.epochs < 1:
-        raise RecipeError(f"{recipe.epochs} epochs; at least 1", where=recipe.name, help="give --epochs 1 or more")
+def check_running(name: str, epochs: int, running: Running) -> None:
+    """Refuse a training that cannot run.
+
+    Raises:
+        RecipeError: The device is not there, or the number of epochs is below 1.
+    """
+    if epochs < 1:
+        raise RecipeError(f"{epochs} epochs; at least 1", where=name, help="give --epochs 1 or more")
     device = running.device
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise RecipeError(f"device {device!r} is not here", where=recipe.name, help="use --device cpu")
+        raise RecipeError(f"device {device!r} is not here", where=name, help="use --device cpu")

@@ -1,4 +1,4 @@
-"""From a recipe to a checkpoint: train one or more seeds, keep the first, write the weights and the model card."""
+"""From a recipe to a checkpoint: train one or more seeds, keep the first, cross-validate, write weights and model card."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from models.train.folds import cross_validate, fold_name
 from models.train.loop import Epoch, Running, Trained, train
 from models.train.recipe import Recipe
 from models.zoo.card import Card
@@ -25,7 +26,8 @@ def make_checkpoint(
     resume: bool = False,
     root: Path | None = None,
     threads: int = 1,
-    on_epoch: Callable[[int, Epoch], None],
+    folds: int = 0,
+    on_epoch: Callable[[str, Epoch], None],
 ) -> tuple[Path, Card]:
     """Train seeds ``seed`` .. ``seed + repeat - 1``, write the first one's checkpoint, and return its file and card.
 
@@ -39,7 +41,8 @@ def make_checkpoint(
         resume: Keep each seed's state in the folder after every epoch, and go on from it where there is one.
         root: Folder of the dataset.
         threads: CPU threads.
-        on_epoch: Called with the seed and the epoch's report.
+        folds: Above 0: also cross-validate the recipe with so many folds of train and test split together.
+        on_epoch: Called with what is being trained ("seed 0", "fold 1 of 5") and the epoch's report.
     """
     check_folder(folder)
     running = running or Running()
@@ -53,12 +56,18 @@ def make_checkpoint(
             running=replace(running, state=state),
             root=root,
             threads=threads,
-            on_epoch=lambda epoch, s=s: on_epoch(s, epoch),
+            on_epoch=lambda epoch, s=s: on_epoch(f"seed {s}", epoch),
         )
         accuracies[str(s)] = trained.measurement.accuracy
         first = first or trained
     if first is None:
         raise AssertionError("repeat is at least 1: checked by the command")
+    validated = None
+    if folds > 0:
+        validated = cross_validate(
+            recipe, folds, seed=seed, running=running, folder=folder if resume else None, root=root, threads=threads,
+            on_epoch=lambda fold, epoch: on_epoch(f"fold {fold} of {folds}", epoch),
+        )  # fmt: skip
     card = Card(
         name=recipe.name,
         net=recipe.net,
@@ -79,10 +88,13 @@ def make_checkpoint(
         epochs=recipe.epochs,
         provenance=recipe.provenance,
         torch=torch.__version__.split("+")[0],
+        cross_validation=validated,
     )
     if running.workers.rank > 0:
         return checkpoint_file(folder, card.name), card
     path = save(first.module, card, folder)
-    for number in accuracies:
-        (folder / f"{recipe.name}-seed{number}.state").unlink(missing_ok=True)
+    trainings = [(recipe.name, number) for number in accuracies]
+    trainings += [(fold_name(recipe, fold, folds), str(seed)) for fold in range(1, folds + 1)]
+    for name, number in trainings:
+        (folder / f"{name}-seed{number}.state").unlink(missing_ok=True)
     return path, card

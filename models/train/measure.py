@@ -30,8 +30,10 @@ class _SpikeCount:
         self.neuron_steps += output.numel()
 
 
-def measure(module: nn.Module, x: Tensor, y: Tensor, *, batch: int = 256, device: str = "cpu") -> Measurement:
-    """Run samples x (T, B, ...) with labels y (B,) in evaluation mode and measure."""
+def measure(
+    module: nn.Module, x: Tensor, y: Tensor, *, timesteps: int | None = None, batch: int = 256, device: str = "cpu"
+) -> Measurement:
+    """Run samples x (T, B, ...), or (1, B, ...) still ones for so many timesteps, with labels y (B,) in evaluation mode."""
     count = _SpikeCount()
     hooks = [m.register_forward_hook(count.hook) for m in module.modules() if isinstance(m, Neuron | MALIF | STAALIF)]
     training = module.training
@@ -40,7 +42,9 @@ def measure(module: nn.Module, x: Tensor, y: Tensor, *, batch: int = 256, device
     try:
         with torch.no_grad():
             for i in range(0, x.shape[1], batch):
-                answer = module(x[:, i : i + batch].to(device)).argmax(1).cpu()
+                part = x[:, i : i + batch].to(device)
+                part = part if timesteps is None else part.expand(timesteps, *part.shape[1:])
+                answer = module(part).argmax(1).cpu()
                 right += int((answer == y[i : i + batch]).sum())
     finally:
         for hook in hooks:

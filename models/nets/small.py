@@ -11,8 +11,12 @@
 | staa      | every neuron but the stem's        | reconstruction     | own spike counts, hard    |
 | none      | nowhere: the vanilla twin          |                    |                           |
 
-The stem's neuron stays plain (but for gac's), so that images can be encoded on a host in front of the first spikes. GAC looks
-ahead on events only: on a repeated image its code form is causal. Nets of ours; the attention's papers are in its files.
+Fair twins of MA, vanilla in all but what stands in front of every neuron but the stem's: ``relu``, the released code's ReLU;
+``gain``, one learnable number a layer in the place of the gates; ``relu-gain``, both (``models.attention.gain``).
+
+MA has a third variant, ``code``: the released code's, with a ReLU and gates over all T. The stem's neuron stays plain (but for
+gac's), so that images can be encoded on a host in front of the first spikes. GAC looks ahead on events only: on a repeated
+image its code form is causal. Nets of ours; the attention's papers are in its files.
 """
 
 from __future__ import annotations
@@ -23,18 +27,24 @@ from typing import Literal
 from torch import Tensor, nn
 
 from models.attention.gac import GatedAttentionCoding
+from models.attention.gain import GATE_AT_REST, ScalarGainLIF
 from models.attention.gates import Gate
 from models.attention.ma import MALIF
+from models.attention.ma import Variant as MAVariant
 from models.attention.staa import STAALIF
 from models.attention.tcja import TCJA
 from models.errors import ModelError
 from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
 from models.neurons import NeuronId, lif
 
-Attention = Literal["ma", "gac", "tcja", "staa", "none"]
-Variant = Literal["published", "causal"]
-NEURONS: dict[str, NeuronId] = {"ma": "N1", "gac": "N4", "tcja": "N5", "staa": "N7", "none": "N4"}
+Attention = Literal["ma", "gac", "tcja", "staa", "none", "relu", "gain", "relu-gain"]
+Variant = Literal["published", "causal", "code"]
+FAIR_TWINS = ("relu", "gain", "relu-gain")
+NEURONS: dict[str, NeuronId] = {
+    "ma": "N1", "gac": "N4", "tcja": "N5", "staa": "N7", "none": "N4", **dict.fromkeys(FAIR_TWINS, "N1"),
+}  # fmt: skip
 """The family's own neuron (STAA's layers have the adaptive one; N7 stands in the stem and in the twin)."""
+MA_VARIANTS: dict[str, MAVariant] = {"published": "paper", "causal": "causal", "code": "code"}
 CHANNELS: dict[int, tuple[int, ...]] = {8: (16, 32), 28: (32, 64, 128), 34: (16, 32, 64)}
 """C of the convolutions by input side, where none are given."""
 
@@ -45,7 +55,7 @@ class NeuronPlan:
 
     Args:
         attention: The family.
-        variant: Published or causal.
+        variant: Published or causal; MA's code.
         T: Timesteps.
         neuron: The plain neuron.
         gate: The gate function; None: the variant's.
@@ -75,8 +85,11 @@ class NeuronPlan:
             case "ma":
                 return MALIF(
                     lif(self.neuron), self.T, channels, (side, side), dims=self.dims, gate=self.gate, reduction_c=4,
-                    variant="causal" if causal else "paper", gate_delay=self.gate_delay,
+                    variant=MA_VARIANTS[self.variant], gate_delay=self.gate_delay,
                 )  # fmt: skip
+            case "relu" | "gain" | "relu-gain":
+                gain = GATE_AT_REST ** len(self.dims) if "gain" in self.attention else None
+                return ScalarGainLIF(lif(self.neuron), gain=gain, relu="relu" in self.attention)
             case "staa":
                 return STAALIF(
                     self.T, channels, gate=self.gate, gate_delay=self.gate_delay, position=not causal,
@@ -85,7 +98,7 @@ class NeuronPlan:
             case "tcja" if last:
                 attention = TCJA(
                     self.T, channels, dims="T" if causal else "TC", gate=self.gate, gate_delay=self.gate_delay,
-                    tla_kernel=2, cla_kernel=2, variant=self.variant,
+                    tla_kernel=2, cla_kernel=2, variant="causal" if causal else "published",
                 )  # fmt: skip
                 return nn.Sequential(lif(self.neuron), attention)
             case _:
@@ -116,8 +129,8 @@ class SmallNet(nn.Module):
         side: Side of the input in pixels.
         in_channels: 1 for grey images, 2 for events of two polarities, 3 for color.
         classes: Number of logits.
-        attention: ``"ma"``, ``"gac"``, ``"tcja"``, ``"staa"`` or ``"none"``.
-        variant: ``"published"`` or ``"causal"``.
+        attention: ``"ma"``, ``"gac"``, ``"tcja"``, ``"staa"`` or ``"none"``; fair twins: ``"relu"``, ``"gain"``, ``"relu-gain"``.
+        variant: ``"published"`` or ``"causal"``; for MA also ``"code"``.
         channels: C of the convolutions; None: by ``side``.
         blocks: Residual blocks behind them.
         pools: How many of the last convolutions halve the side; None: all but the first (8, 28), or all (34).
@@ -125,7 +138,7 @@ class SmallNet(nn.Module):
         neuron: The plain neuron; None: the family's own.
         gate: The gate function; None: the variant's.
         gate_delay: Steps from spikes to gain, causal.
-        dims: MA's dims.
+        dims: MA's dims; a fair twin's gain starts at 1/2 to the power of their number.
         dropout: Probability in front of the logits.
     """
 
@@ -189,9 +202,10 @@ class SmallNet(nn.Module):
 def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None, down: str) -> None:
     if down not in ("pool", "stride"):
         raise ModelError(f"down {down!r}; allowed are pool, stride", where="SmallNet", help="use down='stride'")
-    if attention not in NEURONS or variant not in ("published", "causal"):
+    allowed = ("published", "causal", "code") if attention == "ma" else ("published", "causal")
+    if attention not in NEURONS or variant not in allowed:
         raise ModelError(
-            f"attention {attention!r}, variant {variant!r}; allowed are {', '.join(NEURONS)} and published, causal",
+            f"attention {attention!r}, variant {variant!r}; allowed are {', '.join(NEURONS)} and {', '.join(allowed)}",
             where="SmallNet",
             help="use attention='ma', variant='causal'",
         )

@@ -108,7 +108,7 @@ def test_the_twin_has_the_familys_neuron_and_no_attention() -> None:
 
 
 def test_what_makes_no_net_is_refused() -> None:
-    with pytest.raises(ModelError, match="attention 'se', variant 'causal'; allowed are ma, gac, tcja, staa, none"):
+    with pytest.raises(ModelError, match="attention 'se', variant 'causal'; allowed are ma, gac, tcja, staa, none, "):
         SmallNet(attention="se")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="side 16 without channels; known are 8, 28, 34"):
         SmallNet(side=16)

@@ -35,7 +35,7 @@ from models.attention.staa import STAALIF
 from models.attention.tcja import TCJA
 from models.errors import ModelError
 from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
-from models.neurons import NeuronId, lif
+from models.neurons import LIF, NeuronId, lif
 
 Attention = Literal["ma", "gac", "tcja", "staa", "none", "relu", "gain", "relu-gain"]
 Variant = Literal["published", "causal", "code"]
@@ -188,6 +188,7 @@ class SmallNet(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.flatten, self.dropout = Flatten(), Dropout(dropout)
         self.fc = Linear(before * side**2, classes)
+        _scale_norms(self.layers, lif(plan.neuron))
 
     def steps(self, x: Tensor) -> Tensor:
         """Return the logits of every step (T, B, classes)."""
@@ -197,6 +198,16 @@ class SmallNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean logits (B, classes) of (T, B, C, H, W)."""
         return self.steps(x).mean(0)
+
+
+def _scale_norms(layers: nn.Module, neuron: LIF) -> None:
+    """Let every norm start at the threshold, so that what reaches a membrane spreads as far as the threshold is (tdBN).
+
+    gamma = V_th / gain. Zheng et al., "Going deeper with directly-trained larger spiking neural networks", AAAI 2021, alpha = 1.
+    """
+    for layer in layers.modules():
+        if isinstance(layer, BatchNorm2d):
+            nn.init.constant_(layer.weight, neuron.v_threshold / neuron.gain)
 
 
 def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None, down: str) -> None:

@@ -1,4 +1,4 @@
-r"""A gate that attends to nothing, ours: the fair twins of MA-SNN, to tell attention from the scaling and the ReLU it comes with.
+r"""A gate that attends to nothing, ours: MA-SNN's fair twins, to tell attention from the scaling and the ReLU it comes with.
 
 From the current X (T, B, ...) to spikes, one learnable number a for the whole layer::
 
@@ -7,8 +7,8 @@ From the current X (T, B, ...) to spikes, one learnable number a for the whole l
     S = neuron(X)
 
 MA's gates are products of sigmoids, always below 1, and near sigmoid(0)^dims before training; its released code adds a ReLU.
-A layer with that gain and that ReLU, and nothing that looks at the data, shows what they do by themselves. Behind a batch norm the
-gain adds no function (the norm's own scale could take it up): it changes where training starts.
+A layer with that gain and that ReLU, and nothing that looks at the data, shows what they do by themselves. Behind a batch
+norm the gain adds no function (the norm's own scale could take it up): it changes where training starts.
 """
 
 from __future__ import annotations

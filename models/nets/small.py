@@ -129,7 +129,8 @@ class SmallNet(nn.Module):
         side: Side of the input in pixels.
         in_channels: 1 for grey images, 2 for events of two polarities, 3 for color.
         classes: Number of logits.
-        attention: ``"ma"``, ``"gac"``, ``"tcja"``, ``"staa"`` or ``"none"``; fair twins: ``"relu"``, ``"gain"``, ``"relu-gain"``.
+        attention: ``"ma"``, ``"gac"``, ``"tcja"``, ``"staa"`` or ``"none"``; MA's fair twins ``"relu"``, ``"gain"``,
+            ``"relu-gain"``.
         variant: ``"published"`` or ``"causal"``; for MA also ``"code"``.
         channels: C of the convolutions; None: by ``side``.
         blocks: Residual blocks behind them.

@@ -75,7 +75,7 @@ def test_ma_has_the_released_code_as_a_variant_and_no_other_family_has() -> None
     net = SmallNet(4, 8, attention="ma", variant="code")
 
     assert [m.variant for m in net.modules() if isinstance(m, MALIF)] == ["code"]
-    with pytest.raises(ModelError, match="attention 'gac', variant 'code'; allowed are .* and published, causal"):
+    with pytest.raises(ModelError, match=r"attention 'gac', variant 'code'; allowed are .* and published, causal"):
         SmallNet(attention="gac", variant="code")
 
 

@@ -58,8 +58,8 @@ def _forward(
 
 @kernel
 def _backward(  # noqa: C901 (kinds of surrogates, each a loop that vectorises)
-    u: Array, kind: int, p: Any, q: Any, d: Array, ds: Array, dv: Array, dx: Array, beta: Any, gain: Any, theta: Any,
-    v_reset: Any, strict: bool, subtract: bool, detached: bool,
+    u: Array, kind: int, p: Any, q: Any, centre: Any, d: Array, ds: Array, dv: Array, dx: Array, beta: Any, gain: Any,
+    theta: Any, v_reset: Any, strict: bool, subtract: bool, detached: bool,
 ) -> None:  # fmt: skip
     """Write the gradient ``dx`` (T, N) from those of the spikes ``ds`` and of the last membrane ``dv`` (N,), overwritten."""
     steps, size = u.shape
@@ -71,7 +71,7 @@ def _backward(  # noqa: C901 (kinds of surrogates, each a loop that vectorises)
         for t in range(steps - 1, -1, -1):
             if kind == RECTANGULAR:
                 for i in range(count):
-                    bump[i] = q if abs(u[t, start + i] - theta) < p else zero
+                    bump[i] = q if abs(u[t, start + i] - theta - centre) < p else zero
             elif kind == TRIANGULAR:
                 for i in range(count):
                     bump[i] = max(p - abs(u[t, start + i] - theta), zero) / q
@@ -137,7 +137,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
         (u,) = ctx.saved_tensors
         neuron: Neuron = ctx.neuron
-        kind, p, q = _shape(neuron.surrogate)
+        kind, p, q, centre = _shape(neuron.surrogate)
         d = neuron.surrogate.derivative(u - neuron.v_threshold) if kind == OTHER else u
         ds = _like(u).zero_() if grads[0] is None else _as(grads[0], u)
         dv, dx, number = _like(u[:1]), _like(u), _number(u)
@@ -146,23 +146,23 @@ class _Scan(torch.autograd.Function):
         else:
             dv.copy_(grads[1][None])
         _backward(
-            _flat(u), kind, number(p), number(q), _flat(_as(d, u)), _flat(ds), _flat(dv)[0], _flat(dx),
-            *_constants(neuron, u, ctx.beta, ctx.gain), neuron.detach_reset,
+            _flat(u), kind, number(p), number(q), number(centre), _flat(_as(d, u)), _flat(ds), _flat(dv)[0],
+            _flat(dx), *_constants(neuron, u, ctx.beta, ctx.gain), neuron.detach_reset,
         )  # fmt: skip
         return dx, None, None, None
 
 
-def _shape(surrogate: Surrogate) -> tuple[int, float, float]:
-    """Return a surrogate's kind and two constants for the loop."""
+def _shape(surrogate: Surrogate) -> tuple[int, float, float, float]:
+    """Return a surrogate's kind and three constants for the loop."""
     match surrogate:
-        case Rectangular(half_width=half, height=height, centre=0.0):
-            return RECTANGULAR, half, height
+        case Rectangular(half_width=half, height=height, centre=centre):
+            return RECTANGULAR, half, height, centre
         case Triangular(gamma=gamma):
-            return TRIANGULAR, gamma, gamma**2
+            return TRIANGULAR, gamma, gamma**2, 0.0
         case ATan(alpha=alpha):
-            return ATAN, alpha / 2.0, math.pi / 2.0 * alpha
+            return ATAN, alpha / 2.0, math.pi / 2.0 * alpha, 0.0
         case _:
-            return OTHER, 0.0, 0.0
+            return OTHER, 0.0, 0.0, 0.0
 
 
 def _constants(neuron: Neuron, like: Tensor, beta: float, gain: float) -> tuple[Any, ...]:

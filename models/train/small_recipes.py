@@ -1,7 +1,8 @@
 """Recipes of the small net: every family on digits, Fashion-MNIST and N-MNIST, published, causal, and its vanilla twin.
 
 Names: <family>-<set> is the causal one; -published and -vanilla follow. The settings are ours, equal within a set, so that
-families and twins can be compared.
+families and twins can be compared; chosen on the last 5,000 training images (N-MNIST: the last 200 recordings), and so that a
+net is trained in minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ class SetPlan:
 SETS = {
     "digits": SetPlan("digits", 8, 1, 6, "direct", 60, 64, 3e-3, 1, False),
     "fashion": SetPlan(
-        "fashion-mnist", 28, 1, 6, "direct", 20, 128, 3e-3, 2, True, (("dropout", 0.2), ("down", "stride"))
+        "fashion-mnist", 28, 1, 6, "direct", 8, 128, 3e-3, 1, True,
+        (("dropout", 0.2), ("down", "stride"), ("pools", 3)),
     ),
-    "nmnist": SetPlan("nmnist", 34, 2, 8, "count-binary", 60, 32, 3e-3, 2, False, (("dropout", 0.2),)),
-}
+    "nmnist": SetPlan(
+        "nmnist", 34, 2, 8, "count-binary", 40, 32, 3e-3, 2, False, (("dropout", 0.2), ("down", "stride"))
+    ),
+}  # fmt: skip
 FAMILIES: dict[str, tuple[Family, ...]] = {
     "digits": ("tcja", "staa"),
     "fashion": ("ma", "gac", "tcja", "staa"),

@@ -202,13 +202,13 @@ class SmallNet(nn.Module):
 
 
 def _scale_norms(layers: nn.Module, neuron: LIF) -> None:
-    """Let every norm start at the threshold, so that what reaches a membrane spreads as far as the threshold is (tdBN).
+    """Let every norm start at the threshold, so that currents spread as far as the threshold is high (tdBN).
 
-    gamma = V_th / gain. Zheng et al., "Going deeper with directly-trained larger spiking neural networks", AAAI 2021, alpha = 1.
+    gamma = V_th. Zheng et al., "Going deeper with directly-trained larger spiking neural networks", AAAI 2021, alpha = 1.
     """
     for layer in layers.modules():
         if isinstance(layer, BatchNorm2d):
-            nn.init.constant_(layer.weight, neuron.v_threshold / neuron.gain)
+            nn.init.constant_(layer.weight, neuron.v_threshold)
 
 
 def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None, down: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from toolchain.data_sets import known_sets, load_split
 from toolchain.deployment import Deployment, Options, Samples
 from toolchain.errors import InputError
 from toolchain.importing import load_model
@@ -27,6 +26,7 @@ def deploy(
     *,
     calibration: Samples | None = None,
     samples: Samples | None = None,
+    data: Path | None = None,
     progress: Note = lambda _: None,
 ) -> Deployment:
     """Compile a model for a chip.
@@ -36,6 +36,7 @@ def deploy(
         options: Chip, gate lowering, bits.
         calibration: Data in the net's own coding; default: the train split of the model card's data set.
         samples: Test data that travels with the deployment; default: the test split.
+        data: Folder of the model card's data set, or the one above it; None: where it is looked for by default.
         progress: Told the name of each stage.
 
     Raises:
@@ -43,7 +44,7 @@ def deploy(
     """
     options = options or Options()
     progress("import")
-    imported = load_model(model)
+    imported = load_model(model, data=data)
     card = imported.card
     if imported.integer is not None:
         return deploy_integer(
@@ -52,17 +53,25 @@ def deploy(
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
     check_options(options, graph)
     if calibration is None:
-        calibration = card_samples(card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed)
+        calibration = card_samples(
+            card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed, data
+        )
     if samples is None and card.get("dataset"):
-        samples = card_samples(card, graph.timesteps, "test", imported.name, BUNDLED_SAMPLES, None)
+        samples = card_samples(card, graph.timesteps, "test", imported.name, BUNDLED_SAMPLES, None, data)
     made = deploy_graph(
         graph, options, calibration, name=imported.name, card=dict(card), samples=samples, note=progress
     )
-    return replace(made, source=imported.nir_graph)
+    return replace(made, source=imported.nir_graph, calibrated=calibration.source)
 
 
 def card_samples(
-    card: Mapping[str, Any], timesteps: int, split: str, name: str, limit: int, seed: int | None
+    card: Mapping[str, Any],
+    timesteps: int,
+    split: str,
+    name: str,
+    limit: int,
+    seed: int | None,
+    data: Path | None = None,
 ) -> Samples:
     """Return samples of the data set a model card names, coded as it says; ``seed`` draws them, None takes the first.
 
@@ -76,19 +85,11 @@ def card_samples(
             where=name,
             help="give its data with --calibrate FILE.npz: x (T, B, C, H, W), some 100 samples, and y for accuracy",
         )
-    found = {point.name: point for point in entry_points(group="spikeforge.datasets")}
-    if dataset not in found:
+    if dataset not in known_sets():
         raise InputError(
-            f"its data set {dataset!r} is not known here ({', '.join(sorted(found)) or 'none is'})",
+            f"its data set {dataset!r} is not known here ({', '.join(known_sets()) or 'none is'})",
             where=name,
             help="give data with --calibrate FILE.npz",
         )
-    loaded = found[dataset].load()(
-        dataset, split=split, coding=card.get("coding", "direct"), timesteps=card.get("timesteps", timesteps)
-    )
-    total = loaded.x.shape[1]
-    chosen = np.arange(min(limit, total))
-    if seed is not None and total > limit:
-        chosen = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
-    y = None if loaded.y is None else np.asarray(loaded.y[chosen], np.int64)
-    return Samples(np.asarray(loaded.x[:, chosen], np.float32), y, loaded.name, loaded.simulated)
+    T = int(card.get("timesteps", timesteps))
+    return load_split(dataset, card, timesteps=T, split=split, limit=limit, seed=seed, data=data)

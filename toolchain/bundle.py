@@ -19,10 +19,11 @@ import numpy as np
 
 from hw_sim import load_chip, load_program
 from toolchain import graph_io, nirx
+from toolchain.data_sets import repeated
 from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
 from toolchain.errors import ImportingError, InputError
 from toolchain.passes.quantize import InputCode
-from toolchain.passes.split_host import HostPart
+from toolchain.passes.split_host import HostPart, is_still
 
 FORMAT = 1
 """Version of the folder layout."""
@@ -106,13 +107,18 @@ def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, st
         "card": deployment.card,
         "passes": [asdict(record) for record in deployment.passes],
         "drift": None if deployment.drift is None else asdict(deployment.drift),
+        "calibrated": deployment.calibrated,
+        "samples": None if deployment.samples is None else deployment.samples.source,
     }
     (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _write_samples(samples: Samples, path: Path) -> None:
-    about = json.dumps({"dataset": samples.dataset, "simulated": samples.simulated}).encode()
-    packed: dict[str, Any] = {"x": samples.x, "about": np.frombuffer(about, np.uint8)}
+    """Write samples; of a still one that repeats a frame over all T, the frame alone, and ``timesteps``."""
+    about = {"dataset": samples.dataset, "simulated": samples.simulated, "split": samples.split, "total": samples.total}
+    packed: dict[str, Any] = {"x": samples.x, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    if is_still(samples.x):
+        packed |= {"x": samples.x[:1], "timesteps": np.int64(samples.x.shape[0])}
     if samples.y is not None:
         packed["y"] = samples.y
     np.savez_compressed(path, **packed)
@@ -181,6 +187,7 @@ def load(folder: Path) -> Deployment:
             passes=tuple(PassRecord(**record) for record in manifest["passes"]),
             drift=None if drift is None else Drift(**drift),
             samples=_read_samples(folder / "samples.npz"),
+            calibrated=manifest.get("calibrated", ""),
         )
     except (KeyError, TypeError) as error:
         raise ImportingError(
@@ -225,6 +232,7 @@ def _read_samples(path: Path) -> Samples | None:
     try:
         with np.load(path, allow_pickle=False) as data:
             about = json.loads(bytes(data["about"]))
-            return Samples(data["x"], data.get("y"), about["dataset"], about["simulated"])
+            x = repeated(data["x"], int(data["timesteps"])) if "timesteps" in data else data["x"]
+            return Samples(x, data.get("y"), **about)
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error

@@ -20,6 +20,9 @@ from toolchain.passes.lower_gates import Strategy
 from toolchain.passes.quantize import InputCode
 from toolchain.passes.split_host import HostPart
 
+CHUNK = 64
+"""Samples encoded at once (memory)."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -40,13 +43,27 @@ class Options:
 class Samples:
     """Data in the net's own coding: ``x`` (T, N, *shape) float32, ``y`` (N,) class numbers or None.
 
-    ``simulated``: events made from still images, and called so wherever they are shown.
+    ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
+    samples of a data set come from, and how many that split holds.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int64] | None
     dataset: str
     simulated: bool = False
+    split: str = ""
+    total: int | None = None
+
+    def __len__(self) -> int:
+        return int(self.x.shape[1])
+
+    @property
+    def source(self) -> str:
+        """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
+        if self.total is None:
+            return f"{len(self):,} samples of {self.dataset}"
+        count = f"all {self.total:,}" if len(self) == self.total else f"{len(self):,} of the {self.total:,}"
+        return f"{count} {self.split} samples of {self.dataset}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ class Deployment:
         passes: What each pass did.
         drift: What quantizing changed.
         samples: Test samples that travel with the bundle, or None.
+        calibrated: The data that decided ranges, in words.
         source: The NIR graph the model came as, or None for a bundle read back.
     """
 
@@ -112,6 +130,7 @@ class Deployment:
     drift: Drift | None = None
     samples: Samples | None = None
     source: nir.NIRGraph | None = None
+    calibrated: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -123,7 +142,7 @@ class Deployment:
         """What one unit of the integer answer is worth in the net's units."""
         return next(op.scale for op in self.integer if isinstance(op, IntOutput))
 
-    def check_input(self, x: Array) -> Array:
+    def check_input(self, x: NDArray[Any]) -> NDArray[Any]:
         """Refuse data of the wrong shape, length or with values that are not finite.
 
         Args:
@@ -148,26 +167,35 @@ class Deployment:
             )
         return x
 
-    def encode(self, x: Array) -> IntArray:
+    def encode(self, x: NDArray[Any], *, compact: bool = False) -> IntArray:
         """Return the chip's integer payloads for data in the net's own coding, both (T, B, *shape).
 
         The host part is evaluated in float64 and rounded once, so that all backends see the same integers.
 
+        Args:
+            x: The data.
+            compact: Hold them in the smallest type, where there are many; backends take any.
+
         Raises:
             InputError: The data does not fit the net or its coding.
         """
-        return encode(self.host, self.integer, self.check_input(np.asarray(x, np.float64)))
+        x = self.check_input(np.asarray(x))
+        source = next(op for op in self.integer if isinstance(op, IntInput))
+        small = np.uint8 if source.payload_bits <= 8 and not source.signed else np.int32
+        parts = range(0, x.shape[1], CHUNK)
+        kind = small if compact else np.int64
+        made = (encode(self.host, self.integer, x[:, i : i + CHUNK]).astype(kind) for i in parts)
+        return np.concatenate(list(made), axis=1)
 
-    def run_float(self, x: Array) -> Array:
+    def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
-        x = self.check_input(np.asarray(x, np.float64))
-        return answer(self.captured, run_float(self.captured, x))
+        return answer(self.captured, run_float(self.captured, self.check_input(np.asarray(x))))
 
 
-def encode(host: HostPart | None, integer: Graph, x: Array) -> IntArray:
+def encode(host: HostPart | None, integer: Graph, x: NDArray[Any]) -> IntArray:
     """Return integer payloads; see ``Deployment.encode``."""
     source = next(op for op in integer if isinstance(op, IntInput))
-    real = x if host is None else run_float(host.graph, x)[host.boundary]
+    real = np.asarray(x, np.float64) if host is None else run_float(host.graph, x)[host.boundary]
     payload = np.round(real / source.scale)
     if host is None and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
         raise InputError(

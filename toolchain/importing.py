@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nir
 
@@ -45,12 +45,16 @@ class Imported:
         return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name)
 
 
-Importer = Callable[[str], Imported | None]
-"""An entry point of group ``spikeforge.importers``: the model, or None where the spec is none of its kind."""
+class Importer(Protocol):
+    """An entry point of group ``spikeforge.importers``: the model, or None where the spec is none of its kind."""
+
+    def __call__(self, spec: str, data: Path | None = None) -> Imported | None:
+        """Import ``spec``; ``data`` is the folder of the data set it was trained on, if the user named one."""
+        ...
 
 
-def import_nir(spec: str) -> Imported | None:
-    """Import a ``.nir`` file.
+def import_nir(spec: str, data: Path | None = None) -> Imported | None:
+    """Import a ``.nir`` file; ``data`` is not looked at.
 
     Raises:
         ImportingError: It cannot be read.
@@ -82,26 +86,27 @@ def importers() -> dict[str, Importer]:
 
 
 def _lazy(load: Callable[[], Importer]) -> Importer:
-    def run(spec: str) -> Imported | None:
-        return load()(spec)
+    def run(spec: str, data: Path | None = None) -> Imported | None:
+        return load()(spec, data)
 
     return run
 
 
-def load_model(spec: str, available: Mapping[str, Importer] | None = None) -> Imported:
+def load_model(spec: str, available: Mapping[str, Importer] | None = None, *, data: Path | None = None) -> Imported:
     """Load a model.
 
     Args:
         spec: A zoo name, a ``.safetensors`` written by ``spikeforge train``, a ``.nir`` or ``.net`` file, or
             ``path/to/file.py:factory``.
         available: Importers by name; None: the installed ones.
+        data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
 
     Raises:
         ImportingError: No importer takes it, or it cannot be read.
     """
     known = importers() if available is None else available
     for name in _order(spec, known):
-        found = known[name](spec)
+        found = known[name](spec) if data is None else known[name](spec, data)
         if found is not None:
             return found
     raise _nobody(spec, known)

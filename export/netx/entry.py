@@ -14,7 +14,7 @@ from toolchain.importing import Imported
 FILE = "net.net"
 
 
-def import_netx(spec: str) -> Imported | None:
+def import_netx(spec: str, data: Path | None = None) -> Imported | None:
     """Import a ``.net`` file; it is integer already and enters behind ``quantize``.
 
     Raises:

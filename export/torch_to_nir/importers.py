@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from toolchain.errors import ImportingError
 from toolchain.importing import Imported
@@ -13,8 +14,8 @@ EXAMPLES = 4
 """Training samples a checkpoint is captured and compared on."""
 
 
-def import_checkpoint(spec: str) -> Imported | None:
-    """Import a zoo name, or a ``.safetensors`` file.
+def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
+    """Import a zoo name, or a ``.safetensors`` file; ``data``: folder of the data set it was trained on.
 
     Raises:
         SpikeforgeError: The file is not a whole checkpoint of its net.
@@ -30,13 +31,16 @@ def import_checkpoint(spec: str) -> Imported | None:
     from models import datasets
 
     module, card = zoo.build(spec)
-    samples = datasets.load(card.dataset, split="train", coding=card.coding, timesteps=card.timesteps, limit=EXAMPLES)
+    samples = datasets.load(
+        card.dataset, split="train", coding=cast(datasets.Coding, card.coding), timesteps=card.timesteps, limit=EXAMPLES,
+        root=data, side=card.side, window_us=card.window_us,
+    )  # fmt: skip
     graph = capture(module, torch.from_numpy(samples.x), name=card.name)
     return _with_card(graph, card.name, card.dataset, asdict(card), len(samples.y))
 
 
-def import_factory(spec: str) -> Imported | None:
-    """Import ``path/to/file.py:factory``.
+def import_factory(spec: str, data: Path | None = None) -> Imported | None:
+    """Import ``path/to/file.py:factory``; ``data`` is not looked at.
 
     Raises:
         SpikeforgeError: The file, the factory or the net cannot be used.

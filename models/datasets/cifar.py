@@ -29,7 +29,8 @@ def cifar10(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged, or pillow is missing for a mosaic.
     """
-    how = "unpack cifar-10-binary.tar.gz (the binary version) in ~/.spikeforge/data/cifar10, or name a folder"
+    place = "~/.spikeforge/data/cifar10, or name its folder with --data DIR"
+    how = f"unpack cifar-10-binary.tar.gz (the binary version) in {place}"
     if split == "train":
         names, mosaics = [f"data_batch_{i}.bin" for i in range(1, 6)], [f"train_{i}.webp" for i in range(5)]
     else:
@@ -50,7 +51,8 @@ def cifar100(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged.
     """
-    how = "unpack cifar-100-binary.tar.gz (the binary version) in ~/.spikeforge/data/cifar100, or name a folder"
+    place = "~/.spikeforge/data/cifar100, or name its folder with --data DIR"
+    how = f"unpack cifar-100-binary.tar.gz (the binary version) in {place}"
     inside, name = "cifar-100-binary", f"{split}.bin"
     folder = find("cifar100", [name, f"{inside}/{name}"], root, (), how)
     folder = folder / inside if (folder / inside).is_dir() else folder

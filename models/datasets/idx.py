@@ -31,7 +31,8 @@ def mnist(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged.
     """
-    how = "put the four IDX files of MNIST (train-images-idx3-ubyte[.gz], ...) into ~/.spikeforge/data/mnist, or name a folder"
+    files = "the four IDX files of MNIST (train-images-idx3-ubyte[.gz], ...)"
+    how = f"put {files} into ~/.spikeforge/data/mnist, or name their folder with --data DIR"
     return _load("mnist", split, root, (), how, tuple("0123456789"))
 
 
@@ -41,7 +42,8 @@ def fashion_mnist(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged.
     """
-    how = "apt-get install dataset-fashion-mnist, or put its four IDX files into ~/.spikeforge/data/fashion-mnist"
+    place = "~/.spikeforge/data/fashion-mnist, or name their folder with --data DIR"
+    how = f"apt-get install dataset-fashion-mnist, or put its four IDX files into {place}"
     return _load("fashion-mnist", split, root, (SYSTEM,), how, FASHION)
 
 

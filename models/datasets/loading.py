@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.datasets.cifar import cifar10, cifar100
 from models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
@@ -51,6 +52,8 @@ def load(
     root: str | Path | None = None,
     side: int | None = None,
     window_us: float | None = None,
+    seed: int | None = None,
+    stills_once: bool = False,
 ) -> Samples:
     """Load a split of a dataset as samples in time.
 
@@ -59,10 +62,12 @@ def load(
         split: ``"train"``, ``"test"``, or ``"all"``: both, in this order, for cross-validation.
         coding: One of ``CODINGS`` that fits the set; None: ``"direct"`` for images, ``"count"`` for events.
         timesteps: T.
-        limit: Only the first so many samples.
+        limit: Only so many samples: the first.
         root: Folder of the set's files, or the folder above it.
         side: Events only: side of smaller, square frames.
         window_us: Events framed by time only: length of a step in µs; None: a recording's length divided by T.
+        seed: Draw the ``limit`` samples by this seed, in the split's order, instead of taking the first.
+        stills_once: With coding ``direct``, give the one frame that every step shows: x (1, B, C, H, W).
 
     Raises:
         DatasetError: The name, split, coding or T does not exist, or the files are missing or damaged.
@@ -78,20 +83,33 @@ def load(
             where=f"dataset {name!r}",
             help=f"use {allowed[0]!r}",
         )
-    y = source.y[:limit]
+    index = _index(len(source.y), limit, seed)
+    y = source.y[index]
     if isinstance(source, Images):
-        x = encode(source.x[:limit], cast(ImageCoding, chosen), timesteps)
+        once = stills_once and chosen == "direct"
+        x = encode(source.x[index], cast(ImageCoding, chosen), 1 if once else timesteps)
     else:
         framing, _, binary = chosen.partition("-")
         x = np.empty((timesteps, len(y), 2, *(source.size if side is None else (side, side))), np.float32)
-        for i in range(len(y)):
+        for i, place in enumerate(index):
             x[:, i] = frames(
-                source.events[i], timesteps, source.size, framing=cast(Framing, framing), side=side, window_us=window_us
+                source.events[place],
+                timesteps,
+                source.size,
+                framing=cast(Framing, framing),
+                side=side,
+                window_us=window_us,
             )
         if binary:
             np.minimum(x, 1.0, out=x)
     simulated = isinstance(source, Images) and chosen != "direct"
-    return Samples(x=x, y=y, simulated=simulated, coding=chosen, name=name, classes=source.classes)
+    return Samples(x=x, y=y, simulated=simulated, coding=chosen, name=name, classes=source.classes, total=len(source.y))
+
+
+def _index(total: int, limit: int | None, seed: int | None) -> NDArray[np.int64]:
+    if limit is None or limit >= total or seed is None:
+        return np.arange(total if limit is None else min(limit, total))
+    return np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
 
 
 def read(name: str, *, split: Split = "test", root: str | Path | None = None) -> Images | Recordings:

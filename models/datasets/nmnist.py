@@ -23,7 +23,8 @@ SIDE = 34
 OVERFLOW_Y, OVERFLOW_US = 240, 2**13
 """An event at this y is no event but a wrap of the camera's clock, by so many µs (the set's own reader)."""
 HOW = (
-    "unpack N-MNIST's Train and Test folders (or tonic's NMNIST folder) in ~/.spikeforge/data/nmnist, or name a folder"
+    "unpack N-MNIST's Train and Test folders (or tonic's NMNIST folder) in ~/.spikeforge/data/nmnist, "
+    "or name their folder with --data DIR"
 )
 
 

@@ -31,6 +31,7 @@ class Samples:
         coding: How x was made.
         name: The dataset.
         classes: Class names, in the order of the labels.
+        total: How many samples the split holds, of which these were taken; None: not said.
     """
 
     x: NDArray[np.float32]
@@ -39,3 +40,4 @@ class Samples:
     coding: str
     name: str
     classes: tuple[str, ...]
+    total: int | None = None

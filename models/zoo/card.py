@@ -57,6 +57,8 @@ class Card:
         torch: Version of torch that trained it.
         cross_validation: What k-fold cross-validation of the same recipe and seed found, where it was made.
         reconstruction_mse: Autoencoders: mean squared error on the test split, images in [-1, 1].
+        side: Events: side of smaller, square frames than the sensor's; see ``models.datasets.load``.
+        window_us: Events framed by time: length of a step in µs, where it is fixed.
     """
 
     name: str
@@ -81,6 +83,8 @@ class Card:
     format: int = field(default=FORMAT)
     cross_validation: CrossValidation | None = None
     reconstruction_mse: float | None = None
+    side: int | None = None
+    window_us: float | None = None
 
     def to_json(self) -> str:
         """Return the card as JSON text; what was not measured is left out."""

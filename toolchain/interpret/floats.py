@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedNodeError, VerifyError
 from toolchain.interpret.attention import attentive_lif, gated_coding
@@ -110,8 +112,11 @@ class _Run:
                     membranes.append(state.v)
                 y, self.membranes[op.name] = np.stack(steps_out), np.stack(membranes)
             case _:
-                flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
-                y = flat.reshape((T, B, *flat.shape[1:]))
+                still = T > 1 and all(o.strides[0] == 0 for o in operands)  # one frame, seen T times: once is enough
+                seen = [o[:1] for o in operands] if still else operands
+                flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in seen])
+                y = flat.reshape((-1, B, *flat.shape[1:]))
+                y = np.broadcast_to(y, (T, *y.shape[1:])) if still else y
         self.out[op.name] = y
 
     def attention(self, op: Attention, operands: list[Array]) -> Array:
@@ -184,7 +189,7 @@ def run_float(graph: Graph, x: Array, *, membranes: dict[str, Array] | None = No
     Returns:
         Every signal by op name, (T, B, *shape); the ``Output`` op's signal is its operand (see ``answer``).
     """
-    run = _Run(graph, np.asarray(x, np.float64))
+    run = _Run(graph, _float64(np.asarray(x)))
     spans, position = loops(graph), 0
     while position < len(graph):
         end = next((e for s, e in spans if s == position), None)
@@ -197,6 +202,13 @@ def run_float(graph: Graph, x: Array, *, membranes: dict[str, Array] | None = No
     if membranes is not None:
         membranes.update(run.membranes)
     return run.out
+
+
+def _float64(x: NDArray[Any]) -> Array:
+    """Return x in float64; a frame that is repeated as a view (stride 0 over T) stays one."""
+    if x.ndim and x.shape[0] > 1 and x.strides[0] == 0:
+        return np.broadcast_to(x[0].astype(np.float64), x.shape)
+    return np.asarray(x, np.float64)
 
 
 def answer(graph: Graph, signals: dict[str, Array]) -> Array:

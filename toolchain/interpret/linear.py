@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from toolchain.ops import Pair
 
 Any_ = NDArray[Any]
-EXACT_FLOAT64 = 1 << 53
-"""Integers up to 2^53 are exact in float64, so a float64 product whose sums stay below is exact."""
+EXACT_FLOAT64, EXACT_FLOAT32 = 1 << 53, 1 << 24
+"""Integers up to 2^53 are exact in float64, and up to 2^24 in float32, so a product whose sums stay below is exact."""
+BLOCK = 1 << 21
+"""Numbers that a convolution unfolds at once (memory)."""
 
 
 def windows(x: Any_, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), fill: float = 0) -> Any_:
@@ -28,20 +30,23 @@ def conv2d(x: Any_, weight: Any_, stride: Pair, padding: Pair, dilation: Pair = 
     """Cross-correlate ``x`` (N, Ci, H, W) with ``weight`` (Co, Ci // groups, kh, kw), as torch does."""
     co, cg, kh, kw = weight.shape
     seen = windows(x, (kh, kw), stride, padding, dilation)
-    n, _, h, w = seen.shape[:4]
-    out = []
-    for g in range(groups):
-        part = seen[:, g * cg : (g + 1) * cg].transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, cg * kh * kw)
-        filters = weight[g * (co // groups) : (g + 1) * (co // groups)].reshape(co // groups, -1)
-        out.append((part @ filters.T).reshape(n, h, w, co // groups))
-    joined: Any_ = np.concatenate(out, axis=-1).transpose(0, 3, 1, 2)
-    return joined
+    (n, _, h, w), k = seen.shape[:4], cg * kh * kw
+    filters = weight.reshape(groups, co // groups, k)
+    out = np.empty((n, groups, co // groups, h, w), np.result_type(x, weight))
+    step = max(1, BLOCK // (groups * k * h * w))
+    for i in range(0, n, step):
+        columns = seen[i : i + step].transpose(1, 4, 5, 0, 2, 3).reshape(groups, k, -1)
+        found = (filters @ columns).reshape(groups, co // groups, -1, h, w)
+        out[i : i + step] = found.transpose(2, 0, 1, 3, 4)
+    return out.reshape(n, co, h, w)
 
 
-def exact(x: Any_, weight: Any_) -> type[np.float64] | type[np.int64]:
-    """Return the fastest type in which sums of ``weight * x`` are exact: float64 below 2^53, else int64."""
+def exact(x: Any_, weight: Any_) -> type[np.float32] | type[np.float64] | type[np.int64]:
+    """Return the fastest type in which sums of ``weight * x`` are exact."""
     flat = np.abs(weight.reshape(weight.shape[0], -1).astype(np.float64)).sum(axis=1)
     bound = float(flat.max(initial=0.0)) * float(np.abs(x).max(initial=0))
+    if bound < EXACT_FLOAT32:
+        return np.float32
     return np.float64 if bound < EXACT_FLOAT64 else np.int64
 
 

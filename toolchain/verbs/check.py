@@ -9,8 +9,6 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from toolchain import bundle
 from toolchain.backends import load_backend
 from toolchain.commands import Outcome
@@ -23,7 +21,7 @@ from toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Outp
 from toolchain.passes.lower_gates import Strategy, strategies_for
 from toolchain.spike_driven import Audit, Verdict, audit, check_graph
 from toolchain.spike_driven.signals import InputKind
-from toolchain.verbs.data import first
+from toolchain.verbs.data import add_folder_option, first
 
 AUDITED = 2
 """Samples whose events are walked one by one."""
@@ -47,6 +45,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     )
     model.add_argument("--timesteps", type=int, metavar="T", help="steps per sample, where the file does not say")
     model.add_argument("--dt", type=float, metavar="S", help="length of a timestep in s, where the file does not say")
+    add_folder_option(model)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -88,7 +87,7 @@ def audit_deployment(made: Deployment) -> Audit | None:
     """Run the first samples of a bundle on the machine and audit its counters; None where it travels without samples."""
     if made.samples is None:
         return None
-    x = made.encode(first(made.samples, AUDITED).x.astype(np.float64))
+    x = made.encode(first(made.samples, AUDITED).x)
     trace = load_backend("hw_sim").run(made.integer, made.program, x, record=True).trace
     return None if trace is None else audit(made.program, trace.spikes, trace)
 
@@ -99,7 +98,7 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
         raise InputError(
             f"{arguments.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
         )
-    imported = load_model(arguments.target)
+    imported = load_model(arguments.target, data=arguments.data)
     kind: InputKind = arguments.input_kind or _input_kind(imported)
     graph = imported.float_graph(dt_s=arguments.dt, timesteps=arguments.timesteps)
     strategies = {}

@@ -6,8 +6,6 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from toolchain import bundle
 from toolchain.commands import Outcome
 from toolchain.compare import compare
@@ -35,7 +33,7 @@ def run(arguments: Namespace) -> Outcome:
     """Compare."""
     made = bundle.load(arguments.bundle)
     samples = chosen_samples(made, arguments)
-    x = made.encode(samples.x.astype(np.float64))
+    x = made.encode(samples.x, compact=True)
     with bars() as bar:
         result = compare(made, arguments.backends, x, progress=bar)
     return Outcome(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from toolchain.data_sets import load_split, repeated
 from toolchain.deployment import Deployment, Samples
 from toolchain.errors import InputError
 
@@ -18,13 +17,24 @@ NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) num
 
 
 def add_data_options(parser: ArgumentParser) -> None:
-    """Add ``--dataset``, ``--input`` and ``--limit``."""
+    """Add ``--dataset``, ``--input``, ``--data`` and ``--limit``."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--dataset", metavar="NAME", help="test split of a data set (default: the bundle's own samples)"
     )
     source.add_argument("--input", type=Path, metavar="FILE.npz", help="x (T, B, C, H, W) and, for accuracy, y (B,)")
+    add_folder_option(parser, "; without --dataset: its whole test split is taken")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+
+
+def add_folder_option(parser: ArgumentParser | _ArgumentGroup, more: str = "") -> None:
+    """Add ``--data``."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the data set, or the one above it (default: ~/.spikeforge/data/<name>){more}",
+    )
 
 
 def chosen_samples(deployment: Deployment, arguments: Namespace) -> Samples:
@@ -37,10 +47,15 @@ def chosen_samples(deployment: Deployment, arguments: Namespace) -> Samples:
         raise InputError(
             f"{arguments.limit}; at least 1 is allowed", where="--limit", help="leave --limit out for all samples"
         )
+    dataset = arguments.dataset
+    if arguments.data is not None and dataset is None:
+        dataset = _set_of(deployment, arguments)
     if arguments.input is not None:
         samples = read_npz(arguments.input)
-    elif arguments.dataset is not None:
-        samples = load_dataset(arguments.dataset, deployment.card, timesteps=deployment.captured.timesteps)
+    elif dataset is not None:
+        T = deployment.captured.timesteps
+        limit, data = arguments.limit, arguments.data
+        samples = load_split(dataset, deployment.card, timesteps=T, split="test", limit=limit, data=data)
     elif deployment.samples is not None:
         samples = deployment.samples
     else:
@@ -50,27 +65,22 @@ def chosen_samples(deployment: Deployment, arguments: Namespace) -> Samples:
     return first(samples, arguments.limit)
 
 
+def _set_of(deployment: Deployment, arguments: Namespace) -> str:
+    """Return the data set that ``--data`` alone means: the model card's."""
+    dataset = deployment.card.get("dataset")
+    if arguments.input is not None:
+        raise InputError(
+            "says where a data set lies; --input is a file of its own", where="--data", help="leave one out"
+        )
+    if not dataset:
+        raise InputError("the model names no data set", where="--data", help="say which one with --dataset NAME")
+    return str(dataset)
+
+
 def first(samples: Samples, limit: int | None) -> Samples:
     """Return the first ``limit`` samples."""
     y = None if samples.y is None else samples.y[:limit]
-    return Samples(samples.x[:, :limit], y, samples.dataset, samples.simulated)
-
-
-def load_dataset(name: str, card: Mapping[str, Any], *, timesteps: int, split: str = "test") -> Samples:
-    """Load a split of a data set, coded as the model card says.
-
-    Raises:
-        InputError: There is no such data set.
-    """
-    found = {point.name: point for point in entry_points(group="spikeforge.datasets")}
-    if name not in found:
-        raise InputError(
-            f"no data set of this name; there are {', '.join(sorted(found)) or 'none'}",
-            where=name,
-            help="choose one of these, or give a FILE.npz",
-        )
-    loaded = found[name].load()(name, split=split, coding=card.get("coding", "direct"), timesteps=timesteps)
-    return Samples(loaded.x, loaded.y, loaded.name, loaded.simulated)
+    return replace(samples, x=samples.x[:, :limit], y=y)
 
 
 def read_npz(path: Path) -> Samples:
@@ -89,7 +99,8 @@ def read_npz(path: Path) -> Samples:
                 names = ", ".join(file.files) or "nothing"
                 raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
             x, y = file["x"], file.get("y")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            T = int(file["timesteps"]) if "timesteps" in file else 1
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot be read ({error})", where=where, help=NPZ_HELP) from error
     if x.dtype.kind not in "biuf" or x.ndim < 3:
         raise InputError(
@@ -104,4 +115,4 @@ def read_npz(path: Path) -> Samples:
             where=where,
             help=NPZ_HELP,
         )
-    return Samples(x.astype(np.float32), None if y is None else y.astype(np.int64), path.name)
+    return Samples(repeated(x.astype(np.float32), T), None if y is None else y.astype(np.int64), path.name)

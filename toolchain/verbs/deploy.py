@@ -9,11 +9,13 @@ from typing import Any, get_args
 
 import toolchain
 from toolchain import bundle
+from toolchain.api import BUNDLED_SAMPLES, CALIBRATION_SAMPLES
 from toolchain.commands import Outcome
+from toolchain.data_sets import load_split
 from toolchain.deployment import Deployment, Options, Samples
 from toolchain.importing import load_model
 from toolchain.passes.lower_gates import Strategy
-from toolchain.verbs.data import load_dataset, read_npz
+from toolchain.verbs.data import add_folder_option, read_npz
 from toolchain.verbs.progress import stages
 
 DEFAULT = Options()
@@ -50,13 +52,14 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         metavar="NAME|FILE.npz",
-        help="data set (train split) or file (default: the one of the model card)",
+        help=f"data set ({CALIBRATION_SAMPLES} samples of the train split are drawn) or file (default: the model card's set)",
     )
     parser.add_argument(
         "--samples",
         metavar="NAME|FILE.npz",
-        help="data set (test split) or file that travels with the bundle (default: likewise)",
+        help=f"data set (the first {BUNDLED_SAMPLES:,} of the test split) or file that travels along (default: likewise)",
     )
+    add_folder_option(parser)
     parser.add_argument("--weight-bits", type=int, metavar="N", default=DEFAULT.weight_bits)
     parser.add_argument("--payload-bits", type=int, metavar="N", default=DEFAULT.payload_bits)
     parser.add_argument("--seed", type=int, metavar="N", default=DEFAULT.seed)
@@ -83,11 +86,11 @@ def run(arguments: Namespace) -> Outcome:
         mapping=arguments.mapping,
     )
     calibration = _data(arguments.calibrate, arguments, "train")
-    samples = _data(arguments.samples, arguments, "test")
-    if samples is None and calibration is not None and calibration.dataset == Path(str(arguments.calibrate)).name:
-        samples = calibration
+    samples = _data(arguments.samples or arguments.calibrate, arguments, "test")
     with stages(f"deploy {arguments.model}") as stage:
-        made = toolchain.deploy(arguments.model, options, calibration=calibration, samples=samples, progress=stage)
+        made = toolchain.deploy(
+            arguments.model, options, calibration=calibration, samples=samples, data=arguments.data, progress=stage
+        )
         stage("write")
         bundle.save(made, arguments.out, command=command(arguments))
     return Outcome(text=_text(made, arguments.out), data=_summary(made, arguments.out))
@@ -99,9 +102,10 @@ def _data(spec: str | None, arguments: Namespace, split: str) -> Samples | None:
         return None
     if spec.endswith(".npz"):
         return read_npz(Path(spec))
-    card = load_model(arguments.model).card
+    card = load_model(arguments.model, data=arguments.data).card
     timesteps = arguments.timesteps if arguments.timesteps is not None else int(card.get("timesteps", 1))
-    return load_dataset(spec, card, timesteps=timesteps, split=split)
+    limit, seed = (CALIBRATION_SAMPLES, arguments.seed) if split == "train" else (BUNDLED_SAMPLES, None)
+    return load_split(spec, card, timesteps=timesteps, split=split, limit=limit, seed=seed, data=arguments.data)
 
 
 def command(arguments: Namespace) -> str:
@@ -114,6 +118,7 @@ def command(arguments: Namespace) -> str:
         ("--dt", arguments.dt, None),
         ("--calibrate", arguments.calibrate, None),
         ("--samples", arguments.samples, None),
+        ("--data", arguments.data, None),
         ("--weight-bits", arguments.weight_bits, DEFAULT.weight_bits),
         ("--payload-bits", arguments.payload_bits, DEFAULT.payload_bits),
         ("--seed", arguments.seed, DEFAULT.seed),
@@ -139,6 +144,8 @@ def _summary(made: Deployment, out: Path) -> dict[str, Any]:
         "host": None if made.host is None else [op.name for op in made.host.graph],
         "agreement": None if made.drift is None else made.drift.agreement,
         "samples": None if made.samples is None else made.samples.x.shape[1],
+        "samples_from": None if made.samples is None else made.samples.source,
+        "calibrated": made.calibrated or None,
     }
 
 
@@ -153,4 +160,8 @@ def _text(made: Deployment, out: Path) -> str:
         lines.append(f"  on the host, in front of the first spike: {', '.join(s['host'])}")
     if made.drift is not None:
         lines.append(f"  integer and float agree on {100 * made.drift.agreement:.1f} % of the calibration data")
+    if made.calibrated:
+        lines.append(f"  calibrated on {made.calibrated}")
+    if made.samples is not None:
+        lines.append(f"  travels with {made.samples.source}")
     return "\n".join([*lines, f"  bundle: {out}"])

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from toolchain import bundle
 from toolchain.backends import Progress, load_backend
 from toolchain.commands import Outcome
@@ -66,7 +64,7 @@ def run(arguments: Namespace) -> Outcome:
 
 def first_of(twin: Deployment, arguments: Namespace) -> Samples:
     """Return the twin's own samples, as many as the net's."""
-    return chosen_samples(twin, Namespace(**{**vars(arguments), "input": None, "dataset": None}))
+    return chosen_samples(twin, Namespace(**{**vars(arguments), "input": None, "dataset": None, "data": None}))
 
 
 def write(report: Report, files: dict[str, Path]) -> None:
@@ -85,14 +83,14 @@ def report_on(
     twin: Report | None = None,
 ) -> tuple[Report, Comparison | None]:
     """Run all samples on interpreter and machine, compare backends on the first ``COMPARED``, and build the report."""
-    x = made.encode(samples.x.astype(np.float64))
+    x = made.encode(samples.x, compact=True)
     runs = {
         name: load_backend(name).run(made.integer, made.program, x, progress=bar(f"{made.name} on {name}"))
         for name in ("interpreter", "hw_sim")
     }
     comparison = None
     if backends:
-        few = made.encode(first(samples, COMPARED).x.astype(np.float64))
+        few = made.encode(first(samples, COMPARED).x)
         comparison = compare(made, backends, few, progress=lambda name: bar(f"{made.name}, compared on {name}"))
     verdict = check_deployment(made)
     built = build_report(made, runs, verdict, _timeless(comparison), twin, samples.y, samples=samples)

@@ -89,7 +89,7 @@ def _int(made: Deployment, samples: Samples, arguments: Namespace) -> dict[str, 
     machine = HwSimBackend(timing=arguments.timing, device=arguments.device)
     chosen = machine != HwSimBackend()  # checked above: the backend is the machine
     backend = machine if chosen else load_backend(arguments.backend)
-    x = made.encode(samples.x.astype(np.float64))
+    x = made.encode(samples.x, compact=True)
     with bars() as bar:
         result = backend.run(made.integer, made.program, x, progress=bar(backend.name))
     if arguments.trace is not None and result.trace is not None:
@@ -105,7 +105,7 @@ def _float(made: Deployment, samples: Samples) -> dict[str, Any]:
     with bars() as bar:
         step, answers = bar("interpreter, float"), []
         for start in range(0, count, FLOAT_CHUNK):
-            answers.append(made.run_float(samples.x[:, start : start + FLOAT_CHUNK].astype(np.float64)))
+            answers.append(made.run_float(samples.x[:, start : start + FLOAT_CHUNK]))
             step(min(start + FLOAT_CHUNK, count), count)
     answer = np.concatenate(answers)
     accuracy = None if samples.y is None else float((answer.argmax(axis=1) == samples.y).mean())

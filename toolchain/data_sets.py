@@ -1,0 +1,76 @@
+"""Splits of data sets by name, coded as a model card says; the sets come by entry point ``spikeforge.datasets``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolchain.deployment import Samples
+from toolchain.errors import InputError
+
+
+def known_sets() -> tuple[str, ...]:
+    """Return the names of the data sets that can be loaded here."""
+    return tuple(sorted({point.name for point in entry_points(group="spikeforge.datasets")}))
+
+
+def load_split(
+    name: str,
+    card: Mapping[str, Any],
+    *,
+    timesteps: int,
+    split: str,
+    limit: int | None = None,
+    seed: int | None = None,
+    data: Path | None = None,
+) -> Samples:
+    """Load samples of a split, coded as the net takes them.
+
+    Args:
+        name: The data set.
+        card: The model card: its coding, and for events the frame's side and the window.
+        timesteps: T.
+        split: ``"train"`` or ``"test"``.
+        limit: Samples at most; None: all.
+        seed: Draws them; None: the first.
+        data: Folder of the data set, or the one above it; None: where it is looked for by default.
+
+    Returns:
+        The samples; a frame that every step repeats is held once (``x`` is a view of it).
+
+    Raises:
+        InputError: There is no such data set.
+        SpikeforgeError: Its files are missing or damaged: where it was looked for, and how to get it.
+    """
+    found = {point.name: point for point in entry_points(group="spikeforge.datasets")}
+    if name not in found:
+        raise InputError(
+            f"no data set of this name; there are {', '.join(known_sets()) or 'none'}",
+            where=name,
+            help="choose one of these, or give a FILE.npz",
+        )
+    loaded = found[name].load()(
+        name,
+        split=split,
+        coding=card.get("coding", "direct"),
+        timesteps=timesteps,
+        limit=limit,
+        seed=seed,
+        root=data,
+        side=card.get("side"),
+        window_us=card.get("window_us"),
+        stills_once=True,
+    )
+    x = np.asarray(loaded.x, np.float32)
+    return Samples(
+        repeated(x, timesteps), np.asarray(loaded.y, np.int64), loaded.name, loaded.simulated, split, loaded.total
+    )
+
+
+def repeated(x: np.ndarray[Any, np.dtype[np.float32]], timesteps: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return one frame (1, B, *shape) as T of them, without a copy; whole sequences stay as they are."""
+    return np.broadcast_to(x, (timesteps, *x.shape[1:])) if x.shape[0] == 1 < timesteps else x

@@ -8,11 +8,14 @@
     tdBN       y = gamma alpha V_th (x - mean) / std + beta,   V_th = 0.2, alpha 1, in prior and posterior 2
 
 Kamata, Mukuta and Harada, "Fully Spiking Variational Autoencoder", AAAI 2022. In training the samples z are drawn, step by
-step, with the running statistics of tdBN (the released code normalises every prefix anew by its own batch).
+step, with the running statistics of tdBN (the released code normalises every prefix anew by its own batch). The numbers above
+are the paper's and the default; narrower nets are ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,10 +25,14 @@ from torch.nn.functional import batch_norm
 from models.attention.tcja_readout import TCJAReadout
 from models.errors import ModelError
 from models.layers import Conv2d, Flatten, Linear, over_steps
-from models.neurons import LIF, lif
+from models.neurons import LIF, lif, widened
 
-LATENT, SAMPLES, THRESHOLD, LEAK = 128, 20, 0.2, 0.8
-"""Latent channels, k, the threshold in tdBN, and the read-out's decay; all the paper's code."""
+WIDTHS, LARGE_WIDTHS = (32, 64, 128, 256), (32, 64, 128, 256, 512)
+"""Channels of the encoder for 32 x 32 and for 64 x 64 images."""
+LATENT, SAMPLES, HIDDEN = 128, 20, (256, 512)
+"""Latent channels, k, and the hidden layers of posterior and prior."""
+THRESHOLD, LEAK = 0.2, 0.8
+"""The threshold in tdBN, and the read-out's decay; all the paper's code."""
 FREE_STEPS = 5
 """Scheduled sampling starts at this step (released code)."""
 
@@ -46,11 +53,14 @@ class ThresholdBatchNorm(nn.BatchNorm1d):
         """Normalise, all steps as one batch."""
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        y = batch_norm(
-            input.flatten(0, 1), self.running_mean, self.running_var, self.weight * self.scale, self.bias,
-            self.training, self.momentum or 0.1, self.eps,
-        )  # fmt: skip
-        return y.reshape(input.shape)
+        return over_steps(partial(_normalise, self), input)
+
+
+def _normalise(norm: ThresholdBatchNorm, flat: Tensor) -> Tensor:
+    return batch_norm(
+        flat, norm.running_mean, norm.running_var, norm.weight * norm.scale, norm.bias, norm.training,
+        norm.momentum or 0.1, norm.eps,
+    )  # fmt: skip
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -66,32 +76,71 @@ def _dense(inside: int, out: int, alpha: float) -> list[nn.Module]:
 
 
 class Autoregressive(nn.Module):
-    """A latent net, FC-tdBN-LIF three times; a whole run at once, or step by step with the membranes handed on."""
+    """A latent net, FC-tdBN-LIF three times; a whole run at once, or step by step with the membranes handed on.
 
-    def __init__(self, inside: int) -> None:
+    Args:
+        inside: Input features I.
+        hidden: Features of the two hidden layers.
+        latent: Latent channels D.
+        samples: k.
+    """
+
+    def __init__(
+        self, inside: int, hidden: Sequence[int] = HIDDEN, latent: int = LATENT, samples: int = SAMPLES
+    ) -> None:
         super().__init__()
+        self.shape = (latent, samples)
+        first, second = hidden
         self.layers = nn.Sequential(
-            *_dense(inside, 256, 2.0), *_dense(256, 512, 2.0), *_dense(512, LATENT * SAMPLES, 2.0)
+            *_dense(inside, first, 2.0), *_dense(first, second, 2.0), *_dense(second, latent * samples, 2.0)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the spikes (T, B, 128, k) of inputs (T, B, I)."""
+        """Return the spikes (T, B, D, k) of inputs (T, B, I)."""
         y: Tensor = self.layers(x)
-        return y.unflatten(2, (LATENT, SAMPLES))
+        return y.unflatten(2, self.shape)
 
     def step(self, x: Tensor, state: dict[int, Tensor]) -> Tensor:
-        """Return one step's spikes (B, 128, k) of inputs (B, I); membranes in ``state`` are updated in place."""
+        """Return one step's spikes (B, D, k) of inputs (B, I); membranes in ``state`` are updated in place."""
         for i, layer in enumerate(self.layers):
             if isinstance(layer, LIF):
-                s, state[i] = layer.fire(layer.integrate(state.get(i), x))
-                x = s
+                x, state[i] = layer.fire(layer.integrate(state.get(i), widened(x)))
             else:
                 x = layer(x[None])[0]
-        return x.unflatten(1, (LATENT, SAMPLES))
+        return x.unflatten(1, self.shape)
+
+
+def _encoder(in_channels: int, widths: Sequence[int], latent: int) -> nn.Sequential:
+    down: list[nn.Module] = []
+    for inside, out in zip((in_channels, *widths), widths, strict=False):
+        down += [Conv2d(inside, out, 3, stride=2, padding=1), ThresholdBatchNorm(out), lif("N6")]
+    return nn.Sequential(*down, Flatten(), *_dense(4 * widths[-1], latent, 1.0))
+
+
+def _decoder(in_channels: int, widths: Sequence[int]) -> nn.Sequential:
+    up: list[nn.Module] = []
+    for inside, out in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
+        up += [ConvTranspose2d(inside, out, 3, stride=2, padding=1, output_padding=1)]
+        up += [ThresholdBatchNorm(out), lif("N6")]
+    return nn.Sequential(*up, ConvTranspose2d(widths[0], in_channels, 3, padding=1))
+
+
+def _check(readout: str, widths: Sequence[int], latent: Sequence[int], hidden: Sequence[int]) -> None:
+    if readout not in ("leaky", "tcja-bytecode", "tcja-clean"):
+        raise ModelError(
+            f"readout {readout!r}; allowed are leaky, tcja-bytecode, tcja-clean", where="FSVAE", help="use 'leaky'"
+        )
+    if not widths or len(hidden) != 2 or min(*widths, *latent, *hidden) < 1:
+        raise ModelError(
+            f"widths {tuple(widths)}, latent and samples {tuple(latent)}, hidden {tuple(hidden)}; "
+            "all at least 1, and hidden has two",
+            where="FSVAE",
+            help="leave them out for the paper's net",
+        )
 
 
 class VAEOutput(NamedTuple):
-    """A training pass: image (B, C, H, W) in [-1, 1], and the latent spikes of posterior and prior (T, B, 128, k)."""
+    """A training pass: image (B, C, H, W) in [-1, 1], and the latent spikes of posterior and prior (T, B, D, k)."""
 
     image: Tensor
     posterior: Tensor
@@ -106,6 +155,10 @@ class FSVAE(nn.Module):
         in_channels: C of the image.
         large: The five-layer net for 64 x 64 images; else four layers for 32 x 32.
         readout: ``"leaky"`` (FSVAE), ``"tcja-bytecode"`` or ``"tcja-clean"``.
+        widths: Channels of the encoder's layers, n of them for images of 2^(n + 1) pixels; None: the paper's.
+        latent: Latent channels D.
+        samples: k.
+        hidden: Features of the two hidden layers of posterior and prior.
     """
 
     def __init__(
@@ -115,25 +168,22 @@ class FSVAE(nn.Module):
         *,
         large: bool = False,
         readout: Literal["leaky", "tcja-bytecode", "tcja-clean"] = "leaky",
+        widths: Sequence[int] | None = None,
+        latent: int = LATENT,
+        samples: int = SAMPLES,
+        hidden: Sequence[int] = HIDDEN,
     ) -> None:
         super().__init__()
-        if readout not in ("leaky", "tcja-bytecode", "tcja-clean"):
-            raise ModelError(
-                f"readout {readout!r}; allowed are leaky, tcja-bytecode, tcja-clean", where="FSVAE", help="use 'leaky'"
-            )
-        self.T, self.in_channels, self.side = T, in_channels, 64 if large else 32
-        widths = (32, 64, 128, 256, 512) if large else (32, 64, 128, 256)
-        down: list[nn.Module] = []
-        for inside, out in zip((in_channels, *widths), widths, strict=False):
-            down += [Conv2d(inside, out, 3, stride=2, padding=1), ThresholdBatchNorm(out), lif("N6")]
-        self.encoder = nn.Sequential(*down, Flatten(), *_dense(4 * widths[-1], LATENT, 1.0))
-        self.posterior, self.prior = Autoregressive(2 * LATENT), Autoregressive(LATENT)
-        up: list[nn.Module] = []
-        for inside, out in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
-            up += [ConvTranspose2d(inside, out, 3, stride=2, padding=1, output_padding=1)]
-            up += [ThresholdBatchNorm(out), lif("N6")]
-        self.expand = nn.Sequential(*_dense(LATENT, 4 * widths[-1], 1.0), nn.Unflatten(2, (widths[-1], 2, 2)))
-        self.decoder = nn.Sequential(*up, ConvTranspose2d(widths[0], in_channels, 3, padding=1))
+        if widths is None:
+            widths = LARGE_WIDTHS if large else WIDTHS
+        _check(readout, widths, (latent, samples), hidden)
+        self.T, self.in_channels, self.side = T, in_channels, 2 ** (len(widths) + 1)
+        self.latent, self.samples = latent, samples
+        self.encoder = _encoder(in_channels, widths, latent)
+        self.posterior = Autoregressive(2 * latent, hidden, latent, samples)
+        self.prior = Autoregressive(latent, hidden, latent, samples)
+        self.expand = nn.Sequential(*_dense(latent, 4 * widths[-1], 1.0), nn.Unflatten(2, (widths[-1], 2, 2)))
+        self.decoder = _decoder(in_channels, widths)
         self.readout = None if readout == "leaky" else TCJAReadout(T, in_channels, readout.removeprefix("tcja-"))
 
     def forward(self, x: Tensor, *, own: float = 0.0, generator: torch.Generator | None = None) -> VAEOutput:
@@ -145,7 +195,7 @@ class FSVAE(nn.Module):
             generator: Draws the samples, on the CPU.
         """
         latent = self.encoder(x)
-        draw = torch.randint(SAMPLES, (x.shape[0], x.shape[1], LATENT, 1), generator=generator).to(x.device)
+        draw = torch.randint(self.samples, (x.shape[0], x.shape[1], self.latent, 1), generator=generator).to(x.device)
         z_before = self._sample_posterior(latent.detach(), draw)
         posterior = self.posterior(torch.cat([latent, z_before], dim=2))
         z = posterior.gather(3, draw).squeeze(3)
@@ -153,8 +203,8 @@ class FSVAE(nn.Module):
         return VAEOutput(self.decode(z), posterior, prior)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) of latent spikes (T, B, 128)."""
-        r = self.decoder(self.expand(z))
+        """Return the images (B, C, H, W) of latent spikes (T, B, D)."""
+        r = widened(self.decoder(self.expand(z)))
         if self.readout is not None:
             image: Tensor = self.readout(r)
             return image
@@ -164,9 +214,9 @@ class FSVAE(nn.Module):
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return new images (B, C, H, W), from latent spikes drawn step by step from the prior."""
         device = next(self.parameters()).device
-        draw = torch.randint(SAMPLES, (self.T, count, LATENT, 1), generator=generator).to(device)
+        draw = torch.randint(self.samples, (self.T, count, self.latent, 1), generator=generator).to(device)
         with _RunningStatistics(self.prior), torch.no_grad():
-            z = torch.zeros(count, LATENT, device=device)
+            z = torch.zeros(count, self.latent, device=device)
             state: dict[int, Tensor] = {}
             steps: list[Tensor] = []
             for t in range(self.T):
@@ -175,7 +225,7 @@ class FSVAE(nn.Module):
             return self.decode(torch.stack(steps))
 
     def _sample_posterior(self, latent: Tensor, draw: Tensor) -> Tensor:
-        """Return z[t - 1] (T, B, 128), drawn from the posterior step by step."""
+        """Return z[t - 1] (T, B, D), drawn from the posterior step by step."""
         with _RunningStatistics(self.posterior), torch.no_grad():
             z: list[Tensor] = [torch.zeros_like(latent[0])]
             state: dict[int, Tensor] = {}
@@ -185,7 +235,7 @@ class FSVAE(nn.Module):
             return torch.stack(z)
 
     def _prior_inputs(self, z: Tensor, own: float, generator: torch.Generator | None) -> Tensor:
-        """Return z[t - 1] (T, B, 128) for the prior: the posterior's, or by scheduled sampling its own."""
+        """Return z[t - 1] (T, B, D) for the prior: the posterior's, or by scheduled sampling its own."""
         inputs: list[Tensor] = [torch.zeros_like(z[0])]
         state: dict[int, Tensor] = {}
         free = torch.rand(z.shape[0], generator=generator) < own

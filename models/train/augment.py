@@ -1,4 +1,4 @@
-"""Augmentation of (T, B, C, H, W), the same in every step of a sample: shift by whole pixels, mirror, cut a square out.
+"""Augmentation of (T, B, C, H, W), the same in every step of a sample: shift by whole pixels, mirror, cut a square out, CutMix.
 
 What is drawn for a batch does not depend on how the batch is split over processes: draw for all, apply to a part.
 """
@@ -35,7 +35,7 @@ class Drawn:
     mirrored: Tensor | None
     centres: Tensor | None
 
-    def part(self, chosen: slice) -> Drawn:
+    def part(self, chosen: slice | Tensor) -> Drawn:
         """Return what was drawn for some of the samples."""
         fields = (self.offsets, self.mirrored, self.centres)
         return Drawn(*(None if field is None else field[chosen] for field in fields))
@@ -68,3 +68,39 @@ def apply(augmentation: Augmentation, x: Tensor, drawn: Drawn) -> Tensor:
         inside_columns = (columns - centre[:, 1:]).abs() < half
         x = x * ~(inside_rows[:, :, None] & inside_columns[:, None, :])[None, :, None]
     return x
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """CutMix of a batch: sample i gets a box of sample ``partner[i]``, (B,), and counts as itself by ``share``.
+
+    Yun et al., "CutMix", ICCV 2019: a share u ~ Beta(1, 1), a box of side sqrt(1 - u) of the image's round a uniform pixel, cut
+    off at the border; ``share`` is the part of the image that stays.
+    """
+
+    partner: Tensor
+    rows: slice
+    columns: slice
+    share: float
+
+
+def draw_mix(batch: int, height: int, width: int, generator: torch.Generator) -> Mix:
+    """Draw a CutMix for a batch; one box for all, as in the released code of GAC."""
+    partner = torch.randperm(batch, generator=generator)
+    kept, row, column = torch.rand(3, generator=generator).tolist()
+    cut = (1.0 - kept) ** 0.5
+    rows, columns = _span(row, cut, height), _span(column, cut, width)
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return Mix(partner, rows, columns, 1.0 - area / (height * width))
+
+
+def _span(centre: float, cut: float, size: int) -> slice:
+    middle, half = int(centre * size), int(cut * size) // 2
+    return slice(max(middle - half, 0), min(middle + half, size))
+
+
+def apply_mix(mix: Mix, x: Tensor, partner: Tensor) -> Tensor:
+    """Return x (T, B, C, H, W) with the box of its partners, of the same shape."""
+    mixed = x.clone()
+    mixed[..., mix.rows, mix.columns] = partner[..., mix.rows, mix.columns]
+    return mixed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal, cast
@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 
 from models.errors import RecipeError
-from models.train.augment import Augmentation, apply, draw
+from models.train.augment import Augmentation, Drawn, apply, apply_mix, draw, draw_mix
 from models.train.data import Data
 from models.train.distributed import Workers, average_gradients, check_parts, share, unshare
 from models.train.losses import Stepwise, batch_loss
@@ -87,11 +87,14 @@ class _Fitting:
         self.scaler = torch.amp.GradScaler("cuda", enabled=scaled)
         self.plateau = Plateau()
         self.epoch = 0
+        self.mixing = False
 
     def run_epoch(self, data: Data) -> float:
         """Train one epoch and return its mean loss over all samples."""
         self.module.train()
         total = torch.zeros((), device=self.running.device, dtype=torch.float64)
+        if self.recipe.cutmix > 0.0:
+            self.mixing = float(torch.rand((), generator=self.generator)) < self.recipe.cutmix
         order = torch.randperm(len(data), generator=self.generator)
         for number, index in enumerate(order.split(self.recipe.batch)):
             total += self._step(data, index, self.epoch * self.batches + number)
@@ -110,10 +113,14 @@ class _Fitting:
             group["lr"] = recipe.learning_rate * factor
         drawn = draw(self.augmentation, len(index), self.generator)
         part = running.workers.part(len(index))
-        batch = data.take(index[part].to(data.y.device)).to(running.device)
-        x = data.steps(apply(self.augmentation, batch.x, drawn.part(part)))
+        batch = self._samples(data, index, drawn, part)
+        mixed: tuple[torch.Tensor | None, float] = (None, 1.0)
+        if self.mixing:
+            mix = draw_mix(len(index), *batch.x.shape[-2:], self.generator)
+            partner = self._samples(data, index[mix.partner], drawn.part(mix.partner), part)
+            batch, mixed = replace(batch, x=apply_mix(mix, batch.x, partner.x)), (partner.y, mix.share)
         with torch.autocast(running.device, getattr(torch, running.precision), running.precision != "float32"):
-            loss = batch_loss(recipe.loss, cast(Stepwise, self.module), x, batch.y)
+            loss = batch_loss(recipe.loss, cast(Stepwise, self.module), data.steps(batch.x), batch.y, *mixed)
         weight = len(batch) * running.workers.count / len(index)
         self.optimizer.zero_grad()
         self.scaler.scale(loss if weight == 1.0 else weight * loss).backward()
@@ -122,6 +129,11 @@ class _Fitting:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach().double() * len(batch)
+
+    def _samples(self, data: Data, index: torch.Tensor, drawn: Drawn, part: slice) -> Data:
+        """Return this process's part of a batch, augmented, on the device."""
+        batch = data.take(index[part].to(data.y.device)).to(self.running.device)
+        return replace(batch, x=apply(self.augmentation, batch.x, drawn.part(part)))
 
     # ------------------------------------------------------------------------------- the kept state
     def _training(self) -> str:

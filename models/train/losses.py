@@ -48,10 +48,23 @@ def loss_of(loss: Loss, answer: Tensor, y: Tensor) -> Tensor:
             return (1 - TET_LAMBDA) * entropy + TET_LAMBDA * (answer - TET_PHI).square().mean()
 
 
-def batch_loss(loss: Loss, module: Stepwise, x: Tensor, y: Tensor) -> Tensor:
-    """Run a net on a batch and return its loss, in float32 or wider."""
+def batch_loss(
+    loss: Loss, module: Stepwise, x: Tensor, y: Tensor, other: Tensor | None = None, share: float = 1.0
+) -> Tensor:
+    """Run a net on a batch and return its loss, in float32 or wider.
+
+    Args:
+        loss: Which.
+        module: The net.
+        x: Samples (T, B, ...).
+        y: Labels (B,).
+        other: Labels (B,) of what was mixed into the samples; None: nothing was.
+        share: The weight of ``y``; ``other`` has the rest.
+    """
     answer = module.steps(x) if loss == "tet" else module(x)
-    return loss_of(loss, answer if answer.dtype == torch.float64 else answer.float(), y)
+    answer = answer if answer.dtype == torch.float64 else answer.float()
+    own = loss_of(loss, answer, y)
+    return own if other is None else share * own + (1.0 - share) * loss_of(loss, answer, other)
 
 
 def postsynaptic(spikes: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class Recipe:
         schedule: How the rate falls; see there.
         flip: Mirror samples left and right at random.
         cutout: Side of a square set to zero at random, in pixels; 0: none.
+        cutmix: Probability that an epoch is trained with CutMix (drawn once per epoch, as in GAC's released code).
         side: Events: side of smaller frames, in pixels.
         window_us: Events framed by time: length of a step in µs.
     """
@@ -61,5 +62,6 @@ class Recipe:
     schedule: Schedule = "warm-cosine"
     flip: bool = False
     cutout: int = 0
+    cutmix: float = 0.0
     side: int | None = None
     window_us: float | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from models.errors import RecipeError
-from models.train.paper_recipes import PAPER_RECIPES
+from models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
 from models.train.recipe import Recipe as Recipe
 from models.train.small_recipes import SMALL_RECIPES
 
@@ -41,7 +41,7 @@ _DIGITS = (
 )  # fmt: skip
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.name: recipe for recipe in (*_DIGITS, *SMALL_RECIPES, *PAPER_RECIPES)}
+    {recipe.name: recipe for recipe in (*_DIGITS, *SMALL_RECIPES, *NARROW_RECIPES, *PAPER_RECIPES)}
 )
 """All recipes, by name."""
 

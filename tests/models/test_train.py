@@ -12,9 +12,9 @@ import torch
 from models.datasets import Split
 from models.errors import RecipeError
 from models.train import loop
-from models.train.augment import Augmentation, apply, draw
+from models.train.augment import Augmentation, apply, apply_mix, draw, draw_mix
 from models.train.data import Data, training_data
-from models.train.losses import loss_of, postsynaptic, vae_loss
+from models.train.losses import batch_loss, loss_of, postsynaptic, vae_loss
 from models.train.measure import measure
 from models.train.optimizers import Plateau, make_optimizer, rate_factor
 from models.train.recipes import RECIPES, Recipe, recipe
@@ -177,3 +177,32 @@ def test_what_cannot_be_trained_is_refused_before_any_work() -> None:
         loop.train(replace(SMALL, epochs=0))
     with pytest.raises(RecipeError, match="device 'tpu' is not here"):
         loop.train(SMALL, running=loop.Running("tpu"))
+
+
+def test_cutmix_pastes_a_box_of_another_sample_and_weighs_the_labels_by_area() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.arange(6.0).reshape(1, 6, 1, 1, 1).expand(2, 6, 1, 10, 12).contiguous()
+    shares = []
+    for _ in range(50):
+        mix = draw_mix(6, 10, 12, generator)
+        mixed = apply_mix(mix, x, x[:, mix.partner])
+        own = (mixed == x).double().mean((0, 2, 3, 4))[mix.partner != torch.arange(6)]
+        assert all(abs(float(o) - mix.share) < 1e-9 for o in own)
+        assert torch.equal(mixed[..., mix.rows, mix.columns], x[:, mix.partner][..., mix.rows, mix.columns])
+        shares.append(mix.share)
+
+    assert 0.35 < float(np.mean(shares)) < 0.85
+    answer = torch.randn(6, 4, generator=generator)
+    y, other = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([3, 2, 1, 0, 0, 1])
+    mixed_loss = batch_loss("cross-entropy", lambda _: answer, x, y, other, 0.25)  # type: ignore[arg-type]
+    expected = 0.25 * loss_of("cross-entropy", answer, y) + 0.75 * loss_of("cross-entropy", answer, other)
+    torch.testing.assert_close(mixed_loss, expected)
+
+
+def test_a_training_with_cutmix_is_another_one_and_goes_well() -> None:
+    losses: dict[float, list[float]] = {1e-9: [], 1.0: []}
+    for cutmix, found in losses.items():
+        loop.train(replace(SMALL, cutmix=cutmix), validation=0.2, on_epoch=lambda e, found=found: found.append(e.loss))
+
+    assert losses[1.0] != losses[1e-9]
+    assert all(np.isfinite(losses[1.0]))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import RecipeError
 from models.train.recipes import RECIPES, Recipe, recipe
+from models.train.vae_recipes import VAE_RECIPES
+from models.vae_command import picture_of, run_train_vae
 from models.zoo.checkpoint import card, checkpoint_path, names
 from toolchain.commands import Outcome
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
     """Add ``spikeforge zoo``."""
-    parser = subparsers.add_parser("zoo", help="list the checkpoints that ship, with task, T and accuracy")
+    parser = subparsers.add_parser(
+        "zoo", help="list the checkpoints that ship, with task, T, and accuracy or reconstruction error"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_zoo)
 
@@ -29,19 +33,30 @@ def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
 def run_zoo(_arguments: Namespace) -> Outcome:
     """List the shipped checkpoints."""
     rows = [_row(name) for name in names()]
-    head = f"{'name':20} {'family':8} {'variant':8} {'dataset':8} {'T':>3} {'accuracy':>9} "
+    head = f"{'name':22} {'family':8} {'variant':14} {'dataset':13} {'T':>3} {'accuracy':>9} {'MSE':>7} "
     head += f"{'parameters':>11} {'spike rate':>11}"
     lines = [
-        f"{r['name']:20} {r['family']:8} {r['variant']:8} {r['dataset']:8} {r['timesteps']:3d} {100 * r['accuracy']:7.2f} % "
+        f"{r['name']:22} {r['family']:8} {r['variant']:14} {r['dataset']:13} {r['timesteps']:3d} "
+        f"{_percent(r['accuracy']):>9} {_number(r['reconstruction_mse']):>7} "
         f"{r['parameters']:11,d} {r['spike_rate']:11.3f}" + (" (simulated events)" if r["simulated"] else "")
         for r in rows
     ]
-    note = "accuracy: test split, seed that ships; spike rate: spikes per neuron and timestep"
+    note = "accuracy, MSE: test split, seed that ships; MSE: of autoencoders' reconstructions, images in [-1, 1]; "
+    note += "spike rate: spikes per neuron and timestep"
     return Outcome(text="\n".join([head, *lines, note]), data=rows)
 
 
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
 def _row(name: str) -> dict[str, Any]:
-    c = card(name)
+    c, path = card(name), checkpoint_path(name)
+    picture = picture_of(path)
     return {
         "name": c.name,
         "family": c.family,
@@ -51,18 +66,20 @@ def _row(name: str) -> dict[str, Any]:
         "accuracy": c.accuracy,
         "parameters": c.parameters,
         "spike_rate": c.spike_rate,
-        "checkpoint": str(checkpoint_path(name)),
+        "checkpoint": str(path),
         "coding": c.coding,
         "simulated": c.simulated,
         "accuracy_per_seed": dict(c.accuracy_per_seed),
         "provenance": c.provenance,
+        "reconstruction_mse": c.reconstruction_mse,
+        "picture": None if picture is None else str(picture),
     }
 
 
 def add_train(subparsers: _SubParsersAction[Any]) -> None:
     """Add ``spikeforge train``."""
     parser = subparsers.add_parser("train", help="train a net of the zoo and write its checkpoint")
-    parser.add_argument("name", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("name", help=f"one of {', '.join((*RECIPES, *VAE_RECIPES))}")
     parser.add_argument("--dataset", help="train on another dataset than the recipe's")
     parser.add_argument("--epochs", type=int, help="passes over the train split (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default 0)")
@@ -102,6 +119,9 @@ def run_train(arguments: Namespace) -> Outcome:
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 
+    _check(arguments)
+    if arguments.name in VAE_RECIPES:
+        return run_train_vae(arguments, _command(arguments))
     chosen = _chosen(arguments)
     try:
         from models.train.distributed import workers
@@ -175,13 +195,16 @@ def _validated(
     return Outcome(text=text, data={"name": chosen.name, "validation": arguments.validation, **asdict(m)})
 
 
-def _chosen(arguments: Namespace) -> Recipe:
-    chosen = recipe(arguments.name)
+def _check(arguments: Namespace) -> None:
     for option, lowest in (("repeat", 1), ("threads", 1), ("folds", 0), ("validation", 0)):
         found = getattr(arguments, option)
         if found < lowest or (option == "folds" and found == 1):
             lowest = 2 if option == "folds" else lowest
             raise RecipeError(f"--{option} {found}; at least {lowest}", where="train", help=f"leave --{option} out")
+
+
+def _chosen(arguments: Namespace) -> Recipe:
+    chosen = recipe(arguments.name)
     if arguments.dataset is not None:
         chosen = replace(chosen, dataset=arguments.dataset)
     if arguments.epochs is not None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from export.torch_to_nir.refusal import refuse_autoencoder
 from toolchain.errors import ImportingError
 from toolchain.importing import Imported
 
@@ -24,6 +25,8 @@ def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
 
     if spec not in zoo.names() and not spec.endswith(".safetensors"):
         return None
+    found = zoo.card(spec)
+    refuse_autoencoder(spec, found.net, dict(found.arguments))
     _need_torch(spec)
     import torch
 

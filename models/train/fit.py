@@ -6,16 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal, cast
 
 import torch
 from torch import distributed, nn
 
-from models.errors import RecipeError
 from models.train.augment import Augmentation, Drawn, apply, apply_mix, draw, draw_mix
 from models.train.data import Data
 from models.train.distributed import Workers, average_gradients, check_parts, share, unshare
+from models.train.kept_state import read_state, write_state
 from models.train.losses import Stepwise, batch_loss
 from models.train.optimizers import Plateau, make_optimizer, rate_factor
 from models.train.recipe import Recipe
@@ -143,7 +142,6 @@ class _Fitting:
     def keep(self, path: Path) -> None:
         """Write the state after an epoch, whole or not at all."""
         state: dict[str, Any] = {
-            "training": self._training(),
             "epoch": self.epoch,
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -153,9 +151,7 @@ class _Fitting:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.running.device == "cuda" else None,
         }
-        partial = path.with_name(path.name + ".part")
-        torch.save(state, partial)
-        partial.replace(path)
+        write_state(path, self._training(), state)
 
     def restore(self, path: Path) -> None:
         """Go on from a kept state.
@@ -163,15 +159,7 @@ class _Fitting:
         Raises:
             RecipeError: It cannot be read, or is of another training.
         """
-        help = f"delete {path}, or train with the options it was made with"
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-            raise RecipeError(
-                f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help
-            ) from error
-        if state["training"] != self._training():
-            raise RecipeError("the kept state is of a training with other options", where=str(path), help=help)
+        state = read_state(path, self._training())
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

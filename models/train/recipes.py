@@ -9,6 +9,7 @@ from models.errors import RecipeError
 from models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
 from models.train.recipe import Recipe as Recipe
 from models.train.small_recipes import SMALL_RECIPES
+from models.train.vae_recipes import VAE_RECIPES
 
 _MA = "MA-SNN, Yao et al., TPAMI 45(8):9393, 2023; small net of ours"
 _GAC = "GAC, Qiu et al., AAAI 38(1):601, 2024, released code; small net of ours"
@@ -54,6 +55,8 @@ def recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise RecipeError(
-            f"no recipe {name!r}; there are {', '.join(RECIPES)}", where="train", help="choose one of them"
+            f"no recipe {name!r}; there are {', '.join((*RECIPES, *VAE_RECIPES))}",
+            where="train",
+            help="choose one of them",
         )
     return RECIPES[name]

@@ -1,0 +1,37 @@
+"""The state of a training on disk: written whole or not at all, and taken up only by the training it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from models.errors import RecipeError
+
+
+def write_state(path: Path, training: str, state: Mapping[str, Any]) -> None:
+    """Write a state, whole or not at all; ``training`` says which training it is of."""
+    partial = path.with_name(path.name + ".part")
+    torch.save({**state, "training": training}, partial)
+    partial.replace(path)
+
+
+def read_state(path: Path, training: str) -> dict[str, Any]:
+    """Read a state.
+
+    Raises:
+        RecipeError: It cannot be read, or is of another training.
+    """
+    help = f"delete {path}, or train with the options it was made with"
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+        raise RecipeError(
+            f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help
+        ) from error
+    if state["training"] != training:
+        raise RecipeError("the kept state is of a training with other options", where=str(path), help=help)
+    return state

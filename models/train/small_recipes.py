@@ -39,7 +39,7 @@ SETS = {
         (("dropout", 0.2), ("down", "stride"), ("pools", 3)),
     ),
     "nmnist": SetPlan(
-        "nmnist", 34, 2, 8, "count-binary", 40, 32, 3e-3, 2, False, (("dropout", 0.2), ("down", "stride"))
+        "nmnist", 34, 2, 8, "count-binary", 30, 32, 3e-3, 2, False, (("dropout", 0.2), ("down", "stride"))
     ),
 }  # fmt: skip
 FAMILIES: dict[str, tuple[Family, ...]] = {

@@ -11,6 +11,9 @@ import torch
 
 from models.errors import RecipeError
 
+BROKEN = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError)
+"""What reading a file of other bytes can end in."""
+
 
 def write_state(path: Path, training: str, state: Mapping[str, Any]) -> None:
     """Write a state, whole or not at all; ``training`` says which training it is of."""
@@ -28,10 +31,10 @@ def read_state(path: Path, training: str) -> dict[str, Any]:
     help = f"delete {path}, or train with the options it was made with"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+    except BROKEN as error:
         raise RecipeError(
             f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help
         ) from error
-    if state["training"] != training:
+    if not isinstance(state, dict) or state.get("training") != training:
         raise RecipeError("the kept state is of a training with other options", where=str(path), help=help)
     return state

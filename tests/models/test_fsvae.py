@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from models.datasets import Images
-from models.errors import RecipeError
+from models.errors import ModelError, RecipeError
 from models.nets.fsvae import FSVAE, LATENT, SAMPLES, Autoregressive, ThresholdBatchNorm
 from models.train import vae
 from models.train.fit import Epoch
@@ -58,10 +59,45 @@ def test_a_latent_net_run_step_by_step_equals_the_whole_run() -> None:
     assert 0 < steps.mean() < 1
 
 
+def test_a_narrow_net_has_the_shapes_asked_for() -> None:
+    torch.manual_seed(0)
+    module = FSVAE(T=3, readout="tcja-clean", widths=[8, 16, 32], latent=6, samples=4, hidden=[10, 12])
+
+    out = module(pictures()[:3, :, :, :16, :16], own=0.5)
+
+    assert out.image.shape == (3, 1, 16, 16)
+    assert out.posterior.shape == out.prior.shape == (3, 3, 6, 4)
+    assert module.sample(2).shape == (2, 1, 16, 16)
+
+
+@pytest.mark.parametrize("sizes", [{"widths": []}, {"latent": 0}, {"samples": 0}, {"hidden": [4]}, {"hidden": [4, -1]}])
+def test_sizes_that_make_no_net_are_refused(sizes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="all at least 1, and hidden has two"):
+        FSVAE(**sizes)
+
+
+def test_mixed_precision_ends_where_membranes_and_images_are_made() -> None:
+    torch.manual_seed(0)
+    module = FSVAE(T=2, widths=[4, 4, 4, 4], latent=4, samples=3, hidden=[5, 6])
+
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module(pictures()[:2], own=0.5)
+
+    assert {out.image.dtype, out.posterior.dtype, out.prior.dtype} == {torch.float32}
+
+
 def test_threshold_batch_norm_scales_to_the_threshold() -> None:
     y = ThresholdBatchNorm(3, alpha=2.0)(torch.randn(4, 50, 3, 2, 2) * 7 + 1)
 
     torch.testing.assert_close(y.std((0, 1, 3, 4)), torch.full((3,), 0.4), rtol=1e-2, atol=0)
+
+
+def test_threshold_batch_norm_of_a_still_input_equals_that_of_its_copies() -> None:
+    x = torch.randn(1, 50, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    still, moving = ThresholdBatchNorm(3), ThresholdBatchNorm(3)
+
+    torch.testing.assert_close(still(x.expand(4, -1, -1, -1, -1)), moving(x.repeat(4, 1, 1, 1, 1)))
+    torch.testing.assert_close(still.running_mean, moving.running_mean)
 
 
 def test_sampling_is_repeatable_and_leaves_the_mode_alone() -> None:

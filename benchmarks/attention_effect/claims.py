@@ -61,7 +61,7 @@ def _spikes(results: Results, set: str, net: str) -> str:
         case "below":
             said += "yes, it spikes less"
         case "above":
-            said += f"no, it spikes more{f', against MA {MA_SPIKES} %' if ma else ''}"
+            said += "no, it spikes more" + (f", against MA's {MA_SPIKES} %" if ma else "")
         case _:
             said += f"{_cannot(change)} whether it spikes less"
     return f"{said}.{_worth(results, set, net)}"

@@ -23,8 +23,8 @@ from toolchain.analysis.paper_energy import BASIS
 
 NOTES = f"""\
 All nets of a set are one small net of ours, T = {T}, trained alike; MA's fair twins are its vanilla net with the released
-code's ReLU, with one learnable gain a layer started at 1/2^3, or with both. ± is the standard deviation over seeds, [ ] the 95 %
-interval of the mean (Student's t); "n cannot tell" where it holds no difference. Differences are taken seed by seed.
+code's ReLU, with one learnable gain a layer started at 1/2^3, or with both. ± is the standard deviation over seeds; in [ ] is
+the 95 % interval of the mean (Student's t), and "n cannot tell" where it holds no difference. Differences go seed by seed.
 
 Counts: measured on the test images, per sample. A spike is a neuron's, before any gate behind it; only GAC has attention at the
 first neurons, the stem. SOPs: (spike, synapse) pairs, the first convolution and the gates apart. Energies by the formula:

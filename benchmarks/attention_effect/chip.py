@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from export.torch_to_nir import capture
+from models.attention.gac import GatedAttentionCoding
 from models.attention.gain import ScalarGainLIF
 from models.attention.ma import MALIF
 from models.attention.staa import STAALIF
@@ -21,6 +22,7 @@ from toolchain.deployment import Options, Samples
 from toolchain.errors import ToolchainError
 from toolchain.from_nir import from_nir
 from toolchain.local_backends import HwSimBackend
+from toolchain.passes.lower_gates import Strategy
 from toolchain.pipeline import deploy_graph
 
 RELU = "a ReLU between a current and its neuron has no lowering"
@@ -31,12 +33,11 @@ CALIBRATION, SAMPLES = 256, 200
 def chip_energy(module: nn.Module, train: Data, test: Data, name: str) -> dict[str, Any]:
     """Deploy for Loihi 2, run, and price; ``{"reason": ...}`` where the net is refused.
 
-    Causal gates are lowered exactly; other attention as ``auto`` finds it: on the host in front of the spikes, or constant.
+    Causal gates are lowered exactly, GAC runs on the host; other attention gets constant gates if they cost a point at most.
     """
     if any(isinstance(m, ScalarGainLIF) and m.relu for m in module.modules()):
         return {"reason": RELU}
-    causal = any(isinstance(m, MALIF | STAALIF | TCJA) and m.variant == "causal" for m in module.modules())
-    options = Options(gates="causal" if causal else "auto")
+    options = Options(gates=_gates(module))
     calibration, samples = _samples(train, CALIBRATION), _samples(test, SAMPLES)
     try:
         graph = capture(folded(module), torch.from_numpy(calibration.x[:, :4]), name=name)
@@ -55,6 +56,14 @@ def chip_energy(module: nn.Module, train: Data, test: Data, name: str) -> dict[s
         **{line.name: _figure(line.energy) for line in energy.lines},
         "total": _figure(energy.total),
     }
+
+
+def _gates(module: nn.Module) -> Strategy:
+    modules = list(module.modules())
+    if any(isinstance(m, GatedAttentionCoding) for m in modules):
+        return "host"
+    causal = any(isinstance(m, MALIF | STAALIF | TCJA) and m.variant == "causal" for m in modules)
+    return "causal" if causal else "auto"
 
 
 def _samples(data: Data, limit: int) -> Samples:
@@ -78,7 +87,7 @@ def folded(module: nn.Module) -> nn.Module:
     Exact in real arithmetic; what lies between (an average pool) is linear. A layer with a ReLU stays.
     """
     net = copy.deepcopy(module)
-    for parent in list(net.modules()):
+    for parent in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
         norm: nn.BatchNorm2d | None = None
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm2d):

@@ -22,7 +22,7 @@ GAC_ENERGY = 66.9
 ALIVE = 0.5
 """Below this accuracy a net of ten classes has not learnt, and what it saves is worth nothing."""
 SPIKES = item("spikes")
-FAIR = {"ma-relu": "the ReLU alone", "ma-gain": "a scalar gain alone", "ma-relu-gain": "both"}
+FAIR = {"ma-relu": "the ReLU alone", "ma-gain": "a scalar gain alone", "ma-relu-gain": "both together"}
 
 
 def claims(results: Results, set: str) -> list[str]:
@@ -50,9 +50,7 @@ def _spikes(results: Results, set: str, net: str) -> str:
     behind = results.against(set, net, twin(net), item("spikes_behind_stem"), percent_change)
     if change is None or behind is None:
         return ""
-    said = (
-        f"{net}: spikes {interval(change, ' %')} against the vanilla twin, behind the stem {interval(behind, ' %')}; "
-    )
+    said = f"{net}: spikes {interval(change, ' %')} against the vanilla twin; "
     ma = net.startswith("ma-")
     match change.verdict():
         case "below" if ma:
@@ -64,7 +62,8 @@ def _spikes(results: Results, set: str, net: str) -> str:
             said += "no, it spikes more" + (f", against MA's {MA_SPIKES} %" if ma else "")
         case _:
             said += f"{_cannot(change)} whether it spikes less"
-    return f"{said}.{_worth(results, set, net)}"
+    there = {"below": "less", "above": "more"}.get(behind.verdict(), _cannot(behind))
+    return f"{said}. Behind the stem alone {interval(behind, ' %')}: {there}.{_worth(results, set, net)}"
 
 
 def _worth(results: Results, set: str, net: str) -> str:
@@ -107,7 +106,7 @@ def _less(value: Spread) -> str:
 
 def _explained(results: Results, set: str) -> list[str]:
     """Say how much of MA's (released code) change of spikes its ReLU and its gates' mean make by themselves."""
-    whole = results.against(set, "ma-code", twin("ma-code"), SPIKES, difference)
+    whole = results.against(set, "ma-code", twin("ma-code"), SPIKES, percent_change)
     if whole is None:
         return []
     said = [
@@ -115,11 +114,11 @@ def _explained(results: Results, set: str) -> list[str]:
         for net, what in FAIR.items()
         if (change := results.against(set, net, twin(net), SPIKES, percent_change)) is not None
     ]
-    if whole.verdict() == "below":
+    if whole.verdict() != "below":
+        why = _cannot(whole) if whole.verdict() == "open" else "it spikes more"
+        said.append(f"ma-code: does MA save spikes? {why}; so there is no saving whose share could be explained.")
+    elif not _worth(results, set, "ma-code"):
         said += [line for net in FAIR if (line := _share(results, set, net))]
-    else:
-        why = _cannot(whole) if whole.verdict() == "open" else "they spike more"
-        said.append(f"ma-code: whether MA saves spikes: {why}; so there is no saving whose share could be explained.")
     for net, fair in (("ma-code", "ma-relu-gain"), ("ma-published", "ma-gain")):
         rest = results.against(set, net, fair, SPIKES, percent_change)
         if rest is not None:
@@ -137,7 +136,8 @@ def _share(results: Results, set: str, net: str) -> str:
     if saved is None or whole is None:
         return ""
     known = "" if saved.verdict() != "open" else f" ({_cannot(saved)} it from 0)"
-    return f"Of the spikes ma-code saves, {FAIR[net]} saves {100 * saved.mean / whole.mean:.0f} %{known}."
+    share = 100 * saved.mean / whole.mean
+    return f"Of the spikes that ma-code saves, {share:.0f} % go with {FAIR[net]}{known}."
 
 
 def _gains(results: Results, set: str) -> list[str]:

@@ -28,9 +28,10 @@ the 95 % interval of the mean (Student's t), and "n cannot tell" where it holds 
 
 Counts: measured on the test images, per sample. A spike is a neuron's, before any gate behind it; only GAC has attention at the
 first neurons, the stem. SOPs: (spike, synapse) pairs, the first convolution and the gates apart. Energies by the formula:
-{BASIS}; "published": one MLP path, no refinement multiplies, no pooling, no GAC gate unit, graded spikes
-as accumulates; "complete": all of these, stem once an image; "stem T times": as the authors' code runs. r_EE: twin / net. Chip:
-our simulated Loihi 2 on up to 200 test images, an estimate that rests on assumed prices; STAA's nets are reconstructions.
+{BASIS}. "Published": one MLP path, no refinement
+multiplies, no pooling, no GAC gate unit, graded spikes as accumulates; "complete": all of these, the stem once an image; "stem
+T times": as the authors' code runs. r_EE: twin / net. Chip: our simulated Loihi 2 on up to 200 test images, an estimate that
+rests on assumed prices. STAA's nets are reconstructions, with its adaptive neuron; norms start at the neuron's threshold.
 """
 FIGURES: dict[str, Figure] = {
     **{name: item(name) for name in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -42,14 +43,15 @@ class Results:
     def against(
         self, set: str, net: str, other: str, figure: Figure, how: Callable[[float, float], float]
     ) -> Spread | None:
-        """Return ``how(net's figure, other's figure)`` over the seeds that both have."""
+        """Return ``how(net's figure, other's figure)`` over the seeds that both have and where it is finite."""
         values = []
         for seed in self.seeds(set, net):
             a = figure(self.found[set, net, seed])
             b = figure(self.found[set, other, seed]) if (set, other, seed) in self.found else None
             if a is not None and b is not None:
                 values.append(how(a, b))
-        return spread(values) if values else None
+        known = [v for v in values if math.isfinite(v)]
+        return spread(known) if known else None
 
 
 def twin(net: str) -> str:

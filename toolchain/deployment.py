@@ -20,8 +20,8 @@ from toolchain.passes.lower_gates import Strategy
 from toolchain.passes.quantize import InputCode
 from toolchain.passes.split_host import HostPart
 
-CHUNK = 64
-"""Samples encoded at once (memory)."""
+CHUNK = 32
+"""Samples interpreted at once (memory)."""
 
 
 @dataclass(frozen=True)

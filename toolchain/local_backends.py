@@ -11,13 +11,11 @@ import numpy as np
 from hw_sim import Compiled, Program, Trace, compile, simulate
 from hw_sim.chip import load_chip
 from toolchain.backends import IntArray, Progress, Recording, RunResult
+from toolchain.deployment import CHUNK
 from toolchain.errors import BackendError
 from toolchain.int_ops import IntInput, IntLif
 from toolchain.interpret import run_int
 from toolchain.ir import Graph
-
-CHUNK = 64
-"""Samples the interpreter takes at once (memory)."""
 
 
 class InterpreterBackend:

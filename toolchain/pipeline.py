@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from hw_sim import Chip, Program
 from hw_sim.chip import load_chip
-from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples, encode
+from toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
+from toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
 from toolchain.errors import GateLoweringError, InputError, PassError
-from toolchain.interpret import answer, run_float, run_int
+from toolchain.interpret import answer, run_float
 from toolchain.ir import Graph
 from toolchain.mapping import map_graph, strategy_called
-from toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, Lif, Output, StaaLif
+from toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
 from toolchain.passes.align import Align
 from toolchain.passes.base import Pass
 from toolchain.passes.distribute import Distribute
 from toolchain.passes.fold_pool import DropFlatten, FoldPool
 from toolchain.passes.fold_scale import FoldScale, LowerScale
 from toolchain.passes.lower_bias import LowerBias
-from toolchain.passes.lower_gates import LowerGates, mean_gates, strategies_for, strategy_for
+from toolchain.passes.lower_gates import LowerGates, refused, strategies_for, strategy_for
 from toolchain.passes.lower_max_pool import LowerMaxPool
 from toolchain.passes.lower_pool import LowerPool
 from toolchain.passes.quantize import InputCode, Quantize
@@ -39,7 +40,6 @@ COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts."""
 
 Note = Callable[[str], None]
-Labels = NDArray[np.int64]
 
 
 def input_code(x: Array) -> InputCode:
@@ -191,10 +191,23 @@ def _auto(
         losses.append(f"{strategy} loses {100 * (wanted - got):.1f} points")
     raise GateLoweringError(
         f"no spike-driven lowering stays within {100 * options.tolerance:.1f} points on the calibration data: "
-        + ", ".join(losses),
-        where="--gates auto",
-        help="allow more with --tolerance, choose --gates yourself, or train the causal variant",
+        + ", ".join(losses)
+        + _why_not_exactly(graph),
+        where=f"{name}, --gates auto",
+        help="allow more with --tolerance, choose --gates yourself (static: constant gates), or train the causal variant",
     )
+
+
+def _why_not_exactly(graph: Graph) -> str:
+    """Say why the first block that no exact lowering takes has none; "" where there is no such block."""
+    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
+    for op in blocks:
+        reason = refused(op, "causal")
+        if reason:
+            missing = refused(op, "replay")
+            replay = f"replay would be, but {missing}" if missing else "replay is, but it is not spike-driven"
+            return f"; for block {op.block!r} (variant {op.variant!r}) no other is exact: {reason}; {replay}"
+    return ""
 
 
 def _candidates(graph: Graph) -> list[Any]:
@@ -207,12 +220,12 @@ def _candidates(graph: Graph) -> list[Any]:
 
 def _float_accuracy(graph: Graph, x: Array, y: Labels | None) -> float:
     """Return the float net's accuracy, or 1.0 where there are no labels (agreement with itself)."""
-    return 1.0 if y is None else float((answer(graph, run_float(graph, x)).argmax(axis=1) == y).mean())
+    return 1.0 if y is None else float((float_answers(graph, x).argmax(axis=1) == y).mean())
 
 
 def _int_accuracy(made: Deployment, x: Array, y: Labels | None, graph: Graph) -> float:
-    got = run_int(made.integer, made.encode(x)).answer.argmax(axis=1)
-    truth = answer(graph, run_float(graph, x)).argmax(axis=1) if y is None else y
+    got = int_answers(made.integer, made.host, x).argmax(axis=1)
+    truth = float_answers(graph, x).argmax(axis=1) if y is None else y
     return float((got == truth).mean())
 
 
@@ -241,13 +254,13 @@ def _compile(
         note("split-host")
         chip_graph, host = split_host(road.graph)
         host = replace(host, still=is_still(x))
-        calibration = run_float(host.graph, x)[host.boundary]
+        calibration = sent_by(host, x)
         road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
         road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]
         code = _boundary_code(host, calibration)
     road.take(LowerScale())
     road.take(LowerMaxPool(binary_input=code.kind == "binary"))
-    means = mean_gates(road.graph, run_float(road.graph, calibration)) if "static" in strategies.values() else {}
+    means = gates_on(road.graph, calibration) if "static" in strategies.values() else {}
     static = any(s == "static" for s in strategies.values())
     road.take(LowerGates(options.gates, means, code.kind == "binary"), "drift" if static else "exact")
     road.take(Distribute())
@@ -258,11 +271,11 @@ def _compile(
     lowered = road.graph
     verify(lowered, level="lowered")
     note("quantize")
-    quantize = Quantize(options.weight_bits, options.payload_bits, input=code, reach=_reach(lowered, calibration))
+    quantize = Quantize(options.weight_bits, options.payload_bits, input=code, reach=reach(lowered, calibration))
     integer = quantize(lowered)
     verify(integer, level="integer")
-    drift = _drift(lowered, integer, host, x, calibration)
-    road.records.append(PassRecord("quantize", len(lowered), len(integer), drift.answer_error, "drift"))
+    changed = drift(lowered, integer, host, x, calibration)
+    road.records.append(PassRecord("quantize", len(lowered), len(integer), changed.answer_error, "drift"))
     note("align")
     aligned = Align()(integer)
     verify(aligned, level="aligned")
@@ -283,16 +296,9 @@ def _compile(
         input=code,
         card=card,
         passes=tuple(road.records),
-        drift=drift,
+        drift=changed,
         samples=samples,
     )
-
-
-def _reach(lowered: Graph, x: Array) -> float:
-    """Return the largest |value| or |sum over time| of the answer on the calibration data."""
-    output = next(op for op in lowered if isinstance(op, Output))
-    values = run_float(lowered, x)[output.name]
-    return float(max(np.abs(values).max(initial=0.0), np.abs(np.cumsum(values, axis=0)).max(initial=0.0)))
 
 
 def _boundary_code(host: HostPart, sent: Array) -> InputCode:
@@ -300,21 +306,3 @@ def _boundary_code(host: HostPart, sent: Array) -> InputCode:
     if not host.graded:
         return InputCode("binary")
     return InputCode("graded", max(1.0, float(sent.max(initial=0.0))))
-
-
-def _drift(lowered: Graph, integer: Graph, host: HostPart | None, x: Array, chip_x: Array) -> Drift:
-    """Compare the integer graph with the float graph it came from, on the calibration data."""
-    signals = run_float(lowered, chip_x)
-    result = run_int(integer, encode(host, integer, x))
-    scale = next(op for op in integer if type(op).__name__ == "IntOutput")
-    wanted, got = answer(lowered, signals), result.answer * getattr(scale, "scale", 1.0)
-    mismatch = {
-        op.name: float((signals[op.name] != result.recordings[op.name].out).mean())
-        for op in lowered
-        if isinstance(op, Lif) and op.name in result.recordings
-    }
-    return Drift(
-        mismatch,
-        float((wanted.argmax(axis=1) == got.argmax(axis=1)).mean()),
-        float(np.abs(wanted - got).mean()),
-    )

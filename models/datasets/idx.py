@@ -55,7 +55,8 @@ def _load(
     x, y = read_idx(_one(folder, f"{stem}-images", how)), read_idx(_one(folder, f"{stem}-labels", how))
     if x.ndim != 3 or y.shape != x.shape[:1] or (y.size and int(y.max()) >= len(classes)):
         raise DatasetError(f"images {x.shape} and labels {y.shape} do not fit", where=str(folder), help=how)
-    return Images(x=(x[:, None] / WHITE).astype(np.float32), y=y.astype(np.int64), classes=classes)
+    levels = (np.arange(256) / WHITE).astype(np.float32)
+    return Images(x=levels[x[:, None]], y=y.astype(np.int64), classes=classes)
 
 
 def _one(folder: Path, stem: str, how: str) -> Path:

@@ -13,15 +13,12 @@ from toolchain import bundle
 from toolchain.analysis import run_summary
 from toolchain.backends import load_backend
 from toolchain.commands import Outcome
-from toolchain.deployment import Deployment, Samples
+from toolchain.deployment import CHUNK, Deployment, Samples
 from toolchain.errors import InputError
 from toolchain.local_backends import HwSimBackend
 from toolchain.verbs.data import add_data_options, chosen_samples
 from toolchain.verbs.output import check_file
 from toolchain.verbs.progress import bars
-
-FLOAT_CHUNK = 64
-"""Samples the float interpreter takes at once (memory)."""
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -104,9 +101,9 @@ def _float(made: Deployment, samples: Samples) -> dict[str, Any]:
     count = samples.x.shape[1]
     with bars() as bar:
         step, answers = bar("interpreter, float"), []
-        for start in range(0, count, FLOAT_CHUNK):
-            answers.append(made.run_float(samples.x[:, start : start + FLOAT_CHUNK]))
-            step(min(start + FLOAT_CHUNK, count), count)
+        for start in range(0, count, CHUNK):
+            answers.append(made.run_float(samples.x[:, start : start + CHUNK]))
+            step(min(start + CHUNK, count), count)
     answer = np.concatenate(answers)
     accuracy = None if samples.y is None else float((answer.argmax(axis=1) == samples.y).mean())
     return {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy}

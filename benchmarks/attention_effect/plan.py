@@ -49,7 +49,7 @@ NARROW = (("channels", (16, 32, 64)), ("pools", 3), ("down", "stride"))
 """Every convolution halves the side: 28, 14, 7, 4."""
 SETS = {
     "digits": Set("digits", 8, 32, 1, False),
-    "fashion": Set("fashion-mnist", 28, 8, 2, True, NARROW, train=10_000),
+    "fashion": Set("fashion-mnist", 28, 7, 2, True, NARROW, train=10_000),
 }
 
 

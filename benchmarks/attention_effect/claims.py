@@ -22,7 +22,12 @@ GAC_ENERGY = 66.9
 ALIVE = 0.5
 """Below this accuracy a net of ten classes has not learnt, and what it saves is worth nothing."""
 SPIKES = item("spikes")
-FAIR = {"ma-relu": "the ReLU alone", "ma-gain": "a scalar gain alone", "ma-relu-gain": "both together"}
+FAIR = {
+    "ma-relu": "the ReLU alone",
+    "ma-gain": "a scalar gain alone",
+    "ma-relu-gain": "both together",
+    "ma-threshold": "norms that start at the threshold alone",
+}
 
 
 def claims(results: Results, set: str) -> list[str]:

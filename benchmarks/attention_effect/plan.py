@@ -11,12 +11,14 @@ from models.train.fit import Precision
 from models.train.recipe import Family, Recipe
 
 FAMILIES: tuple[Family, ...] = ("ma", "gac", "tcja", "staa")
-FAIR = ("relu", "gain", "relu-gain")
+FAIR = ("relu", "gain", "relu-gain", "threshold")
 FORMS: dict[str, tuple[str, ...]] = {
     "ma": ("vanilla", "published", "code", "causal", *FAIR),
     **dict.fromkeys(("gac", "tcja", "staa"), ("vanilla", "published", "causal")),
 }
-"""The nets of a family; the vanilla twin has the family's plain neuron, MA's fair twins are in ``models.attention.gain``."""
+"""The nets of a family; the vanilla twin has the family's plain neuron, MA's fair twins are in ``models.attention.gain``.
+
+``threshold`` is the vanilla net whose norms start at the neuron's threshold, not at 1 as torch's and the papers' do."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ T, BATCH, RATE = 6, 64, 3e-3
 NARROW = (("channels", (16, 32, 64)), ("pools", 3), ("down", "stride"))
 """Every convolution halves the side: 28, 14, 7, 4."""
 SETS = {
-    "digits": Set("digits", 8, 32, 1, False),
-    "fashion": Set("fashion-mnist", 28, 7, 2, True, NARROW, train=10_000),
+    "digits": Set("digits", 8, 24, 1, False),
+    "fashion": Set("fashion-mnist", 28, 5, 1, True, NARROW, train=10_000),
 }
 
 
@@ -91,10 +93,12 @@ class Job:
         )  # fmt: skip
 
     def _arguments(self, chosen: Set) -> dict[str, Any]:
-        arguments = {"T": T, "side": chosen.side, "in_channels": 1, **dict(chosen.net)}
+        arguments = {"T": T, "side": chosen.side, "in_channels": 1, "norm_scale": 1.0, **dict(chosen.net)}
         match self.form:
             case "vanilla":
                 return arguments | {"attention": "none", "neuron": NEURONS[self.family]}
+            case "threshold":
+                return arguments | {"attention": "none", "neuron": NEURONS[self.family], "norm_scale": None}
             case "relu" | "gain" | "relu-gain":
                 return arguments | {"attention": self.form, "neuron": NEURONS[self.family]}
             case _:

@@ -35,7 +35,7 @@ from models.attention.staa import STAALIF
 from models.attention.tcja import TCJA
 from models.errors import ModelError
 from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
-from models.neurons import LIF, NeuronId, lif
+from models.neurons import NeuronId, lif
 
 Attention = Literal["ma", "gac", "tcja", "staa", "none", "relu", "gain", "relu-gain"]
 Variant = Literal["published", "causal", "code"]
@@ -141,6 +141,8 @@ class SmallNet(nn.Module):
         gate_delay: Steps from spikes to gain, causal.
         dims: MA's dims; a fair twin's gain starts at 1/2 to the power of their number.
         dropout: Probability in front of the logits.
+        norm_scale: gamma of the norms at the start; None: the plain neuron's threshold, so that currents spread as far as it
+            is high (tdBN: Zheng et al., "Going deeper with directly-trained larger spiking neural networks", AAAI 2021).
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class SmallNet(nn.Module):
         gate_delay: int = 3,
         dims: str = "TCS",
         dropout: float = 0.0,
+        norm_scale: float | None = None,
     ) -> None:
         super().__init__()
         _check(attention, variant, side, channels, down)
@@ -189,7 +192,9 @@ class SmallNet(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.flatten, self.dropout = Flatten(), Dropout(dropout)
         self.fc = Linear(before * side**2, classes)
-        _scale_norms(self.layers, lif(plan.neuron))
+        for layer in self.layers.modules():
+            if isinstance(layer, BatchNorm2d):
+                nn.init.constant_(layer.weight, lif(plan.neuron).v_threshold if norm_scale is None else norm_scale)
 
     def steps(self, x: Tensor) -> Tensor:
         """Return the logits of every step (T, B, classes)."""
@@ -199,16 +204,6 @@ class SmallNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean logits (B, classes) of (T, B, C, H, W)."""
         return self.steps(x).mean(0)
-
-
-def _scale_norms(layers: nn.Module, neuron: LIF) -> None:
-    """Let every norm start at the threshold, so that currents spread as far as the threshold is high (tdBN).
-
-    gamma = V_th. Zheng et al., "Going deeper with directly-trained larger spiking neural networks", AAAI 2021, alpha = 1.
-    """
-    for layer in layers.modules():
-        if isinstance(layer, BatchNorm2d):
-            nn.init.constant_(layer.weight, neuron.v_threshold)
 
 
 def _check(attention: str, variant: str, side: int, channels: tuple[int, ...] | None, down: str) -> None:

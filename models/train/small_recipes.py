@@ -80,6 +80,8 @@ def _one(name: str, plan: SetPlan, family: Family, form: Literal["causal", "publ
         variant, source = "none", f"{source}; without attention"
     else:
         arguments |= {"attention": family, "variant": form}
+        if family == "ma" and form == "published":
+            arguments["norm_scale"] = 1.0  # its gates start at 1/8: norms at the threshold would leave it silent
         variant = "causal" if form == "causal" else _PUBLISHED[family]
         source = f"{source}; {_CAUSAL[family]}" if form == "causal" else source
     return Recipe(

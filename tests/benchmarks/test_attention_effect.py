@@ -26,7 +26,7 @@ from toolchain.errors import InputError
 def test_the_nets_of_a_family_differ_in_their_attention_alone() -> None:
     by_net = {job.net: job for job in jobs(["digits"], FAMILIES, [0])}
 
-    assert len(by_net) == 7 + 3 * 3
+    assert len(by_net) == 8 + 3 * 3
     for job in by_net.values():
         recipe, twin = job.recipe(), by_net[f"{job.family}-vanilla"].recipe()
         assert (recipe.epochs, recipe.batch, recipe.learning_rate, recipe.timesteps) == (

@@ -130,7 +130,7 @@ def run_train(arguments: Namespace) -> Outcome:
         from models.train.memory import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
-            f"training needs torch: {error}", where="train", help="pip install 'spikeforge[train]'"
+            f"training needs torch: {error}", where="train", help="pip install 'spikeforge[models]'"
         ) from error
     bars = Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True))
     if arguments.device == "cpu":

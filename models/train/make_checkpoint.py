@@ -89,6 +89,8 @@ def make_checkpoint(
         provenance=recipe.provenance,
         torch=torch.__version__.split("+")[0],
         cross_validation=validated,
+        side=recipe.side,
+        window_us=recipe.window_us,
     )
     if running.workers.rank > 0:
         return checkpoint_file(folder, card.name), card

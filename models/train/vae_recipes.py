@@ -58,7 +58,7 @@ _SHAPE = {"widths": [8, 32, 64, 128], "latent": 48, "samples": 10, "hidden": [12
 
 def _narrow(name: str, readout: Readout, provenance: str) -> VAERecipe:
     return VAERecipe(
-        name, readout, epochs=4, batch=32, learning_rate=2e-3, schedule="warm-cosine", shape=_SHAPE,
+        name, readout, epochs=2, batch=32, learning_rate=2e-3, schedule="warm-cosine", shape=_SHAPE,
         provenance=provenance + _NARROW,
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ NARROW = (("channels", (16, 32, 64)), ("pools", 3), ("down", "stride"))
 """Every convolution halves the side: 28, 14, 7, 4."""
 SETS = {
     "digits": Set("digits", 8, 24, 1, False),
-    "fashion": Set("fashion-mnist", 28, 5, 1, True, NARROW, train=10_000),
+    "fashion": Set("fashion-mnist", 28, 4, 1, True, NARROW, train=10_000),
 }
 
 

@@ -20,12 +20,12 @@ _NARROW = "; {} of its channels and few epochs, for a CPU: settings ours"
 NARROW_RECIPES = (
     Recipe(
         "gac-cifar10", "gac_ms_resnet_cifar", "gac", "code", 2, "cifar10", "direct", "cross-entropy",
-        {"T": 2, "width": 0.125}, epochs=8, batch=64, learning_rate=3e-3, shift=2, flip=True,
+        {"T": 2, "width": 0.125}, epochs=2, batch=64, learning_rate=3e-3, shift=2, flip=True,
         provenance=_GAC + _NARROW.format("1/8"),
     ),
     Recipe(
         "staa-cifar10", "staa_resnet", "staa", "reconstruction", 2, "cifar10", "direct", "cross-entropy",
-        {"T": 2, "depth": 20, "width": 0.1875}, epochs=8, batch=64, learning_rate=3e-3, shift=2, flip=True,
+        {"T": 2, "depth": 20, "width": 0.1875}, epochs=2, batch=64, learning_rate=3e-3, shift=2, flip=True,
         provenance=_STAA + _NARROW.format("3/16"),
     ),
 )  # fmt: skip

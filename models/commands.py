@@ -71,6 +71,7 @@ def _row(name: str) -> dict[str, Any]:
         "simulated": c.simulated,
         "accuracy_per_seed": dict(c.accuracy_per_seed),
         "provenance": c.provenance,
+        "cross_validation": None if c.cross_validation is None else asdict(c.cross_validation),
         "reconstruction_mse": c.reconstruction_mse,
         "picture": None if picture is None else str(picture),
     }

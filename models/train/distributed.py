@@ -8,6 +8,7 @@ so that a run on n processes follows the run of one process with the same whole 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from torch import Tensor, distributed, nn
 
 from models.errors import RecipeError
 from models.layers import over_steps
+
+LEFT, LEAVING_S = "spikeforge/left", 60.0
+"""Key under which the processes that are done are counted, and how long one waits for the others, in s."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,26 @@ def workers(device: str) -> Iterator[Workers]:
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield Workers()
         return
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    store, rank, count = next(distributed.rendezvous("env://"))
+    backend = "nccl" if device == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
         me = Workers(distributed.get_rank(), distributed.get_world_size())
         if device == "cuda":
             torch.cuda.set_device(me.rank % torch.cuda.device_count())
         yield me
-        distributed.barrier()  # nobody leaves (and closes its sockets) while another is still in the last reduction
+        distributed.barrier()
+        _leave_together(store, count)
     finally:
         distributed.destroy_process_group()
+
+
+def _leave_together(store: distributed.Store, count: int) -> None:
+    """Wait until every process has left the last reduction: a socket that closes under one would abort it."""
+    store.add(LEFT, 1)
+    end = time.monotonic() + LEAVING_S
+    while store.add(LEFT, 0) < count and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 class _AllSum(torch.autograd.Function):

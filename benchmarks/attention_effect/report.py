@@ -31,7 +31,8 @@ first neurons, the stem. SOPs: (spike, synapse) pairs, the first convolution and
 {BASIS}. "Published": one MLP path, no refinement
 multiplies, no pooling, no GAC gate unit, graded spikes as accumulates; "complete": all of these, the stem once an image; "stem
 T times": as the authors' code runs. r_EE: twin / net. Chip: our simulated Loihi 2 on up to 200 test images, an estimate that
-rests on assumed prices. STAA's nets are reconstructions, with its adaptive neuron; norms start at the neuron's threshold.
+rests on assumed prices. STAA's nets are reconstructions, with its adaptive neuron. Norms start at 1, torch's default; those of
+ma-threshold, a vanilla net too, at the neuron's threshold.
 """
 FIGURES: dict[str, Figure] = {
     **{name: item(name) for name in (

@@ -190,7 +190,7 @@ def test_a_name_that_does_not_exist_and_a_card_of_another_format_are_refused(tmp
     tensors, card = load_file(zoo.checkpoint_path("ma-digits")), zoo.card("ma-digits")
 
     assert refused(tmp_path / "nothing.safetensors").startswith(
-        "no such checkpoint; there are fsvae-fashion, gac-digits"
+        f"no such checkpoint; there are {', '.join(zoo.names())}, and files ending in .safetensors"
     )
     assert refused(altered(tmp_path, tensors, replace(card, format=9))) == "card format 9; this version reads 1"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from toolchain.graph_text import text
 from toolchain.ops import Op
 
 
@@ -34,6 +35,9 @@ class Graph:
 
     def __getitem__(self, name: str) -> Op:
         return self.by_name[name]
+
+    def __str__(self) -> str:
+        return text(self)
 
     @cached_property
     def by_name(self) -> dict[str, Op]:

@@ -36,7 +36,7 @@ $(STAMP): requirements.lock requirements-lava.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/spikeforge demo --out build/demo
+	@$(BIN)/spikewright demo --out build/demo
 
 test: $(STAMP)
 	@mkdir -p build

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-import toolchain
-from toolchain.backends import IntArray, load_backend
-from toolchain.deployment import Deployment
+from spikewright import toolchain
+from spikewright.toolchain.backends import IntArray, load_backend
+from spikewright.toolchain.deployment import Deployment
 
 
 @dataclass(frozen=True)

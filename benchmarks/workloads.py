@@ -19,9 +19,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-import hw_sim
-from hw_sim import ConvSynapses, DenseSynapses, Lif, Population, Program, Projection, Source, SparseSynapses
-from hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
+from spikewright import hw_sim
+from spikewright.hw_sim import ConvSynapses, DenseSynapses, Lif, Population, Program, Projection, Source, SparseSynapses
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
 
 Int = NDArray[np.int64]
 Skew = Literal["at_once", "one_late", "in_step"]

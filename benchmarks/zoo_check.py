@@ -1,7 +1,8 @@
 """The zoo's accuracies, reproduced: the card's word, torch on the whole test split, the interpreter and the chip on N images.
 
-Usage: ``python -m benchmarks.zoo_check [NAME ...] [--data DIR] [--images 1000] [--json]``; a NAME is one of ``spikeforge zoo``,
-or a ``.safetensors`` file. Torch (float32) reads the whole test split. The float interpreter reads the first N images (0: all
+Usage: ``python -m benchmarks.zoo_check [NAME ...] [--data DIR] [--images 1000] [--json]``; a NAME is one of
+``spikewright zoo`` or a ``.safetensors`` file.
+Torch (float32) reads the whole test split. The float interpreter reads the first N images (0: all
 of them) beside the same module in float64, neuron by neuron, and the simulated chip computes the same images in integers.
 Exit code 1 if torch misses its card, or the interpreter misses torch, by more than 0.3 points; a net that no spike-driven
 lowering takes is a row with the reason.
@@ -21,21 +22,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import toolchain
-from models import datasets, zoo
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.neurons import Neuron
-from models.train.measure import measure
-from toolchain.backends import load_backend
-from toolchain.deployment import CHUNK, Samples
-from toolchain.errors import ToolchainError
-from toolchain.importing import load_model
-from toolchain.interpret import answer, run_float
-from toolchain.ir import Graph
-from toolchain.verbs.check import check_deployment
+from spikewright import toolchain
+from spikewright.models import datasets, zoo
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.neurons import Neuron
+from spikewright.models.train.measure import measure
+from spikewright.toolchain.backends import load_backend
+from spikewright.toolchain.deployment import CHUNK, Samples
+from spikewright.toolchain.errors import ToolchainError
+from spikewright.toolchain.importing import load_model
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.verbs.check import check_deployment
 
 ALLOWED = 0.003
 """Largest difference between two accuracies that counts as reproduced."""

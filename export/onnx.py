@@ -15,11 +15,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.deployment import Deployment
-from toolchain.errors import UnsupportedNodeError
-from toolchain.int_ops import IntInput
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,
@@ -35,7 +35,7 @@ from toolchain.ops import (
     Scale,
     SumPool,
 )
-from toolchain.shapes import shapes
+from spikewright.toolchain.shapes import shapes
 
 OPSET = 18
 """ONNX operator set (2022-12); every runtime of 2023 or later has it."""
@@ -207,7 +207,7 @@ def host_model(graph: Graph, scale: float) -> onnx.ModelProto:
             builder.constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="spikeforge",
+        producer_name="spikewright",
     )
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
@@ -234,7 +234,7 @@ def agreement(model: onnx.ModelProto, deployment: Deployment, x: Array) -> Agree
 
 
 def export_host(deployment: Deployment, folder: Path) -> dict[str, str]:
-    """Write ``host.onnx`` into a bundle's folder where there is a host part; entry point of ``spikeforge.exporters``."""
+    """Write ``host.onnx`` into a bundle's folder where there is a host part; entry point of ``spikewright.exporters``."""
     if deployment.host is None:
         return {"host.onnx": "not written: the net has no host part"}
     source = next(op for op in deployment.integer if isinstance(op, IntInput))

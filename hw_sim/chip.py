@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
-from hw_sim.errors import ChipError
+from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
+from spikewright.hw_sim.errors import ChipError
 
 BUFFERS = ("router_buffer", "axon_out_buffer")
 

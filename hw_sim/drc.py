@@ -8,12 +8,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Chip
-from hw_sim.engine.compiled import check_references, largest_payload
-from hw_sim.engine.synapses import prepare
-from hw_sim.errors import CapacityError, ProgramError, SpikeforgeError
-from hw_sim.fixed_point import DECAY_ONE
-from hw_sim.program import (
+from spikewright.hw_sim.chip import Chip
+from spikewright.hw_sim.engine.compiled import check_references, largest_payload
+from spikewright.hw_sim.engine.synapses import prepare
+from spikewright.hw_sim.errors import CapacityError, ProgramError, SpikewrightError
+from spikewright.hw_sim.fixed_point import DECAY_ONE
+from spikewright.hw_sim.program import (
     DeltaRelu,
     Gate,
     GateLink,
@@ -26,11 +26,11 @@ from hw_sim.program import (
     Source,
     sends,
 )
-from hw_sim.utilization import Use as Use
-from hw_sim.utilization import utilization as utilization
+from spikewright.hw_sim.utilization import Use as Use
+from spikewright.hw_sim.utilization import utilization as utilization
 
 Int = NDArray[np.int64]
-Found = Iterator[SpikeforgeError]
+Found = Iterator[SpikewrightError]
 S = TypeVar("S")
 
 
@@ -46,7 +46,7 @@ def check(program: Program, chip: Chip) -> None:
             raise error
 
 
-def violations(program: Program, chip: Chip) -> list[SpikeforgeError]:
+def violations(program: Program, chip: Chip) -> list[SpikewrightError]:
     """Return everything that is wrong; wrong references hide the rest."""
     found = list(references(program, chip))
     return found or [error for rule in RULES[1:] for error in rule(program, chip)]

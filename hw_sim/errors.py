@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class SpikeforgeError(Exception):
+class SpikewrightError(Exception):
     """An error caused by input: printed as ``where: what`` and ``help:``, exit code 2.
 
     Args:
@@ -23,17 +23,17 @@ class SpikeforgeError(Exception):
         return f"{head}\n  help: {self.help}" if self.help else head
 
 
-class ChipError(SpikeforgeError):
+class ChipError(SpikewrightError):
     """A chip file that is missing, unreadable, or holds an unknown, unsourced or unitless number."""
 
 
-class ProgramError(SpikeforgeError):
+class ProgramError(SpikewrightError):
     """A program that is not legal: wrong shapes, ranges or references."""
 
 
-class CapacityError(SpikeforgeError):
+class CapacityError(SpikewrightError):
     """A program that does not fit the chip; names layer, core, limit and by how much."""
 
 
-class SaturationError(SpikeforgeError):
+class SaturationError(SpikewrightError):
     """A state left its 24-bit range while ``strict`` was asked for."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Mesh
+from spikewright.hw_sim.chip import Mesh
 
 Index = NDArray[np.int64]
 

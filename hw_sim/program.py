@@ -240,11 +240,11 @@ class Program:
 
     def save(self, path: str | Path) -> None:
         """Write ``path`` with the suffixes ``.npz`` and ``.json``; see ``hw_sim.program_io``."""
-        from hw_sim.program_io import save_program
+        from spikewright.hw_sim.program_io import save_program
 
         save_program(self, path)
 
     def __str__(self) -> str:
-        from hw_sim.program_text import text
+        from spikewright.hw_sim.program_text import text
 
         return text(self)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import program as p
-from hw_sim.errors import ProgramError
+from spikewright.hw_sim import program as p
+from spikewright.hw_sim.errors import ProgramError
 
 FORMAT = 1
 """Version of the layout below; a file of another one is refused."""

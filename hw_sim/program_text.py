@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.program import (
+from spikewright.hw_sim.program import (
     ConvSynapses,
     DenseSynapses,
     GateLink,

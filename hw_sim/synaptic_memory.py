@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import CoreLimits
+from spikewright.hw_sim.chip import CoreLimits
 
 Index = NDArray[np.int64]
 Format = Literal["dense", "sparse", "conv", "gate"]

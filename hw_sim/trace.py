@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.errors import ProgramError
-from hw_sim.timing.analytic import TERMS
-from hw_sim.timing.cycle.record import CycleRecord, record_of
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.timing.analytic import TERMS
+from spikewright.hw_sim.timing.cycle.record import CycleRecord, record_of
 
 Int = NDArray[np.int64]
 

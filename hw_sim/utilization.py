@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Chip
-from hw_sim.engine.compiled import gate_index
-from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
-from hw_sim.engine.jit import Threads
-from hw_sim.engine.synapses import Compiled, prepare
-from hw_sim.program import GateLink, Population, Program, Projection
-from hw_sim.synaptic_memory import FanOut, stored_bits
+from spikewright.hw_sim.chip import Chip
+from spikewright.hw_sim.engine.compiled import gate_index
+from spikewright.hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.engine.synapses import Compiled, prepare
+from spikewright.hw_sim.program import GateLink, Population, Program, Projection
+from spikewright.hw_sim.synaptic_memory import FanOut, stored_bits
 
 Int = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""The verbs ``spikeforge zoo`` and ``spikeforge train``; torch is imported only by the latter, when it runs."""
+"""The verbs ``spikewright zoo`` and ``spikewright train``; torch is imported only by the latter, when it runs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import RecipeError
-from models.train.recipes import RECIPES, Recipe, recipe
-from models.train.vae_recipes import VAE_RECIPES
-from models.vae_command import picture_of, run_train_vae
-from models.zoo.checkpoint import card, checkpoint_path, names
-from toolchain.commands import Outcome
+from spikewright.models.errors import RecipeError
+from spikewright.models.train.recipes import RECIPES, Recipe, recipe
+from spikewright.models.train.vae_recipes import VAE_RECIPES
+from spikewright.models.vae_command import picture_of, run_train_vae
+from spikewright.models.zoo.checkpoint import card, checkpoint_path, names
+from spikewright.toolchain.commands import Outcome
 
 if TYPE_CHECKING:
-    from models.train.loop import Epoch, Running
+    from spikewright.models.train.loop import Epoch, Running
 
 
 def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
-    """Add ``spikeforge zoo``."""
+    """Add ``spikewright zoo``."""
     parser = subparsers.add_parser(
         "zoo", help="list the checkpoints that ship, with task, T, and accuracy or reconstruction error"
     )
@@ -78,7 +78,7 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def add_train(subparsers: _SubParsersAction[Any]) -> None:
-    """Add ``spikeforge train``."""
+    """Add ``spikewright train``."""
     parser = subparsers.add_parser("train", help="train a net of the zoo and write its checkpoint")
     parser.add_argument("name", help=f"one of {', '.join((*RECIPES, *VAE_RECIPES))}")
     parser.add_argument("--dataset", help="train on another dataset than the recipe's")
@@ -89,7 +89,7 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("."), help="folder of the checkpoint and its card (default .)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
-    parser.add_argument("--data", type=Path, help="folder of the dataset (default: ~/.spikeforge/data/<name>)")
+    parser.add_argument("--data", type=Path, help="folder of the dataset (default: ~/.spikewright/data/<name>)")
     parser.add_argument(
         "--precision",
         choices=("float32", "float16", "bfloat16"),
@@ -125,13 +125,13 @@ def run_train(arguments: Namespace) -> Outcome:
         return run_train_vae(arguments, _command(arguments))
     chosen = _chosen(arguments)
     try:
-        from models.train.distributed import workers
-        from models.train.loop import Running
-        from models.train.make_checkpoint import make_checkpoint
-        from models.train.memory import keep_freed_memory
+        from spikewright.models.train.distributed import workers
+        from spikewright.models.train.loop import Running
+        from spikewright.models.train.make_checkpoint import make_checkpoint
+        from spikewright.models.train.memory import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
-            f"training needs torch: {error}", where="train", help="pip install 'spikeforge[models]'"
+            f"training needs torch: {error}", where="train", help="pip install 'spikewright[models]'"
         ) from error
     bars = Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True))
     if arguments.device == "cpu":
@@ -177,7 +177,7 @@ def _validated(
     chosen: Recipe, arguments: Namespace, running: Running, on_epoch: Callable[[str, Epoch], None]
 ) -> Outcome:
     """Train without the last samples of the train split, and measure on them; nothing is written."""
-    from models.train.loop import train
+    from spikewright.models.train.loop import train
 
     found = train(
         chosen,
@@ -215,7 +215,7 @@ def _chosen(arguments: Namespace) -> Recipe:
 
 def _command(arguments: Namespace) -> str:
     """Return the command that makes the same weights; ``--repeat`` and ``--out`` do not change them."""
-    words = ["spikeforge", "train", arguments.name]
+    words = ["spikewright", "train", arguments.name]
     for option, value, default in (
         ("--dataset", arguments.dataset, None),
         ("--epochs", arguments.epochs, None),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hw_sim.errors import SpikeforgeError
+from spikewright.hw_sim.errors import SpikewrightError
 
 
-class ModelError(SpikeforgeError):
+class ModelError(SpikewrightError):
     """A network or attention block asked for with arguments, or fed with a shape, that it cannot have."""
 
 
@@ -13,13 +13,13 @@ class TimestepsError(ModelError):
     """A number of timesteps other than the one the weights were made for."""
 
 
-class DatasetError(SpikeforgeError):
+class DatasetError(SpikewrightError):
     """A dataset that is unknown or missing, or a coding it cannot have."""
 
 
-class CheckpointError(SpikeforgeError):
+class CheckpointError(SpikewrightError):
     """A checkpoint that is missing, truncated, of another net or T, or holds values that are not finite."""
 
 
-class RecipeError(SpikeforgeError):
+class RecipeError(SpikewrightError):
     """A training recipe that is unknown, or options it cannot take."""

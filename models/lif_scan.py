@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw_sim.engine.jit import kernel
-from models.surrogate import ATan, Rectangular, Surrogate, Triangular
+from spikewright.hw_sim.engine.jit import kernel
+from spikewright.models.surrogate import ATan, Rectangular, Surrogate, Triangular
 
 if TYPE_CHECKING:
-    from models.neurons import LIF, Neuron
+    from spikewright.models.neurons import LIF, Neuron
 
 RECTANGULAR, TRIANGULAR, ATAN, OTHER = range(4)
 """Surrogates the loop knows by itself; another one's derivative is computed by torch beforehand."""

@@ -23,10 +23,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models import lif_scan
-from models.errors import ModelError
-from models.layers import join_steps
-from models.surrogate import ATan, Rectangular, Surrogate, TanhWindow, Triangular, spike
+from spikewright.models import lif_scan
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import join_steps
+from spikewright.models.surrogate import ATan, Rectangular, Surrogate, TanhWindow, Triangular, spike
 
 Reset = Literal["value", "subtract"]
 Comparison = Literal[">", ">="]
@@ -117,7 +117,7 @@ class LIF(Neuron):
             raise ModelError(
                 f"reset {reset!r} and comparison {comparison!r}; allowed are 'value', 'subtract' and '>', '>='",
                 where="LIF",
-                help="choose one of each, or a named neuron: models.neurons.lif('N1')",
+                help="choose one of each, or a named neuron: spikewright.models.neurons.lif('N1')",
             )
         self.beta = float(beta)
         self.gain = float(gain)
@@ -210,7 +210,9 @@ def lif(name: NeuronId) -> LIF:
         ModelError: There is no neuron of that name.
     """
     if name not in _NEURONS:
-        raise ModelError(f"no neuron {name!r}; there are {', '.join(_NEURONS)}", where="lif", help="see models.neurons")
+        raise ModelError(
+            f"no neuron {name!r}; there are {', '.join(_NEURONS)}", where="lif", help="see spikewright.models.neurons"
+        )
     c = _NEURONS[name]
     return LIF(
         c.beta,

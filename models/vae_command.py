@@ -1,4 +1,4 @@
-"""``spikeforge train`` for the autoencoders: train, write checkpoint, card, and a picture of what the net makes."""
+"""``spikewright train`` for the autoencoders: train, write checkpoint, card, and a picture of what the net makes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.errors import RecipeError
-from models.train.vae_recipes import VAE_RECIPES, VAERecipe
-from toolchain.commands import Outcome
+from spikewright.models.errors import RecipeError
+from spikewright.models.train.vae_recipes import VAE_RECIPES, VAERecipe
+from spikewright.toolchain.commands import Outcome
 
 if TYPE_CHECKING:
-    from models.train.fit import Epoch, Running
+    from spikewright.models.train.fit import Epoch, Running
 
 
 def run_train_vae(arguments: Namespace, command: str) -> Outcome:
@@ -27,11 +27,11 @@ def run_train_vae(arguments: Namespace, command: str) -> Outcome:
         import PIL  # noqa: F401 (the picture at the end)
         from torch import distributed
 
-        from models.train.fit import Running
-        from models.train.memory import keep_freed_memory
+        from spikewright.models.train.fit import Running
+        from spikewright.models.train.memory import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
-            f"training needs torch and pillow: {error}", where="train", help="pip install 'spikeforge[models]'"
+            f"training needs torch and pillow: {error}", where="train", help="pip install 'spikewright[models]'"
         ) from error
     if distributed.is_available() and distributed.is_torchelastic_launched():
         raise RecipeError(
@@ -71,7 +71,7 @@ def _chosen(arguments: Namespace) -> VAERecipe:
 
 def _validated(chosen: VAERecipe, arguments: Namespace, running: Running, on_epoch: Callable[[Epoch], None]) -> Outcome:
     """Train without the last images of the train split, and measure on them; nothing is written."""
-    from models.train.vae import train_vae
+    from spikewright.models.train.vae import train_vae
 
     count = arguments.validation
     found = train_vae(
@@ -94,7 +94,7 @@ def _validated(chosen: VAERecipe, arguments: Namespace, running: Running, on_epo
 def _written(
     chosen: VAERecipe, arguments: Namespace, running: Running, command: str, on_epoch: Callable[[Epoch], None]
 ) -> Outcome:
-    from models.train.make_vae import make_vae
+    from spikewright.models.train.make_vae import make_vae
 
     path, made = make_vae(
         chosen,

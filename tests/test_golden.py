@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from golden_nets import NETS, golden_deployment
 
-from hw_sim import simulate
-from hw_sim.engine.compiled import compile as compile_program
-from toolchain.deployment import Deployment
+from spikewright.hw_sim import simulate
+from spikewright.hw_sim.engine.compiled import compile as compile_program
+from spikewright.toolchain.deployment import Deployment
 
 GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = 8
@@ -59,12 +59,12 @@ def test_graphs_and_program_of_a_small_net_are_as_they_were(name: str) -> None:
 
 def zoo_answers(name: str, data: Path | None) -> dict[str, Any]:
     """Deploy a net of the zoo, causal ones with causal gates, and count; or say how it is refused."""
-    from models import zoo
-    from toolchain.data_sets import load_split
-    from toolchain.deployment import Options
-    from toolchain.errors import ToolchainError
-    from toolchain.importing import load_model
-    from toolchain.pipeline import deploy_graph
+    from spikewright.models import zoo
+    from spikewright.toolchain.data_sets import load_split
+    from spikewright.toolchain.deployment import Options
+    from spikewright.toolchain.errors import ToolchainError
+    from spikewright.toolchain.importing import load_model
+    from spikewright.toolchain.pipeline import deploy_graph
 
     card = zoo.card(name)
     gates = "causal" if card.variant == "causal" and card.family != "gac" else "auto"
@@ -88,7 +88,7 @@ def zoo_answers(name: str, data: Path | None) -> dict[str, Any]:
 
 
 def zoo_names() -> list[str]:
-    from models import zoo
+    from spikewright.models import zoo
 
     return [name for name in zoo.names() if zoo.card(name).accuracy is not None]
 
@@ -96,7 +96,7 @@ def zoo_names() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", zoo_names())
 def test_a_net_of_the_zoo_answers_as_it_did(name: str, request: pytest.FixtureRequest) -> None:
-    from models import zoo
+    from spikewright.models import zoo
 
     data = None if zoo.card(name).dataset == "digits" else request.getfixturevalue("data_dir")
 

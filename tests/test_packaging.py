@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("kind", ["backends", "importers", "commands", "datasets"])
 def test_every_entry_point_loads(kind: str) -> None:
-    points = entry_points(group=f"spikeforge.{kind}")
+    points = entry_points(group=f"spikewright.{kind}")
 
     assert points
     for point in points:
@@ -23,7 +23,7 @@ def test_every_entry_point_loads(kind: str) -> None:
 
 
 def test_the_core_needs_neither_torch_nor_lava() -> None:
-    core = [line for line in requires("spikeforge") or [] if "extra ==" not in line]
+    core = [line for line in requires("spikewright") or [] if "extra ==" not in line]
 
     assert sorted(line.split(">")[0].split("=")[0].split("<")[0] for line in core) == [
         "h5py", "nir", "numba", "numpy", "pyyaml", "rich",
@@ -33,7 +33,7 @@ def test_the_core_needs_neither_torch_nor_lava() -> None:
 def test_the_command_line_starts_without_torch_lava_and_onnx() -> None:
     code = (
         "import sys\n"
-        "from toolchain.cli import build_parser\n"
+        "from spikewright.toolchain.cli import build_parser\n"
         "build_parser()\n"
         "found = {'torch', 'lava', 'onnx', 'sklearn', 'safetensors'} & set(sys.modules)\n"
         "sys.exit(f'imported: {found}' if found else 0)\n"

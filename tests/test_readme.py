@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.cli import main
+from spikewright.toolchain.cli import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -37,7 +37,7 @@ def test_the_readmes_own_network_goes_all_the_way(
             subprocess.run([sys.executable, *words[1:]], check=True, timeout=120)
             (tmp_path / "other").rename(tmp_path / "models")
         else:
-            assert words[0] == "spikeforge"
+            assert words[0] == "spikewright"
             assert main(words[1:]) == 0, capsys.readouterr().err
 
     capsys.readouterr()
@@ -49,7 +49,7 @@ def test_the_readmes_own_network_goes_all_the_way(
 
 
 def test_every_verb_the_readme_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    named = {match for block in blocks("sh") for match in re.findall(r"^spikeforge (\w+)", block, flags=re.MULTILINE)}
+    named = {match for block in blocks("sh") for match in re.findall(r"^spikewright (\w+)", block, flags=re.MULTILINE)}
 
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import tiny_bundle
 
-from toolchain.cli import main
+from spikewright.toolchain.cli import main
 
 
 @pytest.fixture(scope="module")

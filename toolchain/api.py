@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toolchain.data_sets import known_sets, load_split
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.errors import InputError
-from toolchain.importing import load_model
-from toolchain.integer_road import deploy_integer
-from toolchain.pipeline import Note, check_options, deploy_graph
+from spikewright.toolchain.data_sets import known_sets, load_split
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.importing import load_model
+from spikewright.toolchain.integer_road import deploy_integer
+from spikewright.toolchain.pipeline import Note, check_options, deploy_graph
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""

@@ -1,4 +1,4 @@
-"""Backends run a compiled net on integer payloads; found by entry point ``spikeforge.backends``."""
+"""Backends run a compiled net on integer payloads; found by entry point ``spikewright.backends``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import BackendError
-from toolchain.ir import Graph
+from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.ir import Graph
 
 if TYPE_CHECKING:
-    from hw_sim import Program, Trace
+    from spikewright.hw_sim import Program, Trace
 
 IntArray = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -78,7 +78,7 @@ def load_backend(name: str) -> Backend:
     Raises:
         BackendError: No such backend, or what it needs is not installed.
     """
-    found = {point.name: point for point in entry_points(group="spikeforge.backends")}
+    found = {point.name: point for point in entry_points(group="spikewright.backends")}
     if name not in found:
         raise BackendError(
             f"no backend of this name; there are {', '.join(sorted(found))}",

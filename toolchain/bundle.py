@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from hw_sim import load_chip, load_program
-from toolchain import graph_io, nirx
-from toolchain.data_sets import repeated
-from toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
-from toolchain.errors import ImportingError, InputError
-from toolchain.passes.quantize import InputCode
-from toolchain.passes.split_host import HostPart, is_still
+from spikewright.hw_sim import load_chip, load_program
+from spikewright.toolchain import graph_io, nirx
+from spikewright.toolchain.data_sets import repeated
+from spikewright.toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
+from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.passes.quantize import InputCode
+from spikewright.toolchain.passes.split_host import HostPart, is_still
 
 FORMAT = 1
 """Version of the folder layout."""
 Exporter = Callable[[Deployment, Path], dict[str, str]]
-"""Entry point of group ``spikeforge.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns
+"""Entry point of group ``spikewright.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns
 notes for the manifest (such as the op a format cannot hold)."""
 
 
@@ -40,7 +40,7 @@ def check_writable(folder: Path) -> None:
     """
     parent = next(place for place in folder.absolute().parents if place.exists())
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".spikeforge-"):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".spikewright-"):
             pass
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))
@@ -60,10 +60,10 @@ def save(deployment: Deployment, folder: Path, *, command: str = "") -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
         raise InputError("is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikeforge-"))
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikewright-"))
     try:
         notes: dict[str, str] = {}
-        for point in sorted(entry_points(group="spikeforge.exporters"), key=lambda p: p.name):
+        for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
             notes |= _export(point, deployment, work)
         _write(deployment, work, command, notes)
         _seal(work)
@@ -148,7 +148,7 @@ def _swap(work: Path, folder: Path) -> None:
 def versions() -> dict[str, str]:
     """Return the versions that matter for repeating a deployment."""
     found = {"python": platform.python_version()}
-    for package in ("spikeforge", "numpy", "numba", "nir", "torch", "lava-nc"):
+    for package in ("spikewright", "numpy", "numba", "nir", "torch", "lava-nc"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -204,7 +204,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ImportingError(
             f"is not a bundle: no readable manifest.json ({error})",
             where=str(folder),
-            help="give a folder that `spikeforge deploy` wrote",
+            help="give a folder that `spikewright deploy` wrote",
         ) from error
     if (
         not isinstance(manifest, dict)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.backends import IntArray
-from toolchain.deployment import CHUNK, Drift, encode
-from toolchain.int_ops import IntOutput
-from toolchain.interpret import answer, run_float, run_int
-from toolchain.ir import Graph
-from toolchain.ops import Array, Lif, Output
-from toolchain.passes.lower_gates import mean_gates
-from toolchain.passes.split_host import HostPart
+from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.deployment import CHUNK, Drift, encode
+from spikewright.toolchain.int_ops import IntOutput
+from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array, Lif, Output
+from spikewright.toolchain.passes.lower_gates import mean_gates
+from spikewright.toolchain.passes.split_host import HostPart
 
 Labels = NDArray[np.int64]
 

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hw_sim.errors import SpikeforgeError
-from toolchain.commands import Outcome
-from toolchain.errors import InputError
-from toolchain.verbs import check, chips, compare, demo, deploy, doctor, passes, report, run
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.verbs import check, chips, compare, demo, deploy, doctor, passes, report, run
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
 VERBS = (deploy, check, run, compare, report, chips, passes, doctor, demo)
@@ -39,12 +39,12 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with the built-in verbs and those of installed packages."""
-    parser = _Parser(prog="spikeforge", description="Trained attention spiking networks on Loihi-2-style hardware.")
-    parser.add_argument("--version", action="version", version=f"spikeforge {version('spikeforge')}")
+    parser = _Parser(prog="spikewright", description="Trained attention spiking networks on Loihi-2-style hardware.")
+    parser.add_argument("--version", action="version", version=f"spikewright {version('spikewright')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         verb.add(verbs)
-    for point in sorted(entry_points(group="spikeforge.commands"), key=lambda p: p.name):
+    for point in sorted(entry_points(group="spikewright.commands"), key=lambda p: p.name):
         _add_plugin(verbs, point)
     return parser
 
@@ -68,7 +68,7 @@ def _missing(error: ModuleNotFoundError, where: str) -> InputError:
     if library in ("", "toolchain", "models", "export", "hw_sim"):
         raise error
     return InputError(
-        f"needs {library}, which is not installed", where=where, help="see spikeforge doctor for the command"
+        f"needs {library}, which is not installed", where=where, help="see spikewright doctor for the command"
     )
 
 
@@ -107,8 +107,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         outcome: Outcome = parsed.run(parsed)
         _print(outcome, as_json=getattr(parsed, "json", False) is True)
         return outcome.code
-    except SpikeforgeError as error:
-        print(error if error.where else f"spikeforge: {error}", file=sys.stderr)
+    except SpikewrightError as error:
+        print(error if error.where else f"spikewright: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -116,7 +116,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except ModuleNotFoundError as error:
-        print(_missing(error, "spikeforge"), file=sys.stderr)
+        print(_missing(error, "spikewright"), file=sys.stderr)
     except OSError as error:
         what = InputError(
             error.strerror or str(error),

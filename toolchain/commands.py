@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 AddParser = Callable[["_SubParsersAction[Any]"], None]
-"""An entry point of group ``spikeforge.commands``: adds its sub-parser; sets ``run`` to ``Callable[[Namespace], Outcome]``."""
+"""An entry point of group ``spikewright.commands``: adds its sub-parser; sets ``run`` to ``Callable[[Namespace], Outcome]``."""
 
 
 @dataclass(frozen=True)

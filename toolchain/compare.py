@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.backends import IntArray, Progress, Recording, RunResult, load_backend
-from toolchain.deployment import Deployment
-from toolchain.errors import BackendError, InputError
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, load_backend
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import BackendError, InputError
 
 
 @dataclass(frozen=True)

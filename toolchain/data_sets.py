@@ -1,4 +1,4 @@
-"""Splits of data sets by name, coded as a model card says; the sets come by entry point ``spikeforge.datasets``."""
+"""Splits of data sets by name, coded as a model card says; the sets come by entry point ``spikewright.datasets``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.deployment import Samples
-from toolchain.errors import InputError
+from spikewright.toolchain.deployment import Samples
+from spikewright.toolchain.errors import InputError
 
 
 def known_sets() -> tuple[str, ...]:
     """Return the names of the data sets that can be loaded here."""
-    return tuple(sorted({point.name for point in entry_points(group="spikeforge.datasets")}))
+    return tuple(sorted({point.name for point in entry_points(group="spikewright.datasets")}))
 
 
 def load_split(
@@ -44,9 +44,9 @@ def load_split(
 
     Raises:
         InputError: There is no such data set.
-        SpikeforgeError: Its files are missing or damaged: where it was looked for, and how to get it.
+        SpikewrightError: Its files are missing or damaged: where it was looked for, and how to get it.
     """
-    found = {point.name: point for point in entry_points(group="spikeforge.datasets")}
+    found = {point.name: point for point in entry_points(group="spikewright.datasets")}
     if name not in found:
         raise InputError(
             f"no data set of this name; there are {', '.join(known_sets()) or 'none'}",

@@ -9,16 +9,16 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Program
-from toolchain.backends import IntArray
-from toolchain.errors import InputError
-from toolchain.int_ops import IntInput, IntOutput
-from toolchain.interpret import answer, run_float
-from toolchain.ir import Graph
-from toolchain.ops import Array, Input
-from toolchain.passes.lower_gates import Strategy
-from toolchain.passes.quantize import InputCode
-from toolchain.passes.split_host import HostPart
+from spikewright.hw_sim import Chip, Program
+from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array, Input
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.passes.quantize import InputCode
+from spikewright.toolchain.passes.split_host import HostPart
 
 CHUNK = 32
 """Samples interpreted at once (memory)."""
@@ -26,7 +26,7 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Options:
-    """What ``spikeforge deploy`` was asked for."""
+    """What ``spikewright deploy`` was asked for."""
 
     chip: str = "loihi2"
     gates: Strategy = "auto"

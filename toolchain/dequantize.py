@@ -11,11 +11,20 @@ from math import prod
 
 import numpy as np
 
-from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
-from toolchain.errors import UnsupportedNodeError
-from toolchain.int_ops import Connection, IntArray, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.int_ops import (
+    Connection,
+    IntArray,
+    IntConv,
+    IntDense,
+    IntIdentity,
+    IntInput,
+    IntLif,
+    IntOutput,
+)
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
 
 
 def to_float(graph: Graph) -> Graph:

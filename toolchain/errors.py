@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw_sim.errors import SpikeforgeError
+from spikewright.hw_sim.errors import SpikewrightError
 
-ToolchainError = SpikeforgeError
+ToolchainError = SpikewrightError
 """Every error that input causes, of any stage."""
 
 

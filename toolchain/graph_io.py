@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain import int_ops, ops
-from toolchain.errors import ImportingError
-from toolchain.ir import Graph
-from toolchain.ops import Op
+from spikewright.toolchain import int_ops, ops
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
 
 VERSION = 1
 OPS: dict[str, type[Op]] = {

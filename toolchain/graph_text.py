@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolchain.ops import Op
+from spikewright.toolchain.ops import Op
 
 if TYPE_CHECKING:
-    from toolchain.ir import Graph
+    from spikewright.toolchain.ir import Graph
 
 ELSEWHERE = ("name", "inputs", "block")
 """Fields that the head of a line shows."""

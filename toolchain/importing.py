@@ -1,4 +1,4 @@
-"""Load a MODEL, whatever it is: a ``.nir`` file, a checkpoint, a user's factory; by entry points ``spikeforge.importers``."""
+"""Load a MODEL, whatever it is: a ``.nir`` file, a checkpoint, a user's factory; by entry points ``spikewright.importers``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import nir
 
-from toolchain import nirx
-from toolchain.dequantize import to_float
-from toolchain.errors import ImportingError
-from toolchain.from_nir import from_nir
-from toolchain.ir import Graph
+from spikewright.toolchain import nirx
+from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.ir import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Imported:
 
 
 class Importer(Protocol):
-    """An entry point of group ``spikeforge.importers``: the model, or None where the spec is none of its kind."""
+    """An entry point of group ``spikewright.importers``: the model, or None where the spec is none of its kind."""
 
     def __call__(self, spec: str, data: Path | None = None) -> Imported | None:
         """Import ``spec``; ``data`` is the folder of the data set it was trained on, if the user named one."""
@@ -79,7 +79,7 @@ def import_nir(spec: str, data: Path | None = None) -> Imported | None:
 def importers() -> dict[str, Importer]:
     """Return the installed importers by name; ``nir`` is always there."""
     found: dict[str, Importer] = {"nir": import_nir}
-    for point in sorted(entry_points(group="spikeforge.importers"), key=lambda p: p.name):
+    for point in sorted(entry_points(group="spikewright.importers"), key=lambda p: p.name):
         if point.name != "nir":
             found[point.name] = _lazy(point.load)
     return found
@@ -96,7 +96,7 @@ def load_model(spec: str, available: Mapping[str, Importer] | None = None, *, da
     """Load a model.
 
     Args:
-        spec: A zoo name, a ``.safetensors`` written by ``spikeforge train``, a ``.nir`` or ``.net`` file, or
+        spec: A zoo name, a ``.safetensors`` written by ``spikewright train``, a ``.nir`` or ``.net`` file, or
             ``path/to/file.py:factory``.
         available: Importers by name; None: the installed ones.
         data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
@@ -131,13 +131,13 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
             return ImportingError(
                 "netx .net files are read by the package 'export', which is not installed",
                 where=spec,
-                help="install spikeforge whole: pip install spikeforge",
+                help="install spikewright whole: pip install spikewright",
             )
         case "factory" | "checkpoint":
             return ImportingError(
-                "this kind of model needs torch's side of spikeforge, which is not installed",
+                "this kind of model needs torch's side of spikewright, which is not installed",
                 where=spec,
-                help="pip install 'spikeforge[models]'",
+                help="pip install 'spikewright[models]'",
             )
     what = "no such model"
     if spec.endswith(".py"):
@@ -145,7 +145,7 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
     return ImportingError(
         f"{what}; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
         where=spec,
-        help="see spikeforge zoo for the names"
+        help="see spikewright zoo for the names"
         if "checkpoint" in known
-        else "pip install 'spikeforge[models]' for the zoo",
+        else "pip install 'spikewright[models]' for the zoo",
     )

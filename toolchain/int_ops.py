@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.ops import Array, Op, Pair, Shape
+from spikewright.toolchain.ops import Array, Op, Pair, Shape
 
 IntArray = NDArray[np.int64]
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from hw_sim.chip import load_chip
-from toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
-from toolchain.dequantize import to_float
-from toolchain.errors import InputError
-from toolchain.int_ops import IntInput, IntOutput
-from toolchain.ir import Graph
-from toolchain.mapping import map_graph, strategy_called
-from toolchain.ops import Op
-from toolchain.passes.align import Align
-from toolchain.passes.quantize import InputCode
-from toolchain.pipeline import GOLDEN_SAMPLES, check_options
-from toolchain.verify import verify
+from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
+from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import map_graph, strategy_called
+from spikewright.toolchain.ops import Op
+from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.passes.quantize import InputCode
+from spikewright.toolchain.pipeline import GOLDEN_SAMPLES, check_options
+from spikewright.toolchain.verify import verify
 
 
 def deploy_integer(

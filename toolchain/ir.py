@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from toolchain.graph_text import text
-from toolchain.ops import Op
+from spikewright.toolchain.graph_text import text
+from spikewright.toolchain.ops import Op
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from hw_sim import Compiled, Program, Trace, compile, simulate
-from hw_sim.chip import load_chip
-from toolchain.backends import IntArray, Progress, Recording, RunResult
-from toolchain.deployment import CHUNK
-from toolchain.errors import BackendError
-from toolchain.int_ops import IntInput, IntLif
-from toolchain.interpret import run_int
-from toolchain.ir import Graph
+from spikewright.hw_sim import Compiled, Program, Trace, compile, simulate
+from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
+from spikewright.toolchain.deployment import CHUNK
+from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.int_ops import IntInput, IntLif
+from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.ir import Graph
 
 
 class InterpreterBackend:

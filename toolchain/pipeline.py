@@ -10,27 +10,27 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Program
-from hw_sim.chip import load_chip
-from toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
-from toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
-from toolchain.errors import GateLoweringError, InputError, PassError
-from toolchain.interpret import answer, run_float
-from toolchain.ir import Graph
-from toolchain.mapping import map_graph, strategy_called
-from toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
-from toolchain.passes.align import Align
-from toolchain.passes.base import Pass
-from toolchain.passes.distribute import Distribute
-from toolchain.passes.fold_pool import DropFlatten, FoldPool
-from toolchain.passes.fold_scale import FoldScale, LowerScale
-from toolchain.passes.lower_bias import LowerBias
-from toolchain.passes.lower_gates import LowerGates, refused, strategies_for, strategy_for
-from toolchain.passes.lower_max_pool import LowerMaxPool
-from toolchain.passes.lower_pool import LowerPool
-from toolchain.passes.quantize import InputCode, Quantize
-from toolchain.passes.split_host import HostPart, is_still, split_host
-from toolchain.verify import verify
+from spikewright.hw_sim import Chip, Program
+from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
+from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
+from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import map_graph, strategy_called
+from spikewright.toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
+from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.passes.distribute import Distribute
+from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
+from spikewright.toolchain.passes.fold_scale import FoldScale, LowerScale
+from spikewright.toolchain.passes.lower_bias import LowerBias
+from spikewright.toolchain.passes.lower_gates import LowerGates, refused, strategies_for, strategy_for
+from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.quantize import InputCode, Quantize
+from spikewright.toolchain.passes.split_host import HostPart, is_still, split_host
+from spikewright.toolchain.verify import verify
 
 GOLDEN_SAMPLES = 8
 """Samples of the golden input that every pass is checked on."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from toolchain import int_ops as i
-from toolchain import ops as f
-from toolchain.errors import VerifyError
-from toolchain.ir import Graph
+from spikewright.toolchain import int_ops as i
+from spikewright.toolchain import ops as f
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.ir import Graph
 
 Shape = tuple[int, ...]
 Rule = Callable[[Any, list[Shape]], Shape]

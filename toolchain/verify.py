@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
-from toolchain import int_ops as i
-from toolchain import ops as f
-from toolchain.errors import VerifyError
-from toolchain.interpret.schedule import loops
-from toolchain.ir import Graph
-from toolchain.shapes import shapes
+from spikewright.hw_sim.fixed_point import DECAY_ONE, STATE_MAX
+from spikewright.toolchain import int_ops as i
+from spikewright.toolchain import ops as f
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.interpret.schedule import loops
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.shapes import shapes
 
 Level = Literal["float", "lowered", "integer", "aligned"]
 Rule = Callable[[Graph], None]

@@ -25,9 +25,9 @@ from benchmarks.attention_effect.report import record, text
 from benchmarks.attention_effect.results import Results
 from benchmarks.attention_effect.run import do
 from benchmarks.attention_effect.store import read, write
-from hw_sim.errors import SpikeforgeError
-from models.train.memory import keep_freed_memory
-from toolchain.errors import InputError
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.models.train.memory import keep_freed_memory
+from spikewright.toolchain.errors import InputError
 
 WHERE = "attention_effect"
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _options(arguments)
         return run(options)
-    except SpikeforgeError as error:
+    except SpikewrightError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.torch_to_nir import capture
-from models.attention.gac import GatedAttentionCoding
-from models.attention.gain import ScalarGainLIF
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.train.data import Data
-from toolchain.analysis import analyze
-from toolchain.analysis.quantity import Quantity
-from toolchain.deployment import Options, Samples
-from toolchain.errors import ToolchainError
-from toolchain.from_nir import from_nir
-from toolchain.local_backends import HwSimBackend
-from toolchain.passes.lower_gates import Strategy
-from toolchain.pipeline import deploy_graph
+from spikewright.export.torch_to_nir import capture
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gain import ScalarGainLIF
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.train.data import Data
+from spikewright.toolchain.analysis import analyze
+from spikewright.toolchain.analysis.quantity import Quantity
+from spikewright.toolchain.deployment import Options, Samples
+from spikewright.toolchain.errors import ToolchainError
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.pipeline import deploy_graph
 
 RELU = "a ReLU between a current and its neuron has no lowering"
 CALIBRATION, SAMPLES = 256, 200

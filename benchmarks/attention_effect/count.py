@@ -16,13 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.neurons import Neuron
-from models.train.data import Data
-from toolchain.analysis.attention_ops import AttentionOps, Block, causal_ops, gac_ops, ma_ops, staa_ops, tcja_ops
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.neurons import Neuron
+from spikewright.models.train.data import Data
+from spikewright.toolchain.analysis.attention_ops import (
+    AttentionOps,
+    Block,
+    causal_ops,
+    gac_ops,
+    ma_ops,
+    staa_ops,
+    tcja_ops,
+)
 
 BATCH = 250
 """Samples at once (memory)."""

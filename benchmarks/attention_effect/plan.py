@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models.nets.small import NEURONS
-from models.train.fit import Precision
-from models.train.recipe import Family, Recipe
+from spikewright.models.nets.small import NEURONS
+from spikewright.models.train.fit import Precision
+from spikewright.models.train.recipe import Family, Recipe
 
 FAMILIES: tuple[Family, ...] = ("ma", "gac", "tcja", "staa")
 FAIR = ("relu", "gain", "relu-gain", "threshold")

@@ -19,7 +19,7 @@ from benchmarks.attention_effect.results import (
 )
 from benchmarks.attention_effect.run import ACCOUNTINGS
 from benchmarks.attention_effect.tables import tables
-from toolchain.analysis.paper_energy import BASIS
+from spikewright.toolchain.analysis.paper_energy import BASIS
 
 NOTES = f"""\
 All nets of a set are one small net of ours, T = {T}, trained alike; MA's fair twins are its vanilla net with the released

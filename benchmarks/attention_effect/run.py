@@ -15,12 +15,12 @@ from benchmarks.attention_effect.chip import chip_energy
 from benchmarks.attention_effect.count import BATCH, Counts, attention_ops, count
 from benchmarks.attention_effect.plan import Job
 from benchmarks.attention_effect.store import Result, place
-from models.attention.gain import ScalarGainLIF
-from models.attention.ma import MALIF
-from models.nets import make
-from models.train.data import Data, training_data
-from models.train.fit import Epoch, Running, fit
-from toolchain.analysis.paper_energy import (
+from spikewright.models.attention.gain import ScalarGainLIF
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.nets import make
+from spikewright.models.train.data import Data, training_data
+from spikewright.models.train.fit import Epoch, Running, fit
+from spikewright.toolchain.analysis.paper_energy import (
     COMPLETE,
     COMPLETE_T,
     PUBLISHED,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attention_effect.plan import Job
-from toolchain.errors import InputError
+from spikewright.toolchain.errors import InputError
 
 Result = dict[str, Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-import hw_sim
 from benchmarks.peers.catalogue import Peer
 from benchmarks.workloads import STEPS, Workload, count_sops
-from hw_sim import ConvSynapses, DenseSynapses
+from spikewright import hw_sim
+from spikewright.hw_sim import ConvSynapses, DenseSynapses
 
 
 def write(given: Workload, file: Path) -> None:

@@ -20,8 +20,8 @@ from benchmarks.silicon import measured
 from benchmarks.silicon.compare import Comparison, compare
 from benchmarks.silicon.net import as_on_silicon, fed_with_spikes, graph, intel_partition
 from benchmarks.silicon.text import table
-from hw_sim import Program, Trace, compile, load_chip, simulate
-from toolchain.mapping import Greedy
+from spikewright.hw_sim import Program, Trace, compile, load_chip, simulate
+from spikewright.toolchain.mapping import Greedy
 
 RATE = 26 / 256
 """Spikes per pixel and step of the random input, drawn anew for every step (the trained net's input fires at up to that)."""

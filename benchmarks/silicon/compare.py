@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.silicon import measured
 from benchmarks.silicon.measured import FLOAT
-from hw_sim import Chip, Trace
-from toolchain.analysis.energy import event_counts
+from spikewright.hw_sim import Chip, Trace
+from spikewright.toolchain.analysis.energy import event_counts
 
 PERIOD = len(measured.PHASES_US)
 FIT = 0

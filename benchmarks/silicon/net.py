@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.netx import import_net
-from hw_sim import Chip, Lif, Population, Program, Source
-from toolchain.int_ops import IntLif
-from toolchain.ir import Graph
-from toolchain.mapping import Fixed, Greedy
-from toolchain.passes.align import Align
+from spikewright.export.netx import import_net
+from spikewright.hw_sim import Chip, Lif, Population, Program, Source
+from spikewright.toolchain.int_ops import IntLif
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import Fixed, Greedy
+from spikewright.toolchain.passes.align import Align
 
 RESET_INTERVAL = 16
 """Steps between two resets of every neuron (``LIFReset``): lava-dl 0.6.0, pilotnet_snn/benchmark.ipynb."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.silicon import measured
 from benchmarks.silicon.compare import FIT, Comparison
 from benchmarks.silicon.net import COMPILER_NEURONS
-from hw_sim import Chip
+from spikewright.hw_sim import Chip
 
 LAYERS = {
     "conv5": range(15, 17), "conv4": range(17, 20), "conv3": measured.CONV3, "conv2": measured.CONV2,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from export.lava.backend import LavaBackend as LavaBackend
-    from export.lava.compat import available as available
+    from spikewright.export.lava.backend import LavaBackend as LavaBackend
+    from spikewright.export.lava.compat import available as available
 
-_HOME = {"LavaBackend": "export.lava.backend", "available": "export.lava.compat"}
+_HOME = {"LavaBackend": "spikewright.export.lava.backend", "available": "spikewright.export.lava.compat"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.lava.compat import available
-from export.lava.nodes import Plan, merge, save
-from export.lava.plan import INPUT_FILE, plan
-from export.lava.watch import Child, Job
-from toolchain.backends import IntArray, Progress, Recording, RunResult
-from toolchain.errors import BackendError, InputError
-from toolchain.int_ops import IntInput, IntOutput
-from toolchain.ir import Graph
+from spikewright.export.lava.compat import available
+from spikewright.export.lava.nodes import Plan, merge, save
+from spikewright.export.lava.plan import INPUT_FILE, plan
+from spikewright.export.lava.watch import Child, Job
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
+from spikewright.toolchain.errors import BackendError, InputError
+from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.ir import Graph
 
 if TYPE_CHECKING:
-    from hw_sim import Program
+    from spikewright.hw_sim import Program
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LavaBackend:
         installed, what = available()
         if not installed:
             raise BackendError("lava-nc is not installed", where="backend 'lava'", help=what)
-        with tempfile.TemporaryDirectory(prefix="spikeforge-lava-") as place:
+        with tempfile.TemporaryDirectory(prefix="spikewright-lava-") as place:
             folder = Path(place)
             plans = [_prepare(graph, x, folder / str(i), record) for i, (graph, x) in enumerate(jobs)]
             save(merge(plans), folder)

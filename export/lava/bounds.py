@@ -9,8 +9,8 @@ from math import prod
 
 import numpy as np
 
-from hw_sim.fixed_point import DECAY_ONE, STATE_MAX, shift
-from toolchain.int_ops import (
+from spikewright.hw_sim.fixed_point import DECAY_ONE, STATE_MAX, shift
+from spikewright.toolchain.int_ops import (
     Connection,
     IntConv,
     IntDeltaRelu,
@@ -22,8 +22,8 @@ from toolchain.int_ops import (
     IntInput,
     IntLif,
 )
-from toolchain.ir import Graph
-from toolchain.ops import Op
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
 
 
 def worst(graph: Graph, timesteps: int) -> dict[str, int]:

@@ -15,8 +15,8 @@ from lava.proc.lif.process import LIFReset
 from lava.proc.sparse.process import Sparse
 from scipy.sparse import csr_matrix, identity
 
-from export.lava.nodes import Edge, Node, Plan
-from export.lava.processes.process import (
+from spikewright.export.lava.nodes import Edge, Node, Plan
+from spikewright.export.lava.processes.process import (
     Anchor,
     Delay,
     DeltaRelu,

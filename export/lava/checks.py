@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from export.lava.nodes import MAX_GATES
-from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
-from toolchain.errors import BackendError
-from toolchain.int_ops import (
+from spikewright.export.lava.nodes import MAX_GATES
+from spikewright.hw_sim.fixed_point import DECAY_ONE, STATE_MAX
+from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.int_ops import (
     Connection,
     IntConv,
     IntDeltaRelu,
@@ -26,8 +26,8 @@ from toolchain.int_ops import (
     IntInput,
     IntLif,
 )
-from toolchain.ir import Graph
-from toolchain.ops import Op
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
 
 WEIGHT_MIN, WEIGHT_MAX = -256, 255
 """Signed 8-bit weights on Lava's grid (clip of ``weightutils``; mixed-sign weights are even there)."""

@@ -16,8 +16,8 @@ from threading import Thread
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-from export.lava.compat import prepare, report
-from export.lava.nodes import Plan, load
+from spikewright.export.lava.compat import prepare, report
+from spikewright.export.lava.nodes import Plan, load
 
 BURST_S = 0.5
 """Aimed length of a burst, in seconds: how often progress is told."""
@@ -77,7 +77,7 @@ def _start(plan: Plan, folder: Path) -> Any:
     prepare(folder / "errors.txt")
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    from export.lava.processes.process import Net
+    from spikewright.export.lava.processes.process import Net
 
     note_shared_memory(folder / "shm.txt")
     net = Net(plan=plan)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava import stock
-from export.lava.bounds import worst
-from export.lava.checks import check
-from export.lava.nodes import Edge, Node, Plan
-from hw_sim.fixed_point import DECAY_ONE
-from toolchain.errors import BackendError
-from toolchain.int_ops import (
+from spikewright.export.lava import stock
+from spikewright.export.lava.bounds import worst
+from spikewright.export.lava.checks import check
+from spikewright.export.lava.nodes import Edge, Node, Plan
+from spikewright.hw_sim.fixed_point import DECAY_ONE
+from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.int_ops import (
     Connection,
     IntConv,
     IntDeltaRelu,
@@ -32,9 +32,9 @@ from toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
-from toolchain.ir import Graph
-from toolchain.ops import Op, Shape
-from toolchain.shapes import shapes
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op, Shape
+from spikewright.toolchain.shapes import shapes
 
 INPUT_FILE = "x.npy"
 """Payloads (samples, T, n), int32."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.fixed_point import DECAY_ONE, THRESHOLD_SHIFT
-from toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
+from spikewright.hw_sim.fixed_point import DECAY_ONE, THRESHOLD_SHIFT
+from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
 
 CONV_SUM = 1 << 23
 """Conv wraps its sums to 24 bits."""

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from export.lava.child import unlink_shared_memory
-from export.lava.compat import INSTALL
-from toolchain.backends import Progress
-from toolchain.errors import BackendError
+from spikewright.export.lava.child import unlink_shared_memory
+from spikewright.export.lava.compat import INSTALL
+from spikewright.toolchain.backends import Progress
+from spikewright.toolchain.errors import BackendError
 
 POLL_S = 0.02
 """How often the parent looks at the child, in seconds."""
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from pathlib import Path; from export.lava.child import main; main(Path(sys.argv[1]), int(sys.argv[3]))"
+    "from pathlib import Path; from spikewright.export.lava.child import main; main(Path(sys.argv[1]), int(sys.argv[3]))"
 )
 """What the child runs: it finds the same packages as its parent, wherever they were imported from, and knows its parent."""
 

@@ -8,14 +8,14 @@ from math import prod
 
 import numpy as np
 
-from export.netx import layers as made
-from export.netx.file import Layer, NetFile
-from export.netx.neurons import lif, silent
-from hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
-from toolchain.errors import ImportingError
-from toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Op, Shape
+from spikewright.export.netx import layers as made
+from spikewright.export.netx.file import Layer, NetFile
+from spikewright.export.netx.neurons import lif, silent
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op, Shape
 
 BIAS_BITS = 12
 """Bias mantissas have 13 bits with their sign: -4096 .. 4095."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.netx.file import read
-from export.netx.read import build
-from export.netx.write import export_net, loading
-from toolchain.deployment import Deployment
-from toolchain.errors import UnsupportedNodeError
-from toolchain.importing import Imported
+from spikewright.export.netx.file import read
+from spikewright.export.netx.read import build
+from spikewright.export.netx.write import export_net, loading
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.importing import Imported
 
 FILE = "net.net"
 

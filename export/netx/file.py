@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from toolchain.errors import ImportingError
-from toolchain.int_ops import IntArray
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.int_ops import IntArray
 
 Pair = tuple[int, int]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from export.lava.bounds import worst
-from export.netx.layers import MAX_DELAY
-from export.netx.weights import LostError, chip_form, effective, loaded
-from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
-from toolchain.errors import UnsupportedNodeError
-from toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
-from toolchain.ir import Graph
-from toolchain.ops import Op, Shape
+from spikewright.export.lava.bounds import worst
+from spikewright.export.netx.layers import MAX_DELAY
+from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op, Shape
 
 Values = dict[str, Any]
 GRID = 1 << THRESHOLD_SHIFT

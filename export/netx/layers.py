@@ -9,11 +9,11 @@ from math import prod
 
 import numpy as np
 
-from export.netx.file import Layer, Pair
-from export.netx.weights import LostError, Synapses, chip_form, loaded
-from toolchain.errors import ImportingError
-from toolchain.int_ops import Connection, IntArray, IntConv, IntDense
-from toolchain.ops import Shape
+from spikewright.export.netx.file import Layer, Pair
+from spikewright.export.netx.weights import LostError, Synapses, chip_form, loaded
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.int_ops import Connection, IntArray, IntConv, IntDense
+from spikewright.toolchain.ops import Shape
 
 MAX_MATRIX = 1 << 25
 """Entries a transposed convolution may have as a matrix (256 MiB)."""

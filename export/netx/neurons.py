@@ -9,10 +9,10 @@ from math import prod
 
 import numpy as np
 
-from export.netx.file import Layer
-from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
-from toolchain.int_ops import IntArray, IntLif
-from toolchain.ops import Shape
+from spikewright.export.netx.file import Layer
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.toolchain.int_ops import IntArray, IntLif
+from spikewright.toolchain.ops import Shape
 
 SILENT_MANTISSA = (1 << 17) - 1
 """The largest threshold mantissa of 17 bits: nets use it, and larger ones, for a layer that is read by its membrane."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.netx.build import Builder
-from export.netx.file import NetFile, read
-from toolchain.integer_road import with_timesteps
-from toolchain.ir import Graph
-from toolchain.ops import Shape
-from toolchain.verify import verify
+from spikewright.export.netx.build import Builder
+from spikewright.export.netx.file import NetFile, read
+from spikewright.toolchain.integer_road import with_timesteps
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Shape
+from spikewright.toolchain.verify import verify
 
 
 def import_net(

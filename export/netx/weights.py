@@ -12,7 +12,7 @@ from math import floor, log2
 
 import numpy as np
 
-from toolchain.int_ops import IntArray
+from spikewright.toolchain.int_ops import IntArray
 
 BITS = 8
 

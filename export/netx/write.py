@@ -13,12 +13,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from export.netx.hold import Values, neuron, refused, synapses
-from hw_sim.fixed_point import DECAY_ONE
-from toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Op, Shape
-from toolchain.shapes import shapes
+from spikewright.export.netx.hold import Values, neuron, refused, synapses
+from spikewright.hw_sim.fixed_point import DECAY_ONE
+from spikewright.toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op, Shape
+from spikewright.toolchain.shapes import shapes
 
 
 def export_net(graph: Graph, path: str | Path) -> None:

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.neurons import LIF, AdaptiveLIF, Neuron
-from toolchain import nirx
-from toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.neurons import LIF, AdaptiveLIF, Neuron
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 Shape = tuple[int, ...]
 AttentionModule = MALIF | GatedAttentionCoding | TCJA | STAALIF
@@ -73,7 +73,7 @@ def _constants(module: Neuron, where: str) -> tuple[Any, Any]:
             raise UnsupportedNodeError(
                 f"the neuron {type(module).__name__} has no meaning in NIR",
                 where=where,
-                help="use models.neurons.LIF or AdaptiveLIF",
+                help="use spikewright.models.neurons.LIF or AdaptiveLIF",
             )
 
 

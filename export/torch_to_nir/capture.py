@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.torch_to_nir.convert import convert
-from export.torch_to_nir.golden import check
-from export.torch_to_nir.trace import trace
-from toolchain.errors import ImportingError
-from toolchain.nirx.metadata import positive_number
+from spikewright.export.torch_to_nir.convert import convert
+from spikewright.export.torch_to_nir.golden import check
+from spikewright.export.torch_to_nir.trace import trace
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.nirx.metadata import positive_number
 
 DT_S = 1e-3
 """Timestep written for a torch net, whose time is in steps, in s: the time constants scale with it, the net does not."""

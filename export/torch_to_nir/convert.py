@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from export.torch_to_nir.layers import layer
-from export.torch_to_nir.trace import Traced, place
-from models.layers import MeanOverTime
-from toolchain.errors import UnsupportedNodeError
-from toolchain.nirx.registry import EXTENSION_VERSION
+from spikewright.export.torch_to_nir.layers import layer
+from spikewright.export.torch_to_nir.trace import Traced, place
+from spikewright.models.layers import MeanOverTime
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
 
 Sources = tuple[str, ...]
 """NIR nodes whose sum a value is."""
@@ -132,7 +132,7 @@ class _Conversion:
             raise self.refuse(
                 node,
                 f"flattens {(*lead, *before)} to {after}; T and B stay axes of their own",
-                "use models.layers.Flatten() or x.flatten(2)",
+                "use spikewright.models.layers.Flatten() or x.flatten(2)",
             )
         flat = nir.Flatten({"input": np.array(before)}, start_dim=0, end_dim=-1)
         self.sources[node] = self.emit(name, flat, self.sources[operand], after[2:])

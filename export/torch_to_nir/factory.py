@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from toolchain.errors import ImportingError
+from spikewright.toolchain.errors import ImportingError
 
 EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
 
@@ -60,7 +60,7 @@ def load_factory(spec: str) -> tuple[nn.Module, Tensor]:
 
 def _load(file: Path) -> ModuleType:
     digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
-    name = f"_spikeforge_user_{digest}"
+    name = f"_spikewright_user_{digest}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportingError("cannot be loaded as Python", where=str(file), help="name a .py file")

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from export.torch_to_nir.trace import Traced
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.neurons import Neuron
-from toolchain import nirx
-from toolchain.errors import ImportingError
-from toolchain.from_nir import from_nir
-from toolchain.interpret import answer, run_float
-from toolchain.ir import Graph
+from spikewright.export.torch_to_nir.trace import Traced
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.neurons import Neuron
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.ir import Graph
 
 TOLERANCE = 1e-9
 """Relative error allowed for real values: both sides compute in float64, in another order."""

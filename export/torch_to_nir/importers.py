@@ -1,4 +1,4 @@
-"""Importers of what torch made: checkpoints, the zoo's or of ``spikeforge train``, and factories; torch comes when asked."""
+"""Importers of what torch made: checkpoints, the zoo's or of ``spikewright train``, and factories; torch comes when asked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from export.torch_to_nir.refusal import refuse_autoencoder
-from toolchain.errors import ImportingError
-from toolchain.importing import Imported
+from spikewright.export.torch_to_nir.refusal import refuse_autoencoder
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.importing import Imported
 
 EXAMPLES = 4
 """Training samples a checkpoint is captured and compared on."""
@@ -19,9 +19,9 @@ def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
     """Import a zoo name, or a ``.safetensors`` file; ``data``: folder of the data set it was trained on.
 
     Raises:
-        SpikeforgeError: The file is not a whole checkpoint of its net.
+        SpikewrightError: The file is not a whole checkpoint of its net.
     """
-    from models import zoo
+    from spikewright.models import zoo
 
     if spec not in zoo.names() and not spec.endswith(".safetensors"):
         return None
@@ -30,8 +30,8 @@ def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
     _need_torch(spec)
     import torch
 
-    from export.torch_to_nir.capture import capture
-    from models import datasets
+    from spikewright.export.torch_to_nir.capture import capture
+    from spikewright.models import datasets
 
     module, card = zoo.build(spec)
     samples = datasets.load(
@@ -46,14 +46,14 @@ def import_factory(spec: str, data: Path | None = None) -> Imported | None:
     """Import ``path/to/file.py:factory``; ``data`` is not looked at.
 
     Raises:
-        SpikeforgeError: The file, the factory or the net cannot be used.
+        SpikewrightError: The file, the factory or the net cannot be used.
     """
     path, colon, _ = spec.rpartition(":")
     if not colon or not path.endswith(".py"):
         return None
     _need_torch(spec)
-    from export.torch_to_nir.capture import capture
-    from export.torch_to_nir.factory import load_factory
+    from spikewright.export.torch_to_nir.capture import capture
+    from spikewright.export.torch_to_nir.factory import load_factory
 
     module, example = load_factory(spec)
     name = spec.rpartition("/")[2].replace(".py:", "-")
@@ -75,5 +75,5 @@ def _need_torch(spec: str) -> None:
         import torch  # noqa: F401
     except ImportError as error:
         raise ImportingError(
-            f"torch cannot be imported ({error})", where=spec, help="pip install 'spikeforge[models]'"
+            f"torch cannot be imported ({error})", where=spec, help="pip install 'spikewright[models]'"
         ) from error

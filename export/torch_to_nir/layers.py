@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.torch_to_nir.attention import AttentionModule, attention, neuron
-from models.neurons import Neuron
-from toolchain import nirx
-from toolchain.errors import UnsupportedNodeError
+from spikewright.export.torch_to_nir.attention import AttentionModule, attention, neuron
+from spikewright.models.neurons import Neuron
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import UnsupportedNodeError
 
 Shape = tuple[int, ...]
 
@@ -49,7 +49,7 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
             raise UnsupportedNodeError(
                 f"the module {type(module).__name__} has no meaning in NIR",
                 where=where,
-                help="use the modules of models.layers, models.neurons and models.attention, or those of help(capture)",
+                help="use the modules of spikewright.models (layers, neurons, attention), or those of help(capture)",
             )
 
 
@@ -69,7 +69,12 @@ def _conv(module: nn.Conv2d, shape: Shape, where: str) -> nir.NIRNode:
 
 
 def _linear(module: nn.Linear, shape: Shape, where: str) -> nir.NIRNode:
-    _need(len(shape) == 1, f"a linear map of shape {shape}", "flatten in front: models.layers.Flatten()", where)
+    _need(
+        len(shape) == 1,
+        f"a linear map of shape {shape}",
+        "flatten in front: spikewright.models.layers.Flatten()",
+        where,
+    )
     weight = _array(module.weight)
     return nir.Linear(weight) if module.bias is None else nir.Affine(weight, _array(module.bias))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.errors import UnsupportedNodeError
 
 AUTOENCODER = "fsvae"
 """The net of FSVAE and TCJA-VAE in ``models.nets``."""
@@ -28,6 +28,6 @@ def refuse_autoencoder(spec: str, net: str, arguments: dict[str, object]) -> Non
     raise UnsupportedNodeError(
         _LATENT + (_READOUT.format(T=arguments.get("T", 16)) if attention else ""),
         where=spec,
-        help=f"reconstruct and sample in torch: models.zoo.build({spec!r}); spikeforge zoo lists the nets, those with an "
-        "accuracy deploy",
+        help=f"reconstruct and sample in torch: spikewright.models.zoo.build({spec!r}); spikewright zoo lists the nets, "
+        "those with an accuracy deploy",
     )

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from hw_sim.errors import SpikeforgeError
-from models.attention.gates import FixedTimesteps
-from models.layers import MeanOverTime
-from models.neurons import Neuron
-from toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.models.attention.gates import FixedTimesteps
+from spikewright.models.layers import MeanOverTime
+from spikewright.models.neurons import Neuron
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 LEAVES = (
     *(nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d),
@@ -62,7 +62,7 @@ class _Recorder(fx.Interpreter):  # type: ignore[misc]
         """Evaluate one node."""
         try:
             value = super().run_node(n)
-        except SpikeforgeError:
+        except SpikewrightError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             operand = next((self.values[a] for a in n.all_input_nodes), None)
@@ -70,7 +70,7 @@ class _Recorder(fx.Interpreter):  # type: ignore[misc]
             raise ImportingError(
                 f"{n.target} refuses its input of shape {shape}: {str(error).splitlines()[0]}",
                 where=place(n, self.name),
-                help="give an example of the shape the net takes, (T, B, ...), and layers of models.layers",
+                help="give an example of the shape the net takes, (T, B, ...), and layers of spikewright.models.layers",
             ) from error
         self.values[n] = value
         return value
@@ -90,7 +90,7 @@ def trace(module: nn.Module, example: Tensor, name: str) -> Traced:
             f"forward cannot be traced: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             where=_last_line(error, name),
             help="write forward without loops over T and without branches on values; "
-            "use models.neurons.LIF for neurons and models.layers for (T, B, ...)",
+            "use spikewright.models.neurons.LIF for neurons and spikewright.models.layers for (T, B, ...)",
         ) from error
     inputs = [n for n in graph.nodes if n.op == "placeholder"]
     if len(inputs) != 1:

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Chip, load_chip
-from hw_sim.engine import layout
-from hw_sim.engine.conv import ConvKernel
-from hw_sim.engine.counters import Emitter, emitter
-from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
-from hw_sim.engine.order import Group, groups
-from hw_sim.engine.synapses import Compiled as Synapses
-from hw_sim.engine.synapses import DenseRows, prepare
-from hw_sim.errors import CapacityError, ProgramError
-from hw_sim.fixed_point import DECAY_ONE, STATE_MAX
-from hw_sim.program import (
+from spikewright.hw_sim.chip import Chip, load_chip
+from spikewright.hw_sim.engine import layout
+from spikewright.hw_sim.engine.conv import ConvKernel
+from spikewright.hw_sim.engine.counters import Emitter, emitter
+from spikewright.hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
+from spikewright.hw_sim.engine.order import Group, groups
+from spikewright.hw_sim.engine.synapses import Compiled as Synapses
+from spikewright.hw_sim.engine.synapses import DenseRows, prepare
+from spikewright.hw_sim.errors import CapacityError, ProgramError
+from spikewright.hw_sim.fixed_point import DECAY_ONE, STATE_MAX
+from spikewright.hw_sim.program import (
     DeltaRelu,
     Gate,
     GateLink,
@@ -29,7 +29,7 @@ from hw_sim.program import (
     Projection,
     Source,
 )
-from hw_sim.synaptic_memory import FanOut, words_read
+from spikewright.hw_sim.synaptic_memory import FanOut, words_read
 
 Index = NDArray[np.int64]
 NARROW = 1 << 24

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import synapse_kernels, vectors
-from hw_sim.engine.jit import Threads
-from hw_sim.engine.tables import expect, padded
-from hw_sim.program import ConvSynapses, Population
+from spikewright.hw_sim.engine import synapse_kernels, vectors
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.engine.tables import expect, padded
+from spikewright.hw_sim.program import ConvSynapses, Population
 
 AnyInt = NDArray[Any]
 Index = NDArray[np.int64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw_sim.engine import vectors
-from hw_sim.engine.jit import kernel
-from hw_sim.engine.synapse_kernels import find
+from spikewright.hw_sim.engine import vectors
+from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.engine.synapse_kernels import find
 
 
 @kernel

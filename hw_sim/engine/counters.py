@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Mesh
-from hw_sim.engine import count_kernels, vectors
-from hw_sim.engine.fan_out import cores_of
-from hw_sim.engine.jit import Threads
-from hw_sim.noc import Links, hops
-from hw_sim.program import GateTable, Population, Projection
-from hw_sim.synaptic_memory import FanOut
+from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.engine import count_kernels, vectors
+from spikewright.hw_sim.engine.fan_out import cores_of
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.noc import Links, hops
+from spikewright.hw_sim.program import GateTable, Population, Projection
+from spikewright.hw_sim.synaptic_memory import FanOut
 
 Index = NDArray[np.int64]
 ENTRY_NS, LANE_NS = 1.0, 0.03

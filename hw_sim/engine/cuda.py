@@ -13,14 +13,14 @@ import numpy as np
 from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 
-from hw_sim.engine import cuda_kernels
-from hw_sim.engine.compiled import Compiled, Stage
-from hw_sim.engine.conv import ConvKernel
-from hw_sim.engine.cuda_kernels import cuda
-from hw_sim.engine.synapses import Compiled as Synapses
-from hw_sim.engine.synapses import DenseRows, Diagonal, SparseLists
-from hw_sim.errors import ProgramError
-from hw_sim.program import Lif
+from spikewright.hw_sim.engine import cuda_kernels
+from spikewright.hw_sim.engine.compiled import Compiled, Stage
+from spikewright.hw_sim.engine.conv import ConvKernel
+from spikewright.hw_sim.engine.cuda_kernels import cuda
+from spikewright.hw_sim.engine.synapses import Compiled as Synapses
+from spikewright.hw_sim.engine.synapses import DenseRows, Diagonal, SparseLists
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.program import Lif
 
 AnyInt = NDArray[Any]
 THREADS = 128
@@ -88,7 +88,7 @@ def require() -> None:
         raise ProgramError(
             "device 'cuda': numba finds no CUDA device",
             where="simulate",
-            help="install a CUDA driver and the extra spikeforge[cuda], or use device='cpu'",
+            help="install a CUDA driver and the extra spikewright[cuda], or use device='cpu'",
         )
 
 

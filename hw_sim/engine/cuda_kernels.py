@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from hw_sim.engine.soma_kernels import LIMIT, WRAP
+from spikewright.hw_sim.engine.soma_kernels import LIMIT, WRAP
 
 cuda: Any = import_module("numba.cuda")  # its attributes have no types
 

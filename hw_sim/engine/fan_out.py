@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import count_kernels, layout
-from hw_sim.engine.conv import ConvKernel
-from hw_sim.engine.synapses import Compiled, DenseRows, Diagonal, SparseLists
-from hw_sim.program import Population
-from hw_sim.synaptic_memory import FanOut
+from spikewright.hw_sim.engine import count_kernels, layout
+from spikewright.hw_sim.engine.conv import ConvKernel
+from spikewright.hw_sim.engine.synapses import Compiled, DenseRows, Diagonal, SparseLists
+from spikewright.hw_sim.program import Population
+from spikewright.hw_sim.synaptic_memory import FanOut
 
 Index = NDArray[np.int64]
 

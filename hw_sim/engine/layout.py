@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.errors import ProgramError
-from hw_sim.program import Population, Shape
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.program import Population, Shape
 
 Index = NDArray[np.int64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_sim.program import Program
+from spikewright.hw_sim.program import Program
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import layout
-from hw_sim.engine.compiled import Compiled, Stage, compile
-from hw_sim.engine.jit import Threads
-from hw_sim.engine.state import Recorder, State, message_bytes
-from hw_sim.engine.tally import Tally
-from hw_sim.errors import ProgramError, SaturationError
-from hw_sim.noc import Links
-from hw_sim.program import GateTable, Program, Source, sends
-from hw_sim.timing.cycle.timer import CycleTimer
-from hw_sim.trace import PopulationCount, ProjectionCount, Trace
+from spikewright.hw_sim.engine import layout
+from spikewright.hw_sim.engine.compiled import Compiled, Stage, compile
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.engine.state import Recorder, State, message_bytes
+from spikewright.hw_sim.engine.tally import Tally
+from spikewright.hw_sim.errors import ProgramError, SaturationError
+from spikewright.hw_sim.noc import Links
+from spikewright.hw_sim.program import GateTable, Program, Source, sends
+from spikewright.hw_sim.timing.cycle.timer import CycleTimer
+from spikewright.hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
 if TYPE_CHECKING:
-    from hw_sim.engine.cuda import Cuda
+    from spikewright.hw_sim.engine.cuda import Cuda
 
 BLOCK_BYTES, CACHE_BYTES = 32 << 20, 8 << 20
 """Room for the messages and drives of one block: timesteps are cut so that a block stays below the first, samples below the
@@ -76,7 +76,7 @@ def _device(device: str, compiled: Compiled) -> Cuda | None:
         return None
     if device != "cuda":
         raise ProgramError(f"device {device!r}; allowed: cpu, cuda", where="simulate", help="use device='cpu'")
-    from hw_sim.engine.cuda import Cuda
+    from spikewright.hw_sim.engine.cuda import Cuda
 
     return Cuda(compiled)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import layout, soma_kernels
-from hw_sim.engine.compiled import Compiled, Stage
-from hw_sim.engine.jit import Threads
-from hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
+from spikewright.hw_sim.engine import layout, soma_kernels
+from spikewright.hw_sim.engine.compiled import Compiled, Stage
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
 
 if TYPE_CHECKING:
-    from hw_sim.engine.cuda import Cuda
+    from spikewright.hw_sim.engine.cuda import Cuda
 
 AnyInt = NDArray[Any]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw_sim.engine import vectors
-from hw_sim.engine.jit import kernel
+from spikewright.hw_sim.engine import vectors
+from spikewright.hw_sim.engine.jit import kernel
 
 one = np.uint64(1)
 ROWS = 16

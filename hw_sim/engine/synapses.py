@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import layout, synapse_kernels, vectors
-from hw_sim.engine.conv import ConvKernel, prepare_conv
-from hw_sim.engine.jit import Threads
-from hw_sim.engine.tables import expect, padded
-from hw_sim.errors import ProgramError
-from hw_sim.program import (
+from spikewright.hw_sim.engine import layout, synapse_kernels, vectors
+from spikewright.hw_sim.engine.conv import ConvKernel, prepare_conv
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.engine.tables import expect, padded
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.program import (
     ConvSynapses,
     DenseSynapses,
     IdentitySynapses,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine import vectors
-from hw_sim.errors import ProgramError
+from spikewright.hw_sim.engine import vectors
+from spikewright.hw_sim.errors import ProgramError
 
 AnyInt = NDArray[Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine.compiled import Compiled
-from hw_sim.engine.counters import Columns
-from hw_sim.engine.jit import Threads
-from hw_sim.program import Lif, sends
-from hw_sim.timing.analytic import Loads, StepTimes, step_times
-from hw_sim.timing.cycle.timer import CycleTimer
+from spikewright.hw_sim.engine.compiled import Compiled
+from spikewright.hw_sim.engine.counters import Columns
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.program import Lif, sends
+from spikewright.hw_sim.timing.analytic import Loads, StepTimes, step_times
+from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 
 Int = NDArray[np.int64]
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from models.attention.gates import FixedTimesteps, Gate, apply_gate, uniform
-from models.errors import ModelError
-from models.layers import join_steps
-from models.neurons import Neuron
+from spikewright.models.attention.gates import FixedTimesteps, Gate, apply_gate, uniform
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import join_steps
+from spikewright.models.neurons import Neuron
 
 OPEN_GATE_BIAS = 1.8
 """Initial bias of a causal gate: hard(1.8) = 0.95, so training starts from an almost ungated net."""

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
-from models.attention.ma import time_score
-from models.errors import ModelError
-from models.layers import over_steps
-from models.neurons import LIF
+from spikewright.models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
+from spikewright.models.attention.ma import time_score
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import over_steps
+from spikewright.models.neurons import LIF
 
 
 def conv_same(x: Tensor, kernel: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelError
-from models.neurons import LIF
+from spikewright.models.errors import ModelError
+from spikewright.models.neurons import LIF
 
 GATE_AT_REST = 0.5
 """sigmoid(0): one of MA's gates at score 0."""

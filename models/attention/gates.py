@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelError, TimestepsError
+from spikewright.models.errors import ModelError, TimestepsError
 
 Gate = Literal["sigmoid", "hard", "pow2", "binary"]
 GATES: tuple[Gate, ...] = ("sigmoid", "hard", "pow2", "binary")

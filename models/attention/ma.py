@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from models.attention.causal import (
+from spikewright.models.attention.causal import (
     CountGates,
     GateStep,
     GateTrace,
@@ -40,9 +40,9 @@ from models.attention.causal import (
     spikes_of,
     trace_of,
 )
-from models.attention.gates import Gate, apply_gate, check_gate, register, uniform
-from models.errors import ModelError
-from models.neurons import LIF
+from spikewright.models.attention.gates import Gate, apply_gate, check_gate, register, uniform
+from spikewright.models.errors import ModelError
+from spikewright.models.neurons import LIF
 
 Variant = Literal["paper", "code", "causal"]
 DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from models.attention.causal import (
+from spikewright.models.attention.causal import (
     CountGates,
     GateStep,
     GateTrace,
@@ -36,9 +36,9 @@ from models.attention.causal import (
     spikes_of,
     trace_of,
 )
-from models.attention.gates import Gate, apply_gate, check_gate, register, uniform
-from models.errors import ModelError
-from models.neurons import AdaptiveLIF, Neuron
+from spikewright.models.attention.gates import Gate, apply_gate, check_gate, register, uniform
+from spikewright.models.errors import ModelError
+from spikewright.models.neurons import AdaptiveLIF, Neuron
 
 Variant = Literal["reconstruction", "causal"]
 PROVENANCE = "reconstruction"

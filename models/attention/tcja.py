@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
-from models.attention.causal import CAUSAL_GAIN
-from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
-from models.errors import ModelError
+from spikewright.models.attention.causal import CAUSAL_GAIN
+from spikewright.models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, register, uniform
+from spikewright.models.errors import ModelError
 
 Variant = Literal["published", "causal"]
 DIMS = ("T", "C", "TC")

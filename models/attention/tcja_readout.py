@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
 
-from models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, uniform
-from models.attention.tcja import channel_attention, time_attention
-from models.errors import ModelError
+from spikewright.models.attention.gates import FixedTimesteps, Gate, apply_gate, check_gate, uniform
+from spikewright.models.attention.tcja import channel_attention, time_attention
+from spikewright.models.errors import ModelError
 
 TAPS, STRIDE, PADDING = 4, 2, 9
 """TLA in the byte-code."""

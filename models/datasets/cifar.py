@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.places import find
-from models.datasets.samples import Images, Split
-from models.errors import DatasetError
+from spikewright.models.datasets.places import find
+from spikewright.models.datasets.samples import Images, Split
+from spikewright.models.errors import DatasetError
 
 SIDE, PIXELS = 32, 3 * 32 * 32
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -29,7 +29,7 @@ def cifar10(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged, or pillow is missing for a mosaic.
     """
-    place = "~/.spikeforge/data/cifar10, or name its folder with --data DIR"
+    place = "~/.spikewright/data/cifar10, or name its folder with --data DIR"
     how = f"unpack cifar-10-binary.tar.gz (the binary version) in {place}"
     if split == "train":
         names, mosaics = [f"data_batch_{i}.bin" for i in range(1, 6)], [f"train_{i}.webp" for i in range(5)]
@@ -51,7 +51,7 @@ def cifar100(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged.
     """
-    place = "~/.spikeforge/data/cifar100, or name its folder with --data DIR"
+    place = "~/.spikewright/data/cifar100, or name its folder with --data DIR"
     how = f"unpack cifar-100-binary.tar.gz (the binary version) in {place}"
     inside, name = "cifar-100-binary", f"{split}.bin"
     folder = find("cifar100", [name, f"{inside}/{name}"], root, (), how)

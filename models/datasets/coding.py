@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import DatasetError
+from spikewright.models.errors import DatasetError
 
 ImageCoding = Literal["direct", "rate", "latency"]
 IMAGE_CODINGS: tuple[ImageCoding, ...] = ("direct", "rate", "latency")

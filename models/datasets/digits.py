@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.datasets.samples import Images, Split
-from models.errors import DatasetError
+from spikewright.models.datasets.samples import Images, Split
+from spikewright.models.errors import DatasetError
 
 GREY_LEVELS = 16.0
 """The brightest pixel; the set counts 0 to 16 (scikit-learn, load_digits)."""

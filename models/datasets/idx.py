@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.places import find
-from models.datasets.samples import Images, Split
-from models.errors import DatasetError
+from spikewright.models.datasets.places import find
+from spikewright.models.datasets.samples import Images, Split
+from spikewright.models.errors import DatasetError
 
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")
@@ -32,7 +32,7 @@ def mnist(split: Split, root: Path | None) -> Images:
         DatasetError: It is not there, or damaged.
     """
     files = "the four IDX files of MNIST (train-images-idx3-ubyte[.gz], ...)"
-    how = f"put {files} into ~/.spikeforge/data/mnist, or name their folder with --data DIR"
+    how = f"put {files} into ~/.spikewright/data/mnist, or name their folder with --data DIR"
     return _load("mnist", split, root, (), how, tuple("0123456789"))
 
 
@@ -42,7 +42,7 @@ def fashion_mnist(split: Split, root: Path | None) -> Images:
     Raises:
         DatasetError: It is not there, or damaged.
     """
-    place = "~/.spikeforge/data/fashion-mnist, or name their folder with --data DIR"
+    place = "~/.spikewright/data/fashion-mnist, or name their folder with --data DIR"
     how = f"apt-get install dataset-fashion-mnist, or put its four IDX files into {place}"
     return _load("fashion-mnist", split, root, (SYSTEM,), how, FASHION)
 

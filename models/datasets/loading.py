@@ -15,15 +15,15 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.cifar import cifar10, cifar100
-from models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
-from models.datasets.digits import digits_images
-from models.datasets.events import Framing, Recordings, frames
-from models.datasets.idx import fashion_mnist, mnist
-from models.datasets.nmnist import nmnist
-from models.datasets.samples import Images, Samples, Split
-from models.datasets.tonic_sets import cifar10_dvs, dvs128_gesture
-from models.errors import DatasetError
+from spikewright.models.datasets.cifar import cifar10, cifar100
+from spikewright.models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
+from spikewright.models.datasets.digits import digits_images
+from spikewright.models.datasets.events import Framing, Recordings, frames
+from spikewright.models.datasets.idx import fashion_mnist, mnist
+from spikewright.models.datasets.nmnist import nmnist
+from spikewright.models.datasets.samples import Images, Samples, Split
+from spikewright.models.datasets.tonic_sets import cifar10_dvs, dvs128_gesture
+from spikewright.models.errors import DatasetError
 
 Coding = Literal["direct", "rate", "latency", "count", "time", "count-binary", "time-binary"]
 EVENT_CODINGS: tuple[Coding, ...] = ("count", "time", "count-binary", "time-binary")

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.datasets.events import Recording, Recordings
-from models.datasets.places import find
-from models.datasets.samples import Split
-from models.errors import DatasetError
+from spikewright.models.datasets.events import Recording, Recordings
+from spikewright.models.datasets.places import find
+from spikewright.models.datasets.samples import Split
+from spikewright.models.errors import DatasetError
 
 SIDE = 34
 OVERFLOW_Y, OVERFLOW_US = 240, 2**13
 """An event at this y is no event but a wrap of the camera's clock, by so many µs (the set's own reader)."""
 HOW = (
-    "unpack N-MNIST's Train and Test folders (or tonic's NMNIST folder) in ~/.spikeforge/data/nmnist, "
+    "unpack N-MNIST's Train and Test folders (or tonic's NMNIST folder) in ~/.spikewright/data/nmnist, "
     "or name their folder with --data DIR"
 )
 

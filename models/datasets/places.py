@@ -1,13 +1,13 @@
-"""Where a dataset's files are looked for: a folder the user names, then ~/.spikeforge/data/<name>, then a system folder."""
+"""Where a dataset's files are looked for: a folder the user names, then ~/.spikewright/data/<name>, then a system folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import DatasetError
+from spikewright.models.errors import DatasetError
 
-HOME = Path("~/.spikeforge/data")
+HOME = Path("~/.spikewright/data")
 """Where data lies that no folder was named for."""
 
 

@@ -12,11 +12,11 @@ from typing import Any, overload
 
 import numpy as np
 
-from models.datasets.cifar import CIFAR10
-from models.datasets.events import Recording, Recordings
-from models.datasets.places import find
-from models.datasets.samples import Split
-from models.errors import DatasetError
+from spikewright.models.datasets.cifar import CIFAR10
+from spikewright.models.datasets.events import Recording, Recordings
+from spikewright.models.datasets.places import find
+from spikewright.models.datasets.samples import Split
+from spikewright.models.errors import DatasetError
 
 SIDE = 128
 TRAIN_SHARE = 0.9
@@ -54,7 +54,7 @@ def dvs128_gesture(split: Split, root: Path | None) -> Recordings:
         DatasetError: It is not there, or tonic is missing.
     """
     part = "Train" if split == "train" else "Test"
-    how = "download it once with tonic: tonic.datasets.DVSGesture(save_to=FOLDER), FOLDER = ~/.spikeforge/data/dvs128gesture"
+    how = "download it once with tonic: tonic.datasets.DVSGesture(save_to=FOLDER), FOLDER = ~/.spikewright/data/dvs128gesture"
     folder = find("dvs128gesture", [f"DVSGesture/ibmGesture{part}/*/*.npy"], root, (), how)
     source = _tonic("DVSGesture", folder, how, train=split == "train")
     return Recordings(
@@ -68,7 +68,7 @@ def cifar10_dvs(split: Split, root: Path | None) -> Recordings:
     Raises:
         DatasetError: It is not there, or tonic is missing.
     """
-    how = "download it once with tonic: tonic.datasets.CIFAR10DVS(save_to=FOLDER), FOLDER = ~/.spikeforge/data/cifar10-dvs"
+    how = "download it once with tonic: tonic.datasets.CIFAR10DVS(save_to=FOLDER), FOLDER = ~/.spikewright/data/cifar10-dvs"
     folder = find("cifar10-dvs", ["CIFAR10DVS/*/*.aedat4"], root, (), how)
     source = _tonic("CIFAR10DVS", folder, how)
     y = np.asarray(source.targets, np.int64)

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from models.attention.tcja_readout import TCJAReadout
-from models.errors import ModelError
-from models.layers import Conv2d, Flatten, Linear, over_steps
-from models.neurons import LIF, lif, widened
+from spikewright.models.attention.tcja_readout import TCJAReadout
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import Conv2d, Flatten, Linear, over_steps
+from spikewright.models.neurons import LIF, lif, widened
 
 WIDTHS, LARGE_WIDTHS = (32, 64, 128, 256), (32, 64, 128, 256, 512)
 """Channels of the encoder for 32 x 32 and for 64 x 64 images."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.gates import Gate
-from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
-from models.neurons import lif
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gates import Gate
+from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
+from spikewright.models.neurons import lif
 
 SIDE = 8
 """Height and width of scikit-learn's digits, in pixels."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.attention.gates import Gate
-from models.attention.ma import MALIF, Variant
-from models.errors import ModelError
-from models.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear
-from models.neurons import LIF, NeuronId, lif
+from spikewright.models.attention.gates import Gate
+from spikewright.models.attention.ma import MALIF, Variant
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear
+from spikewright.models.neurons import LIF, NeuronId, lif
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.gates import Gate
-from models.attention.ma import MAAttention
-from models.errors import ModelError
-from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
-from models.neurons import NeuronId, lif
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gates import Gate
+from spikewright.models.attention.ma import MAAttention
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
+from spikewright.models.neurons import NeuronId, lif
 
 DEPTHS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 104: (3, 8, 32, 8)}
 """Blocks per stage of the ImageNet nets."""

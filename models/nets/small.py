@@ -26,16 +26,16 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.gain import GATE_AT_REST, ScalarGainLIF
-from models.attention.gates import Gate
-from models.attention.ma import MALIF
-from models.attention.ma import Variant as MAVariant
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.errors import ModelError
-from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
-from models.neurons import NeuronId, lif
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gain import GATE_AT_REST, ScalarGainLIF
+from spikewright.models.attention.gates import Gate
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.ma import Variant as MAVariant
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear
+from spikewright.models.neurons import NeuronId, lif
 
 Attention = Literal["ma", "gac", "tcja", "staa", "none", "relu", "gain", "relu-gain"]
 Variant = Literal["published", "causal", "code"]

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.attention.gates import Gate
-from models.attention.staa import STAALIF, Variant
-from models.errors import ModelError
-from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
-from models.neurons import lif
+from spikewright.models.attention.gates import Gate
+from spikewright.models.attention.staa import STAALIF, Variant
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
+from spikewright.models.neurons import lif
 
 
 @dataclass(frozen=True)

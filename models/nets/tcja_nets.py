@@ -18,11 +18,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from models.attention.gates import Gate
-from models.attention.tcja import TCJA, Variant
-from models.errors import ModelError
-from models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, over_steps
-from models.neurons import NeuronId, lif
+from spikewright.models.attention.gates import Gate
+from spikewright.models.attention.tcja import TCJA, Variant
+from spikewright.models.errors import ModelError
+from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, over_steps
+from spikewright.models.neurons import NeuronId, lif
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.datasets import Images, Split, load, read
-from models.train.recipe import Recipe
+from spikewright.models.datasets import Images, Split, load, read
+from spikewright.models.train.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from models.errors import RecipeError
-from models.layers import over_steps
+from spikewright.models.errors import RecipeError
+from spikewright.models.layers import over_steps
 
-LEFT, LEAVING_S = "spikeforge/left", 60.0
+LEFT, LEAVING_S = "spikewright/left", 60.0
 """Key under which the processes that are done are counted, and how long one waits for the others, in s."""
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.errors import RecipeError
-from models.train.data import training_data
-from models.train.fit import Epoch, Running
-from models.train.loop import cpu_threads, train_on
-from models.train.recipe import Recipe
-from models.zoo.card import CrossValidation
+from spikewright.models.errors import RecipeError
+from spikewright.models.train.data import training_data
+from spikewright.models.train.fit import Epoch, Running
+from spikewright.models.train.loop import cpu_threads, train_on
+from spikewright.models.train.recipe import Recipe
+from spikewright.models.zoo.card import CrossValidation
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from models.errors import RecipeError
+from spikewright.models.errors import RecipeError
 
 BROKEN = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError)
 """What reading a file of other bytes can end in."""

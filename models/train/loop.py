@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.errors import RecipeError
-from models.nets import make
-from models.train.data import Data, training_data
-from models.train.distributed import workers
-from models.train.fit import Epoch as Epoch
-from models.train.fit import Running as Running
-from models.train.fit import fit
-from models.train.measure import Measurement, measure
-from models.train.recipe import Recipe
+from spikewright.models.errors import RecipeError
+from spikewright.models.nets import make
+from spikewright.models.train.data import Data, training_data
+from spikewright.models.train.distributed import workers
+from spikewright.models.train.fit import Epoch as Epoch
+from spikewright.models.train.fit import Running as Running
+from spikewright.models.train.fit import fit
+from spikewright.models.train.measure import Measurement, measure
+from spikewright.models.train.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

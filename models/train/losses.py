@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.train.recipe import Loss
+from spikewright.models.train.recipe import Loss
 
 SMOOTHING = 0.1
 TET_LAMBDA, TET_PHI = 1e-3, 1.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from models.train.folds import cross_validate, fold_name
-from models.train.loop import Epoch, Running, Trained, train
-from models.train.recipe import Recipe
-from models.zoo.card import Card
-from models.zoo.checkpoint import check_folder, checkpoint_file, save
+from spikewright.models.train.folds import cross_validate, fold_name
+from spikewright.models.train.loop import Epoch, Running, Trained, train
+from spikewright.models.train.recipe import Recipe
+from spikewright.models.zoo.card import Card
+from spikewright.models.zoo.checkpoint import check_folder, checkpoint_file, save
 
 
 def make_checkpoint(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from models.train.fit import Epoch, Running
-from models.train.vae import picture, save_grid, train_vae
-from models.train.vae_recipes import VAERecipe
-from models.zoo.card import Card
-from models.zoo.checkpoint import check_folder, save
+from spikewright.models.train.fit import Epoch, Running
+from spikewright.models.train.vae import picture, save_grid, train_vae
+from spikewright.models.train.vae_recipes import VAERecipe
+from spikewright.models.zoo.card import Card
+from spikewright.models.zoo.checkpoint import check_folder, save
 
 
 def make_vae(

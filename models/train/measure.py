@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.neurons import Neuron
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.neurons import Neuron
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from models.train.recipe import OptimizerName, Schedule
+from spikewright.models.train.recipe import OptimizerName, Schedule
 
 PLATEAU_FACTOR, PATIENCE, PLATEAU_MARGIN = 0.1, 5, 1e-4
 """MA-SNN's ReduceLROnPlateau; the margin, relative, is torch's default."""

@@ -8,7 +8,7 @@ one), STAA's weight decay is ours. None of the papers' own was run to its end by
 
 from __future__ import annotations
 
-from models.train.recipe import Recipe
+from spikewright.models.train.recipe import Recipe
 
 _MA = "MA-SNN, Yao et al., TPAMI 45(8):9393, 2023, released code"
 _GAC = "GAC, Qiu et al., AAAI 38(1):601, 2024, released code"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from models.datasets import Coding
+from spikewright.models.datasets import Coding
 
 Loss = Literal["mse-rate", "cross-entropy", "smoothed", "tet"]
 OptimizerName = Literal["adamw", "adam", "sgd"]

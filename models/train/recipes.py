@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from models.errors import RecipeError
-from models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
-from models.train.recipe import Recipe as Recipe
-from models.train.small_recipes import SMALL_RECIPES
-from models.train.vae_recipes import VAE_RECIPES
+from spikewright.models.errors import RecipeError
+from spikewright.models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
+from spikewright.models.train.recipe import Recipe as Recipe
+from spikewright.models.train.small_recipes import SMALL_RECIPES
+from spikewright.models.train.vae_recipes import VAE_RECIPES
 
 _MA = "MA-SNN, Yao et al., TPAMI 45(8):9393, 2023; small net of ours"
 _GAC = "GAC, Qiu et al., AAAI 38(1):601, 2024, released code; small net of ours"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from models.datasets import Coding
-from models.train.recipe import Family, Recipe
+from spikewright.models.datasets import Coding
+from spikewright.models.train.recipe import Family, Recipe
 
 
 @dataclass(frozen=True)

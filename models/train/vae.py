@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.datasets import Images, Split, read
-from models.errors import RecipeError
-from models.nets import make
-from models.nets.fsvae import FSVAE
-from models.train.fit import Epoch, Running
-from models.train.kept_state import read_state, write_state
-from models.train.loop import check_running, cpu_threads, hold_out
-from models.train.losses import vae_loss
-from models.train.measure import counted
-from models.train.optimizers import Plateau, rate_factor
-from models.train.vae_recipes import VAERecipe as VAERecipe
+from spikewright.models.datasets import Images, Split, read
+from spikewright.models.errors import RecipeError
+from spikewright.models.nets import make
+from spikewright.models.nets.fsvae import FSVAE
+from spikewright.models.train.fit import Epoch, Running
+from spikewright.models.train.kept_state import read_state, write_state
+from spikewright.models.train.loop import check_running, cpu_threads, hold_out
+from spikewright.models.train.losses import vae_loss
+from spikewright.models.train.measure import counted
+from spikewright.models.train.optimizers import Plateau, rate_factor
+from spikewright.models.train.vae_recipes import VAERecipe as VAERecipe
 
 OWN = (0.1, 0.3)
 """Probability of scheduled sampling in the first and in the last epoch."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from models.train.recipe import Schedule
+from spikewright.models.train.recipe import Schedule
 
 Readout = Literal["leaky", "tcja-bytecode", "tcja-clean"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from models.errors import CheckpointError
+from spikewright.models.errors import CheckpointError
 
 FORMAT = 1
 """Version of the card; another one is refused."""
@@ -102,7 +102,7 @@ def parse_card(text: str, where: str) -> Card:
     Raises:
         CheckpointError: It is not a card, or of another format.
     """
-    retrain = "write the file with spikeforge train"
+    retrain = "write the file with spikewright train"
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.errors import CheckpointError
-from models.zoo.card import Card, parse_card
+from spikewright.models.errors import CheckpointError
+from spikewright.models.zoo.card import Card, parse_card
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,10 +19,10 @@ FOLDER = Path(__file__).parent
 """Where the shipped checkpoints are."""
 
 SUFFIX = ".safetensors"
-METADATA_KEY = "spikeforge"
+METADATA_KEY = "spikewright"
 """Key of the card in the file's metadata."""
 
-RETRAIN = "write it anew with spikeforge train, or name a checkpoint of spikeforge zoo"
+RETRAIN = "write it anew with spikewright train, or name a checkpoint of spikewright zoo"
 
 
 def names() -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
     raise CheckpointError(
         f"no such checkpoint; there are {', '.join(names()) or 'none'}, and files ending in {SUFFIX}",
         where=text,
-        help="see spikeforge zoo, or make one with spikeforge train",
+        help="see spikewright zoo, or make one with spikewright train",
     )
 
 
@@ -62,7 +62,7 @@ def build(name_or_path: str | Path, *, timesteps: int | None = None) -> tuple[nn
     """Build the net of a checkpoint, with its weights, in evaluation mode.
 
     Args:
-        name_or_path: A zoo name, or a ``.safetensors`` file written by ``spikeforge train``.
+        name_or_path: A zoo name, or a ``.safetensors`` file written by ``spikewright train``.
         timesteps: The T it will be run with; None: the one it was trained for.
 
     Raises:
@@ -70,7 +70,7 @@ def build(name_or_path: str | Path, *, timesteps: int | None = None) -> tuple[nn
     """
     import torch
 
-    from models.nets import make
+    from spikewright.models.nets import make
 
     path = checkpoint_path(name_or_path)
     found, tensors = _read(path)
@@ -148,7 +148,7 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"not a whole safetensors file: {error}", where=where, help=RETRAIN) from error
     if METADATA_KEY not in metadata:
-        raise CheckpointError("a safetensors file without a spikeforge model card", where=where, help=RETRAIN)
+        raise CheckpointError("a safetensors file without a spikewright model card", where=where, help=RETRAIN)
     for name, value in tensors.items():
         if not np.isfinite(value).all():
             count = int((~np.isfinite(value)).sum())

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.attention_effect import __main__ as command
 from benchmarks.attention_effect import run as runner
 from benchmarks.attention_effect.claims import claims
@@ -17,9 +16,10 @@ from benchmarks.attention_effect.report import record, text
 from benchmarks.attention_effect.results import Results
 from benchmarks.attention_effect.spread import spread
 from benchmarks.attention_effect.store import place, read, write
-from models.nets import SmallNet
-from models.neurons import LIF
-from toolchain.errors import InputError
+
+from spikewright.models.nets import SmallNet
+from spikewright.models.neurons import LIF
+from spikewright.toolchain.errors import InputError
 
 
 # ------------------------------------------------------------------------------------------------ jobs

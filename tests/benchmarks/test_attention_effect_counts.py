@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from benchmarks.attention_effect.chip import RELU, chip_energy, folded
 from benchmarks.attention_effect.count import attention_ops, count, sops
 from benchmarks.attention_effect.run import figures
-from models.layers import Conv2d, Flatten, Linear
-from models.nets import SmallNet
-from models.neurons import lif
-from models.train.data import Data
-from toolchain.analysis.attention_ops import AttentionOps
+from torch import Tensor, nn
+
+from spikewright.models.layers import Conv2d, Flatten, Linear
+from spikewright.models.nets import SmallNet
+from spikewright.models.neurons import lif
+from spikewright.models.train.data import Data
+from spikewright.toolchain.analysis.attention_ops import AttentionOps
 
 
 def images(n: int = 6, side: int = 8) -> Data:

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-import hw_sim
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import environments
 from benchmarks.peers.catalogue import EVEN_SPIKES, PEERS, SANAFE_COUNTS
 from benchmarks.peers.compare import compare, write
 from benchmarks.peers.environments import Environment, Missing
 from benchmarks.workloads import WORKLOADS, Workload, count_sops, float_trains, workload
+
+from spikewright import hw_sim
 
 NUMBERS = {  # sha256 over the source spikes and every layer's (targets, sources) weights, from the generator as first published
     "fc10": "5bd847deaac74100",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks.silicon import measured
 from benchmarks.silicon.__main__ import random_spikes, record
 from benchmarks.silicon.compare import Comparison, compare
@@ -19,9 +18,10 @@ from benchmarks.silicon.net import (
     intel_partition,
 )
 from benchmarks.silicon.text import table
-from hw_sim import Program, compile, load_chip, simulate
-from toolchain.ir import Graph
-from toolchain.mapping import Greedy
+
+from spikewright.hw_sim import Program, compile, load_chip, simulate
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import Greedy
 
 STEPS = 320
 

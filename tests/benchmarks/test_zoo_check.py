@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from benchmarks.zoo_check import Row, main
-from models import zoo
+
+from spikewright.models import zoo
 
 
 def test_a_net_that_keeps_its_cards_word_and_one_that_does_not(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.lava import LavaBackend, available
-from hw_sim.fixed_point import STATE_MAX
-from toolchain.backends import RunResult
-from toolchain.int_ops import (
+from spikewright.export.lava import LavaBackend, available
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.int_ops import (
     IntConv,
     IntDeltaRelu,
     IntDense,
@@ -24,10 +24,10 @@ from toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
-from toolchain.interpret import run_int
-from toolchain.ir import Graph
-from toolchain.ops import Op
-from toolchain.passes.align import Align
+from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
+from spikewright.toolchain.passes.align import Align
 
 pytestmark = pytest.mark.lava
 T, B, N = 9, 3, 8

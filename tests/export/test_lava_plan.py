@@ -9,15 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.lava import LavaBackend, stock
-from export.lava.bounds import worst
-from export.lava.nodes import Plan, load, save
-from export.lava.plan import gate_index, plan
-from toolchain.errors import BackendError, InputError
-from toolchain.int_ops import IntConv, IntDense, IntGate, IntGateLink, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Op, Relu
-from toolchain.passes.align import Align
+from spikewright.export.lava import LavaBackend, stock
+from spikewright.export.lava.bounds import worst
+from spikewright.export.lava.nodes import Plan, load, save
+from spikewright.export.lava.plan import gate_index, plan
+from spikewright.toolchain.errors import BackendError, InputError
+from spikewright.toolchain.int_ops import (
+    IntConv,
+    IntDense,
+    IntGate,
+    IntGateLink,
+    IntIdentity,
+    IntInput,
+    IntLif,
+    IntOutput,
+)
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op, Relu
+from spikewright.toolchain.passes.align import Align
 
 
 def ints(*values: int) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from compile_random import compile_random
 from random_nets import random_net
 
-from export.lava import LavaBackend
-from toolchain.interpret import run_int
+from spikewright.export.lava import LavaBackend
+from spikewright.toolchain.interpret import run_int
 
 NETS = 25
 TOGETHER = 5

@@ -10,9 +10,9 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 
-from export.lava.nodes import Edge, Node, Plan, save
-from export.lava.watch import Child, Job
-from toolchain.errors import BackendError
+from spikewright.export.lava.nodes import Edge, Node, Plan, save
+from spikewright.export.lava.watch import Child, Job
+from spikewright.toolchain.errors import BackendError
 
 pytestmark = pytest.mark.lava
 CLOCK = {"start": 0, "period": 4, "timesteps": 4, "samples": 1}
@@ -66,7 +66,7 @@ def test_a_deadlock_is_killed_and_reported(tmp_path: Path) -> None:
 
 
 def test_importing_export_brings_neither_lava_nor_torch() -> None:
-    code = "import sys, export, export.lava; export.lava.LavaBackend(); print({'lava', 'torch'} & set(sys.modules))"
+    code = "import sys; from spikewright.export import lava; lava.LavaBackend(); print({'lava', 'torch'} & set(sys.modules))"
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -101,7 +101,7 @@ def test_a_child_whose_parent_is_killed_ends_and_cleans_up_at_any_time(tmp_path:
     edges = (Edge("a", "b", "a_in"), Edge("b", "a", "a_in"))
     save(Plan((lif("a"), lif("b")), edges, {}, 4, 4), tmp_path)
     code = (
-        "import sys; from pathlib import Path; from export.lava.watch import Child, Job; "
+        "import sys; from pathlib import Path; from spikewright.export.lava.watch import Child, Job; "
         "Child(Path(sys.argv[1]), [Job(1, 4, 4)], 100.0, None).watch()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])

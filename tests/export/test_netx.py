@@ -24,16 +24,16 @@ from netx_nets import (
     write,
 )
 
-import toolchain
-from export.netx import export_net, import_net
-from export.netx.write import loading
-from hw_sim.fixed_point import STATE_MAX
-from toolchain import bundle
-from toolchain.dequantize import to_float
-from toolchain.errors import InputError, ToolchainError
-from toolchain.int_ops import IntInput, IntLif, IntOutput
-from toolchain.interpret import answer, run_float, run_int
-from toolchain.local_backends import HwSimBackend
+from spikewright import toolchain
+from spikewright.export.netx import export_net, import_net
+from spikewright.export.netx.write import loading
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain import bundle
+from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.errors import InputError, ToolchainError
+from spikewright.toolchain.int_ops import IntInput, IntLif, IntOutput
+from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.local_backends import HwSimBackend
 
 
 @pytest.mark.lava

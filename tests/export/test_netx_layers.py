@@ -14,13 +14,13 @@ import pytest
 import torch
 from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
 
-from export.netx import export_net, import_net
-from export.netx.weights import LostError, chip_form, effective, loaded
-from toolchain.errors import ImportingError, UnsupportedNodeError
-from toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
-from toolchain.interpret import run_int
-from toolchain.interpret.integers import connect
-from toolchain.ir import Graph
+from spikewright.export.netx import export_net, import_net
+from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
+from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.interpret.integers import connect
+from spikewright.toolchain.ir import Graph
 
 
 def _module(package: str, path: str) -> ModuleType:

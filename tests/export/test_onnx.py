@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import toolchain
-from export.onnx import agreement, export_host, host_model
-from toolchain.deployment import Deployment
-from toolchain.errors import UnsupportedNodeError
-from toolchain.int_ops import IntInput
-from toolchain.ir import Graph
-from toolchain.ops import Delay, Input, Output
+from spikewright import toolchain
+from spikewright.export.onnx import agreement, export_host, host_model
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Delay, Input, Output
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from hw_workloads import fc
 from tiny import tiny_bundle, tiny_deployment
 
-from export.lava.profiler import (
+from spikewright.export.lava.profiler import (
     Loihi2Activity,
     Loihi2ExecutionTime,
     Loihi2HwCfg,
@@ -25,9 +25,9 @@ from export.lava.profiler import (
     RunSteps,
     SimulatedRun,
 )
-from export.lava.profiler.run import step_counts
-from hw_sim import drc, load_chip, simulate
-from toolchain.analysis import energy, event_counts, latency
+from spikewright.export.lava.profiler.run import step_counts
+from spikewright.hw_sim import drc, load_chip, simulate
+from spikewright.toolchain.analysis import energy, event_counts, latency
 
 
 @pytest.fixture(scope="module")

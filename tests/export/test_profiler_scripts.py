@@ -14,7 +14,7 @@ import pytest
 from netx_in_lava import run as run_in_lava
 from netx_nets import conv_net, recurrent_net
 
-from export.lava.profiler import (
+from spikewright.export.lava.profiler import (
     Loihi2Activity,
     Loihi2ExecutionTime,
     Loihi2HwCfg,
@@ -24,12 +24,12 @@ from export.lava.profiler import (
     RunSteps,
     netx,
 )
-from export.lava.profiler.network import Network, unfed
-from export.netx import export_net, import_net
-from hw_sim import simulate
-from hw_sim.program import Lif
-from toolchain.int_ops import IntLif
-from toolchain.ops import Op
+from spikewright.export.lava.profiler.network import Network, unfed
+from spikewright.export.netx import export_net, import_net
+from spikewright.hw_sim import simulate
+from spikewright.hw_sim.program import Lif
+from spikewright.toolchain.int_ops import IntLif
+from spikewright.toolchain.ops import Op
 
 SILICON_LOGGERS = """
 import numpy as np
@@ -124,7 +124,7 @@ def test_a_script_for_the_chip_with_loggers_runs_with_other_imports(
 ) -> None:
     monkeypatch.chdir(net_file.parent)
     names: dict[str, Any] = {"logging": logging}
-    exec("from export.lava.profiler import Loihi2HwCfg, RunSteps, loihi2_profiler, netx", names)
+    exec("from spikewright.export.lava.profiler import Loihi2HwCfg, RunSteps, loihi2_profiler, netx", names)
 
     exec(SILICON_LOGGERS, names)
 
@@ -146,7 +146,7 @@ def test_a_script_for_the_chip_with_the_profiler_runs_with_other_imports(
     monkeypatch.chdir(net_file.parent)
     names: dict[str, Any] = {"num_steps": 64, "np": np}
     exec(
-        "from export.lava.profiler import Loihi2HwCfg, Profiler, RunSteps, netx\n"
+        "from spikewright.export.lava.profiler import Loihi2HwCfg, Profiler, RunSteps, netx\n"
         "net, run_config = netx.hdf5.Network('network.net'), Loihi2HwCfg()",
         names,
     )

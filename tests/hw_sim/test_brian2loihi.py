@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hw_sim import DenseSynapses, Lif, Population, Program, Projection, Source, Trace, simulate
+from spikewright.hw_sim import DenseSynapses, Lif, Population, Program, Projection, Source, Trace, simulate
 
 Int = NDArray[np.int64]
 

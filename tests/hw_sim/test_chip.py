@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hw_sim import ChipError, list_chips, load_chip
-from hw_sim.costs import EVENTS, worst_basis
+from spikewright.hw_sim import ChipError, list_chips, load_chip
+from spikewright.hw_sim.costs import EVENTS, worst_basis
 
 ROOT = Path(__file__).parents[2] / "hw_sim" / "chips"
 

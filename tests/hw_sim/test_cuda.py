@@ -15,8 +15,8 @@ from hw_random import random_program
 from numba import cuda
 from tiny import tiny_bundle
 
-from hw_sim import ProgramError, compile, simulate
-from hw_sim.engine import run as engine_run
+from spikewright.hw_sim import ProgramError, compile, simulate
+from spikewright.hw_sim.engine import run as engine_run
 
 HERE = Path(__file__).parent
 SIMULATED = range(40)
@@ -42,7 +42,7 @@ def same(found: object, expected: object, where: str) -> None:
 
 def check(seeds: range) -> None:
     """Compare whole traces, then again in blocks of a few timesteps of one sample."""
-    from hw_sim.engine.cuda import Cuda
+    from spikewright.hw_sim.engine.cuda import Cuda
 
     seen = set()
     wraps = clips = 0
@@ -104,7 +104,7 @@ def test_without_a_gpu_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert str(refusal.value) == (
         "simulate: device 'cuda': numba finds no CUDA device\n"
-        "  help: install a CUDA driver and the extra spikeforge[cuda], or use device='cpu'"
+        "  help: install a CUDA driver and the extra spikewright[cuda], or use device='cpu'"
     )
 
 

@@ -13,7 +13,7 @@ from hw_workloads import conv, fc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_sim import (
+from spikewright.hw_sim import (
     Chip,
     ChipError,
     DenseSynapses,
@@ -31,12 +31,12 @@ from hw_sim import (
     load_trace,
     simulate,
 )
-from hw_sim.chip import Mesh
-from hw_sim.engine import run as engine_run
-from hw_sim.noc import Links
-from hw_sim.timing.analytic import TERMS
-from hw_sim.timing.cycle import STAGES, timer
-from hw_sim.timing.cycle.service import service
+from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.engine import run as engine_run
+from spikewright.hw_sim.noc import Links
+from spikewright.hw_sim.timing.analytic import TERMS
+from spikewright.hw_sim.timing.cycle import STAGES, timer
+from spikewright.hw_sim.timing.cycle.service import service
 
 ONE = np.ones(1, np.int64)
 WALKED = ("sops", "messages", "messages_in", "hops_east_west", "hops_north_south", "host_messages", "link_messages")
@@ -213,7 +213,7 @@ def test_blocks_and_threads_do_not_change_the_result(seed: int) -> None:
         patch.setattr(timer, "PENDING", 5)
         patch.setattr(timer, "BLOCK_BYTES", 4000)
         patch.setattr(engine_run, "BLOCK_BYTES", 3000)
-        patch.setattr("hw_sim.engine.jit.WORTH_SPLITTING", 0)
+        patch.setattr("spikewright.hw_sim.engine.jit.WORTH_SPLITTING", 0)
         same(whole, simulate(program, inputs, timing="cycle", threads=3))
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_sim import ProgramError, load_chip
-from hw_sim.chip import Mesh
-from hw_sim.noc import Links, hops
-from hw_sim.timing.cycle import Delivery, deliver
+from spikewright.hw_sim import ProgramError, load_chip
+from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.noc import Links, hops
+from spikewright.hw_sim.timing.cycle import Delivery, deliver
 
 LOIHI2 = load_chip("loihi2").mesh
 GRID = Mesh(chips_x=1, chips_y=1, tiles_x=6, tiles_y=6, cores_per_tile=1, usable_cores_per_chip=36)

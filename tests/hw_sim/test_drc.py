@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_sim import (
+from spikewright.hw_sim import (
     CapacityError,
     ConvSynapses,
     DenseSynapses,

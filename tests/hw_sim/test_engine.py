@@ -10,10 +10,10 @@ from hw_workloads import all_at_once, conv, fc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hw_sim
-from hw_sim import ProgramError, SaturationError, Source, compile, load_chip, simulate
-from hw_sim.engine import run as engine_run
-from hw_sim.noc import Links
+from spikewright import hw_sim
+from spikewright.hw_sim import ProgramError, SaturationError, Source, compile, load_chip, simulate
+from spikewright.hw_sim.engine import run as engine_run
+from spikewright.hw_sim.noc import Links
 
 seeds = st.integers(min_value=0, max_value=2**31)
 

@@ -12,7 +12,7 @@ from hw_workloads import conv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_sim import ProgramError, load_program, load_trace, simulate
+from spikewright.hw_sim import ProgramError, load_program, load_trace, simulate
 
 
 @settings(max_examples=25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw_sim import (
+from spikewright.hw_sim import (
     DenseSynapses,
     Lif,
     Population,
@@ -17,7 +17,7 @@ from hw_sim import (
     load_chip,
     simulate,
 )
-from hw_sim.fixed_point import STATE_MAX, decay, wrap_current
+from spikewright.hw_sim.fixed_point import STATE_MAX, decay, wrap_current
 
 ONE = np.ones(1, np.int64)
 
@@ -42,7 +42,7 @@ def test_a_periodic_reset_zeroes_the_state_before_the_step_integrates() -> None:
 
 def test_a_periodic_reset_keeps_its_phase_in_a_longer_run_cut_into_blocks() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hw_sim.engine.run.BLOCK_BYTES", 1)
+        patch.setattr("spikewright.hw_sim.engine.run.BLOCK_BYTES", 1)
         trace = simulate(alone(10, 1000, 40, reset_interval=16), {}, record=True)
     assert trace.v["n"][:, 0, 0].tolist() == [10 * (t % 16 + 1) for t in range(40)]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hw_workloads import conv, fc
 
-from hw_sim import compile, load_chip, simulate
-from hw_sim.noc import Links, coordinates, hops
-from hw_sim.timing.analytic import TERMS, Loads, link_ns, step_times
+from spikewright.hw_sim import compile, load_chip, simulate
+from spikewright.hw_sim.noc import Links, coordinates, hops
+from spikewright.hw_sim.timing.analytic import TERMS, Loads, link_ns, step_times
 
 
 def loads(**given: np.ndarray) -> Loads:

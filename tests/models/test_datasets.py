@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from models.datasets import DATASETS, load
-from models.datasets.coding import encode
-from models.errors import DatasetError
+from spikewright.models.datasets import DATASETS, load
+from spikewright.models.datasets.coding import encode
+from spikewright.models.errors import DatasetError
 
 
 def test_the_digits_split_is_stratified_80_20() -> None:
@@ -72,8 +72,6 @@ def test_what_a_dataset_cannot_give_is_refused(options: dict[str, object], messa
 
 
 def test_data_zoo_and_commands_do_not_import_torch() -> None:
-    code = (
-        "import sys, models.datasets, models.zoo, models.commands; models.zoo.names(); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from spikewright.models import commands, datasets, zoo; zoo.names(); sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.datasets import Recording, Recordings, load, read
-from models.datasets.events import frames
-from models.datasets.nmnist import read_bin
-from models.errors import DatasetError
+from spikewright.models.datasets import Recording, Recordings, load, read
+from spikewright.models.datasets.events import frames
+from spikewright.models.datasets.nmnist import read_bin
+from spikewright.models.errors import DatasetError
 
 
 def recording(*events: tuple[int, int, int, int]) -> Recording:

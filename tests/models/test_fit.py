@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import RecipeError
-from models.train import loop
-from models.train.distributed import Workers, check_parts
-from models.train.recipes import recipe
+from spikewright.models.errors import RecipeError
+from spikewright.models.train import loop
+from spikewright.models.train.distributed import Workers, check_parts
+from spikewright.models.train.recipes import recipe
 
 SMALL = replace(
     recipe("tcja-digits"), epochs=4, batch=256, flip=True, cutout=2, timesteps=4,
@@ -94,11 +94,11 @@ def test_processes_part_a_batch_without_rest() -> None:
 PROGRAM = """
 import json, sys
 import torch
-from models.train import fit as fitting, loop
-from models.train.distributed import workers
-from models.train.recipes import recipe
+from spikewright.models.train import fit as fitting, loop
+from spikewright.models.train.distributed import workers
+from spikewright.models.train.recipes import recipe
 from dataclasses import replace
-from models.nets import make
+from spikewright.models.nets import make
 
 torch.set_num_threads(1)
 chosen = replace(recipe("tcja-digits"), epochs=6, batch=100, shift=1, flip=True, timesteps=4, learning_rate=1e-2,

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import zoo
-from models.errors import RecipeError
-from models.train.folds import cross_validate, folds_of, wilson
-from models.train.loop import Epoch, Running
-from models.train.make_checkpoint import make_checkpoint
-from models.train.recipes import recipe
+from spikewright.models import zoo
+from spikewright.models.errors import RecipeError
+from spikewright.models.train.folds import cross_validate, folds_of, wilson
+from spikewright.models.train.loop import Epoch, Running
+from spikewright.models.train.make_checkpoint import make_checkpoint
+from spikewright.models.train.recipes import recipe
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=1, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
 

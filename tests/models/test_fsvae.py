@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.datasets import Images
-from models.errors import ModelError, RecipeError
-from models.nets.fsvae import FSVAE, LATENT, SAMPLES, Autoregressive, ThresholdBatchNorm
-from models.train import vae
-from models.train.fit import Epoch
+from spikewright.models.datasets import Images
+from spikewright.models.errors import ModelError, RecipeError
+from spikewright.models.nets.fsvae import FSVAE, LATENT, SAMPLES, Autoregressive, ThresholdBatchNorm
+from spikewright.models.train import vae
+from spikewright.models.train.fit import Epoch
 
 
 def pictures(count: int = 3) -> torch.Tensor:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention.gac import GatedAttentionCoding, closed_form_ta, conv_same
-from models.attention.gates import GATES
-from models.attention.ma import time_score
-from models.errors import ModelError, TimestepsError
-from models.neurons import lif
+from spikewright.models.attention.gac import GatedAttentionCoding, closed_form_ta, conv_same
+from spikewright.models.attention.gates import GATES
+from spikewright.models.attention.ma import time_score
+from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.models.neurons import lif
 
 T, B, C = 6, 3, 4
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.attention.gain import ScalarGainLIF
-from models.attention.ma import MALIF
-from models.errors import ModelError
-from models.nets import SmallNet
-from models.neurons import LIF, lif
+from spikewright.models.attention.gain import ScalarGainLIF
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.errors import ModelError
+from spikewright.models.nets import SmallNet
+from spikewright.models.neurons import LIF, lif
 
 
 def currents() -> Tensor:

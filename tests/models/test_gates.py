@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.attention.gates import GATES, apply_gate, check_gate
-from models.errors import ModelError
+from spikewright.models.attention.gates import GATES, apply_gate, check_gate
+from spikewright.models.errors import ModelError
 
 SCORES = [-3.0, -2.0, -1.5, 0.0, 0.5, 1.0, 2.0, 5.0]
 VALUES = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.datasets import Images, load, places, read
-from models.errors import DatasetError
+from spikewright.models.datasets import Images, load, places, read
+from spikewright.models.errors import DatasetError
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -74,7 +74,7 @@ def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(
         with pytest.raises(DatasetError) as info:
             load(name)
         assert str(tmp_path / name) in info.value.what
-        assert ".spikeforge/data" in info.value.help
+        assert ".spikewright/data" in info.value.help
 
 
 def test_the_binary_version_of_cifar_is_read(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import layers
+from spikewright.models import layers
 
 
 @pytest.mark.parametrize(

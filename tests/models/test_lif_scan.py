@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import layers, lif_scan
-from models.neurons import LIF, AdaptiveLIF, Neuron, lif
-from models.surrogate import ATan, PiecewiseQuadratic
+from spikewright.models import layers, lif_scan
+from spikewright.models.neurons import LIF, AdaptiveLIF, Neuron, lif
+from spikewright.models.surrogate import ATan, PiecewiseQuadratic
 
 NEURONS: dict[str, Neuron] = {
     **{name: lif(name) for name in ("N1", "N2", "N3", "N4", "N5", "N6", "N7")},  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention.ma import DIMS, MALIF, MAAttention
-from models.errors import ModelError, TimestepsError
-from models.neurons import lif
+from spikewright.models.attention.ma import DIMS, MALIF, MAAttention
+from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.models.neurons import lif
 
 T, B, C, H, W = 7, 2, 4, 4, 5
 

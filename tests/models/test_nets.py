@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from models import layers
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF
-from models.errors import ModelError, TimestepsError
-from models.nets import GACDigits, MADigits, make
-from models.neurons import LIF
+from spikewright.models import layers
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.models.nets import GACDigits, MADigits, make
+from spikewright.models.neurons import LIF
 
 LEAVES = (
     layers.Conv2d, layers.Linear, layers.BatchNorm2d, layers.BatchNorm1d, layers.AvgPool2d, layers.Flatten, LIF, MALIF,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.errors import ModelError
-from models.neurons import LIF, AdaptiveLIF, lif
+from spikewright.models.errors import ModelError
+from spikewright.models.neurons import LIF, AdaptiveLIF, lif
 
 CURRENT = [0.6, 0.6, 0.6, 0.2, 1.2, 0.0, 0.5, 0.5, 2.5, 0.1]
 GOLDEN = {

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.attention.gac import GatedAttentionCoding
-from models.attention.ma import MALIF, MAAttention
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.errors import ModelError, TimestepsError
-from models.nets import (
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.ma import MALIF, MAAttention
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.models.nets import (
     FSVAE,
     MAEventNet,
     STAAResNet,

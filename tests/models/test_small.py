@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import layers
-from models.attention.gac import GatedAttentionCoding
-from models.attention.gates import FixedTimesteps
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.errors import ModelError
-from models.nets import SmallNet
-from models.neurons import LIF
+from spikewright.models import layers
+from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gates import FixedTimesteps
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.errors import ModelError
+from spikewright.models.nets import SmallNet
+from spikewright.models.neurons import LIF
 
 ATTENTIONS = ("ma", "gac", "tcja", "staa", "none")
 LEAVES = (

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention import staa
-from models.attention.ma import MALIF
-from models.attention.staa import STAALIF
-from models.errors import ModelError, TimestepsError
-from models.neurons import AdaptiveLIF, lif
+from spikewright.models.attention import staa
+from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.models.neurons import AdaptiveLIF, lif
 
 T, B, C, H, W = 6, 2, 8, 3, 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.surrogate import ATan, PiecewiseQuadratic, Rectangular, Surrogate, Triangular, spike
+from spikewright.models.surrogate import ATan, PiecewiseQuadratic, Rectangular, Surrogate, Triangular, spike
 
 BUMPS: list[tuple[Surrogate, list[float]]] = [
     (Rectangular(0.25, 2.0), [0.0, 2.0, 2.0, 0.0, 0.0]),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention.tcja import TCJA
-from models.attention.tcja_readout import TCJAReadout
-from models.errors import ModelError, TimestepsError
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.attention.tcja_readout import TCJAReadout
+from spikewright.models.errors import ModelError, TimestepsError
 
 T, B, C, H, W = 7, 2, 5, 3, 4
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.datasets import Split
-from models.errors import RecipeError
-from models.train import loop
-from models.train.augment import Augmentation, apply, apply_mix, draw, draw_mix
-from models.train.data import Data, training_data
-from models.train.losses import batch_loss, loss_of, postsynaptic, vae_loss
-from models.train.measure import measure
-from models.train.optimizers import Plateau, make_optimizer, rate_factor
-from models.train.recipes import RECIPES, Recipe, recipe
+from spikewright.models.datasets import Split
+from spikewright.models.errors import RecipeError
+from spikewright.models.train import loop
+from spikewright.models.train.augment import Augmentation, apply, apply_mix, draw, draw_mix
+from spikewright.models.train.data import Data, training_data
+from spikewright.models.train.losses import batch_loss, loss_of, postsynaptic, vae_loss
+from spikewright.models.train.measure import measure
+from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
+from spikewright.models.train.recipes import RECIPES, Recipe, recipe
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=2, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
 
@@ -152,7 +152,7 @@ def test_the_optimisers_are_the_papers() -> None:
 
 
 def test_the_spike_rate_counts_every_spiking_layer() -> None:
-    from models.nets import make
+    from spikewright.models.nets import make
 
     torch.manual_seed(0)
     module = make("ma_digits", {"T": 3}).eval()

@@ -13,17 +13,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from models import zoo
-from models.commands import add_train, add_zoo
-from models.datasets import Split
-from models.errors import DatasetError, RecipeError
-from models.nets.fsvae import FSVAE
-from models.train import vae
-from models.train.fit import Running
-from models.train.vae_recipes import VAE_RECIPES
-from models.zoo.card import Card
-from models.zoo.checkpoint import save
-from toolchain.cli import main
+from spikewright.models import zoo
+from spikewright.models.commands import add_train, add_zoo
+from spikewright.models.datasets import Split
+from spikewright.models.errors import DatasetError, RecipeError
+from spikewright.models.nets.fsvae import FSVAE
+from spikewright.models.train import vae
+from spikewright.models.train.fit import Running
+from spikewright.models.train.vae_recipes import VAE_RECIPES
+from spikewright.models.zoo.card import Card
+from spikewright.models.zoo.checkpoint import save
+from spikewright.toolchain.cli import main
 
 
 def idx(path: Path, x: np.ndarray) -> None:
@@ -78,7 +78,7 @@ def test_training_writes_checkpoint_card_and_picture(folder: Path, tmp_path: Pat
         f"tcja-vae-fashion.{end}" for end in ("json", "png", "safetensors")
     ]
     assert (card.family, card.variant, card.accuracy) == ("tcja-vae", "bytecode", None)
-    assert card.command == "spikeforge train tcja-vae-fashion --epochs 1 --seed 3"
+    assert card.command == "spikewright train tcja-vae-fashion --epochs 1 --seed 3"
     assert card.parameters == sum(p.numel() for p in module.parameters()) <= 700_000
     test = vae.images_for("fashion-mnist", "test", 32, folder)
     assert vae.reconstruction(module, test, seed=3) == (card.reconstruction_mse, card.spike_rate)
@@ -163,7 +163,7 @@ def test_the_zoo_lists_an_autoencoder_by_its_reconstruction_error(
 ) -> None:
     untrained(tmp_path)
     (tmp_path / "tcja-vae-fashion.png").write_bytes(b"")
-    monkeypatch.setattr("models.zoo.checkpoint.FOLDER", tmp_path)
+    monkeypatch.setattr("spikewright.models.zoo.checkpoint.FOLDER", tmp_path)
 
     outcome = parse("zoo").run(parse("zoo"))
 
@@ -187,8 +187,8 @@ def test_deploy_refuses_an_autoencoder_before_any_work(
         f"{path}: no lowering for an autoencoder yet: its latent spikes are drawn at random, each step's from the step before, "
         "and the chip model has no random source; its read-out weighs the decoder's steps by attention over all 16 of them, "
         "and no lowering waits for the last\n"
-        f"  help: reconstruct and sample in torch: models.zoo.build({str(path)!r}); spikeforge zoo lists the nets, those with "
-        "an accuracy deploy\n"
+        f"  help: reconstruct and sample in torch: spikewright.models.zoo.build({str(path)!r}); spikewright zoo lists the "
+        "nets, those with an accuracy deploy\n"
     )
     assert not (tmp_path / "bundle").exists()
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from models import zoo
-from models.commands import add_train, add_zoo
-from models.datasets import load
-from models.errors import CheckpointError, RecipeError
-from models.train.loop import Running, train
-from models.train.measure import measure
-from models.train.recipes import recipe
-from models.zoo.checkpoint import FOLDER, METADATA_KEY
+from spikewright.models import zoo
+from spikewright.models.commands import add_train, add_zoo
+from spikewright.models.datasets import load
+from spikewright.models.errors import CheckpointError, RecipeError
+from spikewright.models.train.loop import Running, train
+from spikewright.models.train.measure import measure
+from spikewright.models.train.recipes import recipe
+from spikewright.models.zoo.checkpoint import FOLDER, METADATA_KEY
 
 SETS = {"digits": ("ma", "gac", "tcja", "staa"), "fashion": ("ma", "gac", "tcja", "staa"), "nmnist": ("ma", "tcja")}
 FORMS = ("", "-published", "-vanilla")
@@ -66,7 +66,7 @@ def test_every_family_ships_published_causal_and_vanilla_on_its_sets() -> None:
     assert set(FAMILY_NETS) <= set(zoo.names())
     for name in FAMILY_NETS:
         card = zoo.card(name)
-        assert card.command.startswith(f"spikeforge train {name}"), name
+        assert card.command.startswith(f"spikewright train {name}"), name
         assert card.torch
         assert (card.family == "vanilla") == name.endswith("-vanilla")
         assert (card.variant == "none") == name.endswith("-vanilla")
@@ -126,7 +126,7 @@ def test_training_writes_a_self_contained_file_that_builds_again(tmp_path: Path)
     outcome = arguments.run(arguments)
 
     module, card = zoo.build(tmp_path / "ma-digits-vanilla.safetensors")
-    assert card.command == "spikeforge train ma-digits-vanilla --epochs 1 --seed 2"
+    assert card.command == "spikewright train ma-digits-vanilla --epochs 1 --seed 2"
     assert card.seed == 2
     assert outcome.data["accuracy"] == card.accuracy == card.accuracy_per_seed["2"]
     assert "simulated events" in outcome.text
@@ -170,7 +170,7 @@ def test_a_file_of_another_net_is_refused(tmp_path: Path) -> None:
     bare = tmp_path / "bare.safetensors"
     save_file(tensors, bare)
 
-    assert refused(bare) == "a safetensors file without a spikeforge model card"
+    assert refused(bare) == "a safetensors file without a spikewright model card"
     assert refused(altered(tmp_path, tensors, zoo.card("gac-digits"))).startswith(
         "weights of another net: net 'gac_digits' lacks ['blocks.0.bn1.bias'"
     )

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-
-import toolchain
 from benchmarks.zoo_check import beside
-from models import zoo
-from toolchain.compare import compare
-from toolchain.data_sets import load_split
-from toolchain.deployment import Deployment, Samples
-from toolchain.errors import GateLoweringError, ToolchainError, UnsupportedNodeError
-from toolchain.importing import Imported, load_model
-from toolchain.passes.lower_gates import Strategy
-from toolchain.pipeline import deploy_graph
-from toolchain.verbs.check import check_deployment
+
+from spikewright import toolchain
+from spikewright.models import zoo
+from spikewright.toolchain.compare import compare
+from spikewright.toolchain.data_sets import load_split
+from spikewright.toolchain.deployment import Deployment, Samples
+from spikewright.toolchain.errors import GateLoweringError, ToolchainError, UnsupportedNodeError
+from spikewright.toolchain.importing import Imported, load_model
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.verbs.check import check_deployment
 
 LOOKS_AHEAD = ("paper", "code", "published", "reconstruction")
 """Variants of MA, TCJA and STAA whose gates need steps to come."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.torch_to_nir import capture
-from toolchain.from_nir import from_nir
-from toolchain.interpret import answer, run_float
+from spikewright.export.torch_to_nir import capture
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.interpret import answer, run_float
 
 T, B = 6, 2
 

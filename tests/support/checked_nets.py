@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.ir import Graph
-from toolchain.ops import Add, Affine, Array, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
-from toolchain.spike_driven import Block, Verdict
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Affine, Array, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from spikewright.toolchain.spike_driven import Block, Verdict
 
 T = 8
 MAP = (4, 8, 8)

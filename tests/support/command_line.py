@@ -8,7 +8,7 @@ import nir
 import numpy as np
 import pytest
 
-from toolchain.cli import main
+from spikewright.toolchain.cli import main
 
 
 class Cli:

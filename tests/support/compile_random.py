@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.ir import Graph
-from toolchain.ops import Array
-from toolchain.passes.align import Align
-from toolchain.passes.distribute import Distribute
-from toolchain.passes.fold_pool import DropFlatten, FoldPool
-from toolchain.passes.fold_scale import FoldScale
-from toolchain.passes.lower_bias import LowerBias
-from toolchain.passes.lower_gates import LowerGates
-from toolchain.passes.lower_max_pool import LowerMaxPool
-from toolchain.passes.quantize import InputCode, Quantize
-from toolchain.verify import verify
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array
+from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.passes.distribute import Distribute
+from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
+from spikewright.toolchain.passes.fold_scale import FoldScale
+from spikewright.toolchain.passes.lower_bias import LowerBias
+from spikewright.toolchain.passes.lower_gates import LowerGates
+from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.passes.quantize import InputCode, Quantize
+from spikewright.toolchain.verify import verify
 
 
 def lower(graph: Graph) -> Graph:

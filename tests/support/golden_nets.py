@@ -10,10 +10,10 @@ from joint_nets import events, joint, joint_net, staa, staa_net
 from random_nets import NetMaker
 from report_nets import coded
 
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.ir import Graph
-from toolchain.ops import Array, Input, Output
-from toolchain.pipeline import deploy_graph
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array, Input, Output
+from spikewright.toolchain.pipeline import deploy_graph
 
 
 def _made(seed: int, *layers: str) -> Graph:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import ConvSynapses, DenseSynapses, Lif, Population, Program, Projection, Source
+from spikewright.hw_sim import ConvSynapses, DenseSynapses, Lif, Population, Program, Projection, Source
 
 ONE = np.ones(1, np.int64)
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, Array, Conv, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
 
 T, C, H = 6, 4, 4
 SHAPE = (C, H, H)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.child import unlink_shared_memory
+from spikewright.export.lava.child import unlink_shared_memory
 
 Ints = NDArray[np.int64]
 BOOT = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from netx_in_lava import child; child(sys.argv[1])"
@@ -75,8 +75,8 @@ def run(
 
 def child(place: str) -> None:
     """Run the job of a folder; ends the process."""
-    from export.lava.child import note_shared_memory
-    from export.lava.compat import prepare
+    from spikewright.export.lava.child import note_shared_memory
+    from spikewright.export.lava.compat import prepare
 
     folder = Path(place)
     prepare(folder / "errors.txt")

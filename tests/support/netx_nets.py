@@ -12,10 +12,10 @@ import numpy as np
 from netx_in_lava import Seen
 from numpy.typing import NDArray
 
-from toolchain.backends import RunResult
-from toolchain.int_ops import IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Op
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
 
 Ints = NDArray[np.int64]
 T = 12

@@ -6,8 +6,8 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.from_nir import from_nir
-from toolchain.interpret import run_float
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.interpret import run_float
 
 DT = 1e-3
 T = 12

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,

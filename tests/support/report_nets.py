@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.ir import Graph
-from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
-from toolchain.passes.lower_gates import Strategy
-from toolchain.pipeline import deploy_graph
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.pipeline import deploy_graph
 
 STEPS, SIDE, CLASSES = 4, 4, 3
 Float = NDArray[np.float64]

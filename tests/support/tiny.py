@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain import bundle
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Conv, Flatten, Input, Lif, Output
-from toolchain.pipeline import deploy_graph
+from spikewright.toolchain import bundle
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, Conv, Flatten, Input, Lif, Output
+from spikewright.toolchain.pipeline import deploy_graph
 
 T = 5
 

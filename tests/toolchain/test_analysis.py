@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from report_nets import SIDE, STEPS, attentive, coded, deployed, events, images
 
-from hw_sim import load_trace
-from hw_sim.costs import BASES
-from toolchain.analysis import Analysis, Quantity, accuracy, analyze, run_summary, total, utilization
-from toolchain.backends import RunResult
-from toolchain.deployment import Deployment
-from toolchain.local_backends import HwSimBackend, InterpreterBackend
-from toolchain.verbs.check import check_deployment
+from spikewright.hw_sim import load_trace
+from spikewright.hw_sim.costs import BASES
+from spikewright.toolchain.analysis import Analysis, Quantity, accuracy, analyze, run_summary, total, utilization
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.local_backends import HwSimBackend, InterpreterBackend
+from spikewright.toolchain.verbs.check import check_deployment
 
 RUN_KEYS = {
     "backend", "samples", "accuracy", "sops", "gate_multiplies", "host_macs", "latency_s", "bottleneck", "energy_j",

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import toolchain
-from toolchain import bundle, graph_io
-from toolchain.deployment import Deployment
-from toolchain.errors import ImportingError, InputError
-from toolchain.interpret import run_int
-from toolchain.ops import AttentiveLif
+from spikewright import toolchain
+from spikewright.toolchain import bundle, graph_io
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.ops import AttentiveLif
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def deployment() -> Deployment:
 
 @pytest.fixture
 def folder(deployment: Deployment, tmp_path: Path) -> Path:
-    bundle.save(deployment, tmp_path / "net", command="spikeforge deploy ma-digits")
+    bundle.save(deployment, tmp_path / "net", command="spikewright deploy ma-digits")
     return tmp_path / "net"
 
 

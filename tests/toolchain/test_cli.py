@@ -14,11 +14,11 @@ import pytest
 from command_line import Cli, linear, spikes, untouched
 from tiny import tiny_bundle
 
-from toolchain import bundle, local_backends, nirx
-from toolchain.backends import RunResult
-from toolchain.cli import plain
-from toolchain.errors import InputError
-from toolchain.verbs import output
+from spikewright.toolchain import bundle, local_backends, nirx
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.cli import plain
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.verbs import output
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +114,11 @@ def test_a_damaged_bundle_is_refused(cli: Cli, tmp_path: Path, name: str) -> Non
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolchain.deploy", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("spikewright.toolchain.deploy", lambda *_, **__: pytest.fail("work was done"))
     (tmp_path / "file").write_text("a file")
 
     assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file" / "out")
-    assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", "/proc/spikeforge/out")
+    assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", "/proc/spikewright/out")
     assert "file" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "a file"
 
@@ -222,7 +222,7 @@ def test_a_missing_library_is_named(cli: Cli, folder: Path, monkeypatch: pytest.
 
     error = cli.refused("run", folder)
 
-    assert error == "spikeforge: needs lava, which is not installed\n  help: see spikeforge doctor for the command\n"
+    assert error == "spikewright: needs lava, which is not installed\n  help: see spikewright doctor for the command\n"
 
 
 @pytest.mark.parametrize("verb", ["chips", "passes", "doctor", "zoo"])

@@ -12,9 +12,9 @@ import pytest
 from command_line import Cli, untouched
 from tiny import tiny_bundle
 
-from models import datasets, zoo
-from toolchain import bundle
-from toolchain.data_sets import load_split
+from spikewright.models import datasets, zoo
+from spikewright.toolchain import bundle
+from spikewright.toolchain.data_sets import load_split
 
 NAME = "gac-digits-vanilla"
 
@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def deployed(folder: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from toolchain.cli import main
+    from spikewright.toolchain.cli import main
 
     out = tmp_path_factory.mktemp("bundles") / "net"
     assert main(["deploy", str(checkpoint), "--data", str(folder), "--out", str(out)]) == 0

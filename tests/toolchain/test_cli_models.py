@@ -12,8 +12,8 @@ from command_line import Cli, linear, spikes, untouched
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from models import zoo
-from toolchain import nirx
+from spikewright.models import zoo
+from spikewright.toolchain import nirx
 
 
 # ------------------------------------------------------------------------------------------------ models
@@ -185,7 +185,7 @@ def test_words_that_cannot_be_parsed_are_refused(cli: Cli, words: tuple[str, ...
 
 def test_an_unknown_option_is_refused_verbatim(cli: Cli) -> None:
     assert cli.refused("chips", "--colour") == (
-        "spikeforge: unrecognized arguments: --colour\n  help: see spikeforge --help\n"
+        "spikewright: unrecognized arguments: --colour\n  help: see spikewright --help\n"
     )
 
 

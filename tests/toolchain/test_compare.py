@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tiny import tiny_deployment
 
-from toolchain.backends import RunResult
-from toolchain.compare import compare, compare_results
-from toolchain.deployment import Deployment
-from toolchain.errors import BackendError, InputError
-from toolchain.local_backends import InterpreterBackend
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.compare import compare, compare_results
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import BackendError, InputError
+from spikewright.toolchain.local_backends import InterpreterBackend
 
 
 @pytest.fixture(scope="module")

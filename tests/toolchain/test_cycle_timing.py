@@ -8,7 +8,7 @@ from pathlib import Path
 from command_line import Cli
 from tiny import tiny_bundle
 
-from hw_sim import load_trace
+from spikewright.hw_sim import load_trace
 
 
 def test_run_with_cycle_timing_changes_the_time_and_nothing_else(cli: Cli, tmp_path: Path) -> None:

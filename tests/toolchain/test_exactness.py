@@ -10,11 +10,11 @@ from compile_random import compile_random, lower
 from hypothesis import given, settings
 from random_nets import random_net, seeds
 
-from hw_sim import load_chip
-from toolchain.int_ops import IntLif
-from toolchain.interpret import answer, run_float, run_int
-from toolchain.local_backends import HwSimBackend
-from toolchain.mapping import map_graph
+from spikewright.hw_sim import load_chip
+from spikewright.toolchain.int_ops import IntLif
+from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.mapping import map_graph
 
 
 @settings(max_examples=200)

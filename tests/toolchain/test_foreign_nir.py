@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from toolchain import nirx
-from toolchain.from_nir import DEFAULT_DT_S, from_nir
-from toolchain.int_ops import IntDense, IntInput, IntLif, IntOutput
-from toolchain.interpret import run_float, run_int
-from toolchain.ir import Graph
-from toolchain.ops import Delay
+from spikewright.toolchain import nirx
+from spikewright.toolchain.from_nir import DEFAULT_DT_S, from_nir
+from spikewright.toolchain.int_ops import IntDense, IntInput, IntLif, IntOutput
+from spikewright.toolchain.interpret import run_float, run_int
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Delay
 
 STEPS = 1000
 CHIP_MARKER = 128

@@ -8,9 +8,9 @@ import nir
 import numpy as np
 import pytest
 
-from toolchain import nirx
-from toolchain.errors import ImportingError
-from toolchain.importing import Imported, import_nir, importers, load_model
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.importing import Imported, import_nir, importers, load_model
 
 
 def plain(**metadata: object) -> nir.NIRGraph:
@@ -64,11 +64,11 @@ def test_only_the_importer_of_the_kind_is_asked() -> None:
 @pytest.mark.parametrize(
     ("spec", "message", "help"),
     [
-        ("nope", "no such model; a model is a zoo name", "spikeforge"),
-        ("net.py", "a Python file without a factory", "spikeforge"),
+        ("nope", "no such model; a model is a zoo name", "spikewright"),
+        ("net.py", "a Python file without a factory", "spikewright"),
         ("x.net", "netx .net files", ""),
-        ("x.safetensors", "needs torch's side of spikeforge", "pip install"),
-        ("x.py:make", "needs torch's side of spikeforge", "pip install"),
+        ("x.safetensors", "needs torch's side of spikewright", "pip install"),
+        ("x.py:make", "needs torch's side of spikewright", "pip install"),
     ],
 )
 def test_what_no_importer_takes_is_refused(spec: str, message: str, help: str) -> None:

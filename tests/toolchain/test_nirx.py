@@ -10,10 +10,10 @@ import nir
 import numpy as np
 import pytest
 
-from toolchain import nirx
-from toolchain.errors import ImportingError, InputError, ToolchainError, UnsupportedNodeError
-from toolchain.from_nir import from_nir
-from toolchain.nirx.registry import EXTENSION_VERSION
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError, InputError, ToolchainError, UnsupportedNodeError
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
 
 SHAPE = (4, 6, 6)
 

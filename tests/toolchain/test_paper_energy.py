@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolchain.analysis.attention_ops import (
+from spikewright.toolchain.analysis.attention_ops import (
     AttentionOps,
     Block,
     causal_ops,
@@ -14,7 +14,7 @@ from toolchain.analysis.attention_ops import (
     staa_ops,
     tcja_ops,
 )
-from toolchain.analysis.paper_energy import (
+from spikewright.toolchain.analysis.paper_energy import (
     COMPLETE,
     COMPLETE_T,
     Accounting,

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import toolchain
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.errors import GateLoweringError, InputError, ToolchainError, VerifyError
-from toolchain.interpret import run_int
-from toolchain.ir import Graph
-from toolchain.ops import Affine, AttentiveLif, Input, Lif, Output
-from toolchain.pipeline import deploy_graph, input_code
+from spikewright import toolchain
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.errors import GateLoweringError, InputError, ToolchainError, VerifyError
+from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, AttentiveLif, Input, Lif, Output
+from spikewright.toolchain.pipeline import deploy_graph, input_code
 
 THREE_IMAGES = 3 / 360
 

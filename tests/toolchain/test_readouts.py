@@ -8,12 +8,12 @@ import pytest
 from nir_nets import DT, T, chain, net
 from numpy.typing import NDArray
 
-from toolchain.compare import compare
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.errors import VerifyError
-from toolchain.from_nir import from_nir
-from toolchain.pipeline import deploy_graph
-from toolchain.verbs.check import audit_deployment, check_deployment
+from spikewright.toolchain.compare import compare
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.verbs.check import audit_deployment, check_deployment
 
 SIZE, CLASSES, SAMPLES = 24, 4, 6
 

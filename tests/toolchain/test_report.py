@@ -14,14 +14,23 @@ import numpy as np
 import pytest
 from report_nets import attentive, deployed, events
 
-from toolchain.analysis import Use
-from toolchain.compare import compare
-from toolchain.deployment import Deployment
-from toolchain.local_backends import HwSimBackend, InterpreterBackend
-from toolchain.report import Report, build_report, fingerprint, summary_text, to_csv, to_data, to_html, to_json
-from toolchain.report.html import SECTIONS
-from toolchain.report.numbers import count, ratio, si
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.analysis import Use
+from spikewright.toolchain.compare import compare
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.local_backends import HwSimBackend, InterpreterBackend
+from spikewright.toolchain.report import (
+    Report,
+    build_report,
+    fingerprint,
+    summary_text,
+    to_csv,
+    to_data,
+    to_html,
+    to_json,
+)
+from spikewright.toolchain.report.html import SECTIONS
+from spikewright.toolchain.report.numbers import count, ratio, si
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def made_report(made: Deployment, twin: Report | None = None) -> Report:

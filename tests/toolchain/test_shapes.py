@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolchain import int_ops as i
-from toolchain import ops as f
-from toolchain.errors import VerifyError
-from toolchain.ir import Graph
-from toolchain.shapes import RULES, shapes
+from spikewright.toolchain import int_ops as i
+from spikewright.toolchain import ops as f
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.shapes import RULES, shapes
 
 ONE = np.ones(1)
 

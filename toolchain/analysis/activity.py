@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from hw_sim import Program, Trace
-from hw_sim.program import DeltaRelu, Gate, Population, Source
-from toolchain.ir import Graph
+from spikewright.hw_sim import Program, Trace
+from spikewright.hw_sim.program import DeltaRelu, Gate, Population, Source
+from spikewright.toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_sim import Chip, Price, Trace
-from hw_sim.costs import worst_basis
-from toolchain.analysis.latency import Latency
-from toolchain.analysis.quantity import Quantity, total
+from spikewright.hw_sim import Chip, Price, Trace
+from spikewright.hw_sim.costs import worst_basis
+from spikewright.toolchain.analysis.latency import Latency
+from spikewright.toolchain.analysis.quantity import Quantity, total
 
 HOST_MAC = Price(
     low=4.6,

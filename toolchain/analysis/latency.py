@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Cost, Trace
-from hw_sim.costs import Basis, worst_basis
-from hw_sim.noc import Links
-from hw_sim.timing.analytic import TERMS, Loads, step_times
-from toolchain.analysis.quantity import Quantity
+from spikewright.hw_sim import Chip, Cost, Trace
+from spikewright.hw_sim.costs import Basis, worst_basis
+from spikewright.hw_sim.noc import Links
+from spikewright.hw_sim.timing.analytic import TERMS, Loads, step_times
+from spikewright.toolchain.analysis.quantity import Quantity
 
 EVENTS_OF = {
     "neuron": ("neuron_update", "gate_multiply", "spike"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from math import prod
 
-from toolchain.ir import Graph
-from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, JointGate, Multiply, Op, Scale, StaaLif
-from toolchain.shapes import Shape, shapes
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, JointGate, Multiply, Op, Scale, StaaLif
+from spikewright.toolchain.shapes import Shape, shapes
 
 
 def macs_per_frame(graph: Graph) -> int:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolchain.analysis.attention_ops import AttentionOps
-from toolchain.analysis.literature import AC_PJ, LABEL, MAC_PJ
+from spikewright.toolchain.analysis.attention_ops import AttentionOps
+from spikewright.toolchain.analysis.literature import AC_PJ, LABEL, MAC_PJ
 
 BASIS = f"estimate: {LABEL}"
 

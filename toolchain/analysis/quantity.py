@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hw_sim.costs import Basis, worst_basis
+from spikewright.hw_sim.costs import Basis, worst_basis
 
 
 @dataclass(frozen=True)

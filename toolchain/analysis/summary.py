@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Trace
-from toolchain.analysis.activity import Activity, activity
-from toolchain.analysis.energy import Energy, energy
-from toolchain.analysis.latency import Latency, latency
-from toolchain.analysis.literature import Literature, literature
-from toolchain.analysis.macs import linear_macs_per_frame, macs_per_sample
-from toolchain.backends import RunResult
-from toolchain.deployment import Deployment
-from toolchain.passes.split_host import is_still
+from spikewright.hw_sim import Trace
+from spikewright.toolchain.analysis.activity import Activity, activity
+from spikewright.toolchain.analysis.energy import Energy, energy
+from spikewright.toolchain.analysis.latency import Latency, latency
+from spikewright.toolchain.analysis.literature import Literature, literature
+from spikewright.toolchain.analysis.macs import linear_macs_per_frame, macs_per_sample
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.passes.split_host import is_still
 
 NO_TRACE = "this backend counts no events; the counters are those of `--backend hw_sim`, which gives the same spikes"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_sim import Chip, Program, drc
+from spikewright.hw_sim import Chip, Program, drc
 
 
 @dataclass(frozen=True)

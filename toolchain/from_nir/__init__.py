@@ -3,5 +3,5 @@
 beta = 1 - dt / tau,   gain = r dt / tau,   leak = (1 - beta) v_leak        forward Euler
 """
 
-from toolchain.from_nir.build import from_nir as from_nir
-from toolchain.nirx.metadata import DEFAULT_DT_S as DEFAULT_DT_S
+from spikewright.toolchain.from_nir.build import from_nir as from_nir
+from spikewright.toolchain.nirx.metadata import DEFAULT_DT_S as DEFAULT_DT_S

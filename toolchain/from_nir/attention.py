@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolchain import nirx, ops
-from toolchain.from_nir.neurons import Place, lif
-from toolchain.ops import Array, Op
+from spikewright.toolchain import nirx, ops
+from spikewright.toolchain.from_nir.neurons import Place, lif
+from spikewright.toolchain.ops import Array, Op
 
 
 def attention(node: nirx.AttentiveLif | nirx.GatedCoding | nirx.JointGate | nirx.StaaLif, at: Place) -> Op:

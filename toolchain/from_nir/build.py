@@ -7,16 +7,16 @@ from typing import Any
 import nir
 import numpy as np
 
-from toolchain import nirx
-from toolchain.errors import ImportingError
-from toolchain.from_nir.flatten import Flat, flatten
-from toolchain.from_nir.lower import lower
-from toolchain.from_nir.neurons import TOLERANCE, Place
-from toolchain.from_nir.order import explicit_recurrence, sort
-from toolchain.ir import Graph
-from toolchain.nirx.metadata import DEFAULT_DT_S, check_version, positive_number
-from toolchain.ops import Add, GateTable, Input, Op, Output, Shape
-from toolchain.shapes import infer, shapes
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.from_nir.flatten import Flat, flatten
+from spikewright.toolchain.from_nir.lower import lower
+from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place
+from spikewright.toolchain.from_nir.order import explicit_recurrence, sort
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.nirx.metadata import DEFAULT_DT_S, check_version, positive_number
+from spikewright.toolchain.ops import Add, GateTable, Input, Op, Output, Shape
+from spikewright.toolchain.shapes import infer, shapes
 
 
 def from_nir(

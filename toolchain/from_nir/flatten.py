@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import nir
 
-from toolchain.errors import ImportingError, UnsupportedNodeError
-from toolchain.nirx.registry import EXTENSIONS
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.nirx.registry import EXTENSIONS
 
 Edge = tuple[str, str]
 

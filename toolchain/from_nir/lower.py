@@ -7,12 +7,12 @@ from typing import Any
 import nir
 import numpy as np
 
-from toolchain import nirx, ops
-from toolchain.errors import ImportingError, UnsupportedNodeError
-from toolchain.from_nir.attention import attention
-from toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
-from toolchain.from_nir.order import OneStep
-from toolchain.ops import Array, Op, Pair
+from spikewright.toolchain import nirx, ops
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.from_nir.attention import attention
+from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
+from spikewright.toolchain.from_nir.order import OneStep
+from spikewright.toolchain.ops import Array, Op, Pair
 
 
 def lower(node: nir.NIRNode, at: Place) -> list[Op]:

@@ -15,9 +15,9 @@ from typing import Any
 import nir
 import numpy as np
 
-from toolchain.errors import ImportingError, UnsupportedNodeError
-from toolchain.nirx.metadata import settings
-from toolchain.ops import Accumulator, Array, Lif, Op, Scale, Shape
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.nirx.metadata import settings
+from spikewright.toolchain.ops import Accumulator, Array, Lif, Op, Scale, Shape
 
 TOLERANCE = 1e-5
 """Relative rounding allowed between parameters that say the same: float32 has 24 bits."""

@@ -14,8 +14,8 @@ from typing import TypeVar
 import nir
 import numpy as np
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.from_nir.flatten import Edge, Flat
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.from_nir.flatten import Edge, Flat
 
 Key = TypeVar("Key", str, int)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from toolchain.errors import VerifyError
-from toolchain.interpret.gates import gate_function
-from toolchain.interpret.linear import conv2d
-from toolchain.interpret.states import FloatState, fire, grid
-from toolchain.ops import Array, Attention, AttentiveLif, GatedCoding
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.interpret.gates import gate_function
+from spikewright.toolchain.interpret.linear import conv2d
+from spikewright.toolchain.interpret.states import FloatState, fire, grid
+from spikewright.toolchain.ops import Array, Attention, AttentiveLif, GatedCoding
 
 
 def mlp(w0: Array, w1: Array, x: Array) -> Array:

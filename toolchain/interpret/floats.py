@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import UnsupportedNodeError, VerifyError
-from toolchain.interpret.attention import attentive_lif, gated_coding
-from toolchain.interpret.joint import joint_gate, staa_lif
-from toolchain.interpret.linear import conv2d, windows
-from toolchain.interpret.schedule import loops, shifted
-from toolchain.interpret.states import FloatState, spread
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
+from spikewright.toolchain.interpret.attention import attentive_lif, gated_coding
+from spikewright.toolchain.interpret.joint import joint_gate, staa_lif
+from spikewright.toolchain.interpret.linear import conv2d, windows
+from spikewright.toolchain.interpret.schedule import loops, shifted
+from spikewright.toolchain.interpret.states import FloatState, spread
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Add,
     Affine,
@@ -41,7 +41,7 @@ from toolchain.ops import (
     StaaLif,
     SumPool,
 )
-from toolchain.shapes import shapes
+from spikewright.toolchain.shapes import shapes
 
 
 def _channelwise(parameter: Array, x: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolchain.ops import Array
+from spikewright.toolchain.ops import Array
 
 POW2_LEVELS = np.array([0.0, 0.125, 0.25, 0.5, 1.0])
 """Gains that are shifts."""

@@ -7,10 +7,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import fixed_point as fp
-from toolchain.backends import IntArray, Recording, RunResult
-from toolchain.errors import InputError, UnsupportedNodeError
-from toolchain.int_ops import (
+from spikewright.hw_sim import fixed_point as fp
+from spikewright.toolchain.backends import IntArray, Recording, RunResult
+from spikewright.toolchain.errors import InputError, UnsupportedNodeError
+from spikewright.toolchain.int_ops import (
     Connection,
     IntConv,
     IntDeltaRelu,
@@ -23,11 +23,11 @@ from toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
-from toolchain.interpret.linear import conv2d, exact, over_frames
-from toolchain.interpret.schedule import loops
-from toolchain.ir import Graph
-from toolchain.ops import Op
-from toolchain.shapes import shapes
+from spikewright.toolchain.interpret.linear import conv2d, exact, over_frames
+from spikewright.toolchain.interpret.schedule import loops
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
+from spikewright.toolchain.shapes import shapes
 
 Bool = NDArray[np.bool_]
 

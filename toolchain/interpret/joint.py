@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolchain.interpret.attention import attentive_lif, mlp, need_timesteps
-from toolchain.interpret.gates import gate_function
-from toolchain.interpret.states import FloatState
-from toolchain.ops import Array, AttentiveLif, JointGate, StaaLif
+from spikewright.toolchain.interpret.attention import attentive_lif, mlp, need_timesteps
+from spikewright.toolchain.interpret.gates import gate_function
+from spikewright.toolchain.interpret.states import FloatState
+from spikewright.toolchain.ops import Array, AttentiveLif, JointGate, StaaLif
 
 NORM_EPSILON = 1e-5
 """Epsilon of torch's layer norm."""

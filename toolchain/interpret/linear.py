@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from toolchain.ops import Pair
+from spikewright.toolchain.ops import Pair
 
 Any_ = NDArray[Any]
 EXACT_FLOAT64, EXACT_FLOAT32 = 1 << 53, 1 << 24

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import VerifyError
-from toolchain.int_ops import Connection
-from toolchain.ir import Graph
-from toolchain.ops import Delay, Op
+from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.int_ops import Connection
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Delay, Op
 
 Signal = NDArray[Any]
 Stepper = Callable[[list[Signal]], Signal]

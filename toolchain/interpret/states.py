@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolchain.interpret.gates import gate_function
-from toolchain.ops import Accumulator, Array, GateNeuron, Lif, Shape
+from spikewright.toolchain.interpret.gates import gate_function
+from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Shape
 
 
 def spread(gate: Array, shape: Shape) -> Array:

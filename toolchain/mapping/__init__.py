@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hw_sim import Chip, Program
-from toolchain.backends import IntArray
-from toolchain.ir import Graph
-from toolchain.mapping.assemble import assemble as assemble
-from toolchain.mapping.balanced import Balanced as Balanced
-from toolchain.mapping.fixed import Fixed as Fixed
-from toolchain.mapping.greedy import Greedy as Greedy
+from spikewright.hw_sim import Chip, Program
+from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.assemble import assemble as assemble
+from spikewright.toolchain.mapping.balanced import Balanced as Balanced
+from spikewright.toolchain.mapping.fixed import Fixed as Fixed
+from spikewright.toolchain.mapping.greedy import Greedy as Greedy
 
 Strategy = Callable[[Graph, Chip], Program]
 """A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""

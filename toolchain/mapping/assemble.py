@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import program as hw
-from hw_sim.fixed_point import STATE_MAX
-from toolchain.errors import MappingError
-from toolchain.int_ops import (
+from spikewright.hw_sim import program as hw
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain.errors import MappingError
+from spikewright.toolchain.int_ops import (
     Connection,
     IntConv,
     IntDeltaRelu,
@@ -21,8 +21,8 @@ from toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
-from toolchain.ir import Graph
-from toolchain.ops import Op
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
 
 HOST_CORE = -1
 """Core number of populations that are not on a neurocore."""

@@ -15,15 +15,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw_sim import CapacityError, Chip, Program, Trace, drc, simulate
-from hw_sim import compile as load
-from hw_sim.program import Source
-from toolchain.backends import IntArray
-from toolchain.ir import Graph
-from toolchain.mapping.assemble import assemble
-from toolchain.mapping.cuts import Cores, Cut, NeuronOp, cores_used
-from toolchain.mapping.greedy import Greedy
-from toolchain.mapping.place import place
+from spikewright.hw_sim import CapacityError, Chip, Program, Trace, drc, simulate
+from spikewright.hw_sim import compile as load
+from spikewright.hw_sim.program import Source
+from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.assemble import assemble
+from spikewright.toolchain.mapping.cuts import Cores, Cut, NeuronOp, cores_used
+from spikewright.toolchain.mapping.greedy import Greedy
+from spikewright.toolchain.mapping.place import place
 
 MEASURED_SAMPLES = 8
 """Calibration samples a candidate is timed on."""

@@ -8,11 +8,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Program, drc
-from toolchain.errors import MappingError
-from toolchain.int_ops import IntDeltaRelu, IntGate, IntLif
-from toolchain.ir import Graph
-from toolchain.mapping.assemble import assemble
+from spikewright.hw_sim import Chip, Program, drc
+from spikewright.toolchain.errors import MappingError
+from spikewright.toolchain.int_ops import IntDeltaRelu, IntGate, IntLif
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.assemble import assemble
 
 SMALL = 128
 """Neurons up to which a population shares its core with its neighbours."""
@@ -154,5 +154,5 @@ def _check_cores(program: Program, chip: Chip) -> None:
     raise MappingError(
         f"the net needs {used} neurocores; chip {chip.name!r} has {limit}, {used - limit} too few",
         where=f"layer {layer.name!r}, core {limit}",
-        help=f"choose a board with at least {used} cores (see `spikeforge chips`), or make the layers smaller",
+        help=f"choose a board with at least {used} cores (see `spikewright chips`), or make the layers smaller",
     )

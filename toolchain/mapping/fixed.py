@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw_sim import Chip, Program, drc
-from toolchain.errors import MappingError
-from toolchain.ir import Graph
-from toolchain.mapping.assemble import assemble
-from toolchain.mapping.cuts import Cores, NeuronOp
+from spikewright.hw_sim import Chip, Program, drc
+from spikewright.toolchain.errors import MappingError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.assemble import assemble
+from spikewright.toolchain.mapping.cuts import Cores, NeuronOp
 
 
 @dataclass(frozen=True, eq=False)

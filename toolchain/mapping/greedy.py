@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hw_sim import Chip, Program
-from toolchain.ir import Graph
-from toolchain.mapping.cuts import coarsest, fit
+from spikewright.hw_sim import Chip, Program
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.cuts import coarsest, fit
 
 
 @dataclass(frozen=True)

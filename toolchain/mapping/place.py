@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Program, Trace
-from hw_sim.noc import coordinates
-from toolchain.mapping.cuts import cores_used
+from spikewright.hw_sim import Chip, Program, Trace
+from spikewright.hw_sim.noc import coordinates
+from spikewright.toolchain.mapping.cuts import cores_used
 
 Traffic = NDArray[np.float64]
 

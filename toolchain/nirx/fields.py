@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.errors import ImportingError
+from spikewright.toolchain.errors import ImportingError
 
 WHOLE = {
     **dict.fromkeys(("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1),

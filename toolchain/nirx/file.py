@@ -17,11 +17,11 @@ import h5py
 import nir
 import numpy as np
 
-from toolchain.errors import ImportingError, InputError, UnsupportedNodeError
-from toolchain.nirx import nodes as nodes  # registers the extension classes
-from toolchain.nirx.fields import check_fields
-from toolchain.nirx.metadata import check_version
-from toolchain.nirx.registry import EXTENSIONS, STANDARD
+from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from spikewright.toolchain.nirx import nodes as nodes  # registers the extension classes
+from spikewright.toolchain.nirx.fields import check_fields
+from spikewright.toolchain.nirx.metadata import check_version
+from spikewright.toolchain.nirx.registry import EXTENSIONS, STANDARD
 
 NULLABLE = {"bias", "input_shape"}
 """Fields that may be None, i.e. left out."""
@@ -61,7 +61,9 @@ def _write_node(group: h5py.Group, node: nir.NIRNode, where: str) -> None:
     name = type(node).__name__
     if name not in STANDARD and name not in EXTENSIONS:
         raise UnsupportedNodeError(
-            f"node type {name}; known are {_known()}", where=where, help="register it with toolchain.nirx.extension"
+            f"node type {name}; known are {_known()}",
+            where=where,
+            help="register it with spikewright.toolchain.nirx.extension",
         )
     group.create_dataset("type", data=name, dtype=h5py.string_dtype())
     for key, value in _fields(node).items():
@@ -166,7 +168,7 @@ def _node(tree: Any, where: str) -> nir.NIRNode:
     cls = STANDARD.get(kind) or EXTENSIONS.get(kind)
     if cls is None:
         raise UnsupportedNodeError(
-            f"node type {kind}; known are {_known()}", where=where, help="replace it, or update spikeforge"
+            f"node type {kind}; known are {_known()}", where=where, help="replace it, or update spikewright"
         )
     check_fields(kind, tree, where)
     values = {key: value for key, value in tree.items() if key != "type"}

@@ -8,7 +8,7 @@ from typing import Literal
 import nir
 import numpy as np
 
-from toolchain.nirx.nodes import (
+from spikewright.toolchain.nirx.nodes import (
     GATES,
     Array,
     Gate,
@@ -19,7 +19,7 @@ from toolchain.nirx.nodes import (
     _ports,
     _shape,
 )
-from toolchain.nirx.registry import extension
+from spikewright.toolchain.nirx.registry import extension
 
 
 @extension

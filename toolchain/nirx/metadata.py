@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from toolchain.errors import ImportingError
-from toolchain.nirx.registry import EXTENSION_VERSION
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
 
 DEFAULT_DT_S = 1e-4
 """Timestep where a graph states none, in s: the de-facto value of NIR's users (snnTorch, norse, SpikingJelly)."""
@@ -53,7 +53,7 @@ def check_version(metadata: dict[str, Any], where: str) -> None:
         raise ImportingError(
             f"extension version {version!r}; this release reads up to {EXTENSION_VERSION}",
             where=where,
-            help="update spikeforge",
+            help="update spikewright",
         )
 
 

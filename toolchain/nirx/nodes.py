@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.nirx.registry import extension
+from spikewright.toolchain.nirx.registry import extension
 
 GATES: tuple[str, ...] = ("hard", "sigmoid", "pow2", "binary")
 """Gate functions; equations in ``toolchain.ops.GateNeuron``."""

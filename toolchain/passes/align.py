@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from toolchain.errors import PassError
-from toolchain.int_ops import Connection, IntDeltaRelu, IntGate, IntGateTable, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.ops import Op
-from toolchain.passes.base import Pass
+from spikewright.toolchain.errors import PassError
+from spikewright.toolchain.int_ops import Connection, IntDeltaRelu, IntGate, IntGateTable, IntLif, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Op
+from spikewright.toolchain.passes.base import Pass
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolchain.errors import PassError
-from toolchain.int_ops import IntInput
-from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
+from spikewright.toolchain.errors import PassError
+from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""

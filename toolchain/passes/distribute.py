@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.ir import Graph
-from toolchain.ops import Accumulator, Add, Affine, Conv, GateNeuron, Lif, Op, Output
-from toolchain.passes.base import Pass, sends_messages
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Add, Affine, Conv, GateNeuron, Lif, Op, Output
+from spikewright.toolchain.passes.base import Pass, sends_messages
 
 Neuron = Lif | Accumulator | GateNeuron | Output
 

@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolchain.ir import Graph, rename_operands
-from toolchain.ops import Accumulator, Affine, Array, Conv, Flatten, Lif, Op, Output, Pair, Shape, SumPool
-from toolchain.passes.base import Pass, sends_messages
-from toolchain.shapes import shapes
+from spikewright.toolchain.ir import Graph, rename_operands
+from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Flatten, Lif, Op, Output, Pair, Shape, SumPool
+from spikewright.toolchain.passes.base import Pass, sends_messages
+from spikewright.toolchain.shapes import shapes
 
 
 def spread_kernel(weight: Array, taps: Pair, step: Pair) -> Array:

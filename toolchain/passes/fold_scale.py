@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolchain.ir import Graph, rename_operands
-from toolchain.ops import Affine, Array, Conv, Flatten, Op, Scale, Shape, SumPool
-from toolchain.passes.base import Pass, sends_messages
-from toolchain.shapes import shapes
+from spikewright.toolchain.ir import Graph, rename_operands
+from spikewright.toolchain.ops import Affine, Array, Conv, Flatten, Op, Scale, Shape, SumPool
+from spikewright.toolchain.passes.base import Pass, sends_messages
+from spikewright.toolchain.shapes import shapes
 
 WIDEST = 4096
 """Neurons in a row that a factor on spikes may have its own synapses for (a matrix of this size squared)."""

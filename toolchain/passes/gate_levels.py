@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw_sim.fixed_point import STATE_MAX
-from toolchain.int_ops import IntArray
-from toolchain.interpret.gates import POW2_LEVELS
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.interpret.gates import POW2_LEVELS
 
 
 def gate_levels(function: str, unit: float, bits: int) -> tuple[IntArray, IntArray]:

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolchain.ir import Graph
-from toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output
-from toolchain.passes.base import Pass
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output
+from spikewright.toolchain.passes.base import Pass
 
 
 @dataclass(frozen=True)

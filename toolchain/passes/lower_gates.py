@@ -11,11 +11,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from toolchain.errors import GateLoweringError
-from toolchain.interpret.attention import attentive_gates
-from toolchain.interpret.joint import gated_by_counts, joint_gains, positioned, staa_gains
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.errors import GateLoweringError
+from spikewright.toolchain.interpret.attention import attentive_gates
+from spikewright.toolchain.interpret.joint import gated_by_counts, joint_gains, positioned, staa_gains
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
     Array,
@@ -30,8 +30,8 @@ from toolchain.ops import (
     Op,
     StaaLif,
 )
-from toolchain.passes import lower_joint, lower_staa
-from toolchain.passes.base import Pass, in_place
+from spikewright.toolchain.passes import lower_joint, lower_staa
+from spikewright.toolchain.passes.base import Pass, in_place
 
 Strategy = Literal["auto", "static", "causal", "barrier", "replay", "host"]
 

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolchain.errors import GateLoweringError
-from toolchain.interpret.joint import channel_matrix
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.errors import GateLoweringError
+from spikewright.toolchain.interpret.joint import channel_matrix
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
     Array,
@@ -35,8 +35,8 @@ from toolchain.ops import (
     Shape,
     StaaLif,
 )
-from toolchain.passes.base import in_place
-from toolchain.shapes import shapes
+from spikewright.toolchain.passes.base import in_place
+from spikewright.toolchain.shapes import shapes
 
 TRAIN = "train TCJA(variant='causal', dims='T'), or dims='C' with cla_memory='count', or deploy with --gates static"
 

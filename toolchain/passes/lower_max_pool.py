@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, Conv, Input, JointGate, Lif, MaxPool, Op, StaaLif
-from toolchain.passes.base import Pass, drop_unread
-from toolchain.shapes import shapes
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import AttentiveLif, Conv, Input, JointGate, Lif, MaxPool, Op, StaaLif
+from spikewright.toolchain.passes.base import Pass, drop_unread
+from spikewright.toolchain.shapes import shapes
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from toolchain.interpret.floats import apply
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Op, Shape, SumPool
-from toolchain.passes.base import Pass
-from toolchain.shapes import shapes
+from spikewright.toolchain.interpret.floats import apply
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, Array, Conv, Op, Shape, SumPool
+from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.shapes import shapes
 
 LARGEST = 1 << 24
 """Entries of M at most (128 MiB of float64)."""

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolchain.interpret.joint import gated_by_counts
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, AttentiveLif, GateTable, Lif, Op, StaaLif
-from toolchain.passes.base import in_place
+from spikewright.toolchain.interpret.joint import gated_by_counts
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, Array, AttentiveLif, GateTable, Lif, Op, StaaLif
+from spikewright.toolchain.passes.base import in_place
 
 TRAIN = "train STAALIF(variant='causal'), or deploy with --gates static"
 

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
-from toolchain.errors import PassError, UnsupportedNodeError
-from toolchain.int_ops import (
+from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from spikewright.toolchain.errors import PassError, UnsupportedNodeError
+from spikewright.toolchain.int_ops import (
     IntArray,
     IntDeltaRelu,
     IntGate,
@@ -26,8 +26,8 @@ from toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
     Array,
@@ -40,11 +40,11 @@ from toolchain.ops import (
     Op,
     Output,
 )
-from toolchain.passes import scales as sc
-from toolchain.passes.base import Pass
-from toolchain.passes.gate_levels import gate_levels
-from toolchain.passes.synapses import Synapses
-from toolchain.shapes import shapes
+from spikewright.toolchain.passes import scales as sc
+from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.passes.gate_levels import gate_levels
+from spikewright.toolchain.passes.synapses import Synapses
+from spikewright.toolchain.shapes import shapes
 
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
@@ -107,7 +107,7 @@ class _Quantizer(Synapses):
                     raise UnsupportedNodeError(
                         f"{type(op).__name__} has no integer form",
                         where=f"op {op.name!r}",
-                        help="see `spikeforge passes` for what is lowered before quantize",
+                        help="see `spikewright passes` for what is lowered before quantize",
                     )
         return self.graph.with_ops(self.ops)
 

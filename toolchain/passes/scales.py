@@ -10,10 +10,10 @@ from math import ceil, log2, prod
 
 import numpy as np
 
-from hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
-from toolchain.errors import PassError
-from toolchain.int_ops import IntArray
-from toolchain.ops import Affine, Array, Conv, Shape
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from spikewright.toolchain.errors import PassError
+from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.ops import Affine, Array, Conv, Shape
 
 BIAS_MANTISSA_BITS = 12
 """Magnitude bits of a bias mantissa (lava-nc 0.10.0 declares 13 bits signed)."""

@@ -11,11 +11,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.ir import Graph
-from toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output, StaaLif
-from toolchain.passes.base import drop_unread
-from toolchain.shapes import shapes
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output, StaaLif
+from spikewright.toolchain.passes.base import drop_unread
+from spikewright.toolchain.shapes import shapes
 
 
 @dataclass(frozen=True)

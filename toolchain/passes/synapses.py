@@ -7,11 +7,11 @@ from math import prod
 
 import numpy as np
 
-from toolchain.errors import PassError, UnsupportedNodeError
-from toolchain.int_ops import IntConv, IntDense, IntIdentity
-from toolchain.ir import Graph
-from toolchain.ops import Affine, Array, Conv, Delay, Lif, Op
-from toolchain.passes import scales as sc
+from spikewright.toolchain.errors import PassError, UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Affine, Array, Conv, Delay, Lif, Op
+from spikewright.toolchain.passes import scales as sc
 
 
 @dataclass

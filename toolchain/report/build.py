@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Program, Trace
-from toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
-from toolchain.backends import RunResult
-from toolchain.bundle import versions
-from toolchain.deployment import Deployment, Samples
-from toolchain.ir import Graph
-from toolchain.report.model import Accuracy, Audit, Report, Verdict
+from spikewright.hw_sim import Program, Trace
+from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.bundle import versions
+from spikewright.toolchain.deployment import Deployment, Samples
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.report.model import Accuracy, Audit, Report, Verdict
 
 MACHINE = "hw_sim"
 """The backend whose counters a report prefers, and whose answer is called on chip."""

@@ -8,10 +8,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from toolchain.analysis import Activity, Analysis, Layer, Quantity
-from toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
-from toolchain.report.model import Report
-from toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
+from spikewright.toolchain.analysis import Activity, Analysis, Layer, Quantity
+from spikewright.toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
+from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
 
 SCHEMA = 1
 """Version of the JSON layout."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hw_sim import Chip
-from toolchain.analysis import Analysis, Quantity, Use
-from toolchain.deployment import Drift, PassRecord
+from spikewright.hw_sim import Chip
+from spikewright.toolchain.analysis import Analysis, Quantity, Use
+from spikewright.toolchain.deployment import Drift, PassRecord
 
 
 class Audit(Protocol):

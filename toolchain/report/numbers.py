@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.analysis import Quantity
+from spikewright.toolchain.analysis import Quantity
 
 PREFIXES = (
     (1e12, "T"),

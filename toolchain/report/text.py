@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from toolchain.analysis import Analysis, fullest
-from toolchain.report.model import Report
-from toolchain.report.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.analysis import Analysis, fullest
+from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 
 WIDE = 12
 """Columns of the names, and"""

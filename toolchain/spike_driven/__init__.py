@@ -1,7 +1,7 @@
 """The checker: does a net stay spike-driven, op by op, with a path that proves it; static, and audited from a run."""
 
-from toolchain.spike_driven.audit import Audit as Audit
-from toolchain.spike_driven.audit import audit as audit
-from toolchain.spike_driven.check import check_graph as check_graph
-from toolchain.spike_driven.verdict import Block as Block
-from toolchain.spike_driven.verdict import Verdict as Verdict
+from spikewright.toolchain.spike_driven.audit import Audit as Audit
+from spikewright.toolchain.spike_driven.audit import audit as audit
+from spikewright.toolchain.spike_driven.check import check_graph as check_graph
+from spikewright.toolchain.spike_driven.verdict import Block as Block
+from spikewright.toolchain.spike_driven.verdict import Verdict as Verdict

@@ -11,9 +11,9 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import Literal
 
-from toolchain.ops import AttentiveLif, GatedCoding, JointGate, Op, StaaLif
-from toolchain.spike_driven.faults import QUANTIZE, real_value_taken
-from toolchain.spike_driven.signals import (
+from spikewright.toolchain.ops import AttentiveLif, GatedCoding, JointGate, Op, StaaLif
+from spikewright.toolchain.spike_driven.faults import QUANTIZE, real_value_taken
+from spikewright.toolchain.spike_driven.signals import (
     Context,
     Fault,
     Judgement,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Trace, simulate
-from hw_sim.program import GateLink, GateTable, Lif, Program, Source
-from toolchain.errors import InputError
-from toolchain.spike_driven.walk import KINDS, Walked, walk
+from spikewright.hw_sim import Trace, simulate
+from spikewright.hw_sim.program import GateLink, GateTable, Lif, Program, Source
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk
 
 Outputs = dict[str, NDArray[Any]]
 SHOWN = 5

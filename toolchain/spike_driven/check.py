@@ -6,18 +6,27 @@ from dataclasses import replace
 from math import prod
 from typing import Literal
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.ir import Graph
-from toolchain.ops import Attention, Delay, Flatten, Input, Op, Relu, Scale
-from toolchain.shapes import shapes
-from toolchain.spike_driven.attention import family
-from toolchain.spike_driven.host import host_ops
-from toolchain.spike_driven.host import judge as judge_host
-from toolchain.spike_driven.prepare import by_op, copies, lower
-from toolchain.spike_driven.rest import bias_driven, resting
-from toolchain.spike_driven.rules import RULES
-from toolchain.spike_driven.signals import Context, CostClass, InputKind, Judgement, Path, Signal, shortest, waits
-from toolchain.spike_driven.verdict import Block, Verdict, arrow
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Attention, Delay, Flatten, Input, Op, Relu, Scale
+from spikewright.toolchain.shapes import shapes
+from spikewright.toolchain.spike_driven.attention import family
+from spikewright.toolchain.spike_driven.host import host_ops
+from spikewright.toolchain.spike_driven.host import judge as judge_host
+from spikewright.toolchain.spike_driven.prepare import by_op, copies, lower
+from spikewright.toolchain.spike_driven.rest import bias_driven, resting
+from spikewright.toolchain.spike_driven.rules import RULES
+from spikewright.toolchain.spike_driven.signals import (
+    Context,
+    CostClass,
+    InputKind,
+    Judgement,
+    Path,
+    Signal,
+    shortest,
+    waits,
+)
+from spikewright.toolchain.spike_driven.verdict import Block, Verdict, arrow
 
 FOLDED = (Input, Flatten, Scale, Delay, Relu)
 """Ops that cost nothing by themselves; a block of only these has no row, unless it is at fault."""

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from toolchain.ops import Affine, Conv, MaxPool, Op, Shape, SumPool
+from spikewright.toolchain.ops import Affine, Conv, MaxPool, Op, Shape, SumPool
 
 
 def macs(op: Op, out: Shape) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from toolchain.ops import Op, Output
-from toolchain.spike_driven.signals import Context, Fault, Leaf, Signal
+from spikewright.toolchain.ops import Op, Output
+from spikewright.toolchain.spike_driven.signals import Context, Fault, Leaf, Signal
 
 QUANTIZE = "send the gate as an 8-bit payload (--payload-bits 8)"
 """What mends a real-valued gate on spikes."""

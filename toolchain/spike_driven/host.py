@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from toolchain.ir import Graph
-from toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, JointGate, Lif, Op, StaaLif, SumPool
-from toolchain.spike_driven import costs
-from toolchain.spike_driven.attention import gated_coding
-from toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
+    Affine,
+    AttentiveLif,
+    Conv,
+    GatedCoding,
+    Input,
+    JointGate,
+    Lif,
+    Op,
+    StaaLif,
+    SumPool,
+)
+from spikewright.toolchain.spike_driven import costs
+from spikewright.toolchain.spike_driven.attention import gated_coding
+from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
 
 SPIKING = (Lif, AttentiveLif, GatedCoding, JointGate, StaaLif)
 """Ops that send spikes: the host part ends at the first of them."""

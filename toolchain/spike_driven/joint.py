@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from math import ceil, prod
 
-from toolchain.ops import JointGate, StaaLif
-from toolchain.passes import lower_joint, lower_staa
-from toolchain.spike_driven.faults import QUANTIZE, real_value_taken
-from toolchain.spike_driven.signals import Context, Fault, Judgement, Kind, Leaf, Path, Signal, shortest, together
+from spikewright.toolchain.ops import JointGate, StaaLif
+from spikewright.toolchain.passes import lower_joint, lower_staa
+from spikewright.toolchain.spike_driven.faults import QUANTIZE, real_value_taken
+from spikewright.toolchain.spike_driven.signals import (
+    Context,
+    Fault,
+    Judgement,
+    Kind,
+    Leaf,
+    Path,
+    Signal,
+    shortest,
+    together,
+)
 
 
 def joint_macs(op: JointGate) -> int:

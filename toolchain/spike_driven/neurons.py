@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from toolchain.ops import (
+from spikewright.toolchain.ops import (
     Accumulator,
     Add,
     Affine,
@@ -20,8 +20,17 @@ from toolchain.ops import (
     Scale,
     SumPool,
 )
-from toolchain.spike_driven.faults import real_value_taken
-from toolchain.spike_driven.signals import Context, CostClass, Judgement, Leaf, Signal, event_class, made_by, together
+from spikewright.toolchain.spike_driven.faults import real_value_taken
+from spikewright.toolchain.spike_driven.signals import (
+    Context,
+    CostClass,
+    Judgement,
+    Leaf,
+    Signal,
+    event_class,
+    made_by,
+    together,
+)
 
 LINEAR = (Affine, Conv, SumPool, Scale, Flatten, Add, Delay)
 """Ops that a change passes as its value does."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Add,
     Array,
     Attention,
@@ -21,9 +21,9 @@ from toolchain.ops import (
     StaaLif,
     SumPool,
 )
-from toolchain.passes.lower_gates import lower_constant, lower_exactly, own_strategy, refused
-from toolchain.passes.lower_joint import not_binary
-from toolchain.passes.lower_max_pool import pool_first
+from spikewright.toolchain.passes.lower_gates import lower_constant, lower_exactly, own_strategy, refused
+from spikewright.toolchain.passes.lower_joint import not_binary
+from spikewright.toolchain.passes.lower_max_pool import pool_first
 
 SUMS = (Add, Flatten, Scale, Relu, Multiply, SumPool)
 """Ops through which a neuron reads synapses further in front."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolchain.interpret.floats import apply
-from toolchain.interpret.states import FloatState
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.interpret.floats import apply
+from spikewright.toolchain.interpret.states import FloatState
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.ops import (
+from spikewright.toolchain.ops import (
     Accumulator,
     Add,
     Affine,
@@ -34,10 +34,10 @@ from toolchain.ops import (
     StaaLif,
     SumPool,
 )
-from toolchain.spike_driven import costs, joint, neurons
-from toolchain.spike_driven.attention import attentive_lif, gate_message, gated_coding
-from toolchain.spike_driven.faults import dense_read, real_value_taken
-from toolchain.spike_driven.signals import (
+from spikewright.toolchain.spike_driven import costs, joint, neurons
+from spikewright.toolchain.spike_driven.attention import attentive_lif, gate_message, gated_coding
+from spikewright.toolchain.spike_driven.faults import dense_read, real_value_taken
+from spikewright.toolchain.spike_driven.signals import (
     Context,
     Fault,
     Judgement,

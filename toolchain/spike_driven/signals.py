@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from toolchain.ops import Array, Op, Shape
+from spikewright.toolchain.ops import Array, Op, Shape
 
 Kind = Literal["binary", "graded", "current", "gate", "dense"]
 InputKind = Literal["binary", "graded", "dense"]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from toolchain.spike_driven.signals import CostClass
+from spikewright.toolchain.spike_driven.signals import CostClass
 
 NAMES_IN_A_PATH = 12
 """A longer path is shown by its ends."""

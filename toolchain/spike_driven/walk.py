@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.program import (
+from spikewright.hw_sim.program import (
     ConvSynapses,
     DenseSynapses,
     Gate,

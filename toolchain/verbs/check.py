@@ -1,4 +1,4 @@
-"""``spikeforge check``: is a bundle, or a model as trained, spike-driven? A verdict per block; exit 1 on a violation.
+"""``spikewright check``: is a bundle, or a model as trained, spike-driven? A verdict per block; exit 1 on a violation.
 
 A bundle is also audited: a recorded run's counters must equal what its events cause, walked one by one.
 """
@@ -9,19 +9,19 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any, get_args
 
-from toolchain import bundle
-from toolchain.backends import load_backend
-from toolchain.commands import Outcome
-from toolchain.deployment import Deployment
-from toolchain.errors import InputError
-from toolchain.importing import Imported, load_model
-from toolchain.integer_road import input_code
-from toolchain.ir import Graph
-from toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Output, StaaLif
-from toolchain.passes.lower_gates import Strategy, strategies_for
-from toolchain.spike_driven import Audit, Verdict, audit, check_graph
-from toolchain.spike_driven.signals import InputKind
-from toolchain.verbs.data import add_folder_option, first
+from spikewright.toolchain import bundle
+from spikewright.toolchain.backends import load_backend
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.importing import Imported, load_model
+from spikewright.toolchain.integer_road import input_code
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Output, StaaLif
+from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
+from spikewright.toolchain.spike_driven import Audit, Verdict, audit, check_graph
+from spikewright.toolchain.spike_driven.signals import InputKind
+from spikewright.toolchain.verbs.data import add_folder_option, first
 
 AUDITED = 2
 """Samples whose events are walked one by one."""

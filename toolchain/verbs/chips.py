@@ -1,4 +1,4 @@
-"""``spikeforge chips``: the chips that ship, with every limit and price, its basis and its source."""
+"""``spikewright chips``: the chips that ship, with every limit and price, its basis and its source."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from argparse import Namespace, _SubParsersAction
 from dataclasses import asdict
 from typing import Any
 
-from hw_sim.chip import Chip, list_chips, load_chip
-from hw_sim.costs import Price
-from toolchain.commands import Outcome
+from spikewright.hw_sim.chip import Chip, list_chips, load_chip
+from spikewright.hw_sim.costs import Price
+from spikewright.toolchain.commands import Outcome
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:

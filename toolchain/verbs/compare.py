@@ -1,4 +1,4 @@
-"""``spikeforge compare``: run a bundle on several backends and compare them spike by spike; exit 1 on a mismatch."""
+"""``spikewright compare``: run a bundle on several backends and compare them spike by spike; exit 1 on a mismatch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any
 
-from toolchain import bundle
-from toolchain.commands import Outcome
-from toolchain.compare import compare
-from toolchain.verbs.data import add_data_options, chosen_samples
-from toolchain.verbs.progress import bars
+from spikewright.toolchain import bundle
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.compare import compare
+from spikewright.toolchain.verbs.data import add_data_options, chosen_samples
+from spikewright.toolchain.verbs.progress import bars
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain.data_sets import load_split, repeated
-from toolchain.deployment import Deployment, Samples
-from toolchain.errors import InputError
+from spikewright.toolchain.data_sets import load_split, repeated
+from spikewright.toolchain.deployment import Deployment, Samples
+from spikewright.toolchain.errors import InputError
 
 NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) numbers, y (B,) class numbers"
 
@@ -33,7 +33,7 @@ def add_folder_option(parser: ArgumentParser | _ArgumentGroup, more: str = "") -
         "--data",
         type=Path,
         metavar="DIR",
-        help=f"folder of the data set, or the one above it (default: ~/.spikeforge/data/<name>){more}",
+        help=f"folder of the data set, or the one above it (default: ~/.spikewright/data/<name>){more}",
     )
 
 

@@ -1,4 +1,4 @@
-"""``spikeforge demo``: two attention nets all the way, each beside its twin without attention; one summary at the end."""
+"""``spikewright demo``: two attention nets all the way, each beside its twin without attention; one summary at the end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import toolchain
-from toolchain import bundle
-from toolchain.commands import Outcome
-from toolchain.compare import Comparison
-from toolchain.deployment import Deployment, Options
-from toolchain.report import Report, summary_text
-from toolchain.verbs.progress import bars, note, stages
-from toolchain.verbs.report import report_on, write
+from spikewright import toolchain
+from spikewright.toolchain import bundle
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.compare import Comparison
+from spikewright.toolchain.deployment import Deployment, Options
+from spikewright.toolchain.report import Report, summary_text
+from spikewright.toolchain.verbs.progress import bars, note, stages
+from spikewright.toolchain.verbs.report import report_on, write
 
 BACKENDS = ("interpreter", "hw_sim", "lava")
 
@@ -74,7 +74,7 @@ def _deploy(net: str, options: Options, folder: Path) -> Deployment:
     note(f"deploy {net}")
     with stages(f"deploy {net}") as stage:
         made = toolchain.deploy(net, options, progress=stage)
-        bundle.save(made, folder, command=f"spikeforge deploy {net} --gates {options.gates} --out {folder}")
+        bundle.save(made, folder, command=f"spikewright deploy {net} --gates {options.gates} --out {folder}")
     return bundle.load(folder)
 
 

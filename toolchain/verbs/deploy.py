@@ -1,4 +1,4 @@
-"""``spikeforge deploy``: compile a model for a chip and write the bundle."""
+"""``spikewright deploy``: compile a model for a chip and write the bundle."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from argparse import ArgumentParser, Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any, get_args
 
-import toolchain
-from toolchain import bundle
-from toolchain.api import BUNDLED_SAMPLES, CALIBRATION_SAMPLES
-from toolchain.commands import Outcome
-from toolchain.data_sets import load_split
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.importing import load_model
-from toolchain.passes.lower_gates import Strategy
-from toolchain.verbs.data import add_folder_option, read_npz
-from toolchain.verbs.progress import stages
+from spikewright import toolchain
+from spikewright.toolchain import bundle
+from spikewright.toolchain.api import BUNDLED_SAMPLES, CALIBRATION_SAMPLES
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.data_sets import load_split
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.importing import load_model
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.verbs.data import add_folder_option, read_npz
+from spikewright.toolchain.verbs.progress import stages
 
 DEFAULT = Options()
 
@@ -110,7 +110,7 @@ def _data(spec: str | None, arguments: Namespace, split: str) -> Samples | None:
 
 def command(arguments: Namespace) -> str:
     """Return the command that repeats a deployment."""
-    words = ["spikeforge", "deploy", arguments.model, "--chip", arguments.chip, "--out", str(arguments.out)]
+    words = ["spikewright", "deploy", arguments.model, "--chip", arguments.chip, "--out", str(arguments.out)]
     options = (
         ("--gates", arguments.gates, DEFAULT.gates),
         ("--tolerance", arguments.tolerance, DEFAULT.tolerance),

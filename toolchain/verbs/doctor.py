@@ -1,4 +1,4 @@
-"""``spikeforge doctor``: what is installed, what is missing, and the command that mends it."""
+"""``spikewright doctor``: what is installed, what is missing, and the command that mends it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import SpikeforgeError
-from toolchain.commands import Outcome
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.toolchain.commands import Outcome
 
-CORE = ("spikeforge", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
+CORE = ("spikewright", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
 OPTIONAL = (
-    ("torch", "train, and deploy of torch nets", "pip install 'spikeforge[models]'"),
-    ("scikit-learn", "data set digits", "pip install 'spikeforge[models]'"),
-    ("safetensors", "checkpoints", "pip install 'spikeforge[models]'"),
-    ("tonic", "event data sets", "pip install 'spikeforge[models]'"),
-    ("onnx", "ONNX files of the host part", "pip install 'spikeforge[onnx]'"),
+    ("torch", "train, and deploy of torch nets", "pip install 'spikewright[models]'"),
+    ("scikit-learn", "data set digits", "pip install 'spikewright[models]'"),
+    ("safetensors", "checkpoints", "pip install 'spikewright[models]'"),
+    ("tonic", "event data sets", "pip install 'spikewright[models]'"),
+    ("onnx", "ONNX files of the host part", "pip install 'spikewright[onnx]'"),
     (
         "lava-nc",
         "backend lava",
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> Outcome:
             for name, what, command in OPTIONAL
         ],
         "plugins": {
-            group: _plugins(f"spikeforge.{group}") for group in ("backends", "importers", "commands", "datasets")
+            group: _plugins(f"spikewright.{group}") for group in ("backends", "importers", "commands", "datasets")
         },
         "datasets": _datasets(),
         "data": _folders(arguments.data),
@@ -71,11 +71,11 @@ def _plugins(group: str) -> list[str]:
 def _datasets() -> dict[str, str]:
     """Say of each data set whether its test split loads, or why not."""
     found = {}
-    for point in sorted(entry_points(group="spikeforge.datasets"), key=lambda p: p.name):
+    for point in sorted(entry_points(group="spikewright.datasets"), key=lambda p: p.name):
         try:
             loaded = point.load()(point.name, split="test", timesteps=1)
             found[point.name] = f"{loaded.x.shape[1]} test samples"
-        except (ImportError, SpikeforgeError) as error:
+        except (ImportError, SpikewrightError) as error:
             found[point.name] = f"missing: {error}"
     return found
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from toolchain.errors import InputError
+from spikewright.toolchain.errors import InputError
 
 
 def check_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``spikeforge passes``: the compiler's passes in order, with one line each."""
+"""``spikewright passes``: the compiler's passes in order, with one line each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import inspect
 from argparse import Namespace, _SubParsersAction
 from typing import Any
 
-from toolchain.commands import Outcome
-from toolchain.passes import (
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.passes import (
     align,
     distribute,
     fold_pool,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from toolchain.backends import Progress as Callback
+from spikewright.toolchain.backends import Progress as Callback
 
 
 @contextmanager

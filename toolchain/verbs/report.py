@@ -1,4 +1,4 @@
-"""``spikeforge report``: run a bundle on the machine and write everything known about it as JSON, HTML or CSV."""
+"""``spikewright report``: run a bundle on the machine and write everything known about it as JSON, HTML or CSV."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolchain import bundle
-from toolchain.backends import Progress, load_backend
-from toolchain.commands import Outcome
-from toolchain.compare import Comparison, compare
-from toolchain.deployment import Deployment, Samples
-from toolchain.report import Report, build_report, summary_text, to_csv, to_html, to_json
-from toolchain.verbs.check import check_deployment
-from toolchain.verbs.data import add_data_options, chosen_samples, first
-from toolchain.verbs.output import check_file, write_text
-from toolchain.verbs.progress import bars
+from spikewright.toolchain import bundle
+from spikewright.toolchain.backends import Progress, load_backend
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.compare import Comparison, compare
+from spikewright.toolchain.deployment import Deployment, Samples
+from spikewright.toolchain.report import Report, build_report, summary_text, to_csv, to_html, to_json
+from spikewright.toolchain.verbs.check import check_deployment
+from spikewright.toolchain.verbs.data import add_data_options, chosen_samples, first
+from spikewright.toolchain.verbs.output import check_file, write_text
+from spikewright.toolchain.verbs.progress import bars
 
 COMPARED = 20
 """Samples on which a report compares backends spike by spike."""

@@ -1,4 +1,4 @@
-"""``spikeforge run``: run a bundle on a backend and say what came out and what it cost."""
+"""``spikewright run``: run a bundle on a backend and say what came out and what it cost."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain import bundle
-from toolchain.analysis import run_summary
-from toolchain.backends import load_backend
-from toolchain.commands import Outcome
-from toolchain.deployment import CHUNK, Deployment, Samples
-from toolchain.errors import InputError
-from toolchain.local_backends import HwSimBackend
-from toolchain.verbs.data import add_data_options, chosen_samples
-from toolchain.verbs.output import check_file
-from toolchain.verbs.progress import bars
+from spikewright.toolchain import bundle
+from spikewright.toolchain.analysis import run_summary
+from spikewright.toolchain.backends import load_backend
+from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.deployment import CHUNK, Deployment, Samples
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.verbs.data import add_data_options, chosen_samples
+from spikewright.toolchain.verbs.output import check_file
+from spikewright.toolchain.verbs.progress import bars
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:

@@ -22,7 +22,7 @@ DECAY_U, DECAY_V = 4095, 512  # Lava adds 1 to du where it decays u: 4095 forget
 
 def load() -> Callable[[], dict[str, object]]:
     """Import Lava, repaired for this interpreter."""
-    from export.lava import compat
+    from spikewright.export.lava import compat
 
     compat.prepare(Path(tempfile.gettempdir()) / f"lava-errors-{os.getpid()}.txt")
     from lava.magma.core.run_conditions import RunSteps

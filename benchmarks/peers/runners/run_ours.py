@@ -15,8 +15,8 @@ AT_LEAST_S = 0.25
 
 def load() -> Callable[[], dict[str, object]]:
     """Compile the workload and run it once, so that the kernels are loaded."""
-    import hw_sim
     from benchmarks.workloads import workload
+    from spikewright import hw_sim
 
     name, weights, timing, steps = sys.argv[1:5]
     given = workload(name, even=weights == "even")

@@ -15,7 +15,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from scipy.sparse import csr_matrix
 
-from export.lava.processes.process import (
+from spikewright.export.lava.processes.process import (
     Anchor,
     Delay,
     DeltaRelu,
@@ -27,7 +27,7 @@ from export.lava.processes.process import (
     WideSynapses,
     WindowedLif,
 )
-from hw_sim import fixed_point as fp
+from spikewright.hw_sim import fixed_point as fp
 
 
 @implements(proc=Net, protocol=LoihiProtocol)
@@ -36,7 +36,7 @@ class NetModel(AbstractSubProcessModel):
     """The net is its processes, connected."""
 
     def __init__(self, proc: Any) -> None:
-        from export.lava.build import assemble
+        from spikewright.export.lava.build import assemble
 
         for index, child in enumerate(assemble(proc.proc_params["plan"])):
             setattr(self, f"process_{index:04d}", child)

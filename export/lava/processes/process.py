@@ -13,7 +13,7 @@ from lava.magma.core.process.ports.ports import InPort, OutPort, RefPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from export.lava.nodes import MAX_GATES
+from spikewright.export.lava.nodes import MAX_GATES
 
 
 class Net(AbstractProcess):

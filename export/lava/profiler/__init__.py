@@ -4,7 +4,7 @@ Names, shapes and units are those that public scripts use of ``lava.utils.loihi2
 own implementation is not public). Only the imports change; Lava itself is not needed::
 
     import numpy as np
-    from export.lava.profiler import Loihi2HwCfg, Profiler, RunSteps, netx        # silicon: lava.utils.profiler, ...
+    from spikewright.export.lava.profiler import Loihi2HwCfg, Profiler, RunSteps, netx  # silicon: lava.utils.profiler, ...
 
     net = netx.hdf5.Network(net_config="network.net", reset_interval=16, reset_offset=3)
     num_steps = 1000
@@ -33,18 +33,18 @@ processors, learning. A bundle, or a run that is over already, is profiled witho
     print(profiler.statement)
 """
 
-from export.lava.profiler import loihi2_profiler as loihi2_profiler
-from export.lava.profiler import netx as netx
-from export.lava.profiler.board import Board as Board
-from export.lava.profiler.board import Loihi2HwCfg as Loihi2HwCfg
-from export.lava.profiler.board import RunSteps as RunSteps
-from export.lava.profiler.loihi2_profiler import Loihi2Activity as Loihi2Activity
-from export.lava.profiler.loihi2_profiler import Loihi2ExecutionTime as Loihi2ExecutionTime
-from export.lava.profiler.loihi2_profiler import Loihi2Memory as Loihi2Memory
-from export.lava.profiler.loihi2_profiler import Loihi2Power as Loihi2Power
-from export.lava.profiler.loihi2_profiler import Loihi2Spike as Loihi2Spike
-from export.lava.profiler.profiler import Loihi2HWProfiler as Loihi2HWProfiler
-from export.lava.profiler.profiler import Profiler as Profiler
-from export.lava.profiler.profiler import SimulatedProfiler as SimulatedProfiler
-from export.lava.profiler.run import ProfilerError as ProfilerError
-from export.lava.profiler.run import SimulatedRun as SimulatedRun
+from spikewright.export.lava.profiler import loihi2_profiler as loihi2_profiler
+from spikewright.export.lava.profiler import netx as netx
+from spikewright.export.lava.profiler.board import Board as Board
+from spikewright.export.lava.profiler.board import Loihi2HwCfg as Loihi2HwCfg
+from spikewright.export.lava.profiler.board import RunSteps as RunSteps
+from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Activity as Loihi2Activity
+from spikewright.export.lava.profiler.loihi2_profiler import Loihi2ExecutionTime as Loihi2ExecutionTime
+from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Memory as Loihi2Memory
+from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Power as Loihi2Power
+from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Spike as Loihi2Spike
+from spikewright.export.lava.profiler.profiler import Loihi2HWProfiler as Loihi2HWProfiler
+from spikewright.export.lava.profiler.profiler import Profiler as Profiler
+from spikewright.export.lava.profiler.profiler import SimulatedProfiler as SimulatedProfiler
+from spikewright.export.lava.profiler.run import ProfilerError as ProfilerError
+from spikewright.export.lava.profiler.run import SimulatedRun as SimulatedRun

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.probe import PerCore
-from hw_sim.costs import Basis
+from spikewright.export.lava.profiler.probe import PerCore
+from spikewright.hw_sim.costs import Basis
 
 Int = NDArray[np.int64]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from export.lava.profiler.run import ProfilerError, SimulatedRun
+from spikewright.export.lava.profiler.run import ProfilerError, SimulatedRun
 
 
 @dataclass
@@ -61,7 +61,7 @@ def attach(run_cfg: Any, probe: Any) -> None:
         raise ProfilerError(
             f"found {type(run_cfg).__name__}; allowed: a run configuration, a bundle's folder, a Deployment, a SimulatedRun",
             where="Profiler.init",
-            help="give the run_cfg that net.run(...) gets, or the folder that `spikeforge deploy` wrote",
+            help="give the run_cfg that net.run(...) gets, or the folder that `spikewright deploy` wrote",
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.probe import Probe
-from export.lava.profiler.run import ProfilerError
-from hw_sim.costs import Basis
+from spikewright.export.lava.profiler.probe import Probe
+from spikewright.export.lava.profiler.run import ProfilerError
+from spikewright.hw_sim.costs import Basis
 
 Floats = NDArray[np.float64]
 

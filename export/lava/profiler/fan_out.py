@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim import Chip, Program
-from hw_sim.engine.compiled import gate_index
-from hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
-from hw_sim.engine.synapses import prepare
-from hw_sim.program import GateLink, Projection
-from hw_sim.synaptic_memory import FanOut
+from spikewright.hw_sim import Chip, Program
+from spikewright.hw_sim.engine.compiled import gate_index
+from spikewright.hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
+from spikewright.hw_sim.engine.synapses import prepare
+from spikewright.hw_sim.program import GateLink, Projection
+from spikewright.hw_sim.synaptic_memory import FanOut
 
 Int = NDArray[np.int64]
 

@@ -16,16 +16,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.board import execute
-from export.lava.profiler.run import ProfilerError, SimulatedRun
-from export.netx import import_net
-from hw_sim import Lif, Program, Source, Trace, compile, load_chip, simulate
-from toolchain import bundle
-from toolchain.deployment import Deployment
-from toolchain.int_ops import Connection, IntInput, IntLif
-from toolchain.ir import Graph
-from toolchain.mapping import Fixed, map_graph
-from toolchain.ops import Op
+from spikewright.export.lava.profiler.board import execute
+from spikewright.export.lava.profiler.run import ProfilerError, SimulatedRun
+from spikewright.export.netx import import_net
+from spikewright.hw_sim import Lif, Program, Source, Trace, compile, load_chip, simulate
+from spikewright.toolchain import bundle
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.int_ops import Connection, IntInput, IntLif
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import Fixed, map_graph
+from spikewright.toolchain.ops import Op
 
 Int = NDArray[np.int64]
 Timing = Literal["analytic", "cycle"]
@@ -67,7 +67,7 @@ class Network:
         timing: How the time of a step is found; see ``hw_sim.simulate``.
 
     Raises:
-        SpikeforgeError: The file cannot be read, or its net does not fit the chip.
+        SpikewrightError: The file cannot be read, or its net does not fit the chip.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class DeployedNetwork:
         timing: How the time of a step is found; see ``hw_sim.simulate``.
 
     Raises:
-        SpikeforgeError: It is no bundle, or has no samples and none are given.
+        SpikewrightError: It is no bundle, or has no samples and none are given.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from export.lava.profiler.network import Network as Network
+from spikewright.export.lava.profiler.network import Network as Network
 
 hdf5 = SimpleNamespace(Network=Network)
 """As in ``netx.hdf5.Network``."""

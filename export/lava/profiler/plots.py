@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.run import ProfilerError
+from spikewright.export.lava.profiler.run import ProfilerError
 
 Values = Mapping[str, NDArray[Any]]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.probe import Probe
-from export.lava.profiler.run import Power
-from hw_sim.costs import Basis
+from spikewright.export.lava.profiler.probe import Probe
+from spikewright.export.lava.profiler.run import Power
+from spikewright.hw_sim.costs import Basis
 
 Floats = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.board import Board
-from export.lava.profiler.run import ProfilerError, SimulatedRun
+from spikewright.export.lava.profiler.board import Board
+from spikewright.export.lava.profiler.run import ProfilerError, SimulatedRun
 
 Int = NDArray[np.int64]
 
@@ -58,7 +58,8 @@ class Probe:
         return ProfilerError(
             "has no run to read; nets of Lava processes built by hand are not simulated",
             where=type(self).__name__,
-            help="attach it to the run_cfg of a netx.hdf5.Network of export.lava.profiler and run that, or profile a bundle",
+            help="attach it to the run_cfg of a netx.hdf5.Network of spikewright.export.lava.profiler and run that, "
+            "or profile a bundle",
         )
 
 

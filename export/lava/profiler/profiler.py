@@ -8,15 +8,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler import plots
-from export.lava.profiler.board import Loihi2HwCfg, RunSteps, attach
-from export.lava.profiler.loihi2_profiler import Loihi2Activity, Loihi2ExecutionTime, Loihi2Memory, Loihi2Power
-from export.lava.profiler.network import DeployedNetwork
-from export.lava.profiler.power import rail_share
-from export.lava.profiler.probe import Probe
-from export.lava.profiler.run import Power, ProfilerError, SimulatedRun
-from hw_sim.costs import Basis
-from toolchain.deployment import Deployment
+from spikewright.export.lava.profiler import plots
+from spikewright.export.lava.profiler.board import Loihi2HwCfg, RunSteps, attach
+from spikewright.export.lava.profiler.loihi2_profiler import (
+    Loihi2Activity,
+    Loihi2ExecutionTime,
+    Loihi2Memory,
+    Loihi2Power,
+)
+from spikewright.export.lava.profiler.network import DeployedNetwork
+from spikewright.export.lava.profiler.power import rail_share
+from spikewright.export.lava.profiler.probe import Probe
+from spikewright.export.lava.profiler.run import Power, ProfilerError, SimulatedRun
+from spikewright.hw_sim.costs import Basis
+from spikewright.toolchain.deployment import Deployment
 
 Floats = NDArray[np.float64]
 MICRO = 1e-6

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.fan_out import Reach
-from export.lava.profiler.probe import PerCore
-from export.lava.profiler.run import ProfilerError
-from hw_sim.costs import Basis, worst_basis
+from spikewright.export.lava.profiler.fan_out import Reach
+from spikewright.export.lava.profiler.probe import PerCore
+from spikewright.export.lava.profiler.run import ProfilerError
+from spikewright.hw_sim.costs import Basis, worst_basis
 
 Floats = NDArray[np.float64]
 Int = NDArray[np.int64]

@@ -15,19 +15,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from export.lava.profiler.fan_out import Reach, reach
-from hw_sim import Chip, Program, SpikeforgeError, Trace, drc
-from hw_sim.costs import Basis, worst_basis
-from hw_sim.timing.analytic import TERMS
-from toolchain.analysis import Energy, Latency, energy, event_counts, latency
-from toolchain.analysis.energy import PICO
-from toolchain.deployment import Deployment
+from spikewright.export.lava.profiler.fan_out import Reach, reach
+from spikewright.hw_sim import Chip, Program, SpikewrightError, Trace, drc
+from spikewright.hw_sim.costs import Basis, worst_basis
+from spikewright.hw_sim.timing.analytic import TERMS
+from spikewright.toolchain.analysis import Energy, Latency, energy, event_counts, latency
+from spikewright.toolchain.analysis.energy import PICO
+from spikewright.toolchain.deployment import Deployment
 
 Floats = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-class ProfilerError(SpikeforgeError):
+class ProfilerError(SpikewrightError):
     """A figure that was not asked for, is not there yet, or that nothing published supports."""
 
 

@@ -28,7 +28,7 @@ Not modelled: the two physical fabrics of Loihi 2's mesh (one here), a buffer li
 host messages on links, and payload size (one message, one flit).
 """
 
-from hw_sim.timing.cycle.deliver import Delivery as Delivery
-from hw_sim.timing.cycle.deliver import deliver as deliver
-from hw_sim.timing.cycle.record import STAGES as STAGES
-from hw_sim.timing.cycle.record import CycleRecord as CycleRecord
+from spikewright.hw_sim.timing.cycle.deliver import Delivery as Delivery
+from spikewright.hw_sim.timing.cycle.deliver import deliver as deliver
+from spikewright.hw_sim.timing.cycle.record import STAGES as STAGES
+from spikewright.hw_sim.timing.cycle.record import CycleRecord as CycleRecord

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine.jit import Threads
-from hw_sim.timing.analytic import StepTimes, slowest_part
-from hw_sim.timing.cycle import core_kernels
-from hw_sim.timing.cycle.fabric import Records
-from hw_sim.timing.cycle.mesh_kernels import CORE, MESSAGE
-from hw_sim.timing.cycle.record import STAGES, CycleRecord
-from hw_sim.timing.cycle.service import Service
-from hw_sim.timing.cycle.spikes import Spikes
-from hw_sim.timing.cycle.tables import Sender, Tables
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.timing.analytic import StepTimes, slowest_part
+from spikewright.hw_sim.timing.cycle import core_kernels
+from spikewright.hw_sim.timing.cycle.fabric import Records
+from spikewright.hw_sim.timing.cycle.mesh_kernels import CORE, MESSAGE
+from spikewright.hw_sim.timing.cycle.record import STAGES, CycleRecord
+from spikewright.hw_sim.timing.cycle.service import Service
+from spikewright.hw_sim.timing.cycle.spikes import Spikes
+from spikewright.hw_sim.timing.cycle.tables import Sender, Tables
 
 Int = NDArray[np.int64]
 

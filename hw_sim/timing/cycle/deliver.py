@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hw_sim.chip import Mesh
-from hw_sim.errors import ProgramError
-from hw_sim.timing.cycle.fabric import Fabric, Records, fabric
-from hw_sim.timing.cycle.mesh_kernels import CORE, COUNTERS, DONE, HEAP_PER_LINK, MESSAGE, run
+from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.timing.cycle.fabric import Fabric, Records, fabric
+from spikewright.hw_sim.timing.cycle.mesh_kernels import CORE, COUNTERS, DONE, HEAP_PER_LINK, MESSAGE, run
 
 Int = NDArray[np.int64]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.chip import Mesh
-from hw_sim.noc import Links
+from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.noc import Links
 
 Int = NDArray[np.int64]
 Index = NDArray[np.int32]

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw_sim.engine.jit import kernel
-from hw_sim.timing.cycle.fabric import AT_A_CORE
+from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.timing.cycle.fabric import AT_A_CORE
 
 MESSAGE = np.dtype(
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_sim.chip import Chip
+from spikewright.hw_sim.chip import Chip
 
 
 @dataclass(frozen=True)

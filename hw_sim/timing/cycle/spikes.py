@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.timing.cycle import core_kernels
+from spikewright.hw_sim.timing.cycle import core_kernels
 
 Int = NDArray[np.int64]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine.compiled import Compiled, Stage
-from hw_sim.program import Lif, Projection, sends
-from hw_sim.synaptic_memory import FanOut, words_read
-from hw_sim.timing.cycle.fabric import Fabric, fabric
-from hw_sim.timing.cycle.service import Service
+from spikewright.hw_sim.engine.compiled import Compiled, Stage
+from spikewright.hw_sim.program import Lif, Projection, sends
+from spikewright.hw_sim.synaptic_memory import FanOut, words_read
+from spikewright.hw_sim.timing.cycle.fabric import Fabric, fabric
+from spikewright.hw_sim.timing.cycle.service import Service
 
 Int = NDArray[np.int64]
 Index = NDArray[np.int32]

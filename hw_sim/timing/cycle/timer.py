@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_sim.engine.compiled import Compiled
-from hw_sim.engine.jit import Threads
-from hw_sim.timing.analytic import StepTimes
-from hw_sim.timing.cycle.block import Block
-from hw_sim.timing.cycle.record import CycleRecord, empty_record
-from hw_sim.timing.cycle.service import service
-from hw_sim.timing.cycle.spikes import Spikes
-from hw_sim.timing.cycle.tables import Sender, tables
+from spikewright.hw_sim.engine.compiled import Compiled
+from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.timing.analytic import StepTimes
+from spikewright.hw_sim.timing.cycle.block import Block
+from spikewright.hw_sim.timing.cycle.record import CycleRecord, empty_record
+from spikewright.hw_sim.timing.cycle.service import service
+from spikewright.hw_sim.timing.cycle.spikes import Spikes
+from spikewright.hw_sim.timing.cycle.tables import Sender, tables
 
 Int = NDArray[np.int64]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from export.torch_to_nir import load_factory
-from export.torch_to_nir.importers import import_factory
-from toolchain.errors import ImportingError
+from spikewright.export.torch_to_nir import load_factory
+from spikewright.export.torch_to_nir.importers import import_factory
+from spikewright.toolchain.errors import ImportingError
 
 NET = """
 import torch
 from torch import nn
-from models.layers import Linear
-from models.neurons import lif
+from spikewright.models.layers import Linear
+from spikewright.models.neurons import lif
 
 class Net(nn.Module):
     def __init__(self):

@@ -14,14 +14,24 @@ import torch
 from captured_nets import B, T, Wrapped, agree, events, trained
 from torch import Tensor, nn
 
-from export.torch_to_nir import capture
-from export.torch_to_nir.importers import import_checkpoint
-from models import zoo
-from models.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, MeanOverTime
-from models.nets import GACDigits, MADigits
-from models.neurons import LIF, lif
-from toolchain import nirx
-from toolchain.from_nir import from_nir
+from spikewright.export.torch_to_nir import capture
+from spikewright.export.torch_to_nir.importers import import_checkpoint
+from spikewright.models import zoo
+from spikewright.models.layers import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    MeanOverTime,
+)
+from spikewright.models.nets import GACDigits, MADigits
+from spikewright.models.neurons import LIF, lif
+from spikewright.toolchain import nirx
+from spikewright.toolchain.from_nir import from_nir
 
 
 @pytest.mark.parametrize("variant", ["paper", "code", "causal"])

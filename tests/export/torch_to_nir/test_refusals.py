@@ -9,13 +9,13 @@ import torch
 from captured_nets import B, T, Wrapped, events
 from torch import Tensor, nn
 
-from export.torch_to_nir import capture
-from hw_sim.errors import SpikeforgeError
-from models.attention.ma import MAAttention
-from models.layers import AvgPool2d, BatchNorm1d, Conv2d, Linear, MaxPool2d
-from models.nets import MADigits
-from models.neurons import LIF, lif
-from toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.export.torch_to_nir import capture
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.models.attention.ma import MAAttention
+from spikewright.models.layers import AvgPool2d, BatchNorm1d, Conv2d, Linear, MaxPool2d
+from spikewright.models.nets import MADigits
+from spikewright.models.neurons import LIF, lif
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 
 class Doubled(nn.Linear):
@@ -121,7 +121,7 @@ def test_examples_that_do_not_fit_are_refused(example: Tensor, message: str) -> 
 
 
 def test_an_example_of_another_t_than_the_nets_is_refused() -> None:
-    with pytest.raises(SpikeforgeError, match="input of T = 6; the layer was made for T = 8"):
+    with pytest.raises(SpikewrightError, match="input of T = 6; the layer was made for T = 8"):
         capture(MADigits(8, (8, 8)), events(1, 8, 8))
 
 

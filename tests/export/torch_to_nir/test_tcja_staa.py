@@ -9,12 +9,12 @@ import torch
 from captured_nets import T, agree, events, trained
 from torch import nn
 
-from models.attention.staa import STAALIF
-from models.attention.tcja import TCJA
-from models.layers import Conv2d, Flatten, Linear, MaxPool2d
-from models.nets.small import SmallNet
-from models.neurons import AdaptiveLIF, lif
-from toolchain import nirx
+from spikewright.models.attention.staa import STAALIF
+from spikewright.models.attention.tcja import TCJA
+from spikewright.models.layers import Conv2d, Flatten, Linear, MaxPool2d
+from spikewright.models.nets.small import SmallNet
+from spikewright.models.neurons import AdaptiveLIF, lif
+from spikewright.toolchain import nirx
 
 TCJA_FORMS: list[dict[str, Any]] = [
     {},

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nir_nets import DT, T, chain, lif, net, run
 from numpy.typing import NDArray
 
-from toolchain import ops
-from toolchain.errors import UnsupportedNodeError
-from toolchain.from_nir import from_nir
+from spikewright.toolchain import ops
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.from_nir import from_nir
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])

@@ -10,9 +10,9 @@ import pytest
 from nir_nets import T, chain, run
 from numpy.typing import NDArray
 
-from toolchain import nirx
-from toolchain.errors import UnsupportedNodeError
-from toolchain.from_nir import from_nir
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.from_nir import from_nir
 
 
 def test_affine_linear_and_scale_are_matrix_products(rng: np.random.Generator) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from nir_nets import DT, T, chain, lif, run
 
-from toolchain.errors import ImportingError
-from toolchain.from_nir import from_nir
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.from_nir import from_nir
 
 
 def test_a_lif_is_integrated_by_forward_euler(rng: np.random.Generator) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from nir_nets import DT, T, chain, lif, net
 
-from toolchain import nirx
-from toolchain.errors import ImportingError, UnsupportedNodeError, VerifyError
-from toolchain.from_nir import from_nir
+from spikewright.toolchain import nirx
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError, VerifyError
+from spikewright.toolchain.from_nir import from_nir
 
 
 def test_unsupported_nodes_are_all_named_before_any_work() -> None:

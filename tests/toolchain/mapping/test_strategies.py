@@ -10,15 +10,15 @@ from compile_random import compile_random
 from hypothesis import given, settings
 from random_nets import random_net, seeds
 
-from hw_sim import Chip, Program, Trace, drc, load_chip, simulate
-from hw_sim import compile as load
-from toolchain.errors import MappingError
-from toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
-from toolchain.ir import Graph
-from toolchain.mapping import Balanced, Fixed, Greedy, map_graph
-from toolchain.mapping.cuts import cores_used
-from toolchain.mapping.place import place, traffic
-from toolchain.passes.align import Align
+from spikewright.hw_sim import Chip, Program, Trace, drc, load_chip, simulate
+from spikewright.hw_sim import compile as load
+from spikewright.toolchain.errors import MappingError
+from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, map_graph
+from spikewright.toolchain.mapping.cuts import cores_used
+from spikewright.toolchain.mapping.place import place, traffic
+from spikewright.toolchain.passes.align import Align
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_too_few_cores_name_the_layer_that_finds_no_room(chip: Chip) -> None:
 
     assert str(caught.value) == (
         "layer 'n1', core 120: the net needs 257 neurocores; chip 'loihi2' has 120, 137 too few\n"
-        "  help: choose a board with at least 257 cores (see `spikeforge chips`), or make the layers smaller"
+        "  help: choose a board with at least 257 cores (see `spikewright chips`), or make the layers smaller"
     )
 
 

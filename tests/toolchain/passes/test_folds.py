@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolchain.interpret import run_float
-from toolchain.ir import Graph
-from toolchain.ops import Add, Affine, Array, Conv, Flatten, Input, Lif, Op, Output, Scale, SumPool
-from toolchain.passes.fold_pool import DropFlatten, FoldPool
-from toolchain.passes.fold_scale import FoldScale, LowerScale
+from spikewright.toolchain.interpret import run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Affine, Array, Conv, Flatten, Input, Lif, Op, Output, Scale, SumPool
+from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
+from spikewright.toolchain.passes.fold_scale import FoldScale, LowerScale
 
 
 def lif(name: str, source: str, shape: tuple[int, ...]) -> Lif:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from joint_nets import C, H, T, events, joint, joint_net
 
-from toolchain.errors import GateLoweringError
-from toolchain.interpret import answer, run_float
-from toolchain.interpret.joint import joint_gains
-from toolchain.ops import GateNeuron, JointGate, Lif
-from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
-from toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.errors import GateLoweringError
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.interpret.joint import joint_gains
+from spikewright.toolchain.ops import GateNeuron, JointGate, Lif
+from spikewright.toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
+from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 
 Z = np.array([[0.2, 0.4], [0.6, 0.0], [1.0, 0.8]])
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolchain.compare import compare
-from toolchain.deployment import Options, Samples
-from toolchain.interpret import run_float
-from toolchain.ir import Graph
-from toolchain.ops import Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
-from toolchain.passes import lower_pool
-from toolchain.passes.fold_pool import FoldPool
-from toolchain.passes.lower_pool import LowerPool
-from toolchain.pipeline import deploy_graph
+from spikewright.toolchain.compare import compare
+from spikewright.toolchain.deployment import Options, Samples
+from spikewright.toolchain.interpret import run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
+from spikewright.toolchain.passes import lower_pool
+from spikewright.toolchain.passes.fold_pool import FoldPool
+from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.pipeline import deploy_graph
 
 SIDE, T = 7, 4
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from joint_nets import C, T, events, staa, staa_net
 
-from toolchain.errors import GateLoweringError
-from toolchain.interpret import answer, run_float
-from toolchain.interpret.joint import staa_gains
-from toolchain.ops import Lif
-from toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
+from spikewright.toolchain.errors import GateLoweringError
+from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.interpret.joint import staa_gains
+from spikewright.toolchain.ops import Lif
+from spikewright.toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
 
 
 @pytest.mark.parametrize("position", [False, True])

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolchain.errors import GateLoweringError, UnsupportedNodeError
-from toolchain.interpret import run_float
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.errors import GateLoweringError, UnsupportedNodeError
+from spikewright.toolchain.interpret import run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Add,
     Affine,
@@ -26,10 +26,10 @@ from toolchain.ops import (
     Output,
     Relu,
 )
-from toolchain.passes.distribute import Distribute
-from toolchain.passes.lower_gates import LowerGates, Strategy, mean_gates, strategies_for
-from toolchain.passes.lower_max_pool import LowerMaxPool
-from toolchain.passes.split_host import split_host
+from spikewright.toolchain.passes.distribute import Distribute
+from spikewright.toolchain.passes.lower_gates import LowerGates, Strategy, mean_gates, strategies_for
+from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.passes.split_host import split_host
 
 T, C, H = 6, 4, 5
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from compile_random import lower
 
-from hw_sim.fixed_point import STATE_MAX
-from toolchain.errors import PassError
-from toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
-from toolchain.interpret import run_float, run_int
-from toolchain.interpret.gates import gate_function
-from toolchain.ir import Graph
-from toolchain.ops import Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output
-from toolchain.passes.align import Align
-from toolchain.passes.gate_levels import gate_levels
-from toolchain.passes.quantize import InputCode, Quantize
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain.errors import PassError
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.interpret import run_float, run_int
+from spikewright.toolchain.interpret.gates import gate_function
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output
+from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.passes.gate_levels import gate_levels
+from spikewright.toolchain.passes.quantize import InputCode, Quantize
 
 
 def neuron(name: str, *sources: str, n: int = 1, comparison: str = ">", beta: float = 0.0) -> Lif:

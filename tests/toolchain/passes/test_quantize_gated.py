@@ -7,12 +7,12 @@ import pytest
 from compile_random import compile_random
 from joint_nets import events, joint, joint_net
 
-from hw_sim import load_chip
-from toolchain.int_ops import IntDense, IntGate, IntLif
-from toolchain.interpret import run_float, run_int
-from toolchain.ir import Graph
-from toolchain.local_backends import HwSimBackend
-from toolchain.mapping import map_graph
+from spikewright.hw_sim import load_chip
+from spikewright.toolchain.int_ops import IntDense, IntGate, IntLif
+from spikewright.toolchain.interpret import run_float, run_int
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.mapping import map_graph
 
 
 def relay_of(integer: Graph) -> IntLif:

@@ -12,16 +12,16 @@ from compile_random import compile_random
 from hypothesis import given, settings
 from random_nets import random_net, seeds
 
-from hw_sim import Trace, load_chip, simulate
-from toolchain.deployment import Deployment, Options, Samples
-from toolchain.errors import InputError
-from toolchain.int_ops import IntInput
-from toolchain.ir import Graph
-from toolchain.mapping import map_graph
-from toolchain.ops import Array
-from toolchain.pipeline import deploy_graph
-from toolchain.spike_driven import audit, check_graph
-from toolchain.spike_driven.walk import fan_out
+from spikewright.hw_sim import Trace, load_chip, simulate
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping import map_graph
+from spikewright.toolchain.ops import Array
+from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.spike_driven import audit, check_graph
+from spikewright.toolchain.spike_driven.walk import fan_out
 
 
 def recorded(graph: Graph, x: Array, gates: Any) -> tuple[Deployment, Trace, dict[str, Any]]:

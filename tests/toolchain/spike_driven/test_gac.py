@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checked_nets import HOST, block, gac, only_violation
 
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def test_gac_on_the_host_with_a_payload_is_spike_driven() -> None:

@@ -7,7 +7,7 @@ import pytest
 from checked_nets import block
 from joint_nets import joint, joint_net, staa, staa_net
 
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.spike_driven import check_graph
 
 
 @pytest.mark.parametrize("dims", ["T", "C"])

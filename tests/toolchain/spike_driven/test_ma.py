@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checked_nets import block, ma, only_violation
 
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.spike_driven import check_graph
 
 DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 

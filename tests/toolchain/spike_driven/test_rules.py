@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from checked_nets import MAP, T, block, conv, lif, net, only_violation
 
-from toolchain.errors import UnsupportedNodeError
-from toolchain.int_ops import IntInput
-from toolchain.ir import Graph
-from toolchain.ops import (
+from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
     Array,
@@ -25,7 +25,7 @@ from toolchain.ops import (
     Scale,
     SumPool,
 )
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def test_a_maximum_of_currents_or_of_payloads_is_refused_and_of_spikes_is_an_or() -> None:

@@ -7,8 +7,8 @@ from checked_nets import block, conv, lif, ma, net
 from hypothesis import assume, given, settings
 from random_nets import random_net, seeds
 
-from toolchain.ops import Affine, Conv, Delay, Lif, Relu
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.ops import Affine, Conv, Delay, Lif, Relu
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def test_a_vanilla_net_is_spike_driven_and_all_of_class_a() -> None:

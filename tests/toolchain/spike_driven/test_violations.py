@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from checked_nets import HOST, block, conv, gac, lif, ma, net, only_violation
 
-from toolchain.ir import Graph
-from toolchain.ops import Add, Op, Relu
-from toolchain.spike_driven import check_graph
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Op, Relu
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def residual(*shortcut: Op) -> Graph:

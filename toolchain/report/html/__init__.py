@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from toolchain.report.html import about, cost, machine, result
-from toolchain.report.html.parts import esc
-from toolchain.report.html.style import CSS
-from toolchain.report.model import Report
+from spikewright.toolchain.report.html import about, cost, machine, result
+from spikewright.toolchain.report.html.parts import esc
+from spikewright.toolchain.report.html.style import CSS
+from spikewright.toolchain.report.model import Report
 
 SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("accuracy", "Accuracy", result.accuracy),

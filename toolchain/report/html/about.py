@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hw_sim import Price
-from toolchain.analysis.energy import HOST_MAC, HOST_SOURCES
-from toolchain.report.html.parts import basis, details, esc, items, table
-from toolchain.report.model import Report
-from toolchain.report.numbers import count, percent, ratio, si
-from toolchain.report.texts import BASES, GLOSSARY, MODELLED, NOT_MODELLED
+from spikewright.hw_sim import Price
+from spikewright.toolchain.analysis.energy import HOST_MAC, HOST_SOURCES
+from spikewright.toolchain.report.html.parts import basis, details, esc, items, table
+from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.numbers import count, percent, ratio, si
+from spikewright.toolchain.report.texts import BASES, GLOSSARY, MODELLED, NOT_MODELLED
 
 
 def literature(report: Report) -> str:

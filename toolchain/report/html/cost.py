@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from toolchain.analysis import Analysis, Latency, Sops
-from toolchain.analysis.energy import Item, Line
-from toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, table
-from toolchain.report.html.svg import Row, bars, columns, legend
-from toolchain.report.model import Report
-from toolchain.report.numbers import band, count, percent, si, significant
+from spikewright.toolchain.analysis import Analysis, Latency, Sops
+from spikewright.toolchain.analysis.energy import Item, Line
+from spikewright.toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, table
+from spikewright.toolchain.report.html.svg import Row, bars, columns, legend
+from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.numbers import band, count, percent, si, significant
 
 CLASSES = ("binary (A)", "graded (B)", "gate deliveries")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from toolchain.report.texts import BASES
+from spikewright.toolchain.report.texts import BASES
 
 
 def esc(value: object) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.analysis import Quantity
-from toolchain.report.html.parts import basis, details, esc, table, tile
-from toolchain.report.model import Report
-from toolchain.report.numbers import band, count, percent, quantity, ratio, si
-from toolchain.report.texts import CLASSES
+from spikewright.toolchain.analysis import Quantity
+from spikewright.toolchain.report.html.parts import basis, details, esc, table, tile
+from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.report.texts import CLASSES
 
 
 def header(report: Report) -> str:
@@ -169,7 +169,7 @@ def equality(report: Report) -> str:
     """Spike-by-spike comparison of backends."""
     found = report.comparison
     if not found:
-        return "<p>The backends were not compared in this run: <code>spikeforge compare</code> does it.</p>"
+        return "<p>The backends were not compared in this run: <code>spikewright compare</code> does it.</p>"
     wrong = int(found.get("spike_mismatches", 0)) + int(found.get("membrane_mismatches", 0))
     tone, words = ("good", "equal, bit for bit") if wrong == 0 else ("bad", "not equal")
     rows = [(esc(key.replace("_", " ")), _plain(found[key])) for key in COMPARED if key in found]

@@ -1,0 +1,31 @@
+"""spikewright: trained attention spiking networks on Loihi-2-style hardware, with evidence of what they cost.
+
+``import spikewright as sw``: ``sw.deploy``, ``sw.load`` and what they return. The parts are ``spikewright.hw_sim`` (the machine),
+``.toolchain`` (the compiler), ``.models`` (torch) and ``.export`` (other frameworks); none is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikewright.toolchain.api import deploy as deploy
+    from spikewright.toolchain.deployment import Deployment as Deployment
+    from spikewright.toolchain.deployment import Options as Options
+    from spikewright.toolchain.deployment import Samples as Samples
+    from spikewright.toolchain.errors import ToolchainError as ToolchainError
+
+__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "deploy"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names from the compiler when they are first asked for."""
+    if name in __all__:
+        from spikewright import toolchain
+
+        return getattr(toolchain, name)
+    raise AttributeError(f"module 'spikewright' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

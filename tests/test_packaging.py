@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import entry_points, requires
+from importlib.metadata import entry_points, packages_distributions, requires
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,9 +44,16 @@ def test_the_command_line_starts_without_torch_lava_and_onnx() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("package", ["toolchain", "models", "export", "hw_sim"])
-def test_every_package_is_typed(package: str) -> None:
-    assert files(package).joinpath("py.typed").is_file()
+def test_the_import_root_is_typed() -> None:
+    assert files("spikewright").joinpath("py.typed").is_file()
+
+
+def test_no_generic_top_level_package_is_installed() -> None:
+    owned = {name for name, dists in packages_distributions().items() if "spikewright" in dists}
+
+    assert owned <= {"spikewright"}
+    for name in ("toolchain", "models", "export", "hw_sim"):
+        assert (ROOT / "src" / "spikewright" / name).resolve() == ROOT / name
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

@@ -146,8 +146,9 @@ class Stopped:
     records: tuple[PassRecord, ...]
 
     def __str__(self) -> str:
-        made = self.graph if self.program is None else self.program
-        return f"{self.name} after {self.stage}, and no further\n{made}"
+        made = [self.graph if self.program is None else self.program]
+        host = [] if self.host is None else ["on the host, in front of it:", self.host.graph]
+        return "\n".join(map(str, [f"{self.name} after {self.stage}, and no further:", *made, *host]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

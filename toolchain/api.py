@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from spikewright.toolchain.data_sets import known_sets, load_split
 from spikewright.toolchain.deployment import Deployment, Options, Samples
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer_road import deploy_integer
-from spikewright.toolchain.pipeline import Note, check_options, deploy_graph
+from spikewright.toolchain.pipeline import deploy_graph, pipeline
+from spikewright.toolchain.stage import Note, Stopped, Walk
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""
@@ -20,6 +21,30 @@ BUNDLED_SAMPLES = 1000
 """Test samples at most that travel with a bundle."""
 
 
+@overload
+def deploy(
+    model: str,
+    options: Options | None = ...,
+    *,
+    calibration: Samples | None = ...,
+    samples: Samples | None = ...,
+    data: Path | None = ...,
+    progress: Note = ...,
+    stop_after: None = ...,
+    keep_stages: Path | None = ...,
+) -> Deployment: ...
+@overload
+def deploy(
+    model: str,
+    options: Options | None = ...,
+    *,
+    calibration: Samples | None = ...,
+    samples: Samples | None = ...,
+    data: Path | None = ...,
+    progress: Note = ...,
+    stop_after: str | None,
+    keep_stages: Path | None = ...,
+) -> Deployment | Stopped: ...
 def deploy(
     model: str,
     options: Options | None = None,
@@ -28,7 +53,9 @@ def deploy(
     samples: Samples | None = None,
     data: Path | None = None,
     progress: Note = lambda _: None,
-) -> Deployment:
+    stop_after: str | None = None,
+    keep_stages: Path | None = None,
+) -> Deployment | Stopped:
     """Compile a model for a chip.
 
     Args:
@@ -38,30 +65,45 @@ def deploy(
         samples: Test data that travels with the deployment; default: the test split.
         data: Folder of the model card's data set, or the one above it; None: where it is looked for by default.
         progress: Told the name of each stage.
+        stop_after: End after this stage, with what there is then.
+        keep_stages: Folder for each stage's result, as text and as file, written as the stage ends.
 
     Raises:
         ToolchainError: The model, the data or an option is refused; nothing was written.
     """
     options = options or Options()
+    Walk(pipeline(), stop_after, keep_stages)
     progress("import")
     imported = load_model(model, data=data)
     card = imported.card
     if imported.integer is not None:
         return deploy_integer(
-            imported.integer, options, name=imported.name, card=dict(card), samples=samples, note=progress
+            imported.integer,
+            options,
+            name=imported.name,
+            card=dict(card),
+            samples=samples,
+            note=progress,
+            stop_after=stop_after,
+            keep_stages=keep_stages,
         )
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
-    check_options(options, graph)
-    if calibration is None:
-        calibration = card_samples(
-            card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed, data
-        )
-    if samples is None and card.get("dataset"):
-        samples = card_samples(card, graph.timesteps, "test", imported.name, BUNDLED_SAMPLES, None, data)
+
+    def drawn(split: str, limit: int, seed: int | None) -> Callable[[], Samples]:
+        return lambda: card_samples(card, graph.timesteps, split, imported.name, limit, seed, data)
+
     made = deploy_graph(
-        graph, options, calibration, name=imported.name, card=dict(card), samples=samples, note=progress
+        graph,
+        options,
+        calibration or drawn("train", CALIBRATION_SAMPLES, options.seed),
+        name=imported.name,
+        card=dict(card),
+        samples=samples or (drawn("test", BUNDLED_SAMPLES, None) if card.get("dataset") else None),
+        note=progress,
+        stop_after=stop_after,
+        keep_stages=keep_stages,
     )
-    return replace(made, source=imported.nir_graph, calibrated=calibration.source)
+    return made if isinstance(made, Stopped) else replace(made, source=imported.nir_graph)
 
 
 def card_samples(

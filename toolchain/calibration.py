@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain.backends import IntArray
-from spikewright.toolchain.deployment import CHUNK, Drift, encode
-from spikewright.toolchain.int_ops import IntOutput
+from spikewright.toolchain.deployment import CHUNK, Drift, payloads
+from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Lif, Output
@@ -17,74 +19,103 @@ from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.split_host import HostPart
 
 Labels = NDArray[np.int64]
+Data = NDArray[Any]
+"""Samples (T, B, *shape) of any number type: what runs is float64, a chunk at a time."""
+Packed = NDArray[np.uint8]
+"""Spikes, eight a byte."""
 
 
-def chunks(x: Array) -> Iterator[Array]:
+def chunks(x: Data) -> Iterator[Data]:
     """Cut samples (T, B, *shape) into parts of ``CHUNK``."""
     for start in range(0, x.shape[1], CHUNK):
         yield x[:, start : start + CHUNK]
 
 
-def float_answers(graph: Graph, x: Array) -> Array:
-    """Return the float net's answers (B, n)."""
-    return np.concatenate([answer(graph, run_float(graph, part)) for part in chunks(x)])
+def answers(graph: Graph, x: Data) -> Array:
+    """Return a float or an integer graph's answers (B, n), in the net's units, to what its input gets."""
+    if any(isinstance(op, IntInput) for op in graph):
+        return to_units(graph, run_int(graph, payloads(graph, x)).answer)
+    return answer(graph, run_float(graph, x))
 
 
-def int_answers(graph: Graph, host: HostPart | None, x: Array) -> IntArray:
-    """Return the integer net's answers (B, n) to data in the net's own coding."""
-    return np.concatenate([run_int(graph, encode(host, graph, part)).answer for part in chunks(x)])
+def to_units(integer: Graph, raw: IntArray) -> Array:
+    """Return an integer graph's answers in the net's units."""
+    return np.asarray(raw * next(op.scale for op in integer if isinstance(op, IntOutput)), np.float64)
 
 
-def sent_by(host: HostPart, x: Array) -> Array:
-    """Return what the host sends to the chip, (T, B, *shape)."""
-    return np.concatenate([run_float(host.graph, part)[host.boundary] for part in chunks(x)], axis=1)
+def sent_by(host: HostPart, x: Data) -> Data:
+    """Return what the host sends to the chip, (T, B, *shape); spikes take a byte each."""
+    kind = np.float64 if host.graded else np.uint8
+    return np.concatenate([run_float(host.graph, part)[host.boundary].astype(kind) for part in chunks(x)], axis=1)
 
 
-def gates_on(graph: Graph, x: Array) -> dict[str, dict[str, Array]]:
-    """Return every block's mean gates; see ``mean_gates``."""
+def gates_on(graph: Graph, x: Data) -> tuple[dict[str, dict[str, Array]], Array]:
+    """Return every block's mean gates (see ``mean_gates``) and the net's answers (B, n)."""
     total: dict[str, dict[str, Array]] = {}
+    found = []
     for part in chunks(x):
-        share = part.shape[1] / x.shape[1]
-        for block, gates in mean_gates(graph, run_float(graph, part)).items():
+        share, signals = part.shape[1] / x.shape[1], run_float(graph, part)
+        found.append(answer(graph, signals))
+        for block, gates in mean_gates(graph, signals).items():
             before = total.setdefault(block, {})
             for dim, mean in gates.items():
                 before[dim] = before[dim] + share * mean if dim in before else share * mean
-    return total
+    return total, np.concatenate(found)
 
 
-def reach(lowered: Graph, x: Array) -> float:
-    """Return the largest |value| or |sum over time| of the answer."""
-    output = next(op for op in lowered if isinstance(op, Output))
-    most = 0.0
-    for part in chunks(x):
-        values = run_float(lowered, part)[output.name]
-        most = max(most, np.abs(values).max(initial=0.0), np.abs(np.cumsum(values, axis=0)).max(initial=0.0))
-    return float(most)
-
-
-def drift(lowered: Graph, integer: Graph, host: HostPart | None, x: Array, chip_x: Array) -> Drift:
-    """Compare the integer graph with the float graph it came from.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a lowered float net did on calibration data.
 
     Args:
-        lowered: The float graph.
-        integer: The integer graph.
-        host: The encoder in front of both.
-        x: Data in the net's own coding.
-        chip_x: The same as the chip gets it.
+        answers: (B, n).
+        reach: Largest |value| or |sum over time| of the answer.
+        spikes: Of every chunk, the spikes of every ``Lif``.
     """
-    scale = next(op.scale for op in integer if isinstance(op, IntOutput))
+
+    answers: Array
+    reach: float
+    spikes: tuple[dict[str, Packed], ...]
+
+
+def observe(lowered: Graph, x: Data) -> Seen:
+    """Run a lowered net once, and keep what quantize and its drift ask for."""
+    output = next(op for op in lowered if isinstance(op, Output))
+    found, spikes, reach = [], [], 0.0
+    for part in chunks(x):
+        signals = run_float(lowered, part)
+        values = signals[output.name]
+        reach = max(reach, np.abs(values).max(initial=0.0), np.abs(np.cumsum(values, axis=0)).max(initial=0.0))
+        found.append(answer(lowered, signals))
+        spikes.append({op.name: np.packbits(signals[op.name] != 0) for op in lowered if isinstance(op, Lif)})
+    return Seen(np.concatenate(found), float(reach), tuple(spikes))
+
+
+def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
+    """Run the integer graph once, and compare it with the float graph it came from.
+
+    Args:
+        seen: What that did.
+        integer: The integer graph.
+        x: What the chip gets.
+
+    Returns:
+        The drift, and the integer answers (B, n).
+    """
     differ: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    agree, error, count = 0, 0.0, 0
-    for part, chip_part in zip(chunks(x), chunks(chip_x), strict=True):
-        signals, result = run_float(lowered, chip_part), run_int(integer, encode(host, integer, part))
-        wanted, got = answer(lowered, signals), result.answer * scale
-        agree += int((wanted.argmax(axis=1) == got.argmax(axis=1)).sum())
-        error, count = error + float(np.abs(wanted - got).sum()), count + wanted.size
-        for op in lowered:
-            if isinstance(op, Lif) and op.name in result.recordings:
-                wrong = signals[op.name] != result.recordings[op.name].out
-                differ[op.name] = differ.get(op.name, 0) + int(wrong.sum())
-                sizes[op.name] = sizes.get(op.name, 0) + wrong.size
+    found, error, start = [], 0.0, 0
+    for part, spikes in zip(chunks(x), seen.spikes, strict=True):
+        result = run_int(integer, payloads(integer, part))
+        found.append(result.answer)
+        wanted = seen.answers[start : start + part.shape[1]]
+        error, start = error + float(np.abs(wanted - to_units(integer, result.answer)).sum()), start + part.shape[1]
+        for name, packed in spikes.items():
+            if name in result.recordings:
+                out = result.recordings[name].out
+                differ[name] = differ.get(name, 0) + int(np.bitwise_count(np.packbits(out != 0) ^ packed).sum())
+                sizes[name] = sizes.get(name, 0) + out.size
     mismatch = {name: wrong / sizes[name] for name, wrong in differ.items()}
-    return Drift(mismatch, agree / x.shape[1], error / count)
+    got = np.concatenate(found)
+    same = (seen.answers.argmax(axis=1) == to_units(integer, got).argmax(axis=1)).mean()
+    return Drift(mismatch, float(same), error / seen.answers.size), got

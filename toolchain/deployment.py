@@ -151,20 +151,7 @@ class Deployment:
         Raises:
             InputError: With what was found and what is allowed.
         """
-        T, shape = self.captured.timesteps, self.input_shape
-        if x.ndim != len(shape) + 2 or tuple(x.shape[2:]) != shape or x.shape[0] != T:
-            wanted = ", ".join(map(str, shape))
-            raise InputError(
-                f"x has shape {tuple(x.shape)}; the net takes ({T}, samples, {wanted})",
-                where="input",
-                help="arrange the data as (T, B, C, H, W) with the T the net was trained for",
-            )
-        if x.shape[1] == 0:
-            raise InputError("x holds no samples", where="input", help="give at least one sample")
-        if not np.isfinite(x).all():
-            raise InputError(
-                "x holds values that are not finite (NaN or infinity)", where="input", help="clean the data"
-            )
+        check_data(x, self.captured.timesteps, self.input_shape, where="input")
         return x
 
     def encode(self, x: NDArray[Any], *, compact: bool = False) -> IntArray:
@@ -192,12 +179,45 @@ class Deployment:
         return answer(self.captured, run_float(self.captured, self.check_input(np.asarray(x))))
 
 
+def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where: str) -> None:
+    """Refuse data (T, B, *shape) of the wrong shape or length, without samples, or with values that are not finite.
+
+    Raises:
+        InputError: With what was found and what is allowed.
+    """
+    if x.ndim != len(shape) + 2 or x.shape[0] != timesteps or tuple(x.shape[2:]) != shape:
+        wanted = ", ".join(map(str, (timesteps, "samples", *shape)))
+        raise InputError(
+            f"x has shape {tuple(x.shape)}; the net takes ({wanted})",
+            where=where,
+            help="arrange the data as (T, B, C, H, W) with the T the net was trained for",
+        )
+    if x.shape[1] == 0:
+        raise InputError("x holds no samples", where=where, help="give at least one sample")
+    if not np.isfinite(x).all():
+        raise InputError("x holds values that are not finite (NaN or infinity)", where=where, help="clean the data")
+
+
 def encode(host: HostPart | None, integer: Graph, x: NDArray[Any]) -> IntArray:
     """Return integer payloads; see ``Deployment.encode``."""
+    return payloads(integer, np.asarray(x) if host is None else run_float(host.graph, x)[host.boundary], host is None)
+
+
+def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> IntArray:
+    """Return what the chip gets as integers, both (T, B, *shape).
+
+    Args:
+        integer: The integer graph; its input says what one unit is worth, and how many bits there are.
+        sent: Real values: what the host sends, or the data itself.
+        levels_only: Refuse values between the levels instead of rounding them.
+
+    Raises:
+        InputError: The values do not fit the input's coding.
+    """
     source = next(op for op in integer if isinstance(op, IntInput))
-    real = np.asarray(x, np.float64) if host is None else run_float(host.graph, x)[host.boundary]
+    real = np.asarray(sent, np.float64)
     payload = np.round(real / source.scale)
-    if host is None and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
+    if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
         raise InputError(
             "x holds values between the levels of the input's coding, which is "
             + ("binary spikes" if source.payload_bits == 1 else f"whole numbers below {1 << source.payload_bits}"),

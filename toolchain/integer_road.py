@@ -1,24 +1,21 @@
-"""The short road of a model that is integer already: verify, align, map; no calibration, and nothing to quantize."""
+"""The short road of a model that is integer already: the stages behind ``quantize``; no calibration, nothing to quantize."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
+from spikewright.toolchain.deployment import Deployment, Options, Samples, check_data
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Op
-from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.quantize import InputCode
-from spikewright.toolchain.pipeline import GOLDEN_SAMPLES, check_options
+from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline
+from spikewright.toolchain.stage import Context, Note, Stopped, Walk
 from spikewright.toolchain.verify import verify
 
 
@@ -29,8 +26,10 @@ def deploy_integer(
     name: str,
     card: dict[str, Any] | None = None,
     samples: Samples | None = None,
-    note: Callable[[str], None] = lambda _: None,
-) -> Deployment:
+    note: Note = lambda _: None,
+    stop_after: str | None = None,
+    keep_stages: Path | None = None,
+) -> Deployment | Stopped:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
     Args:
@@ -40,10 +39,15 @@ def deploy_integer(
         card: Model card.
         samples: Test samples that travel with the deployment.
         note: Told the name of each stage as it starts.
+        stop_after: End after this stage, with what there is then.
+        keep_stages: Folder for each stage's result, as text and as file.
 
     Raises:
         ToolchainError: A stage refuses the net.
     """
+    stages = pipeline()
+    quantized = next(number for number, stage in enumerate(stages) if stage.name == "quantize")
+    walk = Walk(stages[quantized + 1 :], stop_after, keep_stages, note)
     graph = with_timesteps(graph, options.timesteps or graph.timesteps)
     if options.dt_s is not None:
         graph = replace(graph, dt_s=options.dt_s)
@@ -53,29 +57,14 @@ def deploy_integer(
         )
     check_options(options, graph)
     verify(graph, level="integer")
-    note("align")
-    aligned = Align()(graph)
-    verify(aligned, level="aligned")
-    note("map")
-    chip = load_chip(options.chip)
-    payloads = None if samples is None else encode(None, aligned, np.asarray(samples.x[:, :GOLDEN_SAMPLES], np.float64))
-    program = map_graph(aligned, chip, strategy_called(options.mapping, payloads))
-    twin = to_float(graph)
-    return Deployment(
-        name=name,
-        captured=twin,
-        lowered=twin,
-        integer=aligned,
-        host=None,
-        program=program,
-        chip=chip,
-        options=options,
-        strategies={},
-        input=input_code(graph),
-        card=card or {},
-        passes=(PassRecord("align", len(graph), len(aligned), 0.0, "exact"),),
-        samples=samples,
-    )
+    if samples is not None:
+        shape = next(op.shape for op in graph if isinstance(op, IntInput))
+        check_data(samples.x, graph.timesteps, shape, where="samples data")
+    twin, chip = to_float(graph), load_chip(options.chip)
+    x = None if samples is None else samples.x
+    context = Context(name, twin, graph, options, chip, options.gates, {}, input_code(graph), x, lowered=twin)
+    end = walk.through(walk.start(context), walk.stages[: walk.last + 1])
+    return walk.result() or deployment_of(end, card or {}, samples)
 
 
 def input_code(graph: Graph) -> InputCode:

@@ -1,45 +1,311 @@
-"""The road from a captured float graph to a deployment: ordered passes, each verified, with a golden check that raises."""
+"""From a captured float graph to a deployment: a tuple of named stages, each verified, with a golden check that raises."""
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spikewright.hw_sim import Chip, Program
+from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
-from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
-from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
-from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.auto import choose
+from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, check_data, payloads
+from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
-from spikewright.toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
+from spikewright.toolchain.ops import Array, Attention, Input
 from spikewright.toolchain.passes.align import Align
-from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.distribute import Distribute
-from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
-from spikewright.toolchain.passes.fold_scale import FoldScale, LowerScale
+from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.fold_pool import FoldPool
+from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
-from spikewright.toolchain.passes.lower_gates import LowerGates, refused, strategies_for, strategy_for
+from spikewright.toolchain.passes.lower_gates import LowerGates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
-from spikewright.toolchain.passes.split_host import HostPart, is_still, split_host
-from spikewright.toolchain.verify import verify
+from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Stopped, Walk, passed, position
+from spikewright.toolchain.verify import Level, verify
 
-GOLDEN_SAMPLES = 8
-"""Samples of the golden input that every pass is checked on."""
-EXACT = 1e-6
-"""Largest change of a float answer that rounding may make; a pass that changes it more is wrong."""
 COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts."""
 
-Note = Callable[[str], None]
+
+# -------------------------------------------------------------------------------------------- the stages
+def _paragraph(text: str | None) -> str:
+    """Return the first paragraph in one line."""
+    return (text or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _about(step: type[Pass] | Callable[..., Any]) -> str:
+    """Return what the module of a pass says it does: one file, one pass."""
+    return _paragraph(sys.modules[step.__module__].__doc__)
+
+
+def _stage(
+    kind: type[Pass],
+    make: Callable[[Context], Pass] | None = None,
+    *,
+    again: int = 0,
+    needs: tuple[str, ...] = (),
+    level: Level = "float",
+) -> Stage:
+    """Return the stage of one of our passes, whose module documents it; ``again``: its number where it comes once more."""
+    name = f"{kind.name}-{again}" if again else kind.name
+
+    def run(context: Context) -> Context:
+        step = kind() if make is None else make(context)
+        return passed(context, name, step(context.graph), kind.check, level)
+
+    return Stage(name, _about(kind), kind.check, run, needs, level)
+
+
+def _split_host(context: Context) -> Context:
+    """Cut where the input is not spikes; from here on the calibration data is what the host sends."""
+    if context.code.kind != "dense":
+        return context
+    graph, host = split_host(context.graph)
+    host = replace(host, still=is_still(context.data))
+    sent = sent_by(host, context.data)
+    code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
+    return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _lower_gates(context: Context) -> Context:
+    """Lower the gates; a constant one is its mean over the calibration data, which is drift."""
+    means: dict[str, dict[str, Array]] = {}
+    check: Check = "exact"
+    if "static" in context.strategies.values():
+        means, reference = gates_on(context.graph, context.data)
+        context, check = replace(context, reference=reference), "drift"
+    step = LowerGates(context.gates, means, context.code.kind == "binary")
+    return passed(context, step.name, step(context.graph), check, "float")
+
+
+def _quantize(context: Context) -> Context:
+    """Quantize between one run of the lowered net on the calibration data and one of the integer net."""
+    lowered, options = context.graph, context.options
+    verify(lowered, level="lowered")
+    seen = observe(lowered, context.data)
+    step = Quantize(options.weight_bits, options.payload_bits, input=context.code, reach=seen.reach)
+    integer = step(lowered)
+    verify(integer, level="integer")
+    changed, got = drift(seen, integer, context.data)
+    record = PassRecord(step.name, len(lowered), len(integer), changed.answer_error, "drift")
+    return replace(
+        context,
+        graph=integer,
+        lowered=lowered,
+        answer=to_units(integer, got[:GOLDEN_SAMPLES]),
+        reference=seen.answers if context.reference is None else context.reference,
+        integer_answers=got,
+        drift=changed,
+        records=(*context.records, record),
+    )
+
+
+def _map(context: Context) -> Context:
+    """Give every neuron a core, measured on the golden input."""
+    golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
+    mapping = strategy_called(context.options.mapping, golden)
+    return replace(context, program=map_graph(context.graph, context.chip, mapping))
+
+
+PIPELINE: tuple[Stage, ...] = (
+    _stage(FoldScale),
+    _stage(FoldPool),
+    _stage(FoldScale, again=2),
+    _stage(DropFlatten),
+    Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    _stage(LowerScale),
+    _stage(LowerMaxPool, lambda c: LowerMaxPool(binary_input=c.code.kind == "binary"), needs=("code",)),
+    Stage(
+        LowerGates.name,
+        f"{_about(LowerGates)} Static is drift.",
+        "exact",
+        _lower_gates,
+        ("gates", "strategies", "code", "x"),
+    ),
+    _stage(Distribute),
+    _stage(FoldPool, again=2),
+    _stage(LowerPool),
+    _stage(Distribute, again=2),
+    _stage(LowerBias),
+    Stage(Quantize.name, _about(Quantize), "drift", _quantize, ("options", "code", "x"), "integer"),
+    _stage(Align, level="aligned"),
+    Stage("map", "Give every neuron a neurocore.", "exact", _map, ("options", "chip", "x"), "aligned"),
+)
+"""The stages in order. Their graphs are float, integer from ``quantize`` on, and have their delays from ``align`` on."""
+
+
+def pipeline() -> tuple[Stage, ...]:
+    """Return the stages in order, those of other packages among them.
+
+    Raises:
+        PassError: A pass of another package has a name that is taken, or stands beside a stage that is not there.
+    """
+    stages, waiting = PIPELINE, installed()
+    while waiting:
+        ready = [own for own in waiting if _anchor(own[0]) in _names(stages)]
+        stages = _joined(stages, *(ready or waiting)[0])
+        waiting.remove(ready[0])
+    return stages
+
+
+def _names(stages: tuple[Stage, ...]) -> list[str]:
+    return [stage.name for stage in stages]
+
+
+def _anchor(step: Pass) -> str:
+    return step.after or step.before
+
+
+def _joined(stages: tuple[Stage, ...], step: Pass, origin: str) -> tuple[Stage, ...]:
+    """Put another package's pass where it says."""
+    names, where = _names(stages), f"pass {step.name!r} of {origin}"
+    if step.name in names:
+        other = stages[names.index(step.name)].origin
+        raise PassError(f"{other} has a stage of this name", where=where, help="give the pass another name")
+    if step.after == names[-1]:
+        raise PassError(
+            f"stands after {names[-1]!r}, which ends the graph", where=where, help="let it stand before that"
+        )
+    at = position(_anchor(step), names, where=where, error=PassError) + bool(step.after)
+    level = stages[at - 1].level if at else "float"
+
+    def run(context: Context) -> Context:
+        return passed(context, step.name, step(context.graph), step.check, level)
+
+    own = Stage(step.name, _paragraph(inspect.getdoc(step)), step.check, run, (), level, origin)
+    return (*stages[:at], own, *stages[at:])
+
+
+# ------------------------------------------------------------------------------------------- deployment
+Lazily = Samples | Callable[[], Samples]
+"""Data, or what reads it; that is asked when the options are known to be good."""
+
+
+@overload
+def deploy_graph(
+    graph: Graph,
+    options: Options,
+    calibration: Lazily,
+    *,
+    name: str,
+    card: dict[str, Any] | None = ...,
+    samples: Lazily | None = ...,
+    note: Note = ...,
+    stop_after: None = ...,
+    keep_stages: Path | None = ...,
+) -> Deployment: ...
+@overload
+def deploy_graph(
+    graph: Graph,
+    options: Options,
+    calibration: Lazily,
+    *,
+    name: str,
+    card: dict[str, Any] | None = ...,
+    samples: Lazily | None = ...,
+    note: Note = ...,
+    stop_after: str | None,
+    keep_stages: Path | None = ...,
+) -> Deployment | Stopped: ...
+def deploy_graph(
+    graph: Graph,
+    options: Options,
+    calibration: Lazily,
+    *,
+    name: str,
+    card: dict[str, Any] | None = None,
+    samples: Lazily | None = None,
+    note: Note = lambda _: None,
+    stop_after: str | None = None,
+    keep_stages: Path | None = None,
+) -> Deployment | Stopped:
+    """Compile a captured float graph for a chip.
+
+    Args:
+        graph: As captured or imported.
+        options: What was asked for.
+        calibration: Data in the net's own coding; it decides the input's coding, static gates and ``auto``.
+        name: Name of the model.
+        card: Model card.
+        samples: Test samples that travel with the deployment.
+        note: Told the name of each stage as it starts.
+        stop_after: End after this stage, with what there is then.
+        keep_stages: Folder for each stage's result, as text and as file.
+
+    Raises:
+        ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
+    """
+    walk = Walk(pipeline(), stop_after, keep_stages, note)
+    check_options(options, graph)
+    verify(graph, level="float")
+    chip = load_chip(options.chip)
+    shape = next(op.shape for op in graph if isinstance(op, Input))
+    calibration = calibration() if callable(calibration) else calibration
+    check_data(calibration.x, graph.timesteps, shape, where="calibration data")
+    samples = samples() if callable(samples) else samples
+    if samples is not None:
+        check_data(samples.x, graph.timesteps, shape, where="samples data")
+    context = _begun(graph, options, chip, calibration.x, name)
+    context = _walked(walk, walk.start(context), calibration.y)
+    return walk.result() or deployment_of(context, card or {}, samples, calibration.source)
+
+
+def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
+    """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
+    blocks = [op for op in graph if isinstance(op, Attention)]
+    strategies = strategies_for(blocks, options.gates)
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    golden = answers(graph, x[:, :GOLDEN_SAMPLES])
+    return Context(name, graph, graph, options, chip, options.gates, strategies, input_code(x), x, golden)
+
+
+def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
+    """Take all stages; ``auto`` tries its strategies from the gates to the integers, and only the winner is placed."""
+    names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
+    fork, judged = names.index("lower-gates"), names.index("quantize") + 1
+    context = walk.through(context, stages[:fork])
+    if context.gates == "auto" and context.strategies and walk.last >= fork:
+        context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
+    else:
+        context = walk.through(context, stages[fork:judged])
+    return walk.through(context, stages[judged:])
+
+
+def deployment_of(context: Context, card: dict[str, Any], samples: Samples | None, calibrated: str = "") -> Deployment:
+    """Return what the last stage left as a deployment."""
+    assert context.lowered is not None
+    assert context.program is not None
+    return Deployment(
+        name=context.name,
+        captured=context.captured,
+        lowered=context.lowered,
+        integer=context.graph,
+        host=context.host,
+        program=context.program,
+        chip=context.chip,
+        options=context.options,
+        strategies=context.strategies,
+        input=context.code,
+        card=card,
+        passes=context.records,
+        drift=context.drift,
+        samples=samples,
+        calibrated=calibrated,
+    )
 
 
 def input_code(x: Array) -> InputCode:
@@ -55,93 +321,6 @@ def input_code(x: Array) -> InputCode:
     if whole and max(abs(low), high) < COUNT_LIMIT:
         return InputCode("counts", max(abs(low), high), low < 0)
     return InputCode("dense", high, low < 0)
-
-
-@dataclass
-class _Road:
-    """The graph on its way, and what each pass did to it."""
-
-    graph: Graph
-    x: Array
-    note: Note
-    records: list[PassRecord] = field(default_factory=list)
-
-    def answer(self, graph: Graph) -> Array:
-        return answer(graph, run_float(graph, self.x))
-
-    def take(self, step: Pass, check: str = "exact") -> None:
-        """Apply a pass, verify the result, and compare its answer with the one before."""
-        self.note(step.name)
-        before = self.graph
-        after = step(before)
-        verify(after, level="float")
-        error = 0.0
-        if after is not before:
-            error = float(np.abs(self.answer(after) - self.answer(before)).max(initial=0.0))
-        if check == "exact" and error > EXACT:
-            raise PassError(
-                f"changes the answer by {error:.3g} on the golden input; at most {EXACT:g} is rounding",
-                where=f"pass {step.name!r}",
-                help="this is a fault of the pass: please report it with the model",
-            )
-        self.records.append(PassRecord(step.name, len(before), len(after), error, check))
-        self.graph = after
-
-
-def deploy_graph(
-    graph: Graph,
-    options: Options,
-    calibration: Samples,
-    *,
-    name: str,
-    card: dict[str, Any] | None = None,
-    samples: Samples | None = None,
-    note: Note = lambda _: None,
-) -> Deployment:
-    """Compile a captured float graph for a chip.
-
-    Args:
-        graph: As captured or imported.
-        options: What was asked for.
-        calibration: Data in the net's own coding; it decides the input's coding, static gates and ``auto``.
-        name: Name of the model.
-        card: Model card.
-        samples: Test samples that travel with the deployment.
-        note: Told the name of each stage as it starts.
-
-    Raises:
-        ToolchainError: A stage refuses the net; nothing is written.
-    """
-    check_options(options, graph)
-    verify(graph, level="float")
-    chip = load_chip(options.chip)
-    x = np.asarray(calibration.x, np.float64)
-    check_data(graph, x)
-    if samples is not None:
-        check_data(graph, samples.x, "samples")
-    code = input_code(x)
-    if options.gates == "auto" and any(isinstance(op, Attention) for op in graph):
-        return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
-    return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
-
-
-def check_data(graph: Graph, x: NDArray[Any], what: Literal["calibration", "samples"] = "calibration") -> None:
-    """Refuse calibration data, or samples that are to travel with the bundle, that do not fit the net."""
-    shape = next(op.shape for op in graph if isinstance(op, Input))
-    wanted = (graph.timesteps, "samples", *shape)
-    if x.ndim != len(shape) + 2 or x.shape[0] != graph.timesteps or x.shape[2:] != shape or x.shape[1] < 1:
-        raise InputError(
-            f"x has shape {x.shape}; the net takes ({', '.join(map(str, wanted))})",
-            where=f"{what} data",
-            help=f"give data as (T, B, C, H, W) with --{_FLAGS[what]} FILE.npz",
-        )
-    if not np.isfinite(x).all():
-        raise InputError(
-            "x holds values that are not finite (NaN or infinity)", where=f"{what} data", help="clean the data"
-        )
-
-
-_FLAGS = {"calibration": "calibrate", "samples": "samples"}
 
 
 def check_options(options: Options, graph: Graph) -> None:
@@ -165,144 +344,3 @@ def check_options(options: Options, graph: Graph) -> None:
             where="--timesteps",
             help=f"leave --timesteps out, or train the net for T = {options.timesteps}",
         )
-
-
-def _auto(
-    graph: Graph,
-    options: Options,
-    calibration: Samples,
-    name: str,
-    card: dict[str, Any],
-    samples: Samples | None,
-    note: Note,
-    chip: Chip,
-    code: InputCode,
-) -> Deployment:
-    """Try the strategies from cheap to dear; keep the first whose accuracy loss on the calibration data is in tolerance."""
-    x = np.asarray(calibration.x, np.float64)
-    wanted = _float_accuracy(graph, x, calibration.y)
-    losses = []
-    for strategy in _candidates(graph):
-        note(f"trying gates: {strategy}")
-        made = _compile(graph, replace(options, gates=strategy), x, name, card, samples, note, chip, code)
-        got = _int_accuracy(made, x, calibration.y, graph)
-        if wanted - got <= options.tolerance:
-            return replace(made, options=options)
-        losses.append(f"{strategy} loses {100 * (wanted - got):.1f} points")
-    raise GateLoweringError(
-        f"no spike-driven lowering stays within {100 * options.tolerance:.1f} points on the calibration data: "
-        + ", ".join(losses)
-        + _why_not_exactly(graph),
-        where=f"{name}, --gates auto",
-        help="allow more with --tolerance, choose --gates yourself (static: constant gates), or train the causal variant",
-    )
-
-
-def _why_not_exactly(graph: Graph) -> str:
-    """Say why the first block that no exact lowering takes has none; "" where there is no such block."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
-    for op in blocks:
-        reason = refused(op, "causal")
-        if reason:
-            missing = refused(op, "replay")
-            replay = f"replay would be, but {missing}" if missing else "replay is, but it is not spike-driven"
-            return f"; for block {op.block!r} (variant {op.variant!r}) no other is exact: {reason}; {replay}"
-    return ""
-
-
-def _candidates(graph: Graph) -> list[Any]:
-    """Return the strategies to try, cheapest first."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
-    if not blocks:
-        return ["host"]
-    return ["static", "causal"] if all(strategy_for(op, "auto") == "causal" for op in blocks) else ["static"]
-
-
-def _float_accuracy(graph: Graph, x: Array, y: Labels | None) -> float:
-    """Return the float net's accuracy, or 1.0 where there are no labels (agreement with itself)."""
-    return 1.0 if y is None else float((float_answers(graph, x).argmax(axis=1) == y).mean())
-
-
-def _int_accuracy(made: Deployment, x: Array, y: Labels | None, graph: Graph) -> float:
-    got = int_answers(made.integer, made.host, x).argmax(axis=1)
-    truth = float_answers(graph, x).argmax(axis=1) if y is None else y
-    return float((got == truth).mean())
-
-
-def _compile(
-    graph: Graph,
-    options: Options,
-    x: Array,
-    name: str,
-    card: dict[str, Any],
-    samples: Samples | None,
-    note: Note,
-    chip: Chip,
-    code: InputCode,
-) -> Deployment:
-    """Take the road once, with one gate strategy."""
-    attention = [op for op in graph if isinstance(op, Attention)]
-    strategies = strategies_for(attention, options.gates)
-    road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
-    road.take(FoldScale())
-    road.take(FoldPool())
-    road.take(FoldScale())
-    road.take(DropFlatten())
-    host = None
-    calibration = x
-    if code.kind == "dense":
-        note("split-host")
-        chip_graph, host = split_host(road.graph)
-        host = replace(host, still=is_still(x))
-        calibration = sent_by(host, x)
-        road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
-        road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]
-        code = _boundary_code(host, calibration)
-    road.take(LowerScale())
-    road.take(LowerMaxPool(binary_input=code.kind == "binary"))
-    means = gates_on(road.graph, calibration) if "static" in strategies.values() else {}
-    static = any(s == "static" for s in strategies.values())
-    road.take(LowerGates(options.gates, means, code.kind == "binary"), "drift" if static else "exact")
-    road.take(Distribute())
-    road.take(FoldPool())
-    road.take(LowerPool())
-    road.take(Distribute())
-    road.take(LowerBias())
-    lowered = road.graph
-    verify(lowered, level="lowered")
-    note("quantize")
-    quantize = Quantize(options.weight_bits, options.payload_bits, input=code, reach=reach(lowered, calibration))
-    integer = quantize(lowered)
-    verify(integer, level="integer")
-    changed = drift(lowered, integer, host, x, calibration)
-    road.records.append(PassRecord("quantize", len(lowered), len(integer), changed.answer_error, "drift"))
-    note("align")
-    aligned = Align()(integer)
-    verify(aligned, level="aligned")
-    road.records.append(PassRecord("align", len(integer), len(aligned), 0.0, "exact"))
-    note("map")
-    payloads = encode(host, aligned, x[:, :GOLDEN_SAMPLES])
-    program: Program = map_graph(aligned, chip, strategy_called(options.mapping, payloads))
-    return Deployment(
-        name=name,
-        captured=graph,
-        lowered=lowered,
-        integer=aligned,
-        host=host,
-        program=program,
-        chip=chip,
-        options=options,
-        strategies=strategies,
-        input=code,
-        card=card,
-        passes=tuple(road.records),
-        drift=changed,
-        samples=samples,
-    )
-
-
-def _boundary_code(host: HostPart, sent: Array) -> InputCode:
-    """Return the coding of what the host sends: binary spikes, or gains in [0, 1] on spikes."""
-    if not host.graded:
-        return InputCode("binary")
-    return InputCode("graded", max(1.0, float(sent.max(initial=0.0))))

@@ -9,7 +9,8 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.distribute import Distribute
-from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
+from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from importlib.metadata import EntryPoint, entry_points
+from typing import ClassVar, Literal, get_args
 
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.int_ops import IntInput
@@ -14,11 +16,26 @@ MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
 
 
+Check = Literal["exact", "drift", "cut"]
+"""How the answer to the golden input before and after a stage is compared: ``exact`` raises beyond rounding, ``drift`` is
+recorded only, ``cut`` is exact too, on what the host in front now sends."""
+
+
 @dataclass(frozen=True)
 class Pass:
-    """Repeat ``rewrite`` over the ops until nothing matches; the same graph comes back if nothing did."""
+    """Repeat ``rewrite`` over the ops until nothing matches; the same graph comes back if nothing did.
+
+    A pass of your own package joins by an entry point of group ``spikewright.passes`` that names its class (or an instance):
+    give it a ``name``, what it stands ``after`` (or ``before``; `spikewright passes` lists the stages), and its ``check``.
+    Behind `quantize` it gets the integer graph. Its graph is verified, and its answer compared, like every other's.
+    """
 
     name: ClassVar[str] = ""
+    """Lower case words joined by hyphens: what the command line and the files of ``--keep-stages`` call it."""
+    after: ClassVar[str] = ""
+    before: ClassVar[str] = ""
+    check: ClassVar[Check] = "exact"
+    """``exact``, or ``drift`` if it means to change answers."""
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Return a new graph if the rule matches at ``op``, else None."""
@@ -65,3 +82,38 @@ def sends_messages(graph: Graph, name: str) -> bool:
             return sends_messages(graph, op.inputs[0])
         case _:
             return False
+
+
+def installed() -> list[tuple[Pass, str]]:
+    """Return the passes of other packages, and which package each is from, by name.
+
+    Raises:
+        PassError: One cannot be loaded, is no pass, or does not say where it stands and how it is checked.
+    """
+    found = [(_loaded(point), _origin(point)) for point in entry_points(group="spikewright.passes")]
+    return sorted(found, key=lambda item: item[0].name)
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
+
+
+def _loaded(point: EntryPoint) -> Pass:
+    """Return an entry point's pass."""
+    where = f"pass {point.name!r} of {_origin(point)}"
+    try:
+        made = point.load()
+        made = made() if isinstance(made, type) else made
+    except (ImportError, AttributeError, TypeError) as error:
+        raise PassError(f"cannot be loaded ({error})", where=where, help="mend or uninstall the package") from error
+    if not isinstance(made, Pass):
+        raise PassError(f"{point.value} is no Pass", where=where, help="derive it from toolchain.passes.base.Pass")
+    faults = (
+        (not re.fullmatch(r"[a-z][a-z0-9-]*", made.name), f"has the name {made.name!r}", "use lower case and hyphens"),
+        (bool(made.after) == bool(made.before), "says not where it stands, or says it twice", "set after or before"),
+        (made.check not in get_args(Check)[:2], f"has the check {made.check!r}", "set check to 'exact' or 'drift'"),
+    )
+    for fault, what, help in faults:
+        if fault:
+            raise PassError(what, where=where, help=help)
+    return made

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from spikewright.toolchain.ir import Graph, rename_operands
-from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Flatten, Lif, Op, Output, Pair, Shape, SumPool
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output, Pair, SumPool
 from spikewright.toolchain.passes.base import Pass, sends_messages
 from spikewright.toolchain.shapes import shapes
 
@@ -103,42 +103,6 @@ class FoldPool(Pass):
                 return graph.replace((pool,), as_convolution(pool, shapes(graph)[pool.inputs[0]][0]))
             case _:
                 return None
-
-
-@dataclass(frozen=True)
-class DropFlatten(Pass):
-    """Let an ``Affine``, ``Flatten`` or the output read the map itself: all number its values in C order anyway.
-
-    Neurons behind a ``Flatten`` get the shape of the map, and the ``Flatten`` goes behind them.
-    """
-
-    name: ClassVar[str] = "drop-flatten"
-
-    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
-        """Bypass the ``Flatten`` in front of ``op``."""
-        match graph.producer(op), op:
-            case Flatten() as flat, Affine() | Flatten() | Output() if len(op.inputs) == 1:
-                return graph.replace((op,), replace(op, inputs=flat.inputs))
-            case Flatten() as flat, Lif(gates=0) if len(op.inputs) == 1:
-                return _flatten_behind(graph, op, _unflattened(op, flat, shapes(graph)[flat.inputs[0]]))
-            case _:
-                return None
-
-
-def _unflattened(op: Lif, flat: Flatten, shape: Shape) -> Lif:
-    """Return the neurons in the shape of the map in front of ``flat``."""
-    fields = ("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset")
-    grown = {name: value.reshape(shape) for name in fields if (value := getattr(op, name)).size > 1}
-    return replace(op, inputs=flat.inputs, shape=shape, **grown)
-
-
-def _flatten_behind(graph: Graph, op: Lif, neuron: Lif) -> Graph:
-    """Put ``neuron`` in the place of ``op``; who read ``op`` reads it flattened."""
-    flat = Flatten(name=f"{op.name}.flat", inputs=(op.name,), block=op.block)
-    ops: list[Op] = []
-    for other in graph:
-        ops.extend((neuron, flat) if other is op else (rename_operands(other, {op.name: flat.name}),))
-    return graph.with_ops(ops)
 
 
 def as_convolution(pool: SumPool, channels: int) -> Conv:

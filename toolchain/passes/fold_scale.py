@@ -4,7 +4,7 @@
     W (s x) + b       ->  (W s) x + b
     pool(s x)         ->  s pool(x),   flatten(s x)  ->  s' flatten(x)
 
-What is left on spikes becomes one synapse a neuron. Exact in real arithmetic.
+Exact in real arithmetic; what is left on spikes is ``lower-scale``'s.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ import numpy as np
 
 from spikewright.toolchain.ir import Graph, rename_operands
 from spikewright.toolchain.ops import Affine, Array, Conv, Flatten, Op, Scale, Shape, SumPool
-from spikewright.toolchain.passes.base import Pass, sends_messages
+from spikewright.toolchain.passes.base import Pass
 from spikewright.toolchain.shapes import shapes
-
-WIDEST = 4096
-"""Neurons in a row that a factor on spikes may have its own synapses for (a matrix of this size squared)."""
 
 
 @dataclass(frozen=True)
@@ -48,35 +45,14 @@ class FoldScale(Pass):
                 return None
 
 
-@dataclass(frozen=True)
-class LowerScale(Pass):
-    """Give a factor on spikes that no linear map took up synapses of its own, one a neuron."""
-
-    name: ClassVar[str] = "lower-scale"
-
-    def rewrite(self, graph: Graph, op: Op) -> Graph | None:
-        """Replace a ``Scale`` that reads messages by a diagonal map."""
-        if not isinstance(op, Scale) or op.shift is not None or not sends_messages(graph, op.inputs[0]):
-            return None
-        shape = shapes(graph)[op.name]
-        channels, diagonal = shape[0], _vector(op.scale, shape[0], 1.0)
-        if len(shape) == 3:
-            weight = diagonal.reshape(-1, 1, 1, 1)
-            made: Op = Conv(name=op.name, inputs=op.inputs, block=op.block, weight=weight, groups=channels)
-        elif len(shape) == 1 and channels <= WIDEST:
-            made = Affine(name=op.name, inputs=op.inputs, block=op.block, weight=np.diag(diagonal))
-        else:
-            return None
-        return graph.replace((op,), made)
-
-
-def _vector(parameter: Array | None, n: int, default: float) -> Array:
+def vector(parameter: Array | None, n: int, default: float) -> Array:
+    """Return a scalar or per-channel parameter, or a default in its place, for each of ``n`` channels."""
     return np.full(n, default) if parameter is None else np.broadcast_to(np.asarray(parameter), (n,)).copy()
 
 
 def _per_value(parameter: Array, shape: Shape) -> Array:
     """Return a per-channel parameter for every value of a map, flat in C order."""
-    return np.repeat(_vector(parameter, shape[0], 0.0), prod(shape[1:]))
+    return np.repeat(vector(parameter, shape[0], 0.0), prod(shape[1:]))
 
 
 def _swap(graph: Graph, scale: Scale, op: Op, factor: Array) -> Graph:
@@ -89,9 +65,9 @@ def _swap(graph: Graph, scale: Scale, op: Op, factor: Array) -> Graph:
 def _behind(linear: Affine | Conv, op: Scale) -> Affine | Conv:
     """Return ``s (W x + b) + c`` as one map."""
     n = linear.weight.shape[0]
-    scale = _vector(op.scale, n, 1.0)
+    scale = vector(op.scale, n, 1.0)
     weight = linear.weight * scale.reshape(-1, *(1,) * (linear.weight.ndim - 1))
-    bias = scale * _vector(linear.bias, n, 0.0) + _vector(op.shift, n, 0.0)
+    bias = scale * vector(linear.bias, n, 0.0) + vector(op.shift, n, 0.0)
     return replace(linear, name=op.name, weight=weight, bias=bias)
 
 
@@ -101,5 +77,5 @@ def _in_front(scale: Scale, linear: Affine | Conv, shape: Shape) -> Affine | Con
         return replace(linear, inputs=scale.inputs, weight=linear.weight * _per_value(scale.scale, shape))
     outs, inner = linear.weight.shape[:2]
     first = np.arange(outs) // (outs // linear.groups) * inner  # input channel of each output's group
-    factor = _vector(scale.scale, shape[0], 1.0)[first[:, None] + np.arange(inner)]
+    factor = vector(scale.scale, shape[0], 1.0)[first[:, None] + np.arange(inner)]
     return replace(linear, inputs=scale.inputs, weight=linear.weight * factor[:, :, None, None])

@@ -13,8 +13,10 @@ from spikewright.toolchain.api import BUNDLED_SAMPLES, CALIBRATION_SAMPLES
 from spikewright.toolchain.commands import Outcome
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.stage import Stopped
 from spikewright.toolchain.verbs.data import add_folder_option, read_npz
 from spikewright.toolchain.verbs.progress import stages
 
@@ -28,8 +30,10 @@ def add(verbs: _SubParsersAction[Any]) -> None:
         "model", metavar="MODEL", help="a zoo name, .safetensors, .nir or .net file, or path/to/file.py:factory"
     )
     parser.add_argument("--chip", default=DEFAULT.chip, help="a chip's name or file (default %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle")
     add_options(parser)
+    parser.add_argument("--stop-after", metavar="STAGE", help="print what there is after a stage; no bundle is written")
+    parser.add_argument("--keep-stages", type=Path, metavar="DIR", help="write every stage as text and as file")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -73,7 +77,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> Outcome:
     """Deploy."""
-    bundle.check_writable(arguments.out)
+    if arguments.stop_after is None:
+        if arguments.out is None:
+            raise InputError("the folder of the bundle is missing", where="--out", help="give --out DIR")
+        bundle.check_writable(arguments.out)
     options = Options(
         chip=arguments.chip,
         gates=arguments.gates,
@@ -89,8 +96,17 @@ def run(arguments: Namespace) -> Outcome:
     samples = _data(arguments.samples or arguments.calibrate, arguments, "test")
     with stages(f"deploy {arguments.model}") as stage:
         made = toolchain.deploy(
-            arguments.model, options, calibration=calibration, samples=samples, data=arguments.data, progress=stage
+            arguments.model,
+            options,
+            calibration=calibration,
+            samples=samples,
+            data=arguments.data,
+            progress=stage,
+            stop_after=arguments.stop_after,
+            keep_stages=arguments.keep_stages,
         )
+        if isinstance(made, Stopped):
+            return Outcome(text=str(made), data=made.to_dict())
         stage("write")
         bundle.save(made, arguments.out, command=command(arguments))
     return Outcome(text=_text(made, arguments.out), data=_summary(made, arguments.out))

@@ -1,40 +1,12 @@
-"""``spikewright passes``: the compiler's passes in order, with one line each."""
+"""``spikewright passes``: the compiler's stages in order, those of other packages among them, with one line each."""
 
 from __future__ import annotations
 
-import inspect
 from argparse import Namespace, _SubParsersAction
 from typing import Any
 
 from spikewright.toolchain.commands import Outcome
-from spikewright.toolchain.passes import (
-    align,
-    distribute,
-    fold_pool,
-    fold_scale,
-    lower_bias,
-    lower_gates,
-    lower_max_pool,
-    lower_pool,
-    quantize,
-    split_host,
-)
-
-PASSES: tuple[tuple[str, object], ...] = (
-    (fold_scale.FoldScale.name, fold_scale),
-    (fold_pool.FoldPool.name, fold_pool),
-    (fold_pool.DropFlatten.name, fold_pool.DropFlatten),
-    ("split-host", split_host),
-    (fold_scale.LowerScale.name, fold_scale.LowerScale),
-    (lower_max_pool.LowerMaxPool.name, lower_max_pool),
-    (lower_gates.LowerGates.name, lower_gates),
-    (distribute.Distribute.name, distribute),
-    (lower_pool.LowerPool.name, lower_pool),
-    (lower_bias.LowerBias.name, lower_bias),
-    (quantize.Quantize.name, quantize),
-    (align.Align.name, align),
-)
-"""Name, and what documents the pass: its module, whose first paragraph holds the equation."""
+from spikewright.toolchain.pipeline import PIPELINE, pipeline
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -45,10 +17,14 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 
 def run(_arguments: Namespace) -> Outcome:
-    """List the passes."""
+    """List the stages: number, name, how its answer is checked, what it does, and whose it is where it is not ours."""
+    stages = pipeline()
     rows = [
-        {"name": name, "what": (inspect.getdoc(about) or "").split("\n\n")[0].replace("\n", " ")}
-        for name, about in PASSES
+        {"name": s.name, "what": s.what, "check": s.check, "needs": list(s.needs), "origin": s.origin} for s in stages
     ]
-    width = max(len(row["name"]) for row in rows)
-    return Outcome(text="\n".join(f"{row['name']:{width}}  {row['what']}" for row in rows), data=rows)
+    width = max(len(stage.name) for stage in stages)
+    lines = [
+        f"{number:02d}  {s.name:{width}}  {s.check:5}  {s.what}" + ("" if s in PIPELINE else f" ({s.origin})")
+        for number, s in enumerate(stages, 1)
+    ]
+    return Outcome(text="\n".join(lines), data=rows)

@@ -8,8 +8,10 @@ import pytest
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Flatten, Input, Lif, Op, Output, Scale, SumPool
-from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
-from spikewright.toolchain.passes.fold_scale import FoldScale, LowerScale
+from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.fold_pool import FoldPool
+from spikewright.toolchain.passes.fold_scale import FoldScale
+from spikewright.toolchain.passes.lower_scale import LowerScale
 
 
 def lif(name: str, source: str, shape: tuple[int, ...]) -> Lif:

@@ -1,0 +1,74 @@
+"""``--gates auto``: the cheapest spike-driven lowering whose loss on the calibration data stays within the tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from spikewright.toolchain.calibration import Labels
+from spikewright.toolchain.errors import GateLoweringError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Attention, AttentiveLif, JointGate, StaaLif
+from spikewright.toolchain.passes.lower_gates import refused, strategies_for, strategy_for
+from spikewright.toolchain.stage import Context, Note
+
+
+def choose(context: Context, y: Labels | None, lower: Callable[[Context], Context], note: Note) -> Context:
+    """Try the strategies from cheap to dear up to the integer graph; return the first one's that is good enough.
+
+    Args:
+        context: What the gates are lowered from.
+        y: Labels of the calibration data; without them, agreement with the float net is judged.
+        lower: The stages from there to the integer graph.
+        note: Told what is tried.
+
+    Raises:
+        GateLoweringError: Every strategy loses too much; says how much.
+    """
+    blocks = [op for op in context.captured if isinstance(op, Attention)]
+    losses = []
+    for strategy in _candidates(context.captured):
+        note(f"trying gates: {strategy}")
+        tried = lower(replace(context, gates=strategy, strategies=strategies_for(blocks, strategy)))
+        context = replace(context, reference=tried.reference)
+        lost = _loss(tried, y)
+        if lost <= context.options.tolerance:
+            return tried
+        losses.append(f"{strategy} loses {100 * lost:.1f} points")
+    raise GateLoweringError(
+        f"no spike-driven lowering stays within {100 * context.options.tolerance:.1f} points on the calibration data: "
+        + ", ".join(losses)
+        + _why_not_exactly(context.captured),
+        where=f"{context.name}, --gates auto",
+        help="allow more with --tolerance, choose --gates yourself (static: constant gates), or train the causal variant",
+    )
+
+
+def _loss(tried: Context, y: Labels | None) -> float:
+    """Return by how much the integer net's accuracy is below the float net's."""
+    assert tried.reference is not None
+    assert tried.integer_answers is not None
+    wanted, got = tried.reference.argmax(axis=1), tried.integer_answers.argmax(axis=1)
+    truth = wanted if y is None else y
+    return float((wanted == truth).mean()) - float((got == truth).mean())
+
+
+def _why_not_exactly(graph: Graph) -> str:
+    """Say why the first block that no exact lowering takes has none; "" where there is no such block."""
+    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
+    for op in blocks:
+        reason = refused(op, "causal")
+        if reason:
+            missing = refused(op, "replay")
+            replay = f"replay would be, but {missing}" if missing else "replay is, but it is not spike-driven"
+            return f"; for block {op.block!r} (variant {op.variant!r}) no other is exact: {reason}; {replay}"
+    return ""
+
+
+def _candidates(graph: Graph) -> list[Any]:
+    """Return the strategies to try, cheapest first."""
+    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
+    if not blocks:
+        return ["host"]
+    return ["static", "causal"] if all(strategy_for(op, "auto") == "causal" for op in blocks) else ["static"]

@@ -1,0 +1,221 @@
+"""What a stage is: a named step from context to context. A walk takes them in order, keeps files, and stops where told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikewright.hw_sim import Chip, Program
+from spikewright.toolchain import stage_files
+from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.calibration import Data, answers
+from spikewright.toolchain.deployment import Drift, Options, PassRecord
+from spikewright.toolchain.errors import InputError, PassError, ToolchainError
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array
+from spikewright.toolchain.passes.base import Check
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.passes.quantize import InputCode
+from spikewright.toolchain.passes.split_host import HostPart
+from spikewright.toolchain.verify import Level, verify
+
+GOLDEN_SAMPLES = 8
+"""Samples of the golden input that every pass is checked on."""
+EXACT = 1e-6
+"""Largest change of a float answer that rounding may make; a pass that changes it more is wrong."""
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Everything a stage can need; a stage takes one and returns a new one.
+
+    Args:
+        name: Name of the model.
+        captured: The float graph as captured or imported.
+        graph: The graph on its way: float, and integer from ``quantize`` on.
+        options: What was asked for.
+        chip: The target.
+        gates: The gate strategy on trial (``auto`` tries several), and
+        strategies: what it is for every attention block.
+        code: How the input is coded: the data, and from ``split-host`` on what the host sends.
+        x: What the graph's input gets of the calibration data, (T, B, *shape); None for a model that is integer already.
+        answer: The graph's answer to the first of it, (B, n): the golden check; None where nothing was evaluated.
+        host: The encoder in front of the first spike.
+        lowered: The float graph that was quantized.
+        reference: The float net's answers to all of ``x``, and
+        integer_answers: those of the integer graph.
+        drift: What quantizing changed.
+        program: The mapped program.
+        records: What each stage did.
+    """
+
+    name: str
+    captured: Graph
+    graph: Graph
+    options: Options
+    chip: Chip
+    gates: Strategy
+    strategies: dict[str, str]
+    code: InputCode
+    x: Data | None
+    answer: Array | None = None
+    host: HostPart | None = None
+    lowered: Graph | None = None
+    reference: Array | None = None
+    integer_answers: IntArray | None = None
+    drift: Drift | None = None
+    program: Program | None = None
+    records: tuple[PassRecord, ...] = ()
+
+    @property
+    def data(self) -> Data:
+        """Calibration data; only stages in front of ``align`` ask for it, and a model that is integer starts there."""
+        assert self.x is not None
+        return self.x
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step from context to context.
+
+    Args:
+        name: What the command line, the records and the files of ``keep_stages`` call it; the pass's file, but for a number.
+        what: What it does, in a line.
+        check: How its answer is compared with the one before.
+        run: The step; it verifies its graph, compares and records (see ``passed``).
+        needs: What it reads of the context beside the graph.
+        level: The rules its graph obeys.
+        origin: The package it comes from.
+    """
+
+    name: str
+    what: str
+    check: Check
+    run: Callable[[Context], Context]
+    needs: tuple[str, ...] = ()
+    level: Level = "float"
+    origin: str = "spikewright"
+
+
+def passed(context: Context, name: str, graph: Graph, check: Check, level: Level) -> Context:
+    """Verify a stage's graph, compare its answer with the one before, and record both."""
+    verify(graph, level=level)
+    got, error = context.answer, 0.0
+    if graph is not context.graph and context.answer is not None:
+        got = answers(graph, context.data[:, :GOLDEN_SAMPLES])
+        error = float(np.abs(got - context.answer).max(initial=0.0))
+    limit = EXACT if level in ("float", "lowered") else 0.0
+    if check != "drift" and error > limit:
+        raise PassError(
+            f"changes the answer by {error:.3g} on the golden input; at most {limit:g} is rounding",
+            where=f"pass {name!r}",
+            help="this is a fault of the pass: please report it with the model",
+        )
+    record = PassRecord(name, len(context.graph), len(graph), error, check)
+    return replace(context, graph=graph, answer=got, records=(*context.records, record))
+
+
+def position(name: str, names: list[str], *, where: str, error: type[ToolchainError]) -> int:
+    """Return a stage's place, or refuse a name that is none with the one that is meant."""
+    if name in names:
+        return names.index(name)
+    meant = get_close_matches(name, names, n=1)
+    raise error(
+        f"there is no stage {name!r}; there are {', '.join(names)}",
+        where=where,
+        help=f"did you mean {meant[0]!r}?" if meant else "see `spikewright passes`",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Stopped:
+    """What there was when a deployment ended at the stage it was told to stop after."""
+
+    name: str
+    stage: str
+    graph: Graph
+    host: HostPart | None
+    program: Program | None
+    records: tuple[PassRecord, ...]
+
+    def __str__(self) -> str:
+        made = [self.graph if self.program is None else self.program]
+        host = [] if self.host is None else ["on the host, in front of it:", self.host.graph]
+        return "\n".join(map(str, [f"{self.name} after {self.stage}, and no further:", *made, *host]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        records = [vars(record) for record in self.records]
+        return {"name": self.name, "stage": self.stage, "ops": [op.name for op in self.graph], "passes": records}
+
+
+@dataclass(eq=False)
+class Walk:
+    """One way through the stages: tells their names, keeps their files, and remembers where to stop.
+
+    Args:
+        stages: In order.
+        stop_after: The last stage asked for; None: all.
+        folder: Where each stage's result is kept as the stage ends; None: nowhere.
+        note: Told the name of each stage as it starts.
+
+    Raises:
+        InputError: ``stop_after`` is no stage; ``folder`` holds something else.
+    """
+
+    stages: tuple[Stage, ...]
+    stop_after: str | None = None
+    folder: Path | None = None
+    note: Note = lambda _: None
+    stopped: Context | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse before any work."""
+        names = [stage.name for stage in self.stages]
+        last = self.stop_after or names[-1]
+        self.last = position(last, names, where="--stop-after", error=InputError)
+        if self.folder is not None:
+            stage_files.check_folder(self.folder)
+
+    def start(self, context: Context) -> Context:
+        """Keep what goes in as stage 0."""
+        if self.folder is not None:
+            stage_files.open_folder(self.folder)
+            stage_files.write(self.folder, "00-captured", (), graph=context.graph, host=None, program=None)
+        return context
+
+    def through(self, context: Context, stages: tuple[Stage, ...]) -> Context:
+        """Take some of the stages, one after the other."""
+        for stage in stages:
+            self.note(stage.name)
+            context = self._kept(stage, context, stage.run(context))
+        return context
+
+    def _kept(self, stage: Stage, before: Context, after: Context) -> Context:
+        number = self.stages.index(stage)
+        if self.folder is not None and number <= self.last:
+            stage_files.write(
+                self.folder,
+                f"{number + 1:02d}-{stage.name}",
+                after.records,
+                graph=after.graph,
+                host=None if after.host is None or after.host is before.host else after.host.graph,
+                program=after.program,
+            )
+        if number == self.last:
+            self.stopped = after
+        return after
+
+    def result(self) -> Stopped | None:
+        """Return where it stopped, if it was told to."""
+        if self.stop_after is None or self.stopped is None:
+            return None
+        c = self.stopped
+        return Stopped(c.name, self.stop_after, c.graph, c.host, c.program, c.records)

@@ -160,7 +160,7 @@ def run_train(arguments: Namespace) -> Outcome:
             on_epoch=on_epoch,
         )
     mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
-    text = f"{path}: accuracy {100 * made.accuracy:.2f} % (test split of {made.dataset}"
+    text = f"{path}: accuracy {100 * made.accuracy_per_seed[str(made.seed)]:.2f} % (test split of {made.dataset}"
     text += ", simulated events)" if made.simulated else ")"
     if arguments.repeat > 1:
         text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"

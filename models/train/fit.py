@@ -115,7 +115,8 @@ class _Fitting:
         batch = self._samples(data, index, drawn, part)
         mixed: tuple[torch.Tensor | None, float] = (None, 1.0)
         if self.mixing:
-            mix = draw_mix(len(index), *batch.x.shape[-2:], self.generator)
+            height, width = batch.x.shape[-2:]
+            mix = draw_mix(len(index), height, width, self.generator)
             partner = self._samples(data, index[mix.partner], drawn.part(mix.partner), part)
             batch, mixed = replace(batch, x=apply_mix(mix, batch.x, partner.x)), (partner.y, mix.share)
         with torch.autocast(running.device, getattr(torch, running.precision), running.precision != "float32"):

@@ -128,7 +128,7 @@ def run_train(arguments: Namespace) -> Outcome:
         from spikewright.models.train.distributed import workers
         from spikewright.models.train.loop import Running
         from spikewright.models.train.make_checkpoint import make_checkpoint
-        from spikewright.models.train.memory import keep_freed_memory
+        from spikewright.models.train.malloc import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
             f"training needs torch: {error}", where="train", help="pip install 'spikewright[models]'"

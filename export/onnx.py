@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -59,7 +60,7 @@ class _Builder:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         self.made += 1
         name = f"t{self.made}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))

@@ -128,7 +128,7 @@ def run_train(arguments: Namespace) -> Outcome:
         from spikewright.models.train.distributed import workers
         from spikewright.models.train.loop import Running
         from spikewright.models.train.make_checkpoint import make_checkpoint
-        from spikewright.models.train.memory import keep_freed_memory
+        from spikewright.models.train.malloc import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
             f"training needs torch: {error}", where="train", help="pip install 'spikewright[models]'"
@@ -160,7 +160,7 @@ def run_train(arguments: Namespace) -> Outcome:
             on_epoch=on_epoch,
         )
     mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
-    text = f"{path}: accuracy {100 * made.accuracy:.2f} % (test split of {made.dataset}"
+    text = f"{path}: accuracy {100 * made.accuracy_per_seed[str(made.seed)]:.2f} % (test split of {made.dataset}"
     text += ", simulated events)" if made.simulated else ")"
     if arguments.repeat > 1:
         text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"

@@ -13,8 +13,8 @@ def over_steps(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if is_still(x):
         y = layer(x[0])
         return y.expand(x.shape[0], *y.shape)
-    y = layer(x.flatten(0, 1))
-    return y.unflatten(0, x.shape[:2])
+    steps: Tensor = layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    return steps
 
 
 def is_still(x: Tensor) -> bool:
@@ -24,7 +24,8 @@ def is_still(x: Tensor) -> bool:
 
 def join_steps(steps: Sequence[Tensor]) -> Tensor:
     """Return (T, B, ...) of T tensors (B, ...); each keeps its order of axes in memory, as ``torch.stack`` does not."""
-    return torch.cat(list(steps)).unflatten(0, (len(steps), -1))
+    joined: Tensor = torch.cat(list(steps)).unflatten(0, (len(steps), -1))
+    return joined
 
 
 class Conv2d(nn.Conv2d):

@@ -109,13 +109,13 @@ def fits(steps: Tensor) -> bool:
 
 def scan(neuron: LIF, current: Tensor) -> Tensor:
     """Return the spikes (T, ...) of currents that ``fits``, from zero state."""
-    spikes: Tensor = _Scan.apply(current, neuron, neuron.beta, neuron.gain)[0]
+    spikes: Tensor = _Scan.apply(current, neuron, neuron.beta, neuron.gain)[0]  # type: ignore[no-untyped-call]
     return spikes
 
 
 def fire(neuron: Neuron, membrane: Tensor) -> tuple[Tensor, Tensor]:
     """Return one step's spikes and the membrane after reset; ``membrane[None]`` ``fits``."""
-    spikes, after = _Scan.apply(membrane[None], neuron, 0.0, 1.0)
+    spikes, after = _Scan.apply(membrane[None], neuron, 0.0, 1.0)  # type: ignore[no-untyped-call]
     return spikes[0], after
 
 

@@ -104,5 +104,5 @@ class _Spike(torch.autograd.Function):
 
 def spike(u: Tensor, threshold: float, *, strict: bool, surrogate: Surrogate) -> Tensor:
     """Return 1 where the membrane passes the threshold (``strict``: >, else >=), differentiable by the surrogate."""
-    result: Tensor = _Spike.apply(u, threshold, strict, surrogate)
+    result: Tensor = _Spike.apply(u, threshold, strict, surrogate)  # type: ignore[no-untyped-call]
     return result

@@ -28,7 +28,7 @@ def run_train_vae(arguments: Namespace, command: str) -> Outcome:
         from torch import distributed
 
         from spikewright.models.train.fit import Running
-        from spikewright.models.train.memory import keep_freed_memory
+        from spikewright.models.train.malloc import keep_freed_memory
     except ImportError as error:
         raise RecipeError(
             f"training needs torch and pillow: {error}", where="train", help="pip install 'spikewright[models]'"

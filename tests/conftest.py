@@ -9,6 +9,9 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile(
+    "quick", settings.get_profile("ci"), max_examples=settings.get_profile("ci").max_examples // 5
+)
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci")
 
@@ -16,6 +19,12 @@ settings.load_profile("ci")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--data DIR``, the folder of real data."""
     parser.addoption("--data", default=None, metavar="DIR", help="folder of real data (nir_lif/, nmnist/, ...)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let properties be tried on a fifth of their examples where slow tests are left out."""
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from spikewright.toolchain.deployment import Deployment
 
 GOLDEN = Path(__file__).parent / "golden"
 SAMPLES = 8
-CALIBRATION = 64
 
 
 def counted(made: Deployment, count: int = SAMPLES) -> dict[str, Any]:
@@ -59,32 +58,15 @@ def test_graphs_and_program_of_a_small_net_are_as_they_were(name: str) -> None:
 
 def zoo_answers(name: str, data: Path | None) -> dict[str, Any]:
     """Deploy a net of the zoo, causal ones with causal gates, and count; or say how it is refused."""
-    from spikewright.models import zoo
-    from spikewright.toolchain.data_sets import load_split
-    from spikewright.toolchain.deployment import Options
+    from zoo_nets import deployed, gates_of
+
     from spikewright.toolchain.errors import ToolchainError
-    from spikewright.toolchain.importing import load_model
-    from spikewright.toolchain.pipeline import deploy_graph
 
-    card = zoo.card(name)
-    gates = "causal" if card.variant == "causal" and card.family != "gac" else "auto"
-    imported = load_model(name, data=data)
-
-    def few(split: str, limit: int, seed: int | None) -> Any:
-        steps = imported.card["timesteps"]
-        return load_split(card.dataset, imported.card, timesteps=steps, split=split, limit=limit, seed=seed, data=data)
-
+    gates = gates_of(name)
     try:
-        made = deploy_graph(
-            imported.float_graph(),
-            Options(gates=gates),  # type: ignore[arg-type]
-            few("train", CALIBRATION, 0),
-            name=name,
-            samples=few("test", SAMPLES, None),
-        )
+        return {"gates": gates, **counted(deployed(name, gates, data))}
     except ToolchainError as error:
         return {"gates": gates, "refused": f"{type(error).__name__}: {error.where}"}
-    return {"gates": gates, **counted(made)}
 
 
 def zoo_names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import entry_points, packages_distributions, requires
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ("toolchain", "models", "export", "hw_sim")
 
 
 @pytest.mark.parametrize("kind", ["backends", "importers", "commands", "datasets"])
@@ -57,9 +59,7 @@ def test_no_generic_top_level_package_is_installed() -> None:
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
-    folders = {
-        path.parent for name in ("toolchain", "models", "export", "hw_sim") for path in (ROOT / name).rglob("*.py")
-    }
+    folders = {path.parent for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
 
     assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
 
@@ -76,3 +76,40 @@ def test_the_lock_names_versions_only() -> None:
 def test_our_tests_are_not_lavas() -> None:
     assert not (ROOT / "tests" / "__init__.py").exists()
     assert Path(sys.modules[__name__].__file__ or "").is_relative_to(ROOT / "tests")
+
+
+def test_importing_a_package_by_its_bare_name_is_a_lint_error() -> None:
+    code = "import toolchain\nimport hw_sim.chip\nfrom models.layers import Linear\nfrom export import lava\n"
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--no-cache",
+        "--select",
+        "TID251",
+        "--stdin-filename",
+        "x.py",
+        "-",
+    ]
+
+    done = subprocess.run(command, input=code, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stdout.count("the import root is spikewright") >= 4
+
+
+def test_no_package_is_looked_up_by_its_bare_name() -> None:
+    """``files("hw_sim")`` works beside the source only: what linters do not see, a string."""
+    bare = []
+    for name in PACKAGES:
+        for path in (ROOT / name).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(attr="files" | "import_module") | ast.Name(id="files" | "import_module"),
+                        args=[ast.Constant(value=str(target)), *_],
+                    ) if target.split(".")[0] in PACKAGES:
+                        bare.append(f"{path.relative_to(ROOT)}:{node.lineno}: {target}")
+
+    assert bare == []

@@ -26,7 +26,7 @@ from benchmarks.attention_effect.results import Results
 from benchmarks.attention_effect.run import do
 from benchmarks.attention_effect.store import read, write
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.models.train.memory import keep_freed_memory
+from spikewright.models.train.malloc import keep_freed_memory
 from spikewright.toolchain.errors import InputError
 
 WHERE = "attention_effect"

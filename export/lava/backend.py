@@ -130,4 +130,5 @@ def _answer(graph: Graph, found: Mapping[str, Recording]) -> IntArray:
     output = next(op for op in graph if isinstance(op, IntOutput))
     source = found[output.inputs[0]]
     value = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)
-    return value.reshape(value.shape[0], -1)
+    answer: IntArray = value.reshape(value.shape[0], -1)
+    return answer

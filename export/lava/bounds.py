@@ -54,7 +54,7 @@ def sum_bound(op: Connection, payload: int) -> int:
 
 def _shifted(value: int, exponent: int) -> int:
     # an arithmetic right shift rounds down: -1 stays -1
-    return value << exponent if exponent >= 0 else int(shift(np.int64(value), exponent)) + 1
+    return value << exponent if exponent >= 0 else int(shift(np.asarray(value, np.int64), exponent)) + 1
 
 
 def _payload(op: Op, graph: Graph, found: dict[str, int], timesteps: int) -> int:

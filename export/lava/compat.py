@@ -70,7 +70,7 @@ def _stub_object_detection() -> None:
 
 def _convolve_wide_images() -> None:
     """Hand Conv plain integers: with numpy 2 its int8 arithmetic overflows on images wider than 127."""
-    utils = importlib.import_module("lava.proc.conv.utils")
+    utils: Any = importlib.import_module("lava.proc.conv.utils")
     original = utils.conv_scipy
     if getattr(original, "widened", False):
         return

@@ -76,7 +76,7 @@ def save(plan: Plan, folder: Path) -> None:
     records = {name: dict(files) for name, files in plan.records.items()}
     text = {"nodes": nodes, "edges": edges, "records": records, "steps": plan.steps, "period": plan.period}
     (folder / "plan.json").write_text(json.dumps(text))
-    np.savez(folder / "plan.npz", **arrays)
+    np.savez(folder / "plan.npz", **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def load(folder: Path) -> Plan:

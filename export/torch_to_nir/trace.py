@@ -50,7 +50,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
-class _Recorder(fx.Interpreter):  # type: ignore[misc]
+class _Recorder(fx.Interpreter):
     """Run the traced graph and keep every value; a layer that refuses its input becomes an error that names it."""
 
     def __init__(self, module: fx.GraphModule, name: str) -> None:

@@ -114,7 +114,8 @@ class GatedAttentionCoding(FixedTimesteps):
                 where="GatedAttentionCoding",
                 help="make the layer with the channels of the current it reads",
             )
-        return self.gains(current) * self.neuron(current)
+        spikes: Tensor = self.neuron(current)
+        return self.gains(current) * spikes
 
     def _space_channel(self, x: Tensor) -> Tensor:
         return conv_same(torch.relu(conv_same(x, self.conv0)), self.conv1)

@@ -30,7 +30,8 @@ from spikewright.models.attention.gates import FixedTimesteps, Gate, apply_gate,
 from spikewright.models.errors import ModelError
 
 Variant = Literal["published", "causal"]
-DIMS = ("T", "C", "TC")
+Dims = Literal["T", "C", "TC"]
+DIMS: tuple[Dims, ...] = ("T", "C", "TC")
 CHIP_DELAY = 3
 """Synapses on a causal gate's way, one step each: spikes to counts, counts to scores, gate to neuron."""
 
@@ -74,7 +75,7 @@ class TCJA(FixedTimesteps):
         *,
         tla_kernel: int = 4,
         cla_kernel: int = 4,
-        dims: str = "TC",
+        dims: Dims = "TC",
         variant: Variant = "published",
         gate: Gate | None = None,
         gate_delay: int = CHIP_DELAY,

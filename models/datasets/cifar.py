@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.models.datasets.places import find
+from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Images, Split
 from spikewright.models.errors import DatasetError
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spikewright.models.datasets.events import Recording, Recordings
-from spikewright.models.datasets.places import find
+from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Split
 from spikewright.models.errors import DatasetError
 

@@ -97,8 +97,8 @@ class Autoregressive(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the spikes (T, B, D, k) of inputs (T, B, I)."""
-        y: Tensor = self.layers(x)
-        return y.unflatten(2, self.shape)
+        y: Tensor = self.layers(x).unflatten(2, self.shape)
+        return y
 
     def step(self, x: Tensor, state: dict[int, Tensor]) -> Tensor:
         """Return one step's spikes (B, D, k) of inputs (B, I); membranes in ``state`` are updated in place."""
@@ -107,7 +107,8 @@ class Autoregressive(nn.Module):
                 x, state[i] = layer.fire(layer.integrate(state.get(i), widened(x)))
             else:
                 x = layer(x[None])[0]
-        return x.unflatten(1, self.shape)
+        y: Tensor = x.unflatten(1, self.shape)
+        return y
 
 
 def _encoder(in_channels: int, widths: Sequence[int], latent: int) -> nn.Sequential:

@@ -34,7 +34,8 @@ class MSBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's sum (T, B, C, H, W)."""
-        return self.bn2(self.conv2(self.lif2(self.bn1(self.conv1(self.lif1(x)))))) + x
+        y: Tensor = self.bn2(self.conv2(self.lif2(self.bn1(self.conv1(self.lif1(x))))))
+        return y + x
 
 
 class GACDigits(nn.Module):
@@ -79,4 +80,5 @@ class GACDigits(nn.Module):
         """Return the logits (B, classes) of images repeated T times (T, B, 1, 8, 8)."""
         x = self.encoder(self.bn(self.stem(x)))
         x = self.lif(self.blocks(x))
-        return self.fc(self.flatten(self.pool(x))).mean(0)
+        logits: Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits.mean(0)

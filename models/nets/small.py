@@ -118,7 +118,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's sum."""
-        return self.bn2(self.conv2(self.act2(self.bn1(self.conv1(self.act1(x)))))) + x
+        y: Tensor = self.bn2(self.conv2(self.act2(self.bn1(self.conv1(self.act1(x))))))
+        return y + x
 
 
 class SmallNet(nn.Module):

@@ -96,7 +96,8 @@ class Vote(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean of every group."""
-        return x.unflatten(2, (-1, self.votes)).mean(3)
+        means: Tensor = x.unflatten(2, (-1, self.votes)).mean(3)
+        return means
 
 
 class TCJANet(nn.Module):

@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from spikewright.models.errors import RecipeError
 from spikewright.models.layers import over_steps
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 LEFT, LEAVING_S = "spikewright/left", 60.0
 """Key under which the processes that are done are counted, and how long one waits for the others, in s."""
@@ -46,7 +50,7 @@ def workers(device: str) -> Iterator[Workers]:
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield Workers()
         return
-    store, rank, count = next(distributed.rendezvous("env://"))
+    store, rank, count = next(rendezvous("env://"))
     backend = "nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
@@ -60,7 +64,7 @@ def workers(device: str) -> Iterator[Workers]:
         distributed.destroy_process_group()
 
 
-def _leave_together(store: distributed.Store, count: int) -> None:
+def _leave_together(store: Store, count: int) -> None:
     """Wait until every process has left the last reduction: a socket that closes under one would abort it."""
     store.add(LEFT, 1)
     end = time.monotonic() + LEAVING_S
@@ -86,7 +90,7 @@ class _AllSum(torch.autograd.Function):
 
 def all_sum(x: Tensor) -> Tensor:
     """Return the sum over processes, differentiable."""
-    total: Tensor = _AllSum.apply(x)
+    total: Tensor = _AllSum.apply(x)  # type: ignore[no-untyped-call]
     return total
 
 

@@ -14,10 +14,10 @@ from torch import distributed, nn
 from spikewright.models.train.augment import Augmentation, Drawn, apply, apply_mix, draw, draw_mix
 from spikewright.models.train.data import Data
 from spikewright.models.train.distributed import Workers, average_gradients, check_parts, share, unshare
-from spikewright.models.train.kept_state import read_state, write_state
 from spikewright.models.train.losses import Stepwise, batch_loss
 from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
 from spikewright.models.train.recipe import Recipe
+from spikewright.models.train.train_state import read_state, write_state
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -115,7 +115,8 @@ class _Fitting:
         batch = self._samples(data, index, drawn, part)
         mixed: tuple[torch.Tensor | None, float] = (None, 1.0)
         if self.mixing:
-            mix = draw_mix(len(index), *batch.x.shape[-2:], self.generator)
+            height, width = batch.x.shape[-2:]
+            mix = draw_mix(len(index), height, width, self.generator)
             partner = self._samples(data, index[mix.partner], drawn.part(mix.partner), part)
             batch, mixed = replace(batch, x=apply_mix(mix, batch.x, partner.x)), (partner.y, mix.share)
         with torch.autocast(running.device, getattr(torch, running.precision), running.precision != "float32"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +86,10 @@ def cross_validate(
             trained = train_on(
                 named,
                 data.take(kept),
-                lambda held=held: data.take(held),
+                partial(data.take, held),
                 seed=seed,
                 running=replace(running, state=state),
-                on_epoch=lambda epoch, number=number: on_epoch(number, epoch),
+                on_epoch=partial(on_epoch, number),
             )
             accuracies.append(trained.measurement.accuracy)
     right = sum(round(a * len(index)) for a, index in zip(accuracies, folds, strict=True))

@@ -120,12 +120,18 @@ def train_on(
         running = replace(running, workers=me)
         start = time.perf_counter()
         torch.manual_seed(seed)
-        module = make(recipe.net, recipe.arguments).to(running.device, memory_format=torch.channels_last)
+        module = make(recipe.net, recipe.arguments)
+        channels_last(module, running.device)
         fit(module, data.to(running.device), recipe, seed, running, on_epoch)
         seconds = time.perf_counter() - start
         held = test()
         measurement = measure(module, held.x, held.y, timesteps=held.timesteps, device=running.device)
     return Trained(module.cpu().eval(), measurement, seconds, data.simulated)
+
+
+def channels_last(module: nn.Module, device: str) -> None:
+    """Move a net to a device, its images with the channels last in memory, which is faster."""
+    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def check_running(name: str, epochs: int, running: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ def make_checkpoint(
             running=replace(running, state=state),
             root=root,
             threads=threads,
-            on_epoch=lambda epoch, s=s: on_epoch(f"seed {s}", epoch),
+            on_epoch=partial(on_epoch, f"seed {s}"),
         )
         accuracies[str(s)] = trained.measurement.accuracy
         first = first or trained

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from spikewright.models.datasets import Coding
 from spikewright.models.train.recipe import Family, Recipe
@@ -69,7 +69,7 @@ def _recipes() -> Iterator[Recipe]:
     for name, plan in SETS.items():
         for family in FAMILIES[name]:
             for form in ("causal", "published", "vanilla"):
-                yield _one(name, plan, family, cast(Literal["causal", "published", "vanilla"], form))
+                yield _one(name, plan, family, form)
 
 
 def _one(name: str, plan: SetPlan, family: Family, form: Literal["causal", "published", "vanilla"]) -> Recipe:

@@ -23,11 +23,11 @@ from spikewright.models.errors import RecipeError
 from spikewright.models.nets import make
 from spikewright.models.nets.fsvae import FSVAE
 from spikewright.models.train.fit import Epoch, Running
-from spikewright.models.train.kept_state import read_state, write_state
-from spikewright.models.train.loop import check_running, cpu_threads, hold_out
+from spikewright.models.train.loop import channels_last, check_running, cpu_threads, hold_out
 from spikewright.models.train.losses import vae_loss
 from spikewright.models.train.measure import counted
 from spikewright.models.train.optimizers import Plateau, rate_factor
+from spikewright.models.train.train_state import read_state, write_state
 from spikewright.models.train.vae_recipes import VAERecipe as VAERecipe
 
 OWN = (0.1, 0.3)
@@ -111,7 +111,7 @@ def train_vae(
     with cpu_threads(threads):
         torch.manual_seed(seed)
         module = cast(FSVAE, make("fsvae", recipe.arguments(x.shape[1])))
-        module.to(running.device, memory_format=torch.channels_last)
+        channels_last(module, running.device)
         seconds = _Fitting(module, x.to(running.device), recipe, seed, running).run(on_epoch)
         if held is None:
             held = images_for(recipe.dataset, "test", SIDE, root)

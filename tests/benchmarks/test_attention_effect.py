@@ -59,6 +59,7 @@ def tiny(out: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_does_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,6 +127,7 @@ def test_the_accountings_stand_side_by_side() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the chip
+@pytest.mark.slow
 def test_a_scalar_gain_folds_into_its_norm_and_deploys_and_a_relu_does_not() -> None:
     data, gain = images(20), net("gain")
 

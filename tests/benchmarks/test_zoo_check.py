@@ -12,6 +12,7 @@ from benchmarks.zoo_check import Row, main
 from spikewright.models import zoo
 
 
+@pytest.mark.slow
 def test_a_net_that_keeps_its_cards_word_and_one_that_does_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

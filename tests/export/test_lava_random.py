@@ -16,7 +16,9 @@ TOGETHER = 5
 
 
 @pytest.mark.lava
-@pytest.mark.parametrize("first", range(0, NETS, TOGETHER))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(TOGETHER, NETS, TOGETHER))]
+)
 def test_lava_and_the_interpreter_agree_on_random_nets(first: int) -> None:
     jobs = [compile_random(*random_net(seed)) for seed in range(first, first + TOGETHER)]
 

@@ -52,6 +52,7 @@ def test_a_plan_that_cannot_be_built_is_an_error_with_its_traceback(tmp_path: Pa
         run(tmp_path, (Node("x", "no_such_process", {}),), (), stall_s=300.0)
 
 
+@pytest.mark.slow
 def test_a_deadlock_is_killed_and_reported(tmp_path: Path) -> None:
     """Two neurons that wait for each other: a cycle without a synapse."""
     edges = (Edge("a", "b", "a_in"), Edge("b", "a", "a_in"))

@@ -37,6 +37,7 @@ from spikewright.toolchain.local_backends import HwSimBackend
 
 
 @pytest.mark.lava
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist_784_128_64_10", "oxford_200_256_200"])
 def test_intels_nets_spike_as_in_lava(name: str, data_dir: Path, tmp_path: Path) -> None:
     file, steps = data_dir / "nets" / f"{name}.net", 120
@@ -80,6 +81,7 @@ def test_pilotnet_runs_on_its_biases_with_the_sops_of_the_silicon(data_dir: Path
 
 
 @pytest.mark.lava
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_an_exported_net_spikes_in_lava_as_in_the_interpreter(
     name: str, tmp_path: Path, rng: np.random.Generator

@@ -182,6 +182,7 @@ def test_lavas_own_configuration_and_condition_do_as_well(net_file: Path, tmp_pa
 
 
 # ------------------------------------------------------------------------------------ the net steps as Lava's
+@pytest.mark.slow
 @pytest.mark.lava
 def test_a_net_resets_and_spikes_at_the_steps_it_would_in_lava(net_file: Path, tmp_path: Path) -> None:
     lava = run_in_lava(net_file, tmp_path / "lava", 40, reset_interval=8, reset_offset=2)

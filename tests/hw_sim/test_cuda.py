@@ -72,6 +72,7 @@ def check_in_blocks(seeds: range) -> None:
         same(simulate(*random_program(seed), record=True, device="cuda"), expected, f"seed {seed} in blocks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [f"check(range(0, {SIMULATED.stop}))", "check_in_blocks(range(0, 12))"])
 def test_cuda_gives_the_same_integers_in_the_simulator(call: str) -> None:
     paths = (HERE.parents[1], HERE.parent / "support", HERE)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hw_random import random_program
 from hw_workloads import conv, fc
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.hw_sim import (
@@ -78,7 +79,7 @@ def relay(fires: list[int], n: int, targets: list[int], delay: int = 1) -> tuple
 
 
 # --------------------------------------------------------------------------- counts, on random programs
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32))
 def test_walked_counts_equal_linear_algebra_and_nothing_but_time_changes(seed: int) -> None:
     program, inputs = random_program(seed)
@@ -95,7 +96,7 @@ def test_walked_counts_equal_linear_algebra_and_nothing_but_time_changes(seed: i
     assert (cycle.cycle.busy_cycles <= cycle.cycle.step_cycles.sum(axis=1)[None, :, None]).all()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.sampled_from(["synapse_memory_read", "synaptic_op"]))
 def test_without_contention_cycle_equals_analytic(seed: int, free: str) -> None:
     program, inputs = random_program(seed)
@@ -204,7 +205,7 @@ def same(a: Trace, b: Trace) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.integers(0, 2**32))
 def test_blocks_and_threads_do_not_change_the_result(seed: int) -> None:
     program, inputs = random_program(seed)

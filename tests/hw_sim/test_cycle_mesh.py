@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.hw_sim import ProgramError, load_chip
@@ -69,14 +70,14 @@ def check(mesh: Mesh, sent: dict, d: Delivery) -> None:
         assert (np.diff(d.started[mine]) > 0).all()
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(traffic())
 def test_every_message_arrives_once_at_its_core_over_its_route(case: tuple[Mesh, dict]) -> None:
     mesh, sent = case
     check(mesh, sent, deliver(mesh, **sent))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(traffic())
 def test_the_same_traffic_gives_the_same_cycles(case: tuple[Mesh, dict]) -> None:
     mesh, sent = case
@@ -85,7 +86,7 @@ def test_the_same_traffic_gives_the_same_cycles(case: tuple[Mesh, dict]) -> None
     np.testing.assert_array_equal(first.started, second.started)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(traffic(), st.integers(0, 299))
 def test_a_message_that_meets_nobody_is_only_held_up_where_a_slow_link_feeds_a_faster_one(
     case: tuple[Mesh, dict], which: int
@@ -103,7 +104,7 @@ def test_a_message_that_meets_nobody_is_only_held_up_where_a_slow_link_feeds_a_f
     assert (d.started[0], d.delivered[0]) == (one["release"][0], start + service[-1])
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(traffic())
 def test_buffers_of_any_size_deliver_every_message(case: tuple[Mesh, dict]) -> None:
     mesh, sent = case

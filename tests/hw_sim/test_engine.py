@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hw_random import CORES, random_program
 from hw_reference import run, walk
 from hw_workloads import all_at_once, conv, fc
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright import hw_sim
@@ -18,7 +19,7 @@ from spikewright.hw_sim.noc import Links
 seeds = st.integers(min_value=0, max_value=2**31)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(seed=seeds)
 def test_random_programs_give_the_spikes_and_states_of_the_reference(seed: int) -> None:
     program, inputs = random_program(seed)
@@ -42,7 +43,7 @@ def test_random_programs_give_the_spikes_and_states_of_the_reference(seed: int) 
         np.testing.assert_array_equal(trace.outputs, ref.sent[program.readout].sum(axis=0))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(seed=seeds)
 def test_counters_equal_a_walk_over_every_event_per_core_and_step(seed: int) -> None:
     program, inputs = random_program(seed)
@@ -66,7 +67,7 @@ def test_counters_equal_a_walk_over_every_event_per_core_and_step(seed: int) -> 
     assert {name: n for name, n in crossed.items() if n} == counts.links
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(seed=seeds)
 def test_small_blocks_of_samples_and_steps_change_nothing(seed: int) -> None:
     program, inputs = random_program(seed)
@@ -84,7 +85,7 @@ def test_small_blocks_of_samples_and_steps_change_nothing(seed: int) -> None:
     np.testing.assert_array_equal(cut.link_messages, whole.link_messages)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(seed=seeds)
 def test_deleting_one_event_lowers_sops_by_its_fan_out(seed: int) -> None:
     """On the input projections: what the lost event changes downstream is not its own fan-out."""
@@ -109,7 +110,7 @@ def test_deleting_one_event_lowers_sops_by_its_fan_out(seed: int) -> None:
             assert before.projections[p.name].sops - after.projections[p.name].sops == fan_out * arrives
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(seed=seeds)
 def test_dense_sops_are_what_every_neuron_firing_in_every_step_costs(seed: int) -> None:
     program, inputs = random_program(seed)

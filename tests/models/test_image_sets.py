@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikewright.models.datasets import Images, load, places, read
+from spikewright.models.datasets import Images, folders, load, read
 from spikewright.models.errors import DatasetError
 
 
@@ -69,7 +69,7 @@ def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(
     assert str(tmp_path / "fashion-mnist") in named.value.what
     assert "/usr/share" not in named.value.what
     assert "apt-get install dataset-fashion-mnist" in named.value.help
-    monkeypatch.setattr(places, "HOME", tmp_path)
+    monkeypatch.setattr(folders, "HOME", tmp_path)
     for name in ("mnist", "cifar10", "cifar100", "nmnist", "dvs128gesture", "cifar10-dvs"):
         with pytest.raises(DatasetError) as info:
             load(name)

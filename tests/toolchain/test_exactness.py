@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compile_random import compile_random, lower
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import load_chip
@@ -17,7 +18,7 @@ from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(seed=seeds)
 def test_interpreter_and_machine_agree_on_spikes_and_states_of_random_nets(seed: int) -> None:
     graph, x = random_net(seed)
@@ -36,7 +37,7 @@ def test_interpreter_and_machine_agree_on_spikes_and_states_of_random_nets(seed:
             np.testing.assert_array_equal(got.recordings[name].u, recording.u, err_msg=name)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(seed=seeds)
 def test_float_passes_keep_the_answer_and_every_spike(seed: int) -> None:
     graph, x = random_net(seed)

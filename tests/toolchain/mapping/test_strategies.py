@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compile_random import compile_random
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Chip, Program, Trace, drc, load_chip, simulate
@@ -111,7 +112,7 @@ def test_placing_lowers_messages_times_hops_and_nothing_else(chip: Chip) -> None
     assert traffic(placed, after).sum() == pytest.approx(traffic(scattered, before).sum())
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(seed=seeds)
 def test_every_strategy_gives_the_same_integers_within_all_limits(seed: int) -> None:
     graph, data = random_net(seed)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from checked_nets import HOST, MAP, T, conv, gac, lif, ma, net
 from compile_random import compile_random
-from hypothesis import given, settings
+from example_counts import examples
+from hypothesis import given
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Trace, load_chip, simulate
@@ -56,7 +57,7 @@ def test_the_audit_of_gated_graded_and_binary_messages_agrees_with_the_counters(
     assert found.sops["graded"] > 0
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(seed=seeds)
 def test_the_audit_passes_on_random_nets(seed: int) -> None:
     graph, x = random_net(seed)

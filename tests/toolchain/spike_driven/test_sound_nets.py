@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from checked_nets import block, conv, lif, ma, net
-from hypothesis import assume, given, settings
+from example_counts import examples
+from hypothesis import assume, given
 from random_nets import random_net, seeds
 
 from spikewright.toolchain.ops import Affine, Conv, Delay, Lif, Relu
@@ -70,7 +71,7 @@ def test_neurons_that_a_bias_makes_fire_are_allowed_and_named() -> None:
     assert block(verdict, "lif2").notes == ()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(seed=seeds)
 def test_every_random_net_that_the_compiler_takes_is_spike_driven(seed: int) -> None:
     graph, x = random_net(seed)
@@ -78,7 +79,7 @@ def test_every_random_net_that_the_compiler_takes_is_spike_driven(seed: int) -> 
     assert check_graph(graph, input_kind="binary" if x.max(initial=0) <= 1 else "graded").violations == ()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(seed=seeds)
 def test_a_random_net_that_loses_a_neuron_in_front_of_a_map_is_a_violation_at_that_map(seed: int) -> None:
     graph, _ = random_net(seed)

@@ -26,16 +26,15 @@ def find(name: str, patterns: Sequence[str], root: Path | None, system: Sequence
     """
     spellings = list(dict.fromkeys((name, name.replace("-", "_"), name.replace("-", ""))))
     home = HOME.expanduser()
-    places = [home / spelling for spelling in spellings]
-    if root is not None:
-        places = [root / spelling for spelling in spellings] + [root]
+    if root is None:
+        folders = [*(home / spelling for spelling in spellings), *system]
     else:
-        places += list(system)
-    for place in places:
-        if any(next(place.glob(pattern), None) is not None for pattern in patterns):
-            return place
+        folders = [*(root / spelling for spelling in spellings), root]
+    for folder in folders:
+        if any(next(folder.glob(pattern), None) is not None for pattern in patterns):
+            return folder
     raise DatasetError(
-        f"not found: no {' or '.join(patterns)} in {', '.join(str(place) for place in places)}",
+        f"not found: no {' or '.join(patterns)} in {', '.join(map(str, folders))}",
         where=f"dataset {name!r}",
         help=how,
     )

@@ -1,0 +1,47 @@
+"""The zoo's nets as tests deploy them: each is captured once a session, and compiled once for a gate strategy."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from spikewright.models import zoo
+from spikewright.toolchain.data_sets import load_split
+from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.importing import Imported, load_model
+from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.pipeline import deploy_graph
+
+SAMPLES = 8
+"""Test samples that travel with each."""
+CALIBRATION = 64
+"""Train samples that decide ranges, drawn by seed 0."""
+
+
+def gates_of(name: str) -> Strategy:
+    """Return the strategy a net is deployed with: a causal one exactly; ``auto`` decides about the others."""
+    card = zoo.card(name)
+    return "causal" if card.variant == "causal" and card.family != "gac" else "auto"
+
+
+@cache
+def captured(name: str, data: Path | None) -> Imported:
+    return load_model(name, data=data)
+
+
+@cache
+def deployed(name: str, gates: Strategy, data: Path | None) -> Deployment:
+    imported = captured(name, data)
+
+    def few(split: str, limit: int, seed: int | None) -> Samples:
+        card, steps = imported.card, imported.card["timesteps"]
+        return load_split(card["dataset"], card, timesteps=steps, split=split, limit=limit, seed=seed, data=data)
+
+    return deploy_graph(
+        imported.float_graph(),
+        Options(gates=gates),
+        few("train", CALIBRATION, 0),
+        name=name,
+        card=imported.card,
+        samples=few("test", SAMPLES, None),
+    )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zoo_nets import deployed
 
-from spikewright import toolchain
 from spikewright.export.onnx import agreement, export_host, host_model
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
@@ -18,7 +18,7 @@ from spikewright.toolchain.ops import Delay, Input, Output
 
 @pytest.fixture(scope="module")
 def deployment() -> Deployment:
-    return toolchain.deploy("gac-digits")
+    return deployed("gac-digits", "auto", None)
 
 
 def test_the_host_export_agrees_with_the_interpreter_to_one_unit(deployment: Deployment) -> None:

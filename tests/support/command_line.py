@@ -34,13 +34,14 @@ class Cli:
         return stderr
 
 
-def linear(weight: float = 1.0) -> nir.NIRGraph:
-    """Return a NIR graph of 3 inputs and 2 spiking outputs."""
+def linear(weight: float = 1.0, outputs: int = 2) -> nir.NIRGraph:
+    """Return a NIR graph of 3 inputs and some spiking outputs."""
+    ones = np.ones(outputs)
     return nir.NIRGraph.from_list(
         nir.Input({"input": np.array([3])}),
-        nir.Affine(np.full((2, 3), weight), np.zeros(2)),
-        nir.LIF(tau=np.full(2, 2e-3), r=np.ones(2), v_leak=np.zeros(2), v_threshold=np.ones(2)),
-        nir.Output({"output": np.array([2])}),
+        nir.Affine(np.full((outputs, 3), weight), 0 * ones),
+        nir.LIF(tau=2e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones),
+        nir.Output({"output": np.array([outputs])}),
     )
 
 

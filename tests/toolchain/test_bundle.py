@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zoo_nets import deployed
 
-from spikewright import toolchain
 from spikewright.toolchain import bundle, graph_io
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -19,7 +19,7 @@ from spikewright.toolchain.ops import AttentiveLif
 
 @pytest.fixture(scope="module")
 def deployment() -> Deployment:
-    return toolchain.deploy("ma-digits", toolchain.Options(gates="causal"))
+    return deployed("ma-digits", "causal", None)
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def test_still_samples_are_stored_once_and_are_input_as_they_are(cli: Cli, deplo
     assert given["accuracy"] == own["accuracy"]
 
 
+@pytest.mark.slow
 def test_data_by_name_is_cut_to_what_a_bundle_needs(cli: Cli, folder: Path, tmp_path: Path) -> None:
     words = ("--calibrate", "mnist", "--data", folder, "--out", tmp_path / "net")
     said = json.loads(cli("deploy", NAME, *words, "--json")[1])

@@ -189,8 +189,13 @@ def test_an_unknown_option_is_refused_verbatim(cli: Cli) -> None:
     )
 
 
-def test_a_net_that_does_not_fit_the_chip_is_refused(cli: Cli, out: Path) -> None:
-    error = cli.refused("deploy", "gac-digits", "--chip", "demo", "--out", out)
+def test_a_net_that_does_not_fit_the_chip_is_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
+    nirx.write(tmp_path / "net.nir", linear(outputs=4 * 1024 + 1))  # the chip has 4 cores of 1024 neurons
+    data = spikes(tmp_path / "data.npz")
+
+    error = cli.refused(
+        "deploy", tmp_path / "net.nir", "--chip", "demo", "--timesteps", 4, "--calibrate", data, "--out", out
+    )
 
     assert "demo" in error
     untouched(out)

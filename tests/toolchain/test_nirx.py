@@ -345,7 +345,10 @@ WRONG = (
 )
 
 
-@pytest.mark.parametrize("kind", ["conv", "coding", "causal", "pool", "norm"])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("coding", "causal")]
+
+
+@pytest.mark.parametrize("kind", ["conv", "pool", "norm", *SLOW])
 def test_no_broken_field_gets_through_as_anything_but_an_error_of_the_input(
     rng: np.random.Generator, tmp_path: Path, kind: str
 ) -> None:

@@ -18,7 +18,10 @@ from spikewright.toolchain.pipeline import deploy_graph, input_code
 THREE_IMAGES = 3 / 360
 
 
-@pytest.fixture(scope="module", params=[("ma-digits", "causal"), ("gac-digits", "host"), ("ma-digits", "static")])
+HOST = pytest.param(("gac-digits", "host"), marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[("ma-digits", "causal"), HOST, ("ma-digits", "static")])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     name, gates = request.param
     return toolchain.deploy(name, Options(gates=gates))

@@ -61,9 +61,9 @@ def zoo_answers(name: str, data: Path | None) -> dict[str, Any]:
     """Deploy a net of the zoo, causal ones with causal gates, and count; or say how it is refused."""
     from spikewright.models import zoo
     from spikewright.toolchain.data_sets import load_split
-    from spikewright.toolchain.deployment import Options
     from spikewright.toolchain.errors import ToolchainError
     from spikewright.toolchain.importing import load_model
+    from spikewright.toolchain.options import Options
     from spikewright.toolchain.pipeline import deploy_graph
 
     card = zoo.card(name)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Chip, Program
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
-from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
+from spikewright.toolchain.deployment import Deployment, PassRecord, encode
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Pass
 from spikewright.toolchain.passes.distribute import Distribute
@@ -30,6 +31,7 @@ from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import HostPart, is_still, split_host
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.verify import verify
 
 GOLDEN_SAMPLES = 8

@@ -19,12 +19,12 @@ from spikewright.toolchain.ops import AttentiveLif
 
 @pytest.fixture(scope="module")
 def deployment() -> Deployment:
-    return toolchain.deploy("ma-digits", toolchain.Options(gates="causal"))
+    return toolchain.deploy("ma-digits", options=toolchain.Options(gates="causal"))
 
 
 @pytest.fixture
 def folder(deployment: Deployment, tmp_path: Path) -> Path:
-    bundle.save(deployment, tmp_path / "net", command="spikewright deploy ma-digits")
+    deployment.save(tmp_path / "net")
     return tmp_path / "net"
 
 
@@ -69,7 +69,7 @@ def test_another_format_version_is_refused(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
 
-    with pytest.raises(ImportingError, match="bundle format 99; this version reads 1"):
+    with pytest.raises(ImportingError, match="bundle format 99; this version reads 2"):
         bundle.load(folder)
 
 

@@ -14,11 +14,10 @@ import pytest
 from command_line import Cli, linear, spikes, untouched
 from tiny import tiny_bundle
 
-from spikewright.toolchain import bundle, local_backends, nirx
+from spikewright.toolchain import bundle, local_backends, nirx, output_files
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.cli import plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.verbs import output
+from spikewright.toolchain.results import plain
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def test_a_damaged_bundle_is_refused(cli: Cli, tmp_path: Path, name: str) -> Non
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikewright.toolchain.deploy", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("spikewright.toolchain.api.deploy", lambda *_, **__: pytest.fail("work was done"))
     (tmp_path / "file").write_text("a file")
 
     assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file" / "out")
@@ -154,7 +153,7 @@ def test_a_full_disk_leaves_the_old_report(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(output.os, "replace", full)
+    monkeypatch.setattr(output_files.os, "replace", full)
 
     assert "No space left on device" in cli.refused("report", folder, "--json", report)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

@@ -37,9 +37,9 @@ def made_report(made: Deployment, twin: Report | None = None) -> Report:
     samples = made.samples
     assert samples is not None
     x = made.encode(samples.x.astype(np.float64))
-    runs = {b.name: b.run(made.integer, made.program, x) for b in (InterpreterBackend(), HwSimBackend())}
+    runs = {b.name: b.run(made, x) for b in (InterpreterBackend(), HwSimBackend())}
     verdict = check_graph(made.captured, input_kind="binary", strategies=made.strategies, payload_bits=8, fits=True)
-    equal = compare(made, ["interpreter", "hw_sim"], x).data()
+    equal = compare(made, ["interpreter", "hw_sim"], x)
     return build_report(made, runs, verdict, equal, twin, samples.y)
 
 

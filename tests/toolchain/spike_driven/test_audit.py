@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Trace, load_chip, simulate
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph
 from spikewright.toolchain.ops import Array
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven import audit, check_graph
 from spikewright.toolchain.spike_driven.walk import fan_out
 

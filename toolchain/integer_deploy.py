@@ -1,4 +1,4 @@
-"""The short road of a model that is integer already: verify, align, map; no calibration, and nothing to quantize."""
+"""Deploy a model that is integer already: verify, align, map; no calibration, and nothing to quantize."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
+from spikewright.toolchain.deployment import Deployment, PassRecord, encode
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Op
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.pipeline import GOLDEN_SAMPLES, check_options
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.verify import verify
 
 

@@ -6,7 +6,7 @@ import inspect
 from argparse import Namespace, _SubParsersAction
 from typing import Any
 
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.passes import (
     align,
     distribute,

@@ -19,7 +19,7 @@ from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.pipeline import Note, check_options, deploy_graph
 from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.spike_driven.deployed import Check, check_model
+from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""
@@ -100,13 +100,13 @@ def check(model: Any, example: Any = None, *, data: str | Path | None = None, **
         model: As in ``deploy``.
         example: As in ``deploy``.
         data: As in ``deploy``.
-        how: ``input_kind``, ``gates``, ``payload_bits``, ``timesteps``, ``dt_s``, as ``check_model`` takes them.
+        how: Fields of ``AsTrained``: ``input_kind``, ``gates``, ``payload_bits``, ``timesteps``, ``dt_s``.
 
     Raises:
         ToolchainError: The model or an option is refused.
     """
-    imported = load_model(model, data=None if data is None else Path(data), example=example)
-    return check_model(imported, **how)
+    chosen = with_options(AsTrained, how, "a check")
+    return check_model(load_model(model, data=None if data is None else Path(data), example=example), chosen)
 
 
 def _options(options: Options | None, changes: Mapping[str, Any]) -> Options:

@@ -81,6 +81,9 @@ def test_the_command_of_a_manifest_repeats_the_deployment(cli: Cli, tmp_path: Pa
         (("run", "x", "--timming", "cycle"), "--timing"),
         (("run", "x", "--numbers", "flaot"), "float"),
         (("check", "x", "--gates", "statc"), "static"),
+        (("check", "x", "--input-kind", "grade"), "graded"),
+        (("train", "ma-digts"), "ma-digits"),
+        (("deploy", "ma-digits", "--out", "x", "--calibrate", "mnst"), "mnist"),
     ],
 )
 def test_a_misspelt_word_is_refused_with_the_one_that_was_meant(cli: Cli, words: tuple[str, ...], meant: str) -> None:

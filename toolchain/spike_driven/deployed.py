@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from spikewright.hw_sim import Trace
 from spikewright.toolchain.deployment import Deployment
@@ -11,7 +11,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.integer_deploy import input_code
 from spikewright.toolchain.ops import Attention
-from spikewright.toolchain.options import GATES
+from spikewright.toolchain.options import GATES, option
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
@@ -148,54 +148,46 @@ def _trace(made: Deployment, samples: Samples, *, record: bool = False) -> Trace
     return trace
 
 
-def check_model(
-    imported: Imported,
-    *,
-    input_kind: InputKind | None = None,
-    gates: Strategy | None = None,
-    payload_bits: int | None = None,
-    timesteps: int | None = None,
-    dt_s: float | None = None,
-) -> Check:
-    """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published.
+@dataclass(frozen=True)
+class AsTrained:
+    """How a model that is not deployed is judged."""
 
-    Args:
-        imported: The model.
-        input_kind: What it is fed with; None: as its card says, or binary.
-        gates: Judge it as lowered so; None: as trained.
-        payload_bits: Judge its gates as integers of so many bits; None: as real.
-        timesteps: Steps per sample, where the model does not say.
-        dt_s: Length of a timestep in s, where the model does not say.
+    input_kind: InputKind | None = option(
+        None, "what it is fed with (default: as its card says, or binary)", choices=get_args(InputKind)
+    )
+    gates: Strategy | None = option(
+        None, "judge it as lowered so (default: as trained)", choices=tuple(s for s in GATES if s != "auto")
+    )
+    payload_bits: int | None = option(
+        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N"
+    )
+    timesteps: int | None = option(None, "steps per sample, where the model does not say", kind=int, metavar="T")
+    dt_s: float | None = option(
+        None, "length of a timestep in s, where the model does not say", kind=float, flag="--dt", metavar="S"
+    )
+
+
+def check_model(imported: Imported, how: AsTrained) -> Check:
+    """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published.
 
     Raises:
         ToolchainError: An option is out of range, or the model cannot be judged.
     """
-    if payload_bits is not None and not 1 <= payload_bits <= 16:
+    if how.payload_bits is not None and not 1 <= how.payload_bits <= 16:
         raise InputError(
-            f"{payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
+            f"{how.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
         )
-    kind = input_kind or _input_kind(imported)
-    graph = imported.float_graph(dt_s=dt_s, timesteps=timesteps)
-    strategies: dict[str, str] = {}
-    if gates is not None:
-        _check_gates(gates)
-        strategies = strategies_for([op for op in graph if isinstance(op, Attention)], gates)
+    kind = how.input_kind or _input_kind(imported)
+    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps)
+    attention = [op for op in graph if isinstance(op, Attention)]
     verdict = check_graph(
         graph,
         input_kind=kind,
         host=before_first_spike(graph) if kind == "dense" else frozenset(),
-        strategies=strategies,
-        payload_bits=payload_bits,
+        strategies={} if how.gates is None else strategies_for(attention, how.gates),
+        payload_bits=how.payload_bits,
     )
     return Check(imported.name, verdict)
-
-
-def _check_gates(gates: Strategy) -> None:
-    allowed = [strategy for strategy in GATES if strategy != "auto"]
-    if gates not in allowed:
-        raise InputError(
-            f"{gates!r}; {', '.join(allowed)} are allowed", where="--gates", help="leave it out to judge it as trained"
-        )
 
 
 def _input_kind(imported: Imported) -> InputKind:

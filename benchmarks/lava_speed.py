@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from spikewright import toolchain
-from spikewright.toolchain.backends import IntArray, load_backend
+from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.deployment import Deployment
 
 
@@ -32,7 +32,7 @@ def measure(deployment: Deployment, backend: str, payload: IntArray, repeats: in
     """Time a backend; the first run of a repeated one is warm-up (compiled kernels) and not counted."""
     rates, starts = [], []
     for turn in range(repeats + 1):
-        result = load_backend(backend).run(deployment.integer, deployment.program, payload)
+        result = deployment.backend(backend).run(deployment, payload)
         if turn or repeats == 0:
             rates.append(payload.shape[1] / result.run_s)
             starts.append(result.startup_s)

@@ -30,13 +30,13 @@ from spikewright.models.attention.staa import STAALIF
 from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import Neuron
 from spikewright.models.train.measure import measure
-from spikewright.toolchain.backends import load_backend
-from spikewright.toolchain.deployment import CHUNK, Samples
+from spikewright.toolchain.deployment import CHUNK
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.verbs.check import check_deployment
+from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 ALLOWED = 0.003
 """Largest difference between two accuracies that counts as reproduced."""
@@ -133,10 +133,9 @@ def on_chip(name: str, data: Path | None, samples: Samples) -> tuple[float | Non
         made = toolchain.deploy(name, samples=samples, data=data)
     except ToolchainError as error:
         return None, "refused", str(error)
-    result = load_backend("hw_sim").run(made.integer, made.program, made.encode(samples.x, compact=True))
-    accuracy = float((result.answer.argmax(1) == samples.y).mean())
+    accuracy = made.run(samples).accuracy
     gates = ", ".join(sorted(set(made.strategies.values()))) or "none"
-    driven = "spike-driven" if check_deployment(made).spike_driven else "NOT spike-driven"
+    driven = "spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven"
     return accuracy, f"{driven}, gates: {gates}", ""
 
 

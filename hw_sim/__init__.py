@@ -6,6 +6,7 @@ from spikewright.hw_sim.chip import CoreLimits as CoreLimits
 from spikewright.hw_sim.chip import Mesh as Mesh
 from spikewright.hw_sim.chip import list_chips as list_chips
 from spikewright.hw_sim.chip import load_chip as load_chip
+from spikewright.hw_sim.chip_io import chip_text as chip_text
 from spikewright.hw_sim.costs import Cost as Cost
 from spikewright.hw_sim.costs import Fact as Fact
 from spikewright.hw_sim.costs import Price as Price

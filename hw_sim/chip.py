@@ -11,6 +11,7 @@ import yaml
 
 from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.names import did_you_mean
 
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
@@ -107,7 +108,7 @@ class Chip:
 
 def list_chips() -> tuple[str, ...]:
     """Return the names of the chips that ship."""
-    folder = resources.files("hw_sim") / "chips"
+    folder = resources.files("spikewright.hw_sim") / "chips"
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
@@ -123,14 +124,16 @@ def load_chip(name_or_path: str | Path) -> Chip:
 
 def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
-        return (resources.files("hw_sim") / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
+        return (resources.files("spikewright.hw_sim") / "chips" / f"{name}.yaml").read_text(
+            encoding="utf-8"
+        ), f"{name}.yaml"
     try:
         return Path(name).read_text(encoding="utf-8"), name
     except (OSError, UnicodeDecodeError) as error:
         raise ChipError(
             f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
             where=f"chip {name!r}",
-            help="use one of these names, or the path of a chip file",
+            help=f"{did_you_mean(name, list_chips())}use one of these names, or the path of a chip file",
         ) from error
 
 

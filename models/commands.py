@@ -15,7 +15,7 @@ from spikewright.models.train.recipes import RECIPES, Recipe, recipe
 from spikewright.models.train.vae_recipes import VAE_RECIPES
 from spikewright.models.vae_command import picture_of, run_train_vae
 from spikewright.models.zoo.checkpoint import card, checkpoint_path, names
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 
 if TYPE_CHECKING:
     from spikewright.models.train.loop import Epoch, Running

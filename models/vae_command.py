@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spikewright.models.errors import RecipeError
 from spikewright.models.train.vae_recipes import VAE_RECIPES, VAERecipe
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 
 if TYPE_CHECKING:
     from spikewright.models.train.fit import Epoch, Running

@@ -26,7 +26,7 @@ def test_the_readmes_own_network_goes_all_the_way(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()  # a user's own folder of this name must not hide ours
     (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('the wrong models')\n")
-    (program,) = blocks("python")
+    program, library = blocks("python")
     (tmp_path / "my_net.py").write_text(program)
     (commands,) = [block for block in blocks("sh") if "my_net.py" in block]
 
@@ -45,6 +45,12 @@ def test_the_readmes_own_network_goes_all_the_way(
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["samples"] == 284
     assert numbers["accuracy"] > 0.9
+    assert (tmp_path / "my_net.html").stat().st_size > 10_000
+    (tmp_path / "models").rename(tmp_path / "other")  # my_net imports ours
+    (tmp_path / "my_net.html").unlink()
+    (tmp_path / "library.py").write_text(library)
+    done = subprocess.run([sys.executable, "library.py"], check=True, timeout=300, capture_output=True, text=True)
+    assert "equal, bit for bit" in done.stdout
     assert (tmp_path / "my_net.html").stat().st_size > 10_000
 
 

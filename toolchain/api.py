@@ -1,109 +1,219 @@
-"""Deploy a model by its name or file: import, compile, ready to save, check, run and report."""
+"""The library: deploy a model by its name, file or object; load a deployment; check a model as trained."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, overload
 
+from spikewright.hw_sim.names import did_you_mean
+from spikewright.toolchain import bundle
 from spikewright.toolchain.data_sets import known_sets, load_split
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Data, Deployment, given
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.importing import load_model
-from spikewright.toolchain.integer_road import deploy_integer
+from spikewright.toolchain.importing import Imported, load_model
+from spikewright.toolchain.integer_deploy import deploy_integer
+from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
+from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
 from spikewright.toolchain.stage import Note, Stopped, Walk
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""
 BUNDLED_SAMPLES = 1000
 """Test samples at most that travel with a bundle."""
+SPLITS: dict[str, int] = {"train": CALIBRATION_SAMPLES, "test": BUNDLED_SAMPLES}
 
 
 @overload
 def deploy(
-    model: str,
-    options: Options | None = ...,
+    model: Any,
+    example: Any = ...,
     *,
-    calibration: Samples | None = ...,
-    samples: Samples | None = ...,
-    data: Path | None = ...,
+    options: Options | None = ...,
+    calibration: Data | None = ...,
+    samples: Data | None = ...,
+    data: str | Path | None = ...,
+    name: str | None = ...,
     progress: Note = ...,
     stop_after: None = ...,
-    keep_stages: Path | None = ...,
+    keep_stages: str | Path | None = ...,
+    **changes: Any,
 ) -> Deployment: ...
 @overload
 def deploy(
-    model: str,
-    options: Options | None = ...,
+    model: Any,
+    example: Any = ...,
     *,
-    calibration: Samples | None = ...,
-    samples: Samples | None = ...,
-    data: Path | None = ...,
+    options: Options | None = ...,
+    calibration: Data | None = ...,
+    samples: Data | None = ...,
+    data: str | Path | None = ...,
+    name: str | None = ...,
     progress: Note = ...,
     stop_after: str | None,
-    keep_stages: Path | None = ...,
+    keep_stages: str | Path | None = ...,
+    **changes: Any,
 ) -> Deployment | Stopped: ...
 def deploy(
-    model: str,
-    options: Options | None = None,
+    model: Any,
+    example: Any = None,
     *,
-    calibration: Samples | None = None,
-    samples: Samples | None = None,
-    data: Path | None = None,
+    options: Options | None = None,
+    calibration: Data | None = None,
+    samples: Data | None = None,
+    data: str | Path | None = None,
+    name: str | None = None,
     progress: Note = lambda _: None,
     stop_after: str | None = None,
-    keep_stages: Path | None = None,
+    keep_stages: str | Path | None = None,
+    **changes: Any,
 ) -> Deployment | Stopped:
     """Compile a model for a chip.
 
     Args:
-        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, or ``path/to/file.py:factory``.
-        options: Chip, gate lowering, bits.
-        calibration: Data in the net's own coding; default: the train split of the model card's data set.
-        samples: Test data that travels with the deployment; default: the test split.
-        data: Folder of the model card's data set, or the one above it; None: where it is looked for by default.
+        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, ``path/to/file.py:factory``; or in memory, a
+            ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
+        example: Input (T, B, C, H, W) of a model in memory; it calibrates where nothing else is given.
+        options: Chip, gate lowering, bits; or as keywords: ``deploy("ma-digits", gates="causal", chip="loihi2")``.
+        calibration: Data in the net's own coding that decides ranges: ``Samples``, an array, a ``FILE.npz``, or the name of a
+            data set, of whose train split some are drawn; default: the model card's set, or the example.
+        samples: Test data that travels with the deployment, likewise, of the test split; default: as ``calibration``.
+        data: Folder of the data set, or the one above it; None: where it is looked for by default.
+        name: What to call it; default: the name of the model or file.
         progress: Told the name of each stage.
         stop_after: End after this stage, with what there is then.
         keep_stages: Folder for each stage's result, as text and as file, written as the stage ends.
+        changes: Fields of ``Options``.
 
     Raises:
         ToolchainError: The model, the data or an option is refused; nothing was written.
     """
-    options = options or Options()
-    Walk(pipeline(), stop_after, keep_stages)
+    options = _options(options, changes)
+    folder = None if data is None else Path(data)
+    kept = None if keep_stages is None else Path(keep_stages)
+    Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=data)
+    imported = load_model(model, data=folder, example=example)
+    if name is not None:
+        imported = replace(imported, name=name)
     card = imported.card
+    command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
+    if samples is None:
+        samples = calibration
+    stages: dict[str, Any] = {"note": progress, "stop_after": stop_after, "keep_stages": kept}
     if imported.integer is not None:
-        return deploy_integer(
-            imported.integer,
-            options,
-            name=imported.name,
-            card=dict(card),
-            samples=samples,
-            note=progress,
-            stop_after=stop_after,
-            keep_stages=keep_stages,
+        travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
+        made = deploy_integer(
+            imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
         )
+        return made if isinstance(made, Stopped) else replace(made, command=command)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
 
-    def drawn(split: str, limit: int, seed: int | None) -> Callable[[], Samples]:
-        return lambda: card_samples(card, graph.timesteps, split, imported.name, limit, seed, data)
+    def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
+        return lambda: _samples(wanted, imported, split, options, folder, graph.timesteps)
 
+    travels = samples is not None or bool(card.get("dataset")) or imported.example is not None
     made = deploy_graph(
         graph,
         options,
-        calibration or drawn("train", CALIBRATION_SAMPLES, options.seed),
+        read(calibration, "train"),
         name=imported.name,
         card=dict(card),
-        samples=samples or (drawn("test", BUNDLED_SAMPLES, None) if card.get("dataset") else None),
-        note=progress,
-        stop_after=stop_after,
-        keep_stages=keep_stages,
+        samples=read(samples, "test") if travels else None,
+        **stages,
     )
-    return made if isinstance(made, Stopped) else replace(made, source=imported.nir_graph)
+    return made if isinstance(made, Stopped) else replace(made, source=imported.nir_graph, command=command)
+
+
+def load(folder: str | Path) -> Deployment:
+    """Read a deployment that was saved.
+
+    Raises:
+        ToolchainError: The folder is not a bundle, damaged, or of another version.
+    """
+    return bundle.load(Path(folder))
+
+
+def check(model: Any, example: Any = None, *, data: str | Path | None = None, **how: Any) -> Check:
+    """Say whether a model is spike-driven as trained, also one that cannot be deployed; see ``Deployment.check``.
+
+    Args:
+        model: As in ``deploy``.
+        example: As in ``deploy``.
+        data: As in ``deploy``.
+        how: Fields of ``AsTrained``: ``input_kind``, ``gates``, ``payload_bits``, ``timesteps``, ``dt_s``.
+
+    Raises:
+        ToolchainError: The model or an option is refused.
+    """
+    chosen = with_options(AsTrained, how, "a check")
+    return check_model(load_model(model, data=None if data is None else Path(data), example=example), chosen)
+
+
+def _options(options: Options | None, changes: Mapping[str, Any]) -> Options:
+    """Return checked options, those given by keyword in place of the others."""
+    plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in changes.items()}
+    return with_options(Options, asdict(options or Options()) | plain, "a deployment")
+
+
+def repeat_command(
+    model: Any,
+    options: Options,
+    *,
+    calibration: Data | None = None,
+    samples: Data | None = None,
+    data: Path | None = None,
+    name: str | None = None,
+) -> str:
+    """Return the command that repeats a deployment, all but its ``--out``; "" where something came from memory."""
+    words = ["spikewright", "deploy"]
+    given = (("", model), ("--calibrate", calibration), ("--samples", samples), ("--data", data), ("--name", name))
+    for flag, value in given:
+        if value is None:
+            continue
+        if not isinstance(value, str | Path):
+            return ""
+        words += [flag, str(value)] if flag else [str(value)]
+    return shlex.join([*words, *options.words()])
+
+
+def _samples(
+    wanted: Data | None,
+    imported: Imported,
+    split: str,
+    options: Options,
+    data: Path | None,
+    timesteps: int | None = None,
+) -> Samples:
+    """Return data as wanted; of data sets the part of a split that a deployment takes; else the example of the model."""
+    seed = options.seed if split == "train" else None
+    if isinstance(wanted, str) and not wanted.endswith(".npz"):
+        steps = timesteps or options.timesteps or int(imported.card.get("timesteps", 1))
+        return load_split(
+            wanted, imported.card, timesteps=steps, split=split, limit=SPLITS[split], seed=seed, data=data
+        )
+    if wanted is not None:
+        return given(wanted)
+    if imported.example is not None and not imported.card.get("dataset"):
+        return _example(imported)
+    return card_samples(imported.card, timesteps or 1, split, imported.name, SPLITS[split], seed, data)
+
+
+def _example(imported: Imported) -> Samples:
+    x = imported.example
+    assert x is not None
+    if not x.any():
+        raise InputError(
+            "the example is all zero, and there is no other data to decide ranges by",
+            where=imported.name,
+            help="give real samples as the example, or calibration=",
+        )
+    return Samples(x, None, "the example input")
 
 
 def card_samples(
@@ -125,13 +235,14 @@ def card_samples(
         raise InputError(
             "the model names no data set to calibrate on",
             where=name,
-            help="give its data with --calibrate FILE.npz: x (T, B, C, H, W), some 100 samples, and y for accuracy",
+            help="give its data with --calibrate FILE.npz, or calibration= in Python: x (T, B, C, H, W), some 100 samples, "
+            "and y for accuracy",
         )
     if dataset not in known_sets():
         raise InputError(
             f"its data set {dataset!r} is not known here ({', '.join(known_sets()) or 'none is'})",
             where=name,
-            help="give data with --calibrate FILE.npz",
+            help=f"{did_you_mean(dataset, known_sets())}give data with --calibrate FILE.npz",
         )
     T = int(card.get("timesteps", timesteps))
     return load_split(dataset, card, timesteps=T, split=split, limit=limit, seed=seed, data=data)

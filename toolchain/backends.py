@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import BackendError
-from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.options import with_options
 
 if TYPE_CHECKING:
-    from spikewright.hw_sim import Program, Trace
+    from spikewright.hw_sim import Trace
+    from spikewright.toolchain.deployment import Deployment
 
 IntArray = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -55,35 +57,59 @@ class RunResult:
 
 
 class Backend(Protocol):
-    """One way to run a compiled net."""
+    """One way to run a deployment.
 
-    name: str
+    An entry point of group ``spikewright.backends`` is its class. A backend with options is a dataclass whose fields are made
+    by ``toolchain.options.option``: they become arguments of ``Deployment.run`` and options of ``spikewright run``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def counts(self) -> bool:
+        """Whether a run has a trace: the machine's counters."""
+        ...
 
     def run(
-        self,
-        graph: Graph,
-        program: Program | None,
-        x: IntArray,
-        *,
-        record: bool = False,
-        progress: Progress | None = None,
+        self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
-        """Run integer payloads ``x`` (T, B, *shape) through the integer graph or its program."""
+        """Run integer payloads ``x`` (T, B, *shape), as ``Deployment.encode`` gives them.
+
+        A deployment keeps the backend: what is compiled in the first run should serve the next.
+        """
         ...
 
 
-def load_backend(name: str) -> Backend:
-    """Return the backend called ``name``.
+def backend_class(name: str) -> type[Backend]:
+    """Return the class of the backend called ``name``.
 
     Raises:
-        BackendError: No such backend, or what it needs is not installed.
+        BackendError: No such backend.
     """
-    found = {point.name: point for point in entry_points(group="spikewright.backends")}
+    found = backend_points()
     if name not in found:
         raise BackendError(
             f"no backend of this name; there are {', '.join(sorted(found))}",
             where=f"backend {name!r}",
-            help="choose one of these with --backend",
+            help=f"{did_you_mean(name, found)}choose one of these with --backend",
         )
-    backend: Backend = found[name].load()()
-    return backend
+    kind: type[Backend] = found[name].load()
+    return kind
+
+
+def backend_points() -> dict[str, EntryPoint]:
+    """Return the installed backends by name."""
+    return {point.name: point for point in entry_points(group="spikewright.backends")}
+
+
+def load_backend(name: str, **options: str) -> Backend:
+    """Return the backend called ``name``, with the options it declares.
+
+    Raises:
+        BackendError: No such backend, or what it needs is not installed.
+        InputError: It has no such option.
+    """
+    return with_options(backend_class(name), options, f"backend {name!r}")

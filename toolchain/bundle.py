@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -17,16 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.hw_sim import load_chip, load_program
+from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.toolchain import graph_io, nirx
-from spikewright.toolchain.data_sets import repeated
-from spikewright.toolchain.deployment import Deployment, Drift, Options, PassRecord, Samples
+from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart, is_still
+from spikewright.toolchain.samples import Samples, repeated
 
-FORMAT = 1
-"""Version of the folder layout."""
+FORMAT = 2
+"""Version of the folder layout: 1 named a chip, which might be gone; 2 holds it."""
+CHIP = "chip.yaml"
 Exporter = Callable[[Deployment, Path], dict[str, str]]
 """Entry point of group ``spikewright.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns
 notes for the manifest (such as the op a format cannot hold)."""
@@ -50,7 +53,7 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def save(deployment: Deployment, folder: Path, *, command: str = "") -> None:
+def save(deployment: Deployment, folder: Path) -> None:
     """Write a deployment; an existing bundle in this place is replaced in one rename.
 
     Raises:
@@ -65,6 +68,7 @@ def save(deployment: Deployment, folder: Path, *, command: str = "") -> None:
         notes: dict[str, str] = {}
         for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
             notes |= _export(point, deployment, work)
+        command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)
         _seal(work)
         _swap(work, folder)
@@ -91,6 +95,7 @@ def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, st
     if deployment.host is not None:
         graph_io.save(deployment.host.graph, work / "host.npz")
     deployment.program.save(work / "program")
+    (work / CHIP).write_text(chip_text(deployment.chip), encoding="utf-8")
     if deployment.samples is not None:
         _write_samples(deployment.samples, work / "samples.npz")
     host = deployment.host
@@ -179,7 +184,7 @@ def load(folder: Path) -> Deployment:
             integer=graph_io.load(folder / "integer.npz"),
             host=None if host is None else _host(folder, **host),
             program=load_program(folder / "program"),
-            chip=load_chip(options.chip),
+            chip=load_chip(folder / CHIP),
             options=options,
             strategies=manifest["strategies"],
             input=InputCode(**manifest["input"]),
@@ -187,7 +192,8 @@ def load(folder: Path) -> Deployment:
             passes=tuple(PassRecord(**record) for record in manifest["passes"]),
             drift=None if drift is None else Drift(**drift),
             samples=_read_samples(folder / "samples.npz"),
-            calibrated=manifest.get("calibrated", ""),
+            calibrated=manifest["calibrated"],
+            command=_without_out(manifest["command"]),
         )
     except (KeyError, TypeError) as error:
         raise ImportingError(
@@ -206,17 +212,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=str(folder),
             help="give a folder that `spikewright deploy` wrote",
         ) from error
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or not isinstance(manifest.get("sha256"), dict)
-    ):
+    found = manifest if isinstance(manifest, dict) else {}
+    if found.get("format") != FORMAT or not isinstance(found.get("sha256"), dict):
         raise ImportingError(
-            f"bundle format {manifest.get('format') if isinstance(manifest, dict) else None!r}; this version reads {FORMAT}",
+            f"bundle format {found.get('format')!r}; this version reads {FORMAT}",
             where=str(path),
-            help="deploy the model again",
+            help="deploy the model again" + _anew(found.get("command")),
         )
-    return manifest
+    return found
+
+
+def _anew(command: object) -> str:
+    """Return ``: COMMAND``, the one of a manifest by the program's present name; "" where there is none."""
+    if not isinstance(command, str) or " deploy " not in command:
+        return ""
+    return f": spikewright {command.partition(' ')[2]}"
+
+
+def _without_out(command: str) -> str:
+    head, out, _ = command.rpartition(" --out ")
+    return head if out else command
 
 
 def _host(folder: Path, boundary: str, graded: bool, still: bool = True) -> HostPart:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, load_backend
-from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.backends import IntArray, Recording, RunResult
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.errors import BackendError, InputError
+from spikewright.toolchain.results import Result, Row
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ class Speed:
     samples_per_s: float
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """The verdict over all layers and backends."""
 
+    name: str
     samples: int
     timesteps: int
     backends: tuple[str, ...]
@@ -87,9 +89,10 @@ class Comparison:
         """Whether nothing differs."""
         return self.spike_mismatches == self.membrane_mismatches == self.answer_mismatches == 0
 
-    def data(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return what ``compare --json`` prints."""
         return {
+            "name": self.name,
             "samples": self.samples,
             "spikes_compared": sum(layer.spikes_compared for layer in self.layers),
             "spike_mismatches": self.spike_mismatches,
@@ -106,10 +109,25 @@ class Comparison:
             "speed": [asdict(speed) for speed in self.speeds],
         }
 
+    def rows(self) -> list[Row]:
+        """Return one row a layer."""
+        return [asdict(layer) for layer in self.layers]
+
+    def headline(self) -> str:
+        """Return whether all is equal, on what, in one line."""
+        shown = f"{self.samples} samples, {len(self.layers)} layers on {', '.join(self.backends)}"
+        if self.equal:
+            return f"equal, bit for bit: {shown}"
+        counts = (
+            f"{self.spike_mismatches:,} spikes, {self.membrane_mismatches:,} states, {self.answer_mismatches:,} answers"
+        )
+        return f"NOT equal: {shown}: {counts} differ"
+
     def text(self) -> str:
         """Return a table for people."""
         width = max([len(layer.layer) for layer in self.layers] + [5])
-        lines = [f"{'layer':{width}} {'spikes':>10} {'compared':>12} {'differ':>8} {'states':>12} {'differ':>8}"]
+        lines = [self.name] if self.name else []
+        lines += [f"{'layer':{width}} {'spikes':>10} {'compared':>12} {'differ':>8} {'states':>12} {'differ':>8}"]
         lines += [
             f"{c.layer:{width}} {c.spikes:10,d} {c.spikes_compared:12,d} {c.spike_mismatches:8,d} "
             f"{c.membranes_compared:12,d} {c.membrane_mismatches:8,d}"
@@ -119,13 +137,10 @@ class Comparison:
             f"{s.backend:12} start {s.startup_s:8.2f} s   run {s.run_s:8.3f} s   {s.samples_per_s:10.1f} samples/s"
             for s in self.speeds
         ]
-        shown = f"{self.samples} samples, {len(self.layers)} layers on {', '.join(self.backends)}"
-        if self.equal:
-            return "\n".join([*lines, f"equal, bit for bit: {shown}"])
-        counts = (
-            f"{self.spike_mismatches:,} spikes, {self.membrane_mismatches:,} states, {self.answer_mismatches:,} answers"
-        )
-        return "\n".join([*lines, f"NOT equal: {shown}: {counts} differ", f"first: {self.first or 'in the answers'}"])
+        lines.append(self.headline())
+        if not self.equal:
+            lines.append(f"first: {self.first or 'in the answers'}")
+        return "\n".join(lines)
 
 
 def compare(
@@ -133,7 +148,7 @@ def compare(
     backends: Sequence[str],
     x: IntArray,
     *,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Bars = silent,
 ) -> Comparison:
     """Run payloads through several backends and compare every neuron op with the first backend.
 
@@ -153,19 +168,16 @@ def compare(
             where="--backends",
             help="give two or more, e.g. --backends interpreter hw_sim lava",
         )
-    found = {name: load_backend(name) for name in backends}
+    found = {name: deployment.backend(name) for name in backends}
     results = {
-        name: backend.run(
-            deployment.integer, deployment.program, x, record=True, progress=progress(name) if progress else None
-        )
-        for name, backend in found.items()
+        name: backend.run(deployment, x, record=True, progress=progress(name)) for name, backend in found.items()
     }
     blocks = {op.name: op.block for op in deployment.integer}
-    return compare_results(results, blocks, timesteps=x.shape[0], samples=x.shape[1])
+    return compare_results(results, blocks, timesteps=x.shape[0], samples=x.shape[1], net=deployment.name)
 
 
 def compare_results(
-    results: Mapping[str, RunResult], blocks: Mapping[str, str], *, timesteps: int, samples: int
+    results: Mapping[str, RunResult], blocks: Mapping[str, str], *, timesteps: int, samples: int, net: str = ""
 ) -> Comparison:
     """Compare finished runs with the first of them; see ``compare``."""
     reference, *others = results
@@ -187,7 +199,7 @@ def compare_results(
     order = {layer: i for i, layer in enumerate(expected)}
     first = min(differences, key=lambda m: (m.step, order[m.layer], m.sample, m.neuron), default=None)
     speeds = tuple(Speed(n, r.startup_s, r.run_s, samples / max(r.run_s, 1e-9)) for n, r in results.items())
-    return Comparison(samples, timesteps, tuple(results), tuple(layers), answers, first, speeds)
+    return Comparison(net, samples, timesteps, tuple(results), tuple(layers), answers, first, speeds)
 
 
 def _check_layers(reference: str, expected: Mapping[str, Recording], name: str, found: Mapping[str, Recording]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain.deployment import Samples
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.samples import Samples, repeated
 
 
 def known_sets() -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def load_split(
         raise InputError(
             f"no data set of this name; there are {', '.join(known_sets()) or 'none'}",
             where=name,
-            help="choose one of these, or give a FILE.npz",
+            help=f"{did_you_mean(name, found)}choose one of these, or give a FILE.npz",
         )
     loaded = found[name].load()(
         name,
@@ -69,8 +70,3 @@ def load_split(
     return Samples(
         repeated(x, timesteps), np.asarray(loaded.y, np.int64), loaded.name, loaded.simulated, split, loaded.total
     )
-
-
-def repeated(x: np.ndarray[Any, np.dtype[np.float32]], timesteps: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return one frame (1, B, *shape) as T of them, without a copy; whole sequences stay as they are."""
-    return np.broadcast_to(x, (timesteps, *x.shape[1:])) if x.shape[0] == 1 < timesteps else x

@@ -2,68 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
-from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
+from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Input
-from spikewright.toolchain.passes.lower_gates import Strategy
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart
+from spikewright.toolchain.results import Result, Row
+from spikewright.toolchain.samples import Samples, arranged, first, read_npz
 
+if TYPE_CHECKING:
+    from spikewright.toolchain.compare import Comparison
+    from spikewright.toolchain.report import Report
+    from spikewright.toolchain.run import Run
+    from spikewright.toolchain.spike_driven.deployed import Check
+
+Data = Samples | Path | str | Any
+"""Data for a net: ``Samples``, an array (T, B, *shape), a ``FILE.npz``, or the name of a data set."""
+Bars = Callable[[str], Progress]
+"""Makes the progress callback of a stage by its title."""
 CHUNK = 32
 """Samples interpreted at once (memory)."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What ``spikewright deploy`` was asked for."""
-
-    chip: str = "loihi2"
-    gates: Strategy = "auto"
-    tolerance: float = 0.01
-    timesteps: int | None = None
-    dt_s: float | None = None
-    weight_bits: int = 8
-    payload_bits: int = 8
-    seed: int = 0
-    mapping: Literal["greedy", "balanced"] = "balanced"
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Data in the net's own coding: ``x`` (T, N, *shape) float32, ``y`` (N,) class numbers or None.
-
-    ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
-    samples of a data set come from, and how many that split holds.
-    """
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int64] | None
-    dataset: str
-    simulated: bool = False
-    split: str = ""
-    total: int | None = None
-
-    def __len__(self) -> int:
-        return int(self.x.shape[1])
-
-    @property
-    def source(self) -> str:
-        """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
-        if self.total is None:
-            return f"{len(self):,} samples of {self.dataset}"
-        count = f"all {self.total:,}" if len(self) == self.total else f"{len(self):,} of the {self.total:,}"
-        return f"{count} {self.split} samples of {self.dataset}"
 
 
 @dataclass(frozen=True)
@@ -92,9 +65,14 @@ class Drift:
     answer_error: float
 
 
-@dataclass(frozen=True, eq=False)
-class Deployment:
-    """A compiled net.
+def silent(_title: str) -> Progress:
+    """Show no progress."""
+    return lambda done, total: None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Deployment(Result):
+    """A compiled net: ``check``, ``run``, ``compare``, ``report`` and ``save`` it.
 
     Args:
         name: Name of the model.
@@ -112,6 +90,7 @@ class Deployment:
         drift: What quantizing changed.
         samples: Test samples that travel with the bundle, or None.
         calibrated: The data that decided ranges, in words.
+        command: The command that makes the same, its ``--out`` left out; "" for a net that was deployed from memory.
         source: The NIR graph the model came as, or None for a bundle read back.
     """
 
@@ -131,6 +110,8 @@ class Deployment:
     samples: Samples | None = None
     source: nir.NIRGraph | None = None
     calibrated: str = ""
+    command: str = ""
+    _backends: dict[Any, Backend] = field(default_factory=dict, init=False)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -177,6 +158,232 @@ class Deployment:
     def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
         return answer(self.captured, run_float(self.captured, self.check_input(np.asarray(x))))
+
+    def choose(
+        self,
+        x: Data | None = None,
+        y: Any = None,
+        *,
+        limit: int | None = None,
+        data: str | Path | None = None,
+    ) -> Samples:
+        """Return the samples that are meant.
+
+        Args:
+            x: Data in the net's own coding, a ``FILE.npz``, or the name of a data set, whose test split is taken; None: the
+                samples that travel with the deployment, or, with ``data``, the test split of the model card's data set.
+            y: Class numbers (B,), where ``x`` is an array.
+            limit: Only the first so many.
+            data: Folder of the data set, or the one above it.
+
+        Raises:
+            InputError: There are none, or they cannot be read.
+        """
+        if limit is not None and limit < 1:
+            raise InputError(
+                f"{limit}; at least 1 is allowed", where="--limit", help="leave --limit out for all samples"
+            )
+        if data is not None and not _is_set(x):
+            x = self._set_of(x)
+        if _is_set(x):
+            T, folder = self.captured.timesteps, None if data is None else Path(data)
+            return load_split(str(x), self.card, timesteps=T, split="test", limit=limit, data=folder)
+        found = self.samples if x is None else given(x, y)
+        if found is None:
+            raise InputError(
+                "this bundle travels without samples", where=self.name, help="give --input FILE.npz or --dataset NAME"
+            )
+        return first(found, limit)
+
+    def _set_of(self, x: Data | None) -> str:
+        """Return the data set that a folder alone means: the model card's."""
+        if x is not None:
+            raise InputError(
+                "says where a data set lies; --input is a file of its own", where="--data", help="leave one out"
+            )
+        dataset = self.card.get("dataset")
+        if not dataset:
+            raise InputError("the model names no data set", where="--data", help="say which one with --dataset NAME")
+        return str(dataset)
+
+    def backend(self, name: str, **options: str) -> Backend:
+        """Return a backend; asked again, the same one, which keeps what it compiled.
+
+        Raises:
+            BackendError: No such backend, or what it needs is not installed.
+            InputError: It has no such option.
+        """
+        key = (name, *sorted(options.items()))
+        if key not in self._backends:
+            self._backends[key] = load_backend(name, **options)
+        return self._backends[key]
+
+    def check(self, *, max_silent: float | None = None) -> Check:
+        """Say whether it is spike-driven: a verdict per block, a run's counters audited, what fires without input.
+
+        Args:
+            max_silent: Share of the SOPs that may come without any input; more is a violation. None: any.
+
+        Raises:
+            InputError: ``max_silent`` is no share, or there are no samples to run.
+        """
+        from spikewright.toolchain.spike_driven.deployed import check_deployment
+
+        return check_deployment(self, max_silent=max_silent)
+
+    def run(
+        self,
+        x: Data | None = None,
+        y: Any = None,
+        *,
+        backend: str = "hw_sim",
+        numbers: Literal["int", "float"] = "int",
+        limit: int | None = None,
+        data: str | Path | None = None,
+        record: bool = False,
+        progress: Bars = silent,
+        **options: str,
+    ) -> Run:
+        """Run it: answers, accuracy, and on the machine SOPs, latency and energy.
+
+        Args:
+            x: What to run; this and the next three: see ``choose``.
+            y: Its class numbers.
+            limit: Only the first samples.
+            data: Folder of a data set.
+            backend: ``hw_sim`` (the machine), ``interpreter``, ``lava``, or an installed one.
+            numbers: ``float``: the net before quantizing, on the interpreter.
+            record: Keep every neuron's messages and states.
+            progress: Makes a progress callback by a title.
+            options: What the backend declares, e.g. ``timing="cycle"`` or ``device="cuda"`` of ``hw_sim``.
+
+        Raises:
+            ToolchainError: The data, the backend or an option cannot be used.
+        """
+        from spikewright.toolchain.run import run
+
+        chosen = self.choose(x, y, limit=limit, data=data)
+        return run(self, chosen, backend=backend, numbers=numbers, record=record, progress=progress, options=options)
+
+    def compare(
+        self,
+        x: Data | None = None,
+        *,
+        backends: Sequence[str] = ("interpreter", "hw_sim"),
+        limit: int | None = None,
+        data: str | Path | None = None,
+        progress: Bars = silent,
+    ) -> Comparison:
+        """Run it on several backends and compare every message and state of every neuron; arguments as ``run``."""
+        from spikewright.toolchain.compare import compare
+
+        x = self.encode(self.choose(x, limit=limit, data=data).x, compact=True)
+        return compare(self, backends, x, progress=progress)
+
+    def report(
+        self,
+        x: Data | None = None,
+        y: Any = None,
+        *,
+        twin: Deployment | None = None,
+        backends: Sequence[str] = ("interpreter", "hw_sim"),
+        limit: int | None = None,
+        data: str | Path | None = None,
+        progress: Bars = silent,
+    ) -> Report:
+        """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
+
+        Args:
+            x: What to run; this and the next three: see ``choose``.
+            y: Its class numbers.
+            limit: Only the first samples.
+            data: Folder of a data set.
+            twin: The same net without attention, shown beside it; its own samples are run, as many.
+            backends: Compared spike by spike on the first samples; () for none.
+            progress: Makes a progress callback by a title.
+        """
+        from spikewright.toolchain.report import report_on
+
+        chosen = self.choose(x, y, limit=limit, data=data)
+        beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
+        return report_on(self, chosen, backends=backends, twin=beside, progress=progress)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the bundle; ``spikewright.load`` reads it.
+
+        Raises:
+            InputError: The folder cannot be written, or holds something that is not a bundle.
+        """
+        from spikewright.toolchain import bundle
+
+        bundle.save(self, Path(folder))
+
+    def headline(self) -> str:
+        """Return name, chip and size in one line."""
+        s = self.to_dict()
+        return (
+            f"{s['name']} on {s['chip']}: {s['neurons']:,} neurons in {s['populations']} populations on {s['cores']} cores, "
+            f"T = {s['timesteps']}"
+        )
+
+    def text(self) -> str:
+        """Return what was compiled, and on what data, in a few lines."""
+        lines = [self.headline()]
+        lines += [f"  gates of {block}: {strategy}" for block, strategy in self.strategies.items()]
+        if self.host is not None:
+            names = ", ".join(op.name for op in self.host.graph)
+            lines.append(f"  on the host, in front of the first spike: {names}")
+        if self.drift is not None:
+            lines.append(f"  integer and float agree on {100 * self.drift.agreement:.1f} % of the calibration data")
+        if self.calibrated:
+            lines.append(f"  calibrated on {self.calibrated}")
+        if self.samples is not None:
+            lines.append(f"  travels with {self.samples.source}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was compiled, as plain data."""
+        on_chip = [population for population in self.program.populations if (population.core >= 0).any()]
+        cores = {core for population in on_chip for core in population.core.tolist()}
+        return {
+            "name": self.name,
+            "chip": self.chip.name,
+            "timesteps": self.captured.timesteps,
+            "strategies": self.strategies,
+            "cores": len(cores),
+            "populations": len(on_chip),
+            "neurons": sum(population.size for population in on_chip),
+            "host": None if self.host is None else [op.name for op in self.host.graph],
+            "agreement": None if self.drift is None else self.drift.agreement,
+            "samples": None if self.samples is None else self.samples.x.shape[1],
+            "samples_from": None if self.samples is None else self.samples.source,
+            "calibrated": self.calibrated or None,
+        }
+
+    def rows(self) -> list[Row]:
+        """Return one row a population on the chip: neurons and cores."""
+        return [
+            {"population": p.name, "neurons": p.size, "cores": len(set(p.core.tolist()))}
+            for p in self.program.populations
+            if (p.core >= 0).any()
+        ]
+
+
+def _is_set(x: Data | None) -> bool:
+    return isinstance(x, str) and not x.endswith(".npz")
+
+
+def given(x: Data, y: Any = None) -> Samples:
+    """Return samples from memory or from a file.
+
+    Raises:
+        InputError: They are not numbers (T, B, ...) with class numbers (B,), or the file cannot be read.
+    """
+    if isinstance(x, Samples):
+        return x
+    if isinstance(x, str | Path):
+        return read_npz(Path(x))
+    return arranged(x, y, "given data", "x")
 
 
 def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where: str) -> None:

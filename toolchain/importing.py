@@ -1,21 +1,28 @@
-"""Load a MODEL, whatever it is: a ``.nir`` file, a checkpoint, a user's factory; by entry points ``spikewright.importers``."""
+"""Load a MODEL, whatever it is: a file, a name, an object in memory; by entry points ``spikewright.importers``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 import nir
+import numpy as np
+from numpy.typing import NDArray
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
+
+KINDS = ("nir", "net", "factory", "checkpoint")
+"""Importers that are known by how a spec ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +36,8 @@ class Imported:
         card: Its model card, maybe empty.
         note: What was assumed or checked on the way, for the report.
         integer: The integer graph of a model that is integer already (netx); ``timesteps`` 0 where it does not say them.
+        graph: The float graph of a model that is one already.
+        example: Input (T, B, *shape) that came with a model in memory.
     """
 
     nir_graph: nir.NIRGraph | None
@@ -37,74 +46,140 @@ class Imported:
     card: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     integer: Graph | None = None
+    graph: Graph | None = None
+    example: NDArray[np.float32] | None = None
 
     def float_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
         """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""
         if self.integer is not None:
             return to_float(self.integer)
+        if self.graph is not None:
+            return self.graph
         return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name)
 
 
 class Importer(Protocol):
-    """An entry point of group ``spikewright.importers``: the model, or None where the spec is none of its kind."""
+    """An entry point of group ``spikewright.importers``: the model, or None where it is none of its kind.
 
-    def __call__(self, spec: str, data: Path | None = None) -> Imported | None:
-        """Import ``spec``; ``data`` is the folder of the data set it was trained on, if the user named one."""
+    An importer of objects takes ``example``, too; one of names may have ``names()``, for the help of an unknown one.
+    """
+
+    def __call__(self, model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+        """Import a model.
+
+        Args:
+            model: A spec (a name, a path, ``file.py:factory``), or an object in memory.
+            data: Folder of the data set it was trained on, if the user named one.
+            example: Input (T, B, *shape) of an object.
+        """
         ...
 
 
-def import_nir(spec: str, data: Path | None = None) -> Imported | None:
-    """Import a ``.nir`` file; ``data`` is not looked at.
+def import_nir(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+    """Import a ``.nir`` file, or a ``nir.NIRGraph``; ``data`` is not looked at.
 
     Raises:
         ImportingError: It cannot be read.
         UnsupportedNodeError: It holds a node nobody here knows.
     """
-    path = Path(spec)
-    if path.suffix != ".nir":
+    if isinstance(model, nir.NIRGraph):
+        return _nir(model, "net", "nir.NIRGraph")
+    if not isinstance(model, str) or Path(model).suffix != ".nir":
         return None
-    graph = nirx.read(path)
+    return _nir(nirx.read(Path(model)), Path(model).stem, model)
+
+
+def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
         card = json.loads(text) if isinstance(text, str) else {}
     except json.JSONDecodeError as error:
         raise ImportingError(
-            f"metadata card is not JSON ({error})", where=spec, help="remove the card from the graph's metadata"
+            f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
     dt = graph.metadata.get("dt")
     note = f"dt {dt:g} s as recorded" if isinstance(dt, float) else "no dt recorded"
-    return Imported(graph, path.stem, dataset if isinstance(dataset, str) else None, card, note)
+    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card, note)
+
+
+def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+    """Import a float or integer ``Graph`` of the toolchain."""
+    if not isinstance(model, Graph):
+        return None
+    if any(isinstance(op, IntInput) for op in model):
+        return Imported(None, "net", integer=model)
+    return Imported(None, "net", graph=model)
+
+
+AT_HOME: dict[str, Importer] = {"graph": import_graph, "nir": import_nir}
 
 
 def importers() -> dict[str, Importer]:
-    """Return the installed importers by name; ``nir`` is always there."""
-    found: dict[str, Importer] = {"nir": import_nir}
+    """Return the installed importers by name; ``graph`` and ``nir`` are always there."""
+    found = dict(AT_HOME)
     for point in sorted(entry_points(group="spikewright.importers"), key=lambda p: p.name):
-        if point.name != "nir":
-            found[point.name] = _lazy(point.load)
+        if point.name not in AT_HOME:
+            found[point.name] = _Lazy(point.load)
     return found
 
 
-def _lazy(load: Callable[[], Importer]) -> Importer:
-    def run(spec: str, data: Path | None = None) -> Imported | None:
-        return load()(spec, data)
+class _Lazy:
+    """An importer that is loaded when it is asked."""
 
-    return run
+    def __init__(self, load: Callable[[], Importer]) -> None:
+        self.load = load
+
+    def __call__(self, model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+        return self.load()(model, data) if example is None else self.load()(model, data, example)
+
+    def names(self) -> tuple[str, ...]:
+        return _names(self.load())
 
 
-def load_model(spec: str, available: Mapping[str, Importer] | None = None, *, data: Path | None = None) -> Imported:
+def _names(importer: Importer) -> tuple[str, ...]:
+    return tuple(importer.names()) if hasattr(importer, "names") else ()
+
+
+def load_model(
+    model: Any, available: Mapping[str, Importer] | None = None, *, data: Path | None = None, example: Any = None
+) -> Imported:
     """Load a model.
 
     Args:
-        spec: A zoo name, a ``.safetensors`` written by ``spikewright train``, a ``.nir`` or ``.net`` file, or
-            ``path/to/file.py:factory``.
+        model: A zoo name, a ``.safetensors`` written by ``spikewright train``, a ``.nir`` or ``.net`` file,
+            ``path/to/file.py:factory``; or a torch module, a ``nir.NIRGraph`` or a ``Graph`` in memory.
         available: Importers by name; None: the installed ones.
         data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
+        example: Input (T, B, *shape) of a model in memory.
 
     Raises:
         ImportingError: No importer takes it, or it cannot be read.
     """
     known = importers() if available is None else available
+    if isinstance(model, Path):
+        model = str(model)
+    if isinstance(model, str):
+        return _load_spec(model, known, data, example)
+    for importer in known.values():
+        found = importer(model, data, example)
+        if found is not None:
+            return found if example is None or found.example is not None else replace(found, example=_array(example))
+    raise ImportingError(
+        f"a {type(model).__name__} is no model; a torch.nn.Module, a nir.NIRGraph, a Graph, or a name or path is",
+        where="model",
+        help="see spikewright doctor: a torch module needs pip install 'spikewright[models]'",
+    )
+
+
+def _array(example: Any) -> NDArray[np.float32]:
+    return np.asarray(example, np.float32)
+
+
+def _load_spec(spec: str, known: Mapping[str, Importer], data: Path | None, example: Any) -> Imported:
+    if example is not None:
+        raise ImportingError(
+            "an example input is for a model in memory", where=spec, help="leave it out, or give calibration="
+        )
     for name in _order(spec, known):
         found = known[name](spec) if data is None else known[name](spec, data)
         if found is not None:
@@ -115,7 +190,7 @@ def load_model(spec: str, available: Mapping[str, Importer] | None = None, *, da
 def _order(spec: str, known: Mapping[str, Importer]) -> list[str]:
     """Ask only the importer of the kind where the spec's ending says it (so that no other one is loaded)."""
     kind = _kind(spec)
-    return [kind] if kind in known else [] if kind in ("nir", "net", "factory", "checkpoint") else sorted(known)
+    return [kind] if kind in known else [] if kind in KINDS else sorted(known)
 
 
 def _kind(spec: str) -> str:
@@ -140,12 +215,13 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
                 help="pip install 'spikewright[models]'",
             )
     what = "no such model"
+    names = [name for importer in known.values() for name in _names(importer)]
     if spec.endswith(".py"):
         what = "a Python file without a factory"
     return ImportingError(
         f"{what}; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
         where=spec,
-        help="see spikewright zoo for the names"
+        help=did_you_mean(spec, names) + "see spikewright zoo for the names"
         if "checkpoint" in known
         else "pip install 'spikewright[models]' for the zoo",
     )

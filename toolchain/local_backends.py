@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.hw_sim import Compiled, Program, Trace, compile, simulate
-from spikewright.hw_sim.chip import load_chip
+from spikewright.hw_sim import Compiled, Trace, compile, simulate
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
-from spikewright.toolchain.deployment import CHUNK
-from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.deployment import CHUNK, Deployment
 from spikewright.toolchain.int_ops import IntInput, IntLif
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.options import option
 
 
 class InterpreterBackend:
     """The meaning of the integer ops, in numpy."""
 
     name: ClassVar[str] = "interpreter"
+    counts: ClassVar[bool] = False
 
     def run(
-        self,
-        graph: Graph,
-        program: Program | None,
-        x: IntArray,
-        *,
-        record: bool = False,
-        progress: Progress | None = None,
+        self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
         """Run chunk by chunk."""
         start = time.perf_counter()
         parts = []
         for first in range(0, x.shape[1], CHUNK):
-            parts.append(run_int(graph, x[:, first : first + CHUNK]))
+            parts.append(run_int(deployment.integer, x[:, first : first + CHUNK]))
             if progress is not None:
                 progress(min(first + CHUNK, x.shape[1]), x.shape[1])
         answer = np.concatenate([p.answer for p in parts])
@@ -59,40 +54,43 @@ def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
 
 @dataclass(frozen=True)
 class HwSimBackend:
-    """The machine: exact dynamics with counters and timing.
-
-    Args:
-        timing: How the time of a chip step is found; see ``hw_sim.simulate``.
-        device: Where drives and LIF scans run; see ``hw_sim.simulate``.
-    """
+    """The machine: exact dynamics with counters and timing; a deployment is compiled once, in its first run."""
 
     name: ClassVar[str] = "hw_sim"
-    timing: Literal["analytic", "cycle"] = "analytic"
-    device: Literal["cpu", "cuda"] = "cpu"
+    counts: ClassVar[bool] = True
+    timing: Literal["analytic", "cycle"] = option(
+        "analytic",
+        "time of a chip step: its busiest part, or cores and mesh simulated",
+        choices=("analytic", "cycle"),
+    )
+    device: Literal["cpu", "cuda"] = option("cpu", "cuda: the same integers on a GPU", choices=("cpu", "cuda"))
+    _compiled: WeakKeyDictionary[Deployment, Compiled] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
 
     def run(
-        self,
-        graph: Graph,
-        program: Program | None,
-        x: IntArray,
-        *,
-        record: bool = False,
-        progress: Progress | None = None,
+        self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
-        """Compile and load the kernels by one sample (both counted as start-up), then simulate the program."""
-        if program is None:
-            raise BackendError("needs a mapped program", where="backend 'hw_sim'", help="deploy the model first")
+        """Simulate the program; in a deployment's first run, compile it and load the kernels by one sample before."""
         begin = time.perf_counter()
-        compiled: Compiled = compile(program, load_chip(program.chip))
-        source = next(op.name for op in graph if isinstance(op, IntInput))
-        simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
+        known = deployment in self._compiled
+        compiled = self.compiled(deployment)
+        source = next(op.name for op in deployment.integer if isinstance(op, IntInput))
+        if not known:
+            simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
         start = time.perf_counter()
         trace: Trace = simulate(
             compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
         )
         done = time.perf_counter()
-        recordings = _recordings(graph, trace) if record else {}
+        recordings = _recordings(deployment.integer, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)
+
+    def compiled(self, deployment: Deployment) -> Compiled:
+        """Return the compiled program of a deployment, for its own chip."""
+        if deployment not in self._compiled:
+            self._compiled[deployment] = compile(deployment.program, deployment.chip)
+        return self._compiled[deployment]
 
 
 def _recordings(graph: Graph, trace: Trace) -> dict[str, Recording]:

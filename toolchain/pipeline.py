@@ -16,11 +16,12 @@ from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.auto import choose
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, check_data, payloads
+from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Attention, Input
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.distribute import Distribute
@@ -34,6 +35,7 @@ from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Stopped, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 

@@ -14,10 +14,11 @@ from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain import stage_files
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.calibration import Data, answers
-from spikewright.toolchain.deployment import Drift, Options, PassRecord
+from spikewright.toolchain.deployment import Drift, PassRecord
 from spikewright.toolchain.errors import InputError, PassError, ToolchainError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.base import Check
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.passes.quantize import InputCode

@@ -18,12 +18,13 @@ from spikewright.models.attention.tcja import TCJA
 from spikewright.models.train.data import Data
 from spikewright.toolchain.analysis import analyze
 from spikewright.toolchain.analysis.quantity import Quantity
-from spikewright.toolchain.deployment import Options, Samples
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 RELU = "a ReLU between a current and its neuron has no lowering"
 CALIBRATION, SAMPLES = 256, 200
@@ -42,7 +43,7 @@ def chip_energy(module: nn.Module, train: Data, test: Data, name: str) -> dict[s
     try:
         graph = capture(folded(module), torch.from_numpy(calibration.x[:, :4]), name=name)
         made = deploy_graph(from_nir(graph, where=name), options, calibration, name=name, samples=samples)
-        result = HwSimBackend().run(made.integer, made.program, made.encode(np.asarray(samples.x, np.float64)))
+        result = HwSimBackend().run(made, made.encode(np.asarray(samples.x, np.float64)))
     except ToolchainError as error:
         return {"reason": str(error).partition("\n")[0]}
     assert result.trace is not None

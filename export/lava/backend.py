@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 
 if TYPE_CHECKING:
-    from spikewright.hw_sim import Program
+    from spikewright.toolchain.deployment import Deployment
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,19 @@ class LavaBackend:
     """
 
     stall_s: float = 120.0
-    name: str = "lava"
+    name: ClassVar[str] = "lava"
+    counts: ClassVar[bool] = False
 
     def run(
-        self,
-        graph: Graph,
-        program: Program | None,
-        x: IntArray,
-        *,
-        record: bool = False,
-        progress: Progress | None = None,
+        self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
-        """Run payloads ``x`` (T, B, *shape); ``program`` is not looked at.
+        """Run payloads ``x`` (T, B, *shape) through the deployment's integer graph.
 
         Raises:
             BackendError: Lava is missing, died (with its traceback), hung, or cannot hold a value.
             InputError: ``x`` does not fit the input.
         """
-        return self.run_many([(graph, x)], record=record, progress=progress)[0]
+        return self.run_many([(deployment.integer, x)], record=record, progress=progress)[0]
 
     def run_many(
         self, jobs: Sequence[tuple[Graph, IntArray]], *, record: bool = False, progress: Progress | None = None

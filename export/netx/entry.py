@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from spikewright.export.netx.file import read
 from spikewright.export.netx.read import build
@@ -14,16 +15,16 @@ from spikewright.toolchain.importing import Imported
 FILE = "net.net"
 
 
-def import_netx(spec: str, data: Path | None = None) -> Imported | None:
+def import_netx(spec: Any, data: Path | None = None, example: Any = None) -> Imported | None:
     """Import a ``.net`` file; it is integer already and enters behind ``quantize``.
 
     Raises:
         ImportingError: It cannot be read, or holds what no integer op here means.
         VerifyError: Its layers do not fit together.
     """
-    path = Path(spec)
-    if path.suffix != ".net":
+    if not isinstance(spec, str) or Path(spec).suffix != ".net":
         return None
+    path = Path(spec)
     net = read(path)
     graph, notes = build(net)
     first = net.layers[0]

@@ -1,9 +1,10 @@
-"""Importers of what torch made: checkpoints, the zoo's or of ``spikewright train``, and factories; torch comes when asked."""
+"""Importers of what torch made: checkpoints, the zoo's or a user's, factories, modules in memory; torch comes when asked."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +16,27 @@ EXAMPLES = 4
 """Training samples a checkpoint is captured and compared on."""
 
 
-def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
-    """Import a zoo name, or a ``.safetensors`` file; ``data``: folder of the data set it was trained on.
+class _Checkpoints:
+    """Imports a zoo name, or a ``.safetensors`` file; ``data``: folder of the data set it was trained on.
 
     Raises:
         SpikewrightError: The file is not a whole checkpoint of its net.
     """
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the zoo."""
+        from spikewright.models import zoo
+
+        return zoo.names()
+
+    def __call__(self, model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+        return _checkpoint(model, data) if isinstance(model, str) else None
+
+
+import_checkpoint = _Checkpoints()
+
+
+def _checkpoint(spec: str, data: Path | None) -> Imported | None:
     from spikewright.models import zoo
 
     if spec not in zoo.names() and not spec.endswith(".safetensors"):
@@ -42,13 +58,13 @@ def import_checkpoint(spec: str, data: Path | None = None) -> Imported | None:
     return _with_card(graph, card.name, card.dataset, asdict(card), len(samples.y))
 
 
-def import_factory(spec: str, data: Path | None = None) -> Imported | None:
+def import_factory(spec: Any, data: Path | None = None, example: Any = None) -> Imported | None:
     """Import ``path/to/file.py:factory``; ``data`` is not looked at.
 
     Raises:
         SpikewrightError: The file, the factory or the net cannot be used.
     """
-    path, colon, _ = spec.rpartition(":")
+    path, colon, _ = spec.rpartition(":") if isinstance(spec, str) else ("", "", "")
     if not colon or not path.endswith(".py"):
         return None
     _need_torch(spec)
@@ -59,6 +75,29 @@ def import_factory(spec: str, data: Path | None = None) -> Imported | None:
     name = spec.rpartition("/")[2].replace(".py:", "-")
     graph = capture(module, example, name=name)
     return _with_card(graph, name, None, {}, int(example.shape[1]))
+
+
+def import_module(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+    """Import a ``torch.nn.Module`` in memory, with an example of its input; ``data`` is not looked at.
+
+    Raises:
+        SpikewrightError: There is no example, or the net cannot be captured.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return None
+    name = type(model).__name__
+    if example is None:
+        raise ImportingError(
+            "a module says nothing about the shape of its input",
+            where=name,
+            help="give an example, a few samples (T, B, C, H, W): deploy(module, example)",
+        )
+    from spikewright.export.torch_to_nir.capture import capture
+
+    graph = capture(model, example, name=name)
+    x = torch.as_tensor(example).detach().cpu().numpy()
+    return replace(_with_card(graph, name, None, {}, int(x.shape[1])), example=x.astype("float32"))
 
 
 def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any], count: int) -> Imported:

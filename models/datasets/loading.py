@@ -15,6 +15,7 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.datasets.cifar import cifar10, cifar100
 from spikewright.models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
 from spikewright.models.datasets.digits import digits_images
@@ -120,7 +121,9 @@ def read(name: str, *, split: Split = "test", root: str | Path | None = None) ->
     """
     if name not in DATASETS:
         raise DatasetError(
-            f"no dataset {name!r}; there are {', '.join(DATASETS)}", where="--dataset", help="use digits"
+            f"no dataset {name!r}; there are {', '.join(DATASETS)}",
+            where="--dataset",
+            help=f"{did_you_mean(name, DATASETS)}use digits",
         )
     if split not in ("train", "test", "all"):
         raise DatasetError(f"split {split!r}; allowed are train, test, all", where=name, help="use split='test'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import RecipeError
 from spikewright.models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
 from spikewright.models.train.recipe import Recipe as Recipe
@@ -57,6 +58,6 @@ def recipe(name: str) -> Recipe:
         raise RecipeError(
             f"no recipe {name!r}; there are {', '.join((*RECIPES, *VAE_RECIPES))}",
             where="train",
-            help="choose one of them",
+            help=f"{did_you_mean(name, (*RECIPES, *VAE_RECIPES))}choose one of them",
         )
     return RECIPES[name]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
 
@@ -45,7 +46,7 @@ def checkpoint_path(name_or_path: str | Path) -> Path:
     raise CheckpointError(
         f"no such checkpoint; there are {', '.join(names()) or 'none'}, and files ending in {SUFFIX}",
         where=text,
-        help="see spikewright zoo, or make one with spikewright train",
+        help=f"{did_you_mean(text, names())}see spikewright zoo, or make one with spikewright train",
     )
 
 

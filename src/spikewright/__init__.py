@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikewright.toolchain.api import deploy as deploy
-    from spikewright.toolchain.deployment import Deployment as Deployment
-    from spikewright.toolchain.deployment import Options as Options
-    from spikewright.toolchain.deployment import Samples as Samples
-    from spikewright.toolchain.errors import ToolchainError as ToolchainError
+    from spikewright.toolchain import Deployment as Deployment
+    from spikewright.toolchain import Options as Options
+    from spikewright.toolchain import Samples as Samples
+    from spikewright.toolchain import ToolchainError as ToolchainError
+    from spikewright.toolchain import check as check
+    from spikewright.toolchain import deploy as deploy
+    from spikewright.toolchain import load as load
 
-__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "deploy"]
+__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "check", "deploy", "load"]
 
 
 def __getattr__(name: str) -> Any:

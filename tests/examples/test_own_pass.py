@@ -15,10 +15,10 @@ from tiny import tiny_graph, tiny_samples
 
 from spikewright.hw_sim import compile as load
 from spikewright.hw_sim import simulate
-from spikewright.toolchain.deployment import Options
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ops import Affine, Conv
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import PIPELINE, deploy_graph, pipeline
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_pass"

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from mapped import mapped
 from numpy.typing import NDArray
 
 from spikewright.export.lava import LavaBackend, available
@@ -286,7 +287,7 @@ def test_every_sample_starts_from_zero_state(results: dict[str, RunResult], nets
 def test_without_record_only_the_answer_comes_back(nets: dict[str, Net]) -> None:
     graph, x = nets["linear"]
 
-    result = LavaBackend().run(graph, None, x)
+    result = LavaBackend().run(mapped(graph), x)
 
     np.testing.assert_array_equal(result.answer, run_int(graph, x).answer)
     assert not result.recordings

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mapped import mapped
 
 from spikewright.export.lava import LavaBackend, stock
 from spikewright.export.lava.bounds import worst
@@ -195,7 +196,7 @@ def test_an_op_without_a_process_is_refused_by_name() -> None:
 )
 def test_input_that_does_not_fit_is_refused(x: np.ndarray) -> None:
     with pytest.raises(InputError, match="input 'x'"):
-        LavaBackend().run(small(), None, x)
+        LavaBackend().run(mapped(small()), x)
 
 
 def test_identities_and_links_have_processes_too() -> None:

@@ -69,7 +69,7 @@ def test_pilotnet_runs_on_its_biases_with_the_sops_of_the_silicon(data_dir: Path
     made = toolchain.deploy(str(data_dir / "silicon/pilotnet_snn.net"))
     x = np.zeros((16, 1, 3, 66, 200), np.int64)
 
-    result = HwSimBackend().run(made.integer, made.program, made.encode(x), record=True)
+    result = HwSimBackend().run(made, made.encode(x), record=True)
 
     rates = {name: recording.out.mean() for name, recording in result.recordings.items()}
     assert rates["0.input"] == 0
@@ -155,7 +155,7 @@ def test_a_net_file_deploys_and_its_bundle_holds_it_again(tmp_path: Path, rng: n
     again = bundle.load(tmp_path / "out")
 
     wanted = run_int(net, x)
-    result = HwSimBackend().run(again.integer, again.program, again.encode(x.astype(np.float64)))
+    result = HwSimBackend().run(again, again.encode(x.astype(np.float64)))
     np.testing.assert_array_equal(result.answer, wanted.answer)
     assert (tmp_path / "out/net.net").read_bytes() == (tmp_path / "mine.net").read_bytes()
     assert "reset_interval=12" in bundle.read_manifest(tmp_path / "out")["exports"]["net.net"]
@@ -179,7 +179,7 @@ def test_a_file_without_a_sample_length_asks_for_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="how many steps"):
         toolchain.deploy(file)
 
-    assert toolchain.deploy(file, toolchain.Options(timesteps=7)).integer.timesteps == 7
+    assert toolchain.deploy(file, options=toolchain.Options(timesteps=7)).integer.timesteps == 7
 
 
 def test_a_net_that_does_not_fit_together_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from spikewright.toolchain.compare import compare
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.errors import GateLoweringError, ToolchainError, UnsupportedNodeError
 from spikewright.toolchain.importing import Imported, load_model
-from spikewright.toolchain.verbs.check import check_deployment
+from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 LOOKS_AHEAD = ("paper", "code", "published", "reconstruction")
 """Variants of MA, TCJA and STAA whose gates need steps to come."""
@@ -78,7 +78,7 @@ def test_a_shipped_net_is_exact_on_the_interpreter_and_deploys_or_is_refused(nam
         assert no.value.help
         return
     made = deployed(name, gates, data)
-    assert check_deployment(made).spike_driven
+    assert verdict_of(made).spike_driven
     assert compare(made, ["interpreter", "hw_sim"], made.encode(x[:, :2])).equal
 
 
@@ -95,7 +95,7 @@ def test_auto_says_why_no_other_lowering_is_exact() -> None:
     with pytest.raises(
         GateLoweringError, match=r"static loses .*its temporal gate needs all T steps.*replay"
     ) as refusal:
-        toolchain.deploy("ma-digits-published", toolchain.Options(tolerance=-1.0))
+        toolchain.deploy("ma-digits-published", options=toolchain.Options(tolerance=-1.0))
 
     assert refusal.value.where == "ma-digits-published, --gates auto"
     assert "--gates yourself (static" in refusal.value.help

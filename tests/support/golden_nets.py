@@ -10,10 +10,12 @@ from joint_nets import events, joint, joint_net, staa, staa_net
 from random_nets import NetMaker
 from report_nets import coded
 
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Input, Output
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 
 def _made(seed: int, *layers: str) -> Graph:

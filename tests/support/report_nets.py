@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 STEPS, SIDE, CLASSES = 4, 4, 3
 Float = NDArray[np.float64]

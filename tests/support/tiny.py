@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spikewright.toolchain import bundle
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Conv, Flatten, Input, Lif, Output
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 T = 5
 
@@ -47,5 +48,5 @@ def tiny_deployment(chip: str = "loihi2") -> Deployment:
 
 
 def tiny_bundle(folder: Path) -> Path:
-    bundle.save(tiny_deployment(), folder, command="by hand")
+    tiny_deployment().save(folder)
     return folder

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from spikewright.models import zoo
 from spikewright.toolchain.data_sets import load_split
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.importing import Imported, load_model
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 SAMPLES = 32
 """Test samples that travel with each."""

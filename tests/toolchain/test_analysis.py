@@ -15,7 +15,7 @@ from spikewright.toolchain.analysis import Analysis, Quantity, accuracy, analyze
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.local_backends import HwSimBackend, InterpreterBackend
-from spikewright.toolchain.verbs.check import check_deployment
+from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 RUN_KEYS = {
     "backend", "samples", "accuracy", "sops", "gate_multiplies", "host_macs", "latency_s", "bottleneck", "energy_j",
@@ -39,7 +39,7 @@ def on_host() -> tuple[Deployment, RunResult]:
 
 def run(made: Deployment) -> RunResult:
     assert made.samples is not None
-    return HwSimBackend().run(made.integer, made.program, made.encode(made.samples.x.astype(np.float64)))
+    return HwSimBackend().run(made, made.encode(made.samples.x.astype(np.float64)))
 
 
 def analyzed(pair: tuple[Deployment, RunResult]) -> Analysis:
@@ -176,8 +176,8 @@ def test_the_host_computes_a_still_image_once_and_a_moving_one_every_step() -> N
     moving = replace(still, x=still.x * np.linspace(0.5, 1, STEPS, dtype=np.float32)[:, None, None, None, None])
     assert analyzed((replace(made, samples=moving), run(made))).host_macs == STEPS * frame + whole
     assert analyzed((replace(made, samples=None), run(made))).host_macs == frame + whole
-    assert check_deployment(made).spike_driven
-    assert [b.name for b in check_deployment(deployed(coded(), moving)).violations] == ["gac"]
+    assert verdict_of(made).spike_driven
+    assert [b.name for b in verdict_of(deployed(coded(), moving)).violations] == ["gac"]
 
 
 def test_literature_convention_prices_each_class_and_says_what_it_is(on_host: tuple[Deployment, RunResult]) -> None:
@@ -220,7 +220,7 @@ def test_a_backend_without_counters_says_why_they_are_null(gated: tuple[Deployme
     made, with_trace = gated
     assert made.samples is not None
     x = made.encode(made.samples.x.astype(np.float64))
-    bare = InterpreterBackend().run(made.integer, made.program, x, record=True)
+    bare = InterpreterBackend().run(made, x, record=True)
     data = run_summary(made, bare, made.samples.y, backend="interpreter")
     assert set(data) >= RUN_KEYS
     assert data["sops"] is None

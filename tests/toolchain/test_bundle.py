@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Cli, linear, spikes
 from zoo_nets import deployed
 
-from spikewright.toolchain import bundle, graph_io
+from spikewright.hw_sim import chip_text, list_chips, load_chip
+from spikewright.toolchain import bundle, graph_io, nirx
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.interpret import run_int
@@ -24,7 +27,7 @@ def deployment() -> Deployment:
 
 @pytest.fixture
 def folder(deployment: Deployment, tmp_path: Path) -> Path:
-    bundle.save(deployment, tmp_path / "net", command="spikewright deploy ma-digits")
+    deployment.save(tmp_path / "net")
     return tmp_path / "net"
 
 
@@ -69,7 +72,7 @@ def test_another_format_version_is_refused(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
 
-    with pytest.raises(ImportingError, match="bundle format 99; this version reads 1"):
+    with pytest.raises(ImportingError, match="bundle format 99; this version reads 2"):
         bundle.load(folder)
 
 
@@ -131,3 +134,83 @@ def test_a_file_in_the_place_of_the_folder_is_refused_before_the_work(tmp_path: 
     for target in (tmp_path / "file", tmp_path / "file" / "net"):
         with pytest.raises(InputError, match="cannot be written"):
             bundle.check_writable(target)
+
+
+# -------------------------------------------------------------------------------------- a user's own chip
+OWN_CHIP = """
+base: loihi2
+chip: mine
+description: a chip of my own
+core: {max_neurons: {value: 40, unit: neurons, basis: assumed, source: none}}
+"""
+
+
+def test_a_bundle_carries_its_chip_wherever_it_is_moved_and_whatever_becomes_of_the_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "mine.yaml").write_text(OWN_CHIP)
+    nirx.write(tmp_path / "here" / "net.nir", linear())
+    data = spikes(tmp_path / "here" / "data.npz")
+    monkeypatch.chdir(tmp_path / "here")
+    words = ("--chip", "mine.yaml", "--timesteps", 4, "--dt", 1e-3, "--calibrate", data, "--out", "net")
+    assert cli("deploy", "net.nir", *words)[0] == 0
+    before = bundle.load(Path("net"))
+    (tmp_path / "here" / "net").rename(tmp_path / "there" / "moved")
+    (tmp_path / "here" / "mine.yaml").unlink()
+    monkeypatch.chdir(tmp_path / "there")
+
+    made = bundle.load(Path("moved"))
+
+    assert (made.chip.name, made.chip.core.max_neurons, made.program.chip) == ("mine", 40, "mine")
+    assert (made.chip.facts, made.chip.costs, made.chip.sources) == (
+        before.chip.facts,
+        before.chip.costs,
+        before.chip.sources,
+    )
+    for verb in ("check", "run", "compare", "report"):
+        code, _, stderr = cli(verb, "moved")
+        assert code == 0, stderr
+    assert made.run(timing="cycle").summary["timing"] == "cycle"
+    with monkeypatch.context() as patched:
+        patched.setattr("spikewright.hw_sim.chip._read", lambda name: pytest.fail(f"looked for {name}"))
+        made.check()
+        made.report()
+
+
+def test_a_chip_that_was_changed_in_its_bundle_is_noticed(folder: Path) -> None:
+    (folder / "chip.yaml").write_text((folder / "chip.yaml").read_text() + "# mine\n")
+
+    with pytest.raises(ImportingError, match=r"chip\.yaml: is missing or was changed after deployment"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", list_chips())
+def test_a_chip_comes_back_from_its_text_as_it_was(name: str, tmp_path: Path) -> None:
+    chip = load_chip(name)
+    (tmp_path / "chip.yaml").write_text(chip_text(chip), encoding="utf-8")
+
+    again = load_chip(tmp_path / "chip.yaml")
+
+    assert [getattr(again, f.name) for f in fields(chip)] == [getattr(chip, f.name) for f in fields(chip)]
+
+
+@pytest.mark.parametrize(
+    ("command", "help"),
+    [
+        ("oldname deploy ma-digits --out 'a b'", "deploy the model again: spikewright deploy ma-digits --out 'a b'"),
+        ("", "deploy the model again"),
+        (None, "deploy the model again"),
+    ],
+)
+def test_a_bundle_of_the_first_format_is_refused_with_the_command_that_makes_it_anew(
+    folder: Path, command: str | None, help: str
+) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 1, "command": command}))
+
+    with pytest.raises(ImportingError, match="bundle format 1; this version reads 2") as refusal:
+        bundle.load(folder)
+
+    assert refusal.value.help == help

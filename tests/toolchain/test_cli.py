@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checked_nets import conv, lif, net
 from command_line import Cli, linear, spikes, untouched
 from tiny import tiny_bundle
 
-from spikewright.toolchain import bundle, local_backends, nirx
+from spikewright.toolchain import bundle, local_backends, nirx, output_files
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.cli import plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.verbs import output
+from spikewright.toolchain.options import Options
+from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.results import plain
+from spikewright.toolchain.samples import Samples
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,7 @@ def test_a_damaged_bundle_is_refused(cli: Cli, tmp_path: Path, name: str) -> Non
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikewright.toolchain.deploy", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("spikewright.toolchain.api.deploy", lambda *_, **__: pytest.fail("work was done"))
     (tmp_path / "file").write_text("a file")
 
     assert "cannot be written" in cli.refused("deploy", "ma-digits", "--out", tmp_path / "file" / "out")
@@ -154,7 +157,7 @@ def test_a_full_disk_leaves_the_old_report(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(output.os, "replace", full)
+    monkeypatch.setattr(output_files.os, "replace", full)
 
     assert "No space left on device" in cli.refused("report", folder, "--json", report)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
@@ -234,6 +237,35 @@ def test_lists_are_printed_for_people_and_machines(cli: Cli, verb: str) -> None:
     assert text.strip()
     assert json.loads(as_json[1])
     assert as_json[2] == ""
+
+
+def test_what_fires_without_input_is_told_and_limited_where_asked(cli: Cli, tmp_path: Path) -> None:
+    layers = (conv("conv1", "in", 2, 1, bias=0.8), lif("lif1", "conv1", (2, 8, 8)), conv("conv2", "lif1", 2, 2))
+    data = Samples((np.arange(8 * 2 * 64).reshape(8, 2, 1, 8, 8) % 3 == 0).astype(np.float32), None, "made-up")
+    folder = tmp_path / "net"
+    deploy_graph(net(*layers, lif("lif2", "conv2", (2, 8, 8))), Options(), data, name="net", samples=data).save(folder)
+    code, stdout, _ = cli("check", folder, "--json")
+    found = json.loads(stdout)
+    share = found["event_driven_share"]
+
+    assert code == 0
+    assert 0 <= share["total"] < 1
+    assert {layer["layer"] for layer in share["layers"]} == {"lif1", "lif2"}
+    assert share["fire_by_themselves"]
+    assert cli("check", folder, "--max-silent", 1)[0] == 0
+    code, text, _ = cli("check", folder, "--max-silent", 0)
+    assert code == 1
+    assert "come without any input; 0 % are allowed (--max-silent)" in text
+    assert "0 .. 1 is allowed" in cli.refused("check", folder, "--max-silent", 2)
+    assert "a model is not run" in cli.refused("check", "ma-digits", "--max-silent", 0.1)
+
+
+def test_doctor_lists_every_group_of_entry_points(cli: Cli) -> None:
+    plugins = json.loads(cli("doctor", "--json")[1])["plugins"]
+
+    assert set(plugins) == {"backends", "importers", "exporters", "blocks", "passes", "datasets", "commands"}
+    assert {"netx", "onnx"} <= set(plugins["exporters"])
+    assert "module" in plugins["importers"]
 
 
 def test_the_float_net_runs_too(cli: Cli, folder: Path) -> None:

@@ -185,7 +185,7 @@ def test_words_that_cannot_be_parsed_are_refused(cli: Cli, words: tuple[str, ...
 
 def test_an_unknown_option_is_refused_verbatim(cli: Cli) -> None:
     assert cli.refused("chips", "--colour") == (
-        "spikewright: unrecognized arguments: --colour\n  help: see spikewright --help\n"
+        "spikewright chips: unrecognized arguments: --colour\n  help: see spikewright chips --help\n"
     )
 
 

@@ -23,7 +23,7 @@ def made() -> Deployment:
 def run(made: Deployment) -> RunResult:
     assert made.samples is not None
     x = made.encode(made.samples.x.astype(np.float64))
-    return InterpreterBackend().run(made.integer, made.program, x, record=True)
+    return InterpreterBackend().run(made, x, record=True)
 
 
 def compared(a: RunResult, b: RunResult) -> object:
@@ -34,7 +34,7 @@ def test_equal_runs_are_equal(made: Deployment) -> None:
     result = compare_results({"one": run(made), "two": run(made)}, {}, timesteps=5, samples=12)
 
     assert result.equal
-    assert result.data()["spikes_compared"] == 5 * 12 * (48 + 4)
+    assert result.to_dict()["spikes_compared"] == 5 * 12 * (48 + 4)
     assert result.first is None
 
 

@@ -9,6 +9,7 @@ import pytest
 from compile_random import compile_random, lower
 from example_counts import examples
 from hypothesis import given
+from mapped import mapped
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import load_chip
@@ -26,7 +27,7 @@ def test_interpreter_and_machine_agree_on_spikes_and_states_of_random_nets(seed:
     program = map_graph(integer, load_chip("loihi2"))
 
     wanted = run_int(integer, payload)
-    got = HwSimBackend().run(integer, program, payload, record=True)
+    got = HwSimBackend().run(mapped(integer, program), payload, record=True)
 
     np.testing.assert_array_equal(got.answer, wanted.answer)
     assert got.recordings.keys() == wanted.recordings.keys()
@@ -62,7 +63,7 @@ def test_a_changed_threshold_is_noticed(seed: int) -> None:
     program = map_graph(broken, load_chip("loihi2"))
 
     wanted = run_int(integer, payload)
-    got = HwSimBackend().run(integer, program, payload, record=True)
+    got = HwSimBackend().run(mapped(integer, program), payload, record=True)
 
     assert wanted.recordings[first.name].out.any()
     assert (got.recordings[first.name].out != wanted.recordings[first.name].out).any()

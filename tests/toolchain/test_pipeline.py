@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from spikewright import toolchain
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, ToolchainError, VerifyError
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, AttentiveLif, Input, Lif, Output
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph, input_code
+from spikewright.toolchain.samples import Samples
 
 THREE_IMAGES = 3 / 360
 
@@ -24,7 +26,7 @@ HOST = pytest.param(("gac-digits", "host"), marks=pytest.mark.slow)
 @pytest.fixture(scope="module", params=[("ma-digits", "causal"), HOST, ("ma-digits", "static")])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     name, gates = request.param
-    return toolchain.deploy(name, Options(gates=gates))
+    return toolchain.deploy(name, options=Options(gates=gates))
 
 
 def test_integers_lose_at_most_three_test_images(deployment: Deployment) -> None:
@@ -69,8 +71,8 @@ def spikes(n: int = 16, T: int = 5) -> Samples:
 
 
 def test_auto_takes_the_cheapest_lowering_within_the_tolerance() -> None:
-    generous = toolchain.deploy("ma-digits", Options(gates="auto", tolerance=0.05))
-    strict = toolchain.deploy("ma-digits", Options(gates="auto", tolerance=0.0))
+    generous = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.05))
+    strict = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.0))
 
     assert set(generous.strategies.values()) == {"static"}
     assert set(strict.strategies.values()) <= {"static", "causal"}
@@ -80,7 +82,7 @@ def test_auto_says_by_how_much_every_candidate_misses() -> None:
     impossible = Options(gates="auto", tolerance=-1.0)
 
     with pytest.raises(GateLoweringError, match=r"no spike-driven lowering stays within -100\.0 points.*static loses"):
-        toolchain.deploy("ma-digits", impossible)
+        toolchain.deploy("ma-digits", options=impossible)
 
 
 def test_the_input_coding_is_inferred_from_the_data() -> None:

@@ -9,11 +9,12 @@ from nir_nets import DT, T, chain, net
 from numpy.typing import NDArray
 
 from spikewright.toolchain.compare import compare
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
-from spikewright.toolchain.verbs.check import audit_deployment, check_deployment
+from spikewright.toolchain.samples import Samples
 
 SIZE, CLASSES, SAMPLES = 24, 4, 6
 
@@ -57,12 +58,12 @@ def test_a_non_spiking_read_out_runs_as_one_filter_and_answers_like_the_float_ne
     assert made.drift is not None
     x = made.encode(made.samples.x.astype(np.float64))
     wanted = made.run_float(made.samples.x)
-    audit = audit_deployment(made)
+    check = made.check()
     assert compare(made, ["interpreter", "hw_sim"], x).equal
     assert made.drift.answer_error < 0.02 * np.abs(wanted).max()
-    assert check_deployment(made).spike_driven
-    assert audit is not None
-    assert audit.ok
+    assert check.spike_driven
+    assert check.audit is not None
+    assert check.audit.ok
 
 
 def test_spikes_of_several_layers_may_be_summed_by_the_output() -> None:
@@ -73,7 +74,7 @@ def test_spikes_of_several_layers_may_be_summed_by_the_output() -> None:
     x = made.encode(made.samples.x.astype(np.float64))
     result = compare(made, ["interpreter", "hw_sim"], x)
     assert result.equal
-    assert result.data()["spikes"] > 0
+    assert result.to_dict()["spikes"] > 0
     assert made.drift is not None
     assert made.drift.answer_error < 1 / T
 

@@ -37,9 +37,9 @@ def made_report(made: Deployment, twin: Report | None = None) -> Report:
     samples = made.samples
     assert samples is not None
     x = made.encode(samples.x.astype(np.float64))
-    runs = {b.name: b.run(made.integer, made.program, x) for b in (InterpreterBackend(), HwSimBackend())}
+    runs = {b.name: b.run(made, x) for b in (InterpreterBackend(), HwSimBackend())}
     verdict = check_graph(made.captured, input_kind="binary", strategies=made.strategies, payload_bits=8, fits=True)
-    equal = compare(made, ["interpreter", "hw_sim"], x).data()
+    equal = compare(made, ["interpreter", "hw_sim"], x)
     return build_report(made, runs, verdict, equal, twin, samples.y)
 
 
@@ -167,6 +167,37 @@ def test_summary_fits_a_screen_and_names_its_bases(report: Report) -> None:
         "twin",
     ):
         assert word in text
+
+
+def test_the_audit_and_the_event_driven_share_reach_every_form_of_the_report() -> None:
+    made = deployed(attentive(), events(), "gated")
+    check, report = made.check(), made.report(backends=())
+    assert check.audit is not None
+    assert check.event_driven is not None
+
+    data = json.loads(report.json())
+    assert data["audit"] == json.loads(json.dumps(check.audit.to_dict()))
+    assert data["event_driven_share"] == json.loads(json.dumps(check.event_driven.to_dict()))
+    assert data["audit"]["ok"]
+    assert "Dynamic audit: " in report.html()
+    assert "Event-driven share: " in report.html()
+    assert f"{100 * check.event_driven.share:.1f} % of the SOPs" in report.text()
+    assert "audit passed" in report.text()
+
+
+def test_a_failed_audit_and_what_fires_by_itself_are_shown(report: Report) -> None:
+    failed = {
+        "ok": False, "events": 3, "sops": {"binary": 4}, "differences": 1, "shown": ["one & two"], "projections": [],
+        "bias_driven": ["lif1"], "silent_sops": 7, "unexplained": ["'x' sends 2 spikes"],
+    }  # fmt: skip
+    layers = [{"layer": "lif2", "sops": 4, "silent_sops": 3, "share": 0.25}]
+    share = {"total": 0.25, "samples": 1, "sops": 4, "silent_sops": 3, "layers": layers, "fire_by_themselves": ["lif1"]}
+    bad = replace(report, audit=failed, event_driven=share)
+
+    assert "one &amp; two" in bad.html()
+    assert "without input: &#x27;x&#x27; sends 2 spikes" in bad.html()
+    assert "Fire by themselves: lif1" in bad.html()
+    assert "25.0 % of the SOPs; fire by themselves: lif1; audit FAILED" in bad.text()
 
 
 def test_a_violation_is_shown_with_its_proof_and_what_mends_it(report: Report) -> None:

@@ -17,14 +17,16 @@ from tiny import tiny_graph, tiny_samples
 
 from spikewright.hw_sim import load_program
 from spikewright.toolchain import auto, calibration, graph_io, nirx, pipeline
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Lif
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.base import Check
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import PIPELINE, deploy_graph
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Stage, Stopped, passed
 
 NAMES = [stage.name for stage in PIPELINE]

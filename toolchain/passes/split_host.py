@@ -72,3 +72,19 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     rest = [op for op in graph if op is not entry and op not in ops]
     chip = drop_unread(graph.with_ops([source, *rest]))
     return chip, HostPart(drop_unread(host), boundary.name, isinstance(boundary, GatedCoding))
+
+
+def before_first_spike(graph: Graph) -> frozenset[str]:
+    """Return the ops in front of the first spikes and the neurons that send them: what a host can compute once per sample.
+
+    For any net, also one that cannot be deployed.
+    """
+    silent: set[str] = set()
+    first_spikes: set[str] = set()
+    for op in graph:
+        if isinstance(op, Input) or (op.inputs and all(name in silent for name in op.inputs)):
+            if isinstance(op, Lif | GatedCoding):
+                first_spikes.add(op.name)
+            elif not isinstance(op, AttentiveLif | StaaLif | Output):
+                silent.add(op.name)
+    return frozenset(silent | first_spikes)

@@ -1,9 +1,9 @@
-"""Build a report: from a deployment, its runs, the checker's verdict and the net's twin without attention."""
+"""Build a report: run a deployment, check it, compare backends, and put its twin without attention beside it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
@@ -14,25 +14,64 @@ from spikewright.hw_sim import Program, Trace
 from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
-from spikewright.toolchain.deployment import Deployment, Samples
+from spikewright.toolchain.compare import Comparison, compare
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.report.model import Accuracy, Audit, Report, Verdict
+from spikewright.toolchain.report.model import Accuracy, Report
+from spikewright.toolchain.samples import Samples, first
+from spikewright.toolchain.spike_driven import Audit, EventDriven, Verdict, event_driven
+from spikewright.toolchain.spike_driven.deployed import audit_of, silence_of, verdict_of
 
 MACHINE = "hw_sim"
 """The backend whose counters a report prefers, and whose answer is called on chip."""
+COMPARED = 20
+"""Samples on which a report compares backends spike by spike."""
+
+
+def report_on(
+    made: Deployment,
+    samples: Samples,
+    *,
+    backends: Sequence[str] = (),
+    twin: Report | None = None,
+    progress: Bars = silent,
+) -> Report:
+    """Run all samples on interpreter and machine, compare backends on the first ``COMPARED``, audit, and build the report."""
+    x = made.encode(samples.x, compact=True)
+    runs = {
+        name: made.backend(name).run(made, x, progress=progress(f"{made.name} on {name}"))
+        for name in ("interpreter", MACHINE)
+    }
+    comparison = None
+    if backends:
+        few = made.encode(first(samples, COMPARED).x)
+        comparison = compare(made, backends, few, progress=lambda name: progress(f"{made.name}, compared on {name}"))
+    nothing, trace = silence_of(made), runs[MACHINE].trace
+    return build_report(
+        made,
+        runs,
+        verdict_of(made),
+        comparison,
+        twin,
+        samples.y,
+        samples=samples,
+        audit=audit_of(made, samples, nothing),
+        event_driven=None if trace is None else event_driven(made.program, trace, nothing),
+    )
 
 
 def build_report(
     deployment: Deployment,
     runs: Mapping[str, RunResult],
     verdict: Verdict | None,
-    comparison: dict[str, Any] | None = None,
+    comparison: Comparison | None = None,
     twin: Report | None = None,
     y: NDArray[np.int64] | None = None,
     *,
     float_accuracy: float | None = None,
     samples: Samples | None = None,
     audit: Audit | None = None,
+    event_driven: EventDriven | None = None,
 ) -> Report:
     """Collect everything known about a deployed net.
 
@@ -40,12 +79,13 @@ def build_report(
         deployment: The net.
         runs: By backend name, all on the same samples.
         verdict: Of the checker, or None.
-        comparison: ``compare --json`` of the backends, or None.
+        comparison: Of the backends, or None.
         twin: Report of the same net without attention.
         y: Labels of the samples.
         float_accuracy: Of the captured float net on the same samples; None: computed where the samples are at hand.
         samples: What was run; None: the first ones that travel with the deployment.
         audit: What the dynamic audit of a run found.
+        event_driven: How much of the run its input caused.
     """
     given = deployment.samples if samples is None else samples
     deployment = replace(deployment, samples=given)
@@ -63,7 +103,8 @@ def build_report(
         accuracy=_accuracy(deployment, runs, y, float_accuracy, given),
         spike_driven=None if verdict is None else verdict.spike_driven,
         verdict=() if verdict is None else tuple(verdict.rows()),
-        audit=None if audit is None else audit.row(),
+        audit=None if audit is None else audit.to_dict(),
+        event_driven=None if event_driven is None else event_driven.to_dict(),
         analysis=None if trace is None else analyze(deployment, trace),
         uses=utilization(deployment.program, deployment.chip),
         drift=deployment.drift,
@@ -71,7 +112,8 @@ def build_report(
         runs={
             name: _timeless(run_summary(deployment, run, y, backend=name, trace=trace)) for name, run in runs.items()
         },
-        comparison=None if comparison is None else _timeless(comparison),
+        comparison=None if comparison is None else _timeless(comparison.to_dict()),
+        speeds=() if comparison is None else comparison.speeds,
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),

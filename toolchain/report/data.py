@@ -41,6 +41,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "spike_driven": report.spike_driven,
         "blocks": list(report.verdict),
         "audit": report.audit,
+        "event_driven_share": report.event_driven,
         **({} if found is None else _analysis(found)),
         "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],
         "drift": None if report.drift is None else asdict(report.drift),
@@ -104,9 +105,9 @@ def _figure(figure: Quantity) -> dict[str, Any]:
 
 def to_csv(report: Report) -> str:
     """Return one row a layer; counts are run totals."""
-    if report.analysis is None:
+    rows = layer_rows(report)
+    if not rows:
         return ""
-    rows = [_csv_row(layer, report.analysis.activity) for layer in report.analysis.activity.layers]
     out = io.StringIO()
     table = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     table.writeheader()
@@ -114,7 +115,14 @@ def to_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def _csv_row(layer: Layer, counts: Activity) -> dict[str, Any]:
+def layer_rows(report: Report) -> list[dict[str, Any]]:
+    """Return one row a layer; counts are run totals."""
+    if report.analysis is None:
+        return []
+    return [_layer_row(layer, report.analysis.activity) for layer in report.analysis.activity.layers]
+
+
+def _layer_row(layer: Layer, counts: Activity) -> dict[str, Any]:
     s = layer.sops
     sops = {"binary": s.binary, "graded": s.graded, "total": s.total, "dense": s.dense, "gate": s.gate}
     return {

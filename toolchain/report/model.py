@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from spikewright.hw_sim import Chip
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.analysis import Analysis, Quantity, Use
+from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.output_files import check_file, write_text
+from spikewright.toolchain.results import Result, Row
 
-
-class Audit(Protocol):
-    """What the dynamic audit found: ``toolchain.spike_driven.Audit`` is one."""
-
-    def row(self) -> dict[str, Any]:
-        """Return ok, events, sops, differences, shown, bias_driven, silent_sops."""
-        ...
-
-
-class Verdict(Protocol):
-    """What the checker says: ``toolchain.spike_driven.Verdict`` is one."""
-
-    @property
-    def spike_driven(self) -> bool:
-        """The verdict."""
-        ...
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a block: name, family, cost_class, causal, in_step_barrier, fits, witness, macs_per_step, help, ..."""
-        ...
+KINDS = ("json", "html", "csv")
+"""What a report is written as."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +40,9 @@ class Accuracy:
     reference: str
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
-    """One deployed net.
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Result):
+    """One deployed net: ``save`` it, or ``json``, ``html``, ``csv`` it.
 
     Args:
         name: Of the net.
@@ -69,13 +57,15 @@ class Report:
         accuracy: By stage.
         spike_driven: The checker's verdict; None: not checked.
         verdict: Its rows.
-        audit: ``Audit.row`` of a run, or None.
+        audit: ``Audit.to_dict`` of a run, or None.
+        event_driven: ``EventDriven.to_dict`` of the run, or None: how much of it its input caused.
         analysis: Counters, latency and energy; None: no run with counters.
         uses: (used, max) by core and resource.
         drift: What quantizing changed.
         passes: What each pass did.
         runs: ``run --json`` of each backend.
         comparison: ``compare --json``, or None.
+        speeds: Wall times of that comparison; they differ from run to run and are in no file.
         twin: The same net without attention, or None.
         versions: Of the packages that made it.
         fingerprints: SHA-256 of program and samples.
@@ -94,6 +84,7 @@ class Report:
     spike_driven: bool | None
     verdict: tuple[dict[str, Any], ...]
     audit: dict[str, Any] | None
+    event_driven: dict[str, Any] | None
     analysis: Analysis | None
     uses: tuple[Use, ...]
     drift: Drift | None
@@ -103,6 +94,12 @@ class Report:
     twin: Report | None
     versions: dict[str, str]
     fingerprints: dict[str, str] = field(default_factory=dict)
+    speeds: tuple[Speed, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether backends were compared, and nothing differs."""
+        return self.comparison is not None and bool(self.comparison["equal"])
 
     @property
     def provenance(self) -> str:
@@ -113,3 +110,65 @@ class Report:
     def title(self) -> str:
         """Name and chip."""
         return f"{self.name} on {self.chip.name}"
+
+    def headline(self) -> str:
+        """Return name, chip and samples in one line."""
+        return f"{self.title}: {self.accuracy.samples} samples of {self.dataset or 'given data'}"
+
+    def text(self) -> str:
+        """Return the report on one terminal screen."""
+        from spikewright.toolchain.report.text import summary_text
+
+        return summary_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole report as plain data."""
+        from spikewright.toolchain.report.data import to_data
+
+        return to_data(self)
+
+    def rows(self) -> list[Row]:
+        """Return one row a layer; counts are run totals."""
+        from spikewright.toolchain.report.data import layer_rows
+
+        return layer_rows(self)
+
+    def json(self, path: str | Path | None = None) -> str:
+        """Return the report as JSON, and write it."""
+        from spikewright.toolchain.report.data import to_json
+
+        return _written(to_json(self), path)
+
+    def csv(self, path: str | Path | None = None) -> str:
+        """Return the report as CSV, one row a layer, and write it."""
+        from spikewright.toolchain.report.data import to_csv
+
+        return _written(to_csv(self), path)
+
+    def html(self, path: str | Path | None = None) -> str:
+        """Return the report as one HTML page without external parts, and write it."""
+        from spikewright.toolchain.report.html import to_html
+
+        return _written(to_html(self), path)
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as its ending says: ``.json``, ``.html`` or ``.csv``; whole or not at all.
+
+        Raises:
+            InputError: Another ending, or the file cannot be written.
+        """
+        kind = Path(path).suffix.removeprefix(".")
+        if kind not in KINDS:
+            raise InputError(
+                f"ends in {Path(path).suffix or 'nothing'!r}; .json, .html and .csv are written",
+                where=str(path),
+                help=f"{did_you_mean(kind, KINDS)}name the file by one of these endings",
+            )
+        getattr(self, kind)(path)
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        check_file(Path(path))
+        write_text(Path(path), text)
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textwrap import fill
+from typing import Any
 
 from spikewright.toolchain.analysis import Analysis, fullest
 from spikewright.toolchain.report.model import Report
@@ -21,6 +22,8 @@ def summary_text(report: Report) -> str:
         lines.append(_line("provenance", report.provenance))
     lines.append(_line("accuracy", _accuracy(report)))
     lines.append(_line("verdict", _verdict(report)))
+    if report.event_driven is not None:
+        lines.append(_line("by events", _by_events(report.event_driven, report.audit)))
     lines += _costs(report.analysis) if report.analysis else [_line("costs", "no run with counters")]
     if report.uses:
         peak = max(fullest(report.uses).values(), key=lambda use: use.share)
@@ -61,6 +64,12 @@ def _verdict(report: Report) -> str:
         return f"spike-driven: no violation in {len(report.verdict)} blocks"
     named = "; ".join(f"{row['name']}: {row['violation']}" for row in report.verdict if row.get("violation"))
     return f"NOT spike-driven: {named}"
+
+
+def _by_events(found: dict[str, Any], audit: dict[str, Any] | None) -> str:
+    alone = ", ".join(found["fire_by_themselves"])
+    share = f"{percent(found['total'])} of the SOPs" + (f"; fire by themselves: {alone}" if alone else "")
+    return share if audit is None else f"{share}; audit {'passed' if audit['ok'] else 'FAILED'}"
 
 
 def _costs(found: Analysis) -> list[str]:

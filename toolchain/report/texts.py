@@ -69,5 +69,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("quantize", "from float values to the chip's integers; what that changes is the drift"),
     ("wrap, clip", "a current u that left 24 bits and came back on the other side; a voltage v held at its limit"),
     ("twin", "the same net trained without attention"),
+    (
+        "event-driven share",
+        "1 minus the SOPs of the same run when no message enters the chip, over the SOPs of the run: what is missing is "
+        "fired by biases, not by input",
+    ),
     ("spike-driven", "no dense work on the chip, and nothing that needs steps to come"),
 )

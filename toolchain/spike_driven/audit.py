@@ -1,4 +1,7 @@
-"""The dynamic audit: every counted SOP of a run was caused by an event, and what fires without events is named."""
+"""The dynamic audit: every counted SOP of a run was caused by an event, and what fires without events is named.
+
+event-driven share = max(0, 1 - SOPs of the same run when no message enters the chip / SOPs of the run)
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Trace, simulate
-from spikewright.hw_sim.program import GateLink, GateTable, Lif, Program, Source
+from spikewright.hw_sim import Chip, Trace, compile, simulate
+from spikewright.hw_sim.program import Gate, GateLink, GateTable, Population, Program, Source
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk
 
 Outputs = dict[str, NDArray[Any]]
@@ -43,8 +47,8 @@ class Difference:
         )
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Result):
     """What the audit found.
 
     Args:
@@ -56,6 +60,7 @@ class Audit:
         projections: Projections whose total differs.
         bias_driven: Populations with neurons that fire although no event reaches them.
         silent_sops: SOPs per sample with all-zero input; 0 where no population is bias-driven.
+        unexplained: What happens without input and is caused neither by a bias nor by an event.
     """
 
     ok: bool
@@ -66,51 +71,205 @@ class Audit:
     projections: tuple[str, ...]
     bias_driven: tuple[str, ...]
     silent_sops: int
+    unexplained: tuple[str, ...] = ()
 
-    def row(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the audit as a plain dict, for JSON."""
-        plain = {"projections": list(self.projections), "bias_driven": list(self.bias_driven)}
-        return asdict(self) | plain | {"shown": [str(d) for d in self.shown]}
+        lists = {name: list(getattr(self, name)) for name in ("projections", "bias_driven", "unexplained")}
+        return asdict(self) | lists | {"shown": [str(d) for d in self.shown]}
+
+    def rows(self) -> list[Row]:
+        """Return the first counters that differ, one a row."""
+        return [asdict(d) for d in self.shown]
+
+    def headline(self) -> str:
+        """Return the outcome in one line."""
+        counts = ", ".join(f"{n:,} {kind}" for kind, n in self.sops.items())
+        return f"audit {'passed' if self.ok else 'FAILED'}: {self.events:,} events cause {counts} SOPs"
 
     def text(self) -> str:
         """Return the audit in a few lines."""
-        counts = ", ".join(f"{n:,} {kind}" for kind, n in self.sops.items())
-        lines = [f"audit {'passed' if self.ok else 'FAILED'}: {self.events:,} events cause {counts} SOPs"]
+        lines = [self.headline()]
         if self.differences:
             lines += [f"  {self.differences} counters differ, first:", *(f"    {d}" for d in self.shown)]
         if self.projections:
             lines.append(f"  totals differ in projections {', '.join(self.projections)}")
+        lines += [f"  without input: {what}" for what in self.unexplained]
         driven = ", ".join(self.bias_driven)
         silent = f"without input: {self.silent_sops:,} SOPs per sample"
         lines.append(f"  {silent}" + (f"; fire by their bias alone: {driven}" if driven else ""))
         return "\n".join(lines)
 
 
-def audit(program: Program, spikes: Outputs, trace: Trace) -> Audit:
+@dataclass(frozen=True)
+class Silence:
+    """One sample of nothing on the machine.
+
+    Args:
+        trace: Of the program as it is.
+        driven: Populations that fire though every synapse is cut: by their bias.
+        unexplained: What happens and is caused neither by a bias nor by an event, in words.
+    """
+
+    trace: Trace
+    driven: tuple[str, ...]
+    unexplained: tuple[str, ...]
+
+    @property
+    def sops(self) -> int:
+        """SOPs of the sample."""
+        return int(self.trace.sops_binary.sum() + self.trace.sops_graded.sum())
+
+
+def silence(program: Program, steps: int, chip: Chip | None = None) -> Silence:
+    """Run one sample of nothing, and say what happens all the same; ``chip``: None for the one the program names."""
+    nothing = {
+        p.name: np.zeros((steps, 1, *p.shape), np.int64) for p in program.populations if isinstance(p.soma, Source)
+    }
+    gates = tuple(p for p in program.projections if isinstance(p.synapses, GateLink))
+    alone = simulate(compile(replace(program, projections=gates), chip), nothing, steps=steps)
+    whole = simulate(compile(program, chip), nothing, steps=steps, record=True)
+    driven = tuple(p.name for p in program.populations if _fires(p) and alone.populations[p.name].spikes)
+    found = walk(program, nothing | whole.spikes, whole.chip_steps, whole.cores)
+    faults = [str(d) for d in _compare(found, whole)[:SHOWN]]
+    for p in program.populations:
+        reached = sum(whole.projections[q.name].sops for q in program.projections if q.target == p.name)
+        spikes = whole.populations[p.name].spikes
+        if _fires(p) and spikes and not reached and p.name not in driven:
+            faults.append(f"{p.name!r} sends {spikes:,} spikes, though no event reaches it and no bias drives it")
+    return Silence(whole, driven, tuple(faults))
+
+
+def _fires(population: Population) -> bool:
+    return not isinstance(population.soma, Source | Gate | GateTable)
+
+
+@dataclass(frozen=True)
+class ArrivingSops:
+    """SOPs that arrive at one population, in a run and in the same run without input."""
+
+    layer: str
+    sops: int
+    silent_sops: int
+
+    @property
+    def share(self) -> float:
+        """The event-driven share."""
+        return _share(self.sops, self.silent_sops)
+
+
+def _share(sops: int, silent: int) -> float:
+    if not sops:
+        return 0.0 if silent else 1.0
+    return max(0.0, 1 - silent / sops)
+
+
+@dataclass(frozen=True, repr=False)
+class EventDriven(Result):
+    """How much of a run its input caused.
+
+    Args:
+        samples: Samples of the run.
+        layers: Populations at which SOPs arrive.
+        alone: Populations that fire by themselves.
+    """
+
+    samples: int
+    layers: tuple[ArrivingSops, ...]
+    alone: tuple[str, ...]
+
+    @property
+    def sops(self) -> int:
+        """SOPs of the run."""
+        return sum(layer.sops for layer in self.layers)
+
+    @property
+    def silent_sops(self) -> int:
+        """SOPs of the same run without input."""
+        return sum(layer.silent_sops for layer in self.layers)
+
+    @property
+    def share(self) -> float:
+        """The event-driven share of all SOPs."""
+        return _share(self.sops, self.silent_sops)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shares, in all and per layer."""
+        return {
+            "total": self.share,
+            "samples": self.samples,
+            "sops": self.sops,
+            "silent_sops": self.silent_sops,
+            "layers": self.rows(),
+            "fire_by_themselves": list(self.alone),
+        }
+
+    def rows(self) -> list[Row]:
+        """Return one row a population."""
+        return [asdict(layer) | {"share": layer.share} for layer in self.layers]
+
+    def headline(self) -> str:
+        """Return the whole in one line."""
+        return (
+            f"event-driven share {100 * self.share:.1f} %: {self.silent_sops:,} of {self.sops:,} SOPs "
+            f"({self.samples} samples) come without any input"
+        )
+
+    def text(self) -> str:
+        """Return the share in all, of each layer where it is not the whole, and what fires by itself."""
+        lines = [self.headline()]
+        lines += [
+            f"  SOPs at {layer.layer!r}: {100 * layer.share:.1f} % event-driven, "
+            f"{layer.silent_sops:,} of {layer.sops:,} without input"
+            for layer in self.layers
+            if layer.silent_sops
+        ]
+        if self.alone:
+            lines.append(f"  fire by themselves: {', '.join(self.alone)}")
+        return "\n".join(lines)
+
+
+def event_driven(program: Program, trace: Trace, nothing: Silence) -> EventDriven:
+    """Return the event-driven share of a run; without input, every sample does what the one of ``nothing`` does."""
+
+    def arriving(run: Trace, target: str) -> int:
+        counts = [run.projections[p.name] for p in program.projections if p.target == target]
+        return sum(count.sops for count in counts if count.kind != "gate")
+
+    reached = dict.fromkeys(p.target for p in program.projections if not isinstance(p.synapses, GateLink))
+    layers = tuple(
+        ArrivingSops(name, arriving(trace, name), arriving(nothing.trace, name) * trace.samples) for name in reached
+    )
+    return EventDriven(trace.samples, layers, nothing.driven)
+
+
+def audit(program: Program, spikes: Outputs, trace: Trace, nothing: Silence | None = None) -> Audit:
     """Check a recorded run of ``hw_sim`` against its events.
 
     Args:
         program: What ran.
         spikes: What every population put out, (T, B, *shape), as ``Trace.spikes`` of ``simulate(..., record=True)``.
         trace: The counters of that run.
+        nothing: What ``silence`` found; None: found here, on the chip that the program names.
 
     Raises:
         InputError: The output of a population is missing or of another shape.
     """
     _check(program, spikes, trace)
+    nothing = nothing or silence(program, trace.steps)
     found = walk(program, spikes, trace.chip_steps, trace.cores)
     wrong = _compare(found, trace)
     totals = tuple(name for name, sops in found.projections.items() if sops != trace.projections[name].sops)
-    driven, silent = _silence(program, trace.steps)
     return Audit(
-        ok=not wrong and not totals and (silent == 0 or bool(driven)),
+        ok=not wrong and not totals and not nothing.unexplained,
         events=sum(found.events.values()),
         sops={kind: int(found.sops[kind].sum()) for kind in KINDS},
         differences=len(wrong),
         shown=tuple(wrong[:SHOWN]),
         projections=totals,
-        bias_driven=driven,
-        silent_sops=silent,
+        bias_driven=nothing.driven,
+        silent_sops=nothing.sops,
+        unexplained=nothing.unexplained,
     )
 
 
@@ -137,16 +296,3 @@ def _compare(found: Walked, trace: Trace) -> list[Difference]:
             walked, said = int(found.sops[kind][step, core]), int(counted[kind][step, core])
             wrong.append(Difference(kind, int(step), int(core), walked, said))
     return wrong
-
-
-def _silence(program: Program, steps: int) -> tuple[tuple[str, ...], int]:
-    """Run one sample of nothing: (populations that fire though every synapse is cut, SOPs with the synapses in place)."""
-    nothing = {
-        p.name: np.zeros((steps, 1, *p.shape), np.int64) for p in program.populations if isinstance(p.soma, Source)
-    }
-    gates = tuple(p for p in program.projections if isinstance(p.synapses, GateLink))
-    alone = simulate(replace(program, projections=gates), nothing, steps=steps)
-    whole = simulate(program, nothing, steps=steps)
-    lifs = [p.name for p in program.populations if isinstance(p.soma, Lif)]
-    driven = tuple(name for name in lifs if alone.populations[name].spikes)
-    return driven, int(whole.sops_binary.sum() + whole.sops_graded.sum())

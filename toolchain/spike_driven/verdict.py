@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from spikewright.toolchain.results import Result
 from spikewright.toolchain.spike_driven.signals import CostClass
 
 NAMES_IN_A_PATH = 12
@@ -67,8 +68,8 @@ class Block:
         return asdict(self) | {"ops": list(self.ops), "notes": list(self.notes)}
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Result):
     """Whether a net is spike-driven: no dense op on the chip, nothing non-causal in the streaming part; block by block."""
 
     spike_driven: bool
@@ -82,6 +83,10 @@ class Verdict:
     def rows(self) -> list[dict[str, Any]]:
         """Return one plain dict a block, for JSON."""
         return [block.row() for block in self.blocks]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain data."""
+        return {"spike_driven": self.spike_driven, "blocks": self.rows()}
 
     def text(self) -> str:
         """Return the verdict as a table with the violations and notes below it."""

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from spikewright.toolchain.compare import compare
-from spikewright.toolchain.deployment import Options, Samples
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes import lower_pool
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 
 SIDE, T = 7, 4
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from compile_random import compile_random
 from joint_nets import events, joint, joint_net
+from mapped import mapped
 
 from spikewright.hw_sim import load_chip
 from spikewright.toolchain.int_ops import IntDense, IntGate, IntLif
@@ -59,7 +60,7 @@ def test_the_machine_counts_graded_sops_behind_gated_spikes(rng: np.random.Gener
     integer, payload = compile_random(joint_net(rng, joint(rng, "T")), events(rng))
     program = map_graph(integer, load_chip("loihi2"))
 
-    got = HwSimBackend().run(integer, program, payload, record=True)
+    got = HwSimBackend().run(mapped(integer, program), payload, record=True)
 
     wanted = run_int(integer, payload)
     np.testing.assert_array_equal(got.recordings["tcja"].out, wanted.recordings["tcja"].out)

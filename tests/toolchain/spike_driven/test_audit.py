@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +15,19 @@ from hypothesis import given
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Trace, load_chip, simulate
-from spikewright.toolchain.deployment import Deployment, Options, Samples
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph
 from spikewright.toolchain.ops import Array
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven import audit, check_graph
 from spikewright.toolchain.spike_driven.walk import fan_out
+
+audit_module = sys.modules[audit.__module__]
 
 
 def recorded(graph: Graph, x: Array, gates: Any) -> tuple[Deployment, Trace, dict[str, Any]]:
@@ -140,3 +145,119 @@ def test_the_synapses_of_the_verdict_are_those_of_the_machine(images: Array) -> 
 
     dense = sum(p.dense_sops for p in trace.projections.values()) / (trace.samples * trace.steps)
     assert sum(b.synapses for b in verdict.blocks) == dense
+
+
+# ------------------------------------------------------------------------------------------ without input
+def biased(events: Array) -> Deployment:
+    graph = net(
+        conv("conv1", "in", 4, 1, bias=0.8), lif("lif1", "conv1"), conv("conv2", "lif1", 4, 4), lif("lif2", "conv2")
+    )
+    data = Samples(events.astype(np.float32), None, "random")
+    return deploy_graph(graph, Options(gates="auto"), data, name="biased", samples=data)
+
+
+def arriving(trace: Trace, made: Deployment, target: str) -> int:
+    return sum(trace.projections[p.name].sops for p in made.program.projections if p.target == target)
+
+
+def test_the_event_driven_share_is_what_the_same_run_without_input_leaves(events: Array) -> None:
+    made = biased(events)
+    found = made.check().event_driven
+    payload = made.encode(events)
+    source = next(op.name for op in made.integer if isinstance(op, IntInput))
+    run, silent = (simulate(made.program, {source: x}) for x in (payload, 0 * payload))
+
+    assert found is not None
+    assert found.samples == 3
+    assert {layer.layer for layer in found.layers} == {"lif1", "lif2"}
+    for layer in found.layers:
+        sops = arriving(run, made, layer.layer)
+        assert (layer.sops, layer.silent_sops) == (sops, arriving(silent, made, layer.layer))
+        assert layer.share == max(0.0, 1 - layer.silent_sops / sops)
+    assert (found.sops, found.silent_sops) == (int(run.sops.sum()), int(silent.sops.sum()))
+    assert found.share == max(0.0, 1 - silent.sops.sum() / run.sops.sum()) < 1
+    assert found.alone == ("lif1",)
+    assert next(layer for layer in found.layers if layer.layer == "lif1").share == 1
+
+
+def test_a_net_whose_neurons_fire_more_without_input_has_no_event_driven_share(events: Array) -> None:
+    graph = net(
+        conv("conv1", "in", 4, 1, bias=0.8), lif("lif1", "conv1"), conv("conv2", "lif1", 4, 4), lif("lif2", "conv2")
+    )
+    down = graph.map(lambda op: replace(op, weight=-abs(op.weight)) if op.name == "conv1" else op)  # type: ignore[attr-defined]
+    data = Samples(events.astype(np.float32), None, "random")
+    found = deploy_graph(down, Options(), data, name="net", samples=data).check().event_driven
+
+    assert found is not None
+    assert found.silent_sops > found.sops > 0 or found.layers[1].silent_sops > found.layers[1].sops
+    assert min(layer.share for layer in found.layers) == 0.0
+
+
+def test_too_much_without_input_is_a_violation_of_its_own_kind_and_off_by_default(events: Array) -> None:
+    made = biased(events)
+    free = made.check()
+    assert free.event_driven is not None
+    silent = 1 - free.event_driven.share
+
+    strict, exact = made.check(max_silent=silent - 1e-6), made.check(max_silent=silent)
+
+    assert (free.ok, exact.ok, strict.ok) == (True, True, False)
+    assert strict.spike_driven
+    assert strict.audit is not None
+    assert strict.audit.ok
+    assert strict.silent_violation is not None
+    assert f"violation: {strict.silent_violation}" in strict.text()
+    assert "in lif1" in strict.text()
+    assert "fire by themselves: lif1" in free.text()
+    assert strict.to_dict()["silent_violation"] == strict.silent_violation
+    assert strict.to_dict()["event_driven_share"]["total"] == free.event_driven.share
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match=r"0 \.\. 1 is allowed"):
+            made.check(max_silent=share)
+    with pytest.raises(InputError, match="travels without samples"):
+        replace(made, samples=None).check(max_silent=0.5)
+
+
+def test_a_net_without_biases_is_driven_by_events_alone(events: Array) -> None:
+    graph = net(conv("conv1", "in", 4, 1), lif("lif1", "conv1"))
+    data = Samples(events.astype(np.float32), None, "random")
+
+    found = deploy_graph(graph, Options(), data, name="net", samples=data).check(max_silent=0.0)
+
+    assert found.ok
+    assert found.event_driven is not None
+    assert (found.event_driven.share, found.event_driven.alone) == (1.0, ())
+
+
+@pytest.mark.parametrize("what", ["counter", "spike"])
+def test_the_audit_fails_on_what_happens_without_input_and_nothing_explains(
+    events: Array, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that counts a SOP too many, or whose neurons fire on their own, though a bias drives others."""
+    made = biased(events)
+    honest = audit_module.simulate
+
+    def broken(*words: Any, **options: Any) -> Trace:
+        trace = honest(*words, **options)
+        if not options.get("record"):
+            return trace if what == "counter" else replace(trace, populations=cleared(trace))
+        if what == "spike":
+            return replace(trace, projections={n: replace(c, sops=0) for n, c in trace.projections.items()})
+        counters = trace.sops_binary.copy()
+        counters[-1, 0] += 1
+        return replace(trace, sops_binary=counters)
+
+    def cleared(trace: Trace) -> dict[str, Any]:
+        return {name: replace(count, spikes=0) for name, count in trace.populations.items()}
+
+    monkeypatch.setattr(audit_module, "simulate", broken)
+
+    check = made.check()
+
+    assert check.audit is not None
+    assert not check.audit.ok
+    assert not check.ok
+    assert check.audit.text().startswith("audit FAILED: ")
+    said = "the trace counts" if what == "counter" else "though no event reaches it and no bias drives it"
+    assert f"without input: {check.audit.unexplained[0]}" in check.text()
+    assert said in check.audit.unexplained[0]

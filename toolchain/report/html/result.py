@@ -117,7 +117,12 @@ def verdict(report: Report) -> str:
     rows = [_block(row) for row in report.verdict]
     head = ("block", "family", "class", "causal", "barrier", "fits", "where", "proof")
     key = " · ".join(f"<b>{name}</b> {esc(text)}" for name, text in CLASSES.items())
-    return table(head, rows) + f'<p class="small dim">{key}.</p>' + _audit(report.audit)
+    return (
+        table(head, rows)
+        + f'<p class="small dim">{key}.</p>'
+        + _audit(report.audit)
+        + _event_driven(report.event_driven)
+    )
 
 
 def _audit(row: dict[str, Any] | None) -> str:
@@ -126,13 +131,33 @@ def _audit(row: dict[str, Any] | None) -> str:
     tone, word = ("good", "passed") if row["ok"] else ("bad", "failed")
     sops = ", ".join(f"{value:,} {kind}" for kind, value in row["sops"].items())
     driven = ", ".join(row["bias_driven"])
-    faults = "".join(f"<br>{esc(line)}" for line in row["shown"])
+    faults = "".join(
+        f"<br>{esc(line)}" for line in (*row["shown"], *(f"without input: {w}" for w in row["unexplained"]))
+    )
     silent = f"Without input: {row['silent_sops']:,} SOPs a sample" + (
         f", fired by the biases of {driven}." if driven else "."
     )
     return (
         f'<p>Dynamic audit: <span class="{tone}">{word}</span>. {row["events"]:,} events, walked one by one, cause {esc(sops)} '
         f"SOPs; {row['differences']} counters of the run differ. {esc(silent)}{faults}</p>"
+    )
+
+
+def _event_driven(found: dict[str, Any] | None) -> str:
+    """The share of the SOPs that the input caused, in all and where SOPs arrive."""
+    if found is None:
+        return ""
+    tone = "good" if found["silent_sops"] == 0 else "warn"
+    alone = ", ".join(found["fire_by_themselves"])
+    by_bias = f" Fire by themselves: {alone}." if alone else ""
+    rows = [
+        (esc(row["layer"]), f"{row['sops']:,}", f"{row['silent_sops']:,}", percent(row["share"]))
+        for row in found["layers"]
+    ]
+    head = ("SOPs arriving at", "in the run", "in the same run without input", "event-driven share")
+    return (
+        f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; {found["silent_sops"]:,} of '
+        f"{found['sops']:,} SOPs come without any input.{esc(by_bias)}</p>" + table(head, rows, numeric=(1, 2, 3))
     )
 
 

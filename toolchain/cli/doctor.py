@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 
 CORE = ("spikewright", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
 OPTIONAL = (
@@ -27,6 +27,8 @@ OPTIONAL = (
     ),
 )
 """Distribution, what it is for, and the command that installs it."""
+GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", "commands")
+"""Groups of entry points, each ``spikewright.<group>``."""
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -48,9 +50,7 @@ def run(arguments: Namespace) -> Outcome:
             {"package": name, "version": _version(name), "for": what, "install": command}
             for name, what, command in OPTIONAL
         ],
-        "plugins": {
-            group: _plugins(f"spikewright.{group}") for group in ("backends", "importers", "commands", "datasets")
-        },
+        "plugins": {group: _plugins(f"spikewright.{group}") for group in GROUPS},
         "datasets": _datasets(),
         "data": _folders(arguments.data),
     }

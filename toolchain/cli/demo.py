@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikewright import toolchain
-from spikewright.toolchain import bundle
-from spikewright.toolchain.commands import Outcome
-from spikewright.toolchain.compare import Comparison
-from spikewright.toolchain.deployment import Deployment, Options
-from spikewright.toolchain.report import Report, summary_text
-from spikewright.toolchain.verbs.progress import bars, note, stages
-from spikewright.toolchain.verbs.report import report_on, write
+from spikewright.toolchain import api, bundle
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.progress import bars, note, stages
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.options import Options
+from spikewright.toolchain.report import Report
+from spikewright.toolchain.report.model import KINDS
 
 BACKENDS = ("interpreter", "hw_sim", "lava")
 
@@ -51,43 +50,33 @@ def run(arguments: Namespace) -> Outcome:
     out: Path = arguments.out
     for show in SHOWS:
         bundle.check_writable(out / show.net)
-    done = [_show(show, out, arguments.backends) for show in SHOWS]
-    texts = [_summary(report, comparison, out) for report, comparison in done]
-    good = all(report.spike_driven and comparison is not None and comparison.equal for report, comparison in done)
+    reports = [_show(show, out, arguments.backends) for show in SHOWS]
+    texts = [_summary(report, out) for report in reports]
+    good = all(report.spike_driven and report.equal for report in reports)
     verdict = "both nets are spike-driven and equal on every backend" if good else "NOT as it should be: see above"
     texts.append(f"{verdict}; {time.perf_counter() - begin:.0f} s")
     return Outcome(text="\n\n".join(texts), code=int(not good))
 
 
-def _show(show: Show, out: Path, backends: list[str]) -> tuple[Report, Comparison | None]:
+def _show(show: Show, out: Path, backends: list[str]) -> Report:
     twin = _deploy(show.twin, Options(), out / show.twin)
     made = _deploy(show.net, show.gates, out / show.net)
     note(f"run, compare and report {show.net} beside {show.twin}")
     with bars() as bar:
-        beside, _ = report_on(twin, _samples(twin), bar)
-        report, comparison = report_on(made, _samples(made), bar, backends=backends, twin=beside)
-    write(report, {kind: out / show.net / f"report.{kind}" for kind in ("json", "html", "csv")})
-    return report, comparison
+        report = made.report(twin=twin, backends=backends, progress=bar)
+    for kind in KINDS:
+        report.save(out / show.net / f"report.{kind}")
+    return report
 
 
 def _deploy(net: str, options: Options, folder: Path) -> Deployment:
     note(f"deploy {net}")
     with stages(f"deploy {net}") as stage:
-        made = toolchain.deploy(net, options, progress=stage)
-        bundle.save(made, folder, command=f"spikewright deploy {net} --gates {options.gates} --out {folder}")
-    return bundle.load(folder)
+        api.deploy(net, options=options, progress=stage).save(folder)
+    return api.load(folder)
 
 
-def _samples(made: Deployment) -> toolchain.Samples:
-    """Return the test samples that travel with a bundle of the zoo."""
-    assert made.samples is not None, made.name
-    return made.samples
-
-
-def _summary(report: Report, comparison: Comparison | None, out: Path) -> str:
-    lines = [summary_text(report)]
-    if comparison is not None:
-        rates = {speed.backend: speed.samples_per_s for speed in comparison.speeds}
-        lines.append("  speed       " + ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items()) + " samples/s")
-    lines.append(f"  report      {out / report.name / 'report.html'}")
-    return "\n".join(lines)
+def _summary(report: Report, out: Path) -> str:
+    rates = ", ".join(f"{speed.backend} {speed.samples_per_s:,.0f}" for speed in report.speeds)
+    speed = f"\n  speed       {rates} samples/s" if rates else ""
+    return f"{report}{speed}\n  report      {out / report.name / 'report.html'}"

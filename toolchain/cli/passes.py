@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace, _SubParsersAction
 from typing import Any
 
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.pipeline import PIPELINE, pipeline
 
 

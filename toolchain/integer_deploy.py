@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, Options, Samples, check_data
+from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.int_ops import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import Context, Note, Stopped, Walk
 from spikewright.toolchain.verify import verify
 

@@ -1,4 +1,4 @@
-"""The command line: parses, calls a verb, and prints; the only place that does.
+"""The command line: parse, call a verb, print; the only place that does.
 
 Exit codes: 0 done; 1 the thing asked about is false; 2 bad input; 130 interrupted. ``--json`` prints one JSON value to
 stdout and nothing else there; errors go to stderr as ``where: what`` and ``help:``.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import signal
 import sys
@@ -19,27 +18,20 @@ from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 from typing import Any, NoReturn
 
-import numpy as np
-
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli import check, chips, compare, demo, deploy, doctor, passes, report, run
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import Parser
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.verbs import check, chips, compare, demo, deploy, doctor, passes, report, run
+from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
 VERBS = (deploy, check, run, compare, report, chips, passes, doctor, demo)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints look like every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message, where=self.prog, help=f"see {self.prog} --help")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with the built-in verbs and those of installed packages."""
-    parser = _Parser(prog="spikewright", description="Trained attention spiking networks on Loihi-2-style hardware.")
+    parser = Parser(prog="spikewright", description="Trained attention spiking networks on Loihi-2-style hardware.")
     parser.add_argument("--version", action="version", version=f"spikewright {version('spikewright')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
@@ -65,7 +57,7 @@ def _add_plugin(verbs: Any, point: EntryPoint) -> None:
 def _missing(error: ModuleNotFoundError, where: str) -> InputError:
     """Say which library is missing; one of our own modules that is missing is our bug, and raised as it is."""
     library = (error.name or "").partition(".")[0]
-    if library in ("", "toolchain", "models", "export", "hw_sim"):
+    if library in ("", "spikewright"):
         raise error
     return InputError(
         f"needs {library}, which is not installed", where=where, help="see spikewright doctor for the command"
@@ -129,21 +121,6 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:
     print(json.dumps(plain(outcome.data), indent=2, allow_nan=False) if as_json else outcome.text, flush=True)
-
-
-def plain(value: Any) -> Any:
-    """Turn numpy numbers, tuples and values that are not finite into what JSON can hold."""
-    match value:
-        case dict():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case np.ndarray() | np.generic():
-            return plain(value.tolist())
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
 
 
 if __name__ == "__main__":

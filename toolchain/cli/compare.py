@@ -6,11 +6,10 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any
 
-from spikewright.toolchain import bundle
-from spikewright.toolchain.commands import Outcome
-from spikewright.toolchain.compare import compare
-from spikewright.toolchain.verbs.data import add_data_options, chosen_samples
-from spikewright.toolchain.verbs.progress import bars
+from spikewright.toolchain import api
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import add_data_options, chosen
+from spikewright.toolchain.cli.progress import bars
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -31,11 +30,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def run(arguments: Namespace) -> Outcome:
     """Compare."""
-    made = bundle.load(arguments.bundle)
-    samples = chosen_samples(made, arguments)
-    x = made.encode(samples.x, compact=True)
+    made = api.load(arguments.bundle)
     with bars() as bar:
-        result = compare(made, arguments.backends, x, progress=bar)
-    return Outcome(
-        text=f"{made.name}\n{result.text()}", data={"name": made.name, **result.data()}, code=int(not result.equal)
-    )
+        found = made.compare(**chosen(arguments), backends=arguments.backends, progress=bar)
+    return Outcome(text=str(found), data=found.to_dict(), code=int(not found.equal))

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.hw_sim.chip import Chip, list_chips, load_chip
 from spikewright.hw_sim.costs import Price
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a command line verb returns: text for people, data for ``--json``, and the exit code."""
+"""What a verb of the command line returns: text for people, data for ``--json``, and the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AddParser = Callable[["_SubParsersAction[Any]"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a verb; only ``toolchain.cli`` prints it.
+    """The result of a verb; only ``toolchain.cli.main`` prints it.
 
     Args:
         text: What a person reads.

@@ -1,0 +1,50 @@
+"""``spikewright report``: run a bundle on the machine and write everything known about it as JSON, HTML or CSV."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+from typing import Any
+
+from spikewright.toolchain import api
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import add_data_options, chosen
+from spikewright.toolchain.cli.progress import bars
+from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.report.model import KINDS
+
+
+def add(verbs: _SubParsersAction[Any]) -> None:
+    """Add the verb's parser."""
+    parser = verbs.add_parser(
+        "report", help="accuracy, verdict, SOPs, latency, energy of a bundle, as JSON, HTML or CSV"
+    )
+    parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
+    for name in KINDS:
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {name.upper()}")
+    parser.add_argument(
+        "--twin", type=Path, metavar="DIR", help="bundle of the same net without attention, shown beside it"
+    )
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        default=["interpreter", "hw_sim"],
+        metavar="NAME",
+        help="compared (default %(default)s)",
+    )
+    add_data_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> Outcome:
+    """Report."""
+    files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
+    for path in files.values():
+        check_file(path)
+    made = api.load(arguments.bundle)
+    twin = None if arguments.twin is None else api.load(arguments.twin)
+    with bars() as bar:
+        report = made.report(**chosen(arguments), twin=twin, backends=arguments.backends, progress=bar)
+    for kind, path in files.items():
+        getattr(report, kind)(path)
+    return Outcome(text=str(report) + "".join(f"\n  {name:12}{path}" for name, path in files.items()))

@@ -1,0 +1,75 @@
+"""``spikewright run``: run a bundle on a backend and say what came out and what it cost."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+from typing import Any
+
+from spikewright.toolchain import api
+from spikewright.toolchain.backends import backend_class, backend_points, load_backend
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import Parser, add_data_options, add_declared, chosen, values
+from spikewright.toolchain.cli.progress import bars
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.options import Option, declared
+from spikewright.toolchain.output_files import check_file
+
+
+def add(verbs: _SubParsersAction[Any]) -> None:
+    """Add the verb's parser."""
+    parser = verbs.add_parser("run", help="run a bundle on a backend: accuracy, SOPs, latency, energy")
+    parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
+    parser.add_argument(
+        "--backend", default="hw_sim", metavar="NAME", help="see spikewright doctor for all (default %(default)s)"
+    )
+    parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
+    add_data_options(parser)
+    parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    parser.late = add_backend_options
+
+
+def backend_options() -> dict[str, tuple[Option, ...]]:
+    """Return what each installed backend declares; one that cannot be loaded declares nothing."""
+    found: dict[str, tuple[Option, ...]] = {}
+    for name in sorted(backend_points()):
+        try:
+            found[name] = declared(backend_class(name))
+        except ImportError:
+            found[name] = ()
+    return found
+
+
+def add_backend_options(parser: Parser) -> None:
+    """Add the options that backends declare, a flag of the same name once."""
+    seen: set[str] = set()
+    for name, options in backend_options().items():
+        fresh = [one for one in options if one.flag not in seen]
+        if fresh:
+            add_declared(parser.add_argument_group(f"of backend {name}"), fresh)
+        seen |= {one.flag for one in fresh}
+
+
+def run(arguments: Namespace) -> Outcome:
+    """Run."""
+    every = [one for options in backend_options().values() for one in options]
+    if arguments.trace is not None:
+        if not load_backend(arguments.backend).counts:
+            raise InputError(
+                f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim"
+            )
+        check_file(arguments.trace)
+    made = api.load(arguments.bundle)
+    with bars() as bar:
+        found = made.run(
+            **chosen(arguments),
+            backend=arguments.backend,
+            numbers=arguments.numbers,
+            progress=bar,
+            **values(arguments, every),
+        )
+    if arguments.trace is not None:
+        found.save_trace(arguments.trace)
+    return Outcome(text=str(found), data=found.to_dict())

@@ -1,0 +1,139 @@
+"""One run of a deployment on a backend: answers, accuracy, and where the backend counts, SOPs, latency and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.hw_sim import Trace
+from spikewright.toolchain.analysis import accuracy, run_summary
+from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.results import Result, Row, flat
+from spikewright.toolchain.samples import Samples
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Result):
+    """What came out of a run.
+
+    Args:
+        name: Of the net.
+        answer: (B, n): integers of the chip, or the float net's answers.
+        summary: Stable keys and figures: what ``run --json`` prints.
+        result: What the backend returned; None for float numbers.
+    """
+
+    name: str
+    answer: NDArray[Any]
+    summary: dict[str, Any]
+    result: RunResult | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of samples whose largest answer is the label; None without labels."""
+        found: float | None = self.summary["accuracy"]
+        return found
+
+    @property
+    def trace(self) -> Trace | None:
+        """The machine's counters, where the backend has them."""
+        return None if self.result is None else self.result.trace
+
+    def save_trace(self, path: str | Path) -> None:
+        """Write the machine's counters.
+
+        Raises:
+            InputError: The backend counts nothing.
+        """
+        if self.trace is None:
+            raise InputError(
+                f"backend {self.summary['backend']!r} counts nothing", where="--trace", help="use --backend hw_sim"
+            )
+        self.trace.save(Path(path))
+
+    def headline(self) -> str:
+        """Return net, backend and samples in one line."""
+        s = self.summary
+        events = " (simulated events)" if s["simulated_events"] else ""
+        return f"{self.name} on {s['backend']}: {s['samples']} samples of {s['dataset']}{events}"
+
+    def text(self) -> str:
+        """Return accuracy, SOPs, latency and energy in a few lines."""
+        data, lines = self.summary, [self.headline()]
+        if data["accuracy"] is not None:
+            lines.append(f"  accuracy    {100 * data['accuracy']:.2f} %")
+        sops, energy = data.get("sops"), data.get("energy_j")
+        if sops and sops.get("total") is not None:
+            lines.append(
+                f"  SOPs        {sops['total']:,.0f} a sample ({sops['binary']:,.0f} binary, {sops['graded']:,.0f} graded); "
+                f"{sops['dense']:,.0f} if every input fired"
+            )
+        if data.get("latency_s") is not None:
+            us, bound = 1e6 * data["latency_s"], data["bottleneck"]
+            lines.append(f"  latency     {us:.1f} us a sample ({data['timing']} timing); bottleneck: {bound}")
+        if energy and energy.get("total") is not None:
+            lines.append(
+                f"  energy      {1e6 * energy['total']:.3f} uJ a sample: {1e6 * energy['dynamic']:.3f} dynamic, "
+                f"{1e6 * energy['static']:.3f} static, {1e6 * energy['host']:.3f} host (estimate; basis: {energy['basis']})"
+            )
+        if "run_s" in data:
+            lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures: means per sample, whole-run totals beside them."""
+        return self.summary
+
+    def rows(self) -> list[Row]:
+        """Return one row of all figures, so that runs can be put below each other."""
+        return [{"name": self.name, **flat(self.summary)}]
+
+
+def run(
+    made: Deployment,
+    samples: Samples,
+    *,
+    backend: str = "hw_sim",
+    numbers: Literal["int", "float"] = "int",
+    record: bool = False,
+    progress: Bars = silent,
+    options: Mapping[str, str] | None = None,
+) -> Run:
+    """Run samples; see ``Deployment.run``."""
+    machine = made.backend(backend, **(options or {}))
+    if numbers not in ("int", "float"):
+        raise InputError(f"{numbers!r}; int and float are allowed", where="--numbers", help="leave it out for integers")
+    if numbers == "float":
+        if backend != "interpreter":
+            raise InputError(
+                f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
+            )
+        return _float(made, samples, progress)
+    x = made.encode(samples.x, compact=True)
+    result = machine.run(made, x, record=record, progress=progress(machine.name))
+    data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
+    if result.trace is not None:
+        data["timing"] = result.trace.timing
+    return Run(made.name, result.answer, data | _origin(samples), result)
+
+
+def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
+    count = len(samples)
+    step, answers = progress("interpreter, float"), []
+    for start in range(0, count, CHUNK):
+        answers.append(made.run_float(samples.x[:, start : start + CHUNK]))
+        step(min(start + CHUNK, count), count)
+    answer = np.concatenate(answers)
+    data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
+    return Run(made.name, answer, data | _origin(samples))
+
+
+def _origin(samples: Samples) -> dict[str, Any]:
+    return {"dataset": samples.dataset, "simulated_events": samples.simulated}

@@ -1,0 +1,103 @@
+"""Samples: data in a net's own coding, from memory or a user's ``.npz`` file."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.toolchain.errors import InputError
+
+NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) numbers, y (B,) class numbers"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """Data in the net's own coding: ``x`` (T, N, *shape) float32, ``y`` (N,) class numbers or None.
+
+    ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
+    samples of a data set come from, and how many that split holds.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64] | None
+    dataset: str
+    simulated: bool = False
+    split: str = ""
+    total: int | None = None
+
+    def __len__(self) -> int:
+        return int(self.x.shape[1])
+
+    def __repr__(self) -> str:
+        return f"<Samples {self.source}: x {self.x.shape}>"
+
+    @property
+    def source(self) -> str:
+        """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
+        if self.total is None:
+            return f"{len(self):,} samples of {self.dataset}"
+        count = f"all {self.total:,}" if len(self) == self.total else f"{len(self):,} of the {self.total:,}"
+        return f"{count} {self.split} samples of {self.dataset}"
+
+
+def repeated(x: NDArray[Any], timesteps: int) -> NDArray[Any]:
+    """Return one frame (1, B, *shape) as T of them, without a copy; whole sequences stay as they are."""
+    return np.broadcast_to(x, (timesteps, *x.shape[1:])) if x.shape[0] == 1 < timesteps else x
+
+
+def first(samples: Samples, limit: int | None) -> Samples:
+    """Return the first ``limit`` samples."""
+    y = None if samples.y is None else samples.y[:limit]
+    return replace(samples, x=samples.x[:, :limit], y=y)
+
+
+def read_npz(path: Path) -> Samples:
+    """Read ``x`` and, if it is there, ``y`` from an ``.npz`` file; pickled objects are never loaded.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds something else.
+    """
+    where = str(path)
+    try:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
+            if "x" not in file:
+                names = ", ".join(file.files) or "nothing"
+                raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
+            x, y = file["x"], file.get("y")
+            T = int(file["timesteps"]) if "timesteps" in file else 1
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot be read ({error})", where=where, help=NPZ_HELP) from error
+    return arranged(repeated(x, T), y, path.name, where)
+
+
+def arranged(x: Any, y: Any, dataset: str, where: str) -> Samples:
+    """Return arrays as samples; tensors are taken, too.
+
+    Raises:
+        InputError: They are not numbers (T, B, ...) with class numbers (B,).
+    """
+    x, y = np.asarray(x), None if y is None else np.asarray(y)
+    if x.dtype.kind not in "biuf" or x.ndim < 3:
+        raise InputError(
+            f"x is {x.dtype} of shape {x.shape}; expected numbers (T, B, ...) with at least 3 axes",
+            where=where,
+            help=NPZ_HELP,
+        )
+    if y is not None and (y.dtype.kind not in "iu" or y.shape != x.shape[1:2] or (y < 0).any()):
+        raise InputError(
+            f"y is {y.dtype} of shape {y.shape}, least value {y.min() if y.dtype.kind in 'iu' and y.size else None}; "
+            f"expected class numbers from 0 on, of shape ({x.shape[1]},)",
+            where=where,
+            help=NPZ_HELP,
+        )
+    # a frame that every step repeats stays one (astype would write it out)
+    x = np.broadcast_to(x[:1].astype(np.float32), x.shape) if x.strides[0] == 0 else x.astype(np.float32, copy=False)
+    return Samples(x, None if y is None else y.astype(np.int64), dataset)

@@ -1,0 +1,196 @@
+"""Is a deployment, or a model as trained, spike-driven? The verdict, audited on a run, with the event-driven share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from spikewright.hw_sim import Trace
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.importing import Imported
+from spikewright.toolchain.integer_deploy import input_code
+from spikewright.toolchain.ops import Attention
+from spikewright.toolchain.options import GATES, option
+from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
+from spikewright.toolchain.passes.split_host import before_first_spike
+from spikewright.toolchain.results import Result, Row
+from spikewright.toolchain.samples import Samples, first
+from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
+from spikewright.toolchain.spike_driven.check import check_graph
+from spikewright.toolchain.spike_driven.signals import InputKind
+from spikewright.toolchain.spike_driven.verdict import Verdict
+
+AUDITED = 2
+"""Samples whose events are walked one by one."""
+SHARED = 100
+"""Samples at most whose event-driven share a check states."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Result):
+    """The answer of ``check``.
+
+    Args:
+        name: Of the net.
+        verdict: Block by block.
+        audit: Of a run; None for a model, or a deployment without samples.
+        event_driven: How much of a run its input caused; None likewise.
+        max_silent: Share of the SOPs that may come without input; None: any.
+    """
+
+    name: str
+    verdict: Verdict
+    audit: Audit | None = None
+    event_driven: EventDriven | None = None
+    max_silent: float | None = None
+
+    @property
+    def spike_driven(self) -> bool:
+        """Whether the verdict has no violation."""
+        return self.verdict.spike_driven
+
+    @property
+    def silent_violation(self) -> str | None:
+        """What is wrong where more comes without input than is allowed; else None."""
+        found = self.event_driven
+        if found is None or self.max_silent is None or 1 - found.share <= self.max_silent:
+            return None
+        return (
+            f"{100 * (1 - found.share):.1f} % of the SOPs come without any input; "
+            f"{100 * self.max_silent:g} % are allowed (--max-silent)"
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: verdict, audit, and what comes without input."""
+        return self.spike_driven and (self.audit is None or self.audit.ok) and self.silent_violation is None
+
+    def headline(self) -> str:
+        """Return the verdict in one line."""
+        return f"{self.name}: {self.verdict.headline()}"
+
+    def text(self) -> str:
+        """Return the verdict as a table, the audit and the event-driven share below it."""
+        parts = [f"{self.name}: {self.verdict.text()}"]
+        parts += [part.text() for part in (self.audit, self.event_driven) if part is not None]
+        if self.silent_violation is not None and self.event_driven is not None:
+            alone = ", ".join(self.event_driven.alone)
+            parts.append(
+                f"violation: {self.silent_violation}\n  help: train with smaller biases or larger thresholds in {alone}"
+            )
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``check --json`` prints."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            **self.verdict.to_dict(),
+            "audit": None if self.audit is None else self.audit.to_dict(),
+            "event_driven_share": None if self.event_driven is None else self.event_driven.to_dict(),
+            "silent_violation": self.silent_violation,
+        }
+
+    def rows(self) -> list[Row]:
+        """Return one row a block."""
+        return self.verdict.rows()
+
+
+def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Check:
+    """Check a deployment; see ``Deployment.check``."""
+    if max_silent is not None and not 0 <= max_silent <= 1:
+        raise InputError(f"{max_silent}; 0 .. 1 is allowed", where="--max-silent", help="give a share, e.g. 0.1")
+    if made.samples is None:
+        if max_silent is not None:
+            raise InputError(
+                "travels without samples; what comes without input is told from a run",
+                where=made.name,
+                help="deploy it with --samples FILE.npz",
+            )
+        return Check(made.name, verdict_of(made))
+    nothing = silence_of(made)
+    shared = event_driven(made.program, _trace(made, first(made.samples, SHARED)), nothing)
+    return Check(made.name, verdict_of(made), audit_of(made, made.samples, nothing), shared, max_silent)
+
+
+def verdict_of(made: Deployment) -> Verdict:
+    """Return the verdict on a deployment: its captured graph, with the lowerings that were chosen.
+
+    A deployment was mapped and passed the chip's design rules, so its blocks fit.
+    """
+    kind: InputKind = "dense" if made.host is not None else "binary" if made.input.kind == "binary" else "graded"
+    return check_graph(
+        made.captured,
+        input_kind=kind,
+        still=made.host is None or made.host.still,
+        host=frozenset() if made.host is None else before_first_spike(made.captured),
+        strategies=made.strategies,
+        payload_bits=made.options.payload_bits,
+        fits=True,
+    )
+
+
+def silence_of(made: Deployment) -> Silence:
+    """Return what a deployment does on its own chip when no message enters it."""
+    return silence(made.program, made.integer.timesteps, made.chip)
+
+
+def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
+    """Run the first samples on the machine and audit its counters."""
+    trace = _trace(made, first(samples, AUDITED), record=True)
+    return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+
+
+def _trace(made: Deployment, samples: Samples, *, record: bool = False) -> Trace:
+    trace = made.backend("hw_sim").run(made, made.encode(samples.x, compact=True), record=record).trace
+    assert trace is not None
+    return trace
+
+
+@dataclass(frozen=True)
+class AsTrained:
+    """How a model that is not deployed is judged."""
+
+    input_kind: InputKind | None = option(
+        None, "what it is fed with (default: as its card says, or binary)", choices=get_args(InputKind)
+    )
+    gates: Strategy | None = option(
+        None, "judge it as lowered so (default: as trained)", choices=tuple(s for s in GATES if s != "auto")
+    )
+    payload_bits: int | None = option(
+        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N"
+    )
+    timesteps: int | None = option(None, "steps per sample, where the model does not say", kind=int, metavar="T")
+    dt_s: float | None = option(
+        None, "length of a timestep in s, where the model does not say", kind=float, flag="--dt", metavar="S"
+    )
+
+
+def check_model(imported: Imported, how: AsTrained) -> Check:
+    """Judge a model as trained: nothing on the host but what stands in front of the first spike, gates as published.
+
+    Raises:
+        ToolchainError: An option is out of range, or the model cannot be judged.
+    """
+    if how.payload_bits is not None and not 1 <= how.payload_bits <= 16:
+        raise InputError(
+            f"{how.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
+        )
+    kind = how.input_kind or _input_kind(imported)
+    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps)
+    attention = [op for op in graph if isinstance(op, Attention)]
+    verdict = check_graph(
+        graph,
+        input_kind=kind,
+        host=before_first_spike(graph) if kind == "dense" else frozenset(),
+        strategies={} if how.gates is None else strategies_for(attention, how.gates),
+        payload_bits=how.payload_bits,
+    )
+    return Check(imported.name, verdict)
+
+
+def _input_kind(imported: Imported) -> InputKind:
+    if imported.integer is not None:
+        return "binary" if input_code(imported.integer).kind == "binary" else "graded"
+    return "dense" if imported.card.get("coding") == "direct" else "binary"

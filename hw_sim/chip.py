@@ -107,7 +107,7 @@ class Chip:
 
 def list_chips() -> tuple[str, ...]:
     """Return the names of the chips that ship."""
-    folder = resources.files("hw_sim") / "chips"
+    folder = resources.files(__package__) / "chips"
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
@@ -123,7 +123,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
 
 def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
-        return (resources.files("hw_sim") / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
+        return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
         return Path(name).read_text(encoding="utf-8"), name
     except (OSError, UnicodeDecodeError) as error:

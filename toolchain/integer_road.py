@@ -12,7 +12,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Op
@@ -34,7 +34,7 @@ def deploy_integer(
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
     Args:
-        graph: Ops of ``toolchain.int_ops``; ``timesteps`` 0 where the file does not say them.
+        graph: Ops of ``toolchain.integer``; ``timesteps`` 0 where the file does not say them.
         options: What was asked for.
         name: Name of the model.
         card: Model card.
@@ -81,9 +81,9 @@ def deploy_integer(
 def input_code(graph: Graph) -> InputCode:
     """Return how an integer graph's input is coded."""
     source = next(op for op in graph if isinstance(op, IntInput))
-    if source.payload_bits == 1 and not source.signed:
+    if source.soma.sends == "binary":
         return InputCode("binary")
-    return InputCode("counts", float((1 << source.payload_bits) - 1) * source.scale, source.signed)
+    return InputCode("counts", float((1 << source.soma.payload_bits) - 1) * source.scale, source.soma.signed)
 
 
 def with_timesteps(graph: Graph, timesteps: int) -> Graph:

@@ -8,10 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from spikewright.export.lava import LavaBackend, available
-from spikewright.hw_sim.fixed_point import STATE_MAX
-from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.int_ops import (
     IntConv,
     IntDeltaRelu,
@@ -24,6 +20,10 @@ from spikewright.toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
+
+from spikewright.export.lava import LavaBackend, available
+from spikewright.hw_sim.fixed_point import STATE_MAX
+from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op

@@ -8,12 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from spikewright.export.lava import LavaBackend, stock
-from spikewright.export.lava.bounds import worst
-from spikewright.export.lava.nodes import Plan, load, save
-from spikewright.export.lava.plan import gate_index, plan
-from spikewright.toolchain.errors import BackendError, InputError
 from spikewright.toolchain.int_ops import (
     IntConv,
     IntDense,
@@ -24,6 +18,12 @@ from spikewright.toolchain.int_ops import (
     IntLif,
     IntOutput,
 )
+
+from spikewright.export.lava import LavaBackend, stock
+from spikewright.export.lava.bounds import worst
+from spikewright.export.lava.nodes import Plan, load, save
+from spikewright.export.lava.plan import gate_index, plan
+from spikewright.toolchain.errors import BackendError, InputError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op, Relu
 from spikewright.toolchain.passes.align import Align

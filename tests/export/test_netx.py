@@ -23,6 +23,7 @@ from netx_nets import (
     spikes_equal,
     write,
 )
+from spikewright.toolchain.int_ops import IntInput, IntLif, IntOutput
 
 from spikewright import toolchain
 from spikewright.export.netx import export_net, import_net
@@ -31,7 +32,6 @@ from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain import bundle
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError, ToolchainError
-from spikewright.toolchain.int_ops import IntInput, IntLif, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 

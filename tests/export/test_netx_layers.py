@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
 
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph

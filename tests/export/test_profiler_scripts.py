@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from netx_in_lava import run as run_in_lava
 from netx_nets import conv_net, recurrent_net
+from spikewright.toolchain.int_ops import IntLif
 
 from spikewright.export.lava.profiler import (
     Loihi2Activity,
@@ -26,9 +27,7 @@ from spikewright.export.lava.profiler import (
 )
 from spikewright.export.lava.profiler.network import Network, unfed
 from spikewright.export.netx import export_net, import_net
-from spikewright.hw_sim import simulate
-from spikewright.hw_sim.program import Lif
-from spikewright.toolchain.int_ops import IntLif
+from spikewright.hw_sim import Lif, simulate
 from spikewright.toolchain.ops import Op
 
 SILICON_LOGGERS = """

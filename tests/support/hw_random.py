@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import program as hw
+from spikewright import hw_sim as hw
 
 CORES = 9
 Int = NDArray[np.int64]

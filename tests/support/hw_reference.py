@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright import hw_sim as hw
 from spikewright.hw_sim import Chip, Program
-from spikewright.hw_sim import program as hw
 from spikewright.hw_sim.fixed_point import clip_voltage, decay, gain, shift, wrap_current
 
 Int = NDArray[np.int64]

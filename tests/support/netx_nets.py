@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 from netx_in_lava import Seen
 from numpy.typing import NDArray
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
 
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 

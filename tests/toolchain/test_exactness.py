@@ -9,9 +9,9 @@ import pytest
 from compile_random import compile_random, lower
 from hypothesis import given, settings
 from random_nets import random_net, seeds
+from spikewright.toolchain.int_ops import IntLif
 
 from spikewright.hw_sim import load_chip
-from spikewright.toolchain.int_ops import IntLif
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from spikewright.toolchain.int_ops import IntDense, IntInput, IntLif, IntOutput
 
 from spikewright.toolchain import nirx
 from spikewright.toolchain.from_nir import DEFAULT_DT_S, from_nir
-from spikewright.toolchain.int_ops import IntDense, IntInput, IntLif, IntOutput
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay

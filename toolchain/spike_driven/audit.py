@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Trace, simulate
-from spikewright.hw_sim.program import GateLink, GateTable, Lif, Program, Source
+from spikewright.hw_sim import GateLink, GateTable, Lif, Program, Source, Trace, simulate
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk
 

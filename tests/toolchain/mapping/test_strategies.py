@@ -9,11 +9,11 @@ import pytest
 from compile_random import compile_random
 from hypothesis import given, settings
 from random_nets import random_net, seeds
+from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
 
 from spikewright.hw_sim import Chip, Program, Trace, drc, load_chip, simulate
 from spikewright.hw_sim import compile as load
 from spikewright.toolchain.errors import MappingError
-from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, map_graph
 from spikewright.toolchain.mapping.cuts import cores_used

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_random import lower
+from spikewright.toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
 
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.interpret.gates import gate_function
 from spikewright.toolchain.ir import Graph

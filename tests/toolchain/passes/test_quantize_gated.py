@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from compile_random import compile_random
 from joint_nets import events, joint, joint_net
+from spikewright.toolchain.int_ops import IntDense, IntGate, IntLif
 
 from spikewright.hw_sim import load_chip
-from spikewright.toolchain.int_ops import IntDense, IntGate, IntLif
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.local_backends import HwSimBackend

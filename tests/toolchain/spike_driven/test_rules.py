@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from checked_nets import MAP, T, block, conv, lif, net, only_violation
+from spikewright.toolchain.int_ops import IntInput
 
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,

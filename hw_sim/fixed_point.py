@@ -22,6 +22,8 @@ DECAY_BITS = 12
 """Bits of a decay."""
 DECAY_ONE = 1 << DECAY_BITS
 """A state keeps ``(4096 - decay) / 4096`` of itself each step."""
+WEIGHT_BITS = 8
+"""Bits of a weight where no chip says otherwise: what every backend holds (lava-nc 0.10.0)."""
 PAYLOAD_BITS = 24
 """Graded spikes carry up to 24 bits (Loihi 2 as lava-nc models it)."""
 CURRENT_SHIFT = 6

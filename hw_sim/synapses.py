@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.fixed_point import WEIGHT_BITS
 from spikewright.hw_sim.linear import Pair, conv2d, exact
 from spikewright.hw_sim.ranges import Wrong, within
 from spikewright.hw_sim.text import shown
@@ -26,8 +27,6 @@ Counts = NDArray[np.int32]
 Shape = tuple[int, ...]
 Entries = tuple[IntArray, IntArray, IntArray]
 """Non-zero synapses one by one: target neuron, source neuron, weight."""
-WEIGHT_BITS = 8
-"""Bits of a weight where no chip says otherwise: what every backend holds."""
 WEIGHT_HELP = "scale and round the weights, and move the factor into the exponent"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spikewright.hw_sim import load_chip
 from spikewright.toolchain.data_sets import known_sets, load_split
 from spikewright.toolchain.deployment import Deployment, Options, Samples
 from spikewright.toolchain.errors import InputError
@@ -51,7 +52,7 @@ def deploy(
             imported.integer, options, name=imported.name, card=dict(card), samples=samples, note=progress
         )
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
-    check_options(options, graph)
+    check_options(options, graph, load_chip(options.chip))
     if calibration is None:
         calibration = card_samples(
             card, graph.timesteps, "train", imported.name, CALIBRATION_SAMPLES, options.seed, data

@@ -51,13 +51,13 @@ def deploy_integer(
         raise InputError(
             "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
         )
-    check_options(options, graph)
+    chip = load_chip(options.chip)
+    check_options(options, graph, chip)
     verify(graph, level="integer")
     note("align")
     aligned = Align()(graph)
     verify(aligned, level="aligned")
     note("map")
-    chip = load_chip(options.chip)
     payloads = None if samples is None else encode(None, aligned, np.asarray(samples.x[:, :GOLDEN_SAMPLES], np.float64))
     program = map_graph(aligned, chip, strategy_called(options.mapping, payloads))
     twin = to_float(graph)

@@ -112,9 +112,9 @@ def deploy_graph(
     Raises:
         ToolchainError: A stage refuses the net; nothing is written.
     """
-    check_options(options, graph)
-    verify(graph, level="float")
     chip = load_chip(options.chip)
+    check_options(options, graph, chip)
+    verify(graph, level="float")
     x = np.asarray(calibration.x, np.float64)
     check_data(graph, x)
     if samples is not None:
@@ -144,18 +144,24 @@ def check_data(graph: Graph, x: NDArray[Any], what: Literal["calibration", "samp
 _FLAGS = {"calibration": "calibrate", "samples": "samples"}
 
 
-def check_options(options: Options, graph: Graph) -> None:
-    """Refuse options out of range."""
+def chip_bits(options: Options, chip: Chip) -> int:
+    """Return the bits of a weight: as asked for, else all that the chip has."""
+    return chip.core.weight_bits if options.weight_bits is None else options.weight_bits
+
+
+def check_options(options: Options, graph: Graph, chip: Chip) -> None:
+    """Refuse options out of range, and more bits than the chip has."""
     ranges = (
-        ("--weight-bits", options.weight_bits, 2, 8),
+        ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),
         ("--payload-bits", options.payload_bits, 1, 16),
         ("--timesteps", graph.timesteps, 1, 1 << 20),
         ("--seed", options.seed, 0, (1 << 63) - 1),
     )
     for flag, value, low, high in ranges:
         if not low <= value <= high:
+            of_chip = f", or leave it out: chip {chip.name!r} holds {high} bits" if flag == "--weight-bits" else ""
             raise InputError(
-                f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}"
+                f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}{of_chip}"
             )
     if math.isnan(options.tolerance):
         raise InputError("nan is no number", where="--tolerance", help="give a share of 1, e.g. 0.01 for one point")
@@ -271,7 +277,7 @@ def _compile(
     lowered = road.graph
     verify(lowered, level="lowered")
     note("quantize")
-    quantize = Quantize(options.weight_bits, options.payload_bits, input=code, reach=reach(lowered, calibration))
+    quantize = Quantize(chip_bits(options, chip), options.payload_bits, input=code, reach=reach(lowered, calibration))
     integer = quantize(lowered)
     verify(integer, level="integer")
     changed = drift(lowered, integer, host, x, calibration)

@@ -1,4 +1,4 @@
-"""The datasets of one netx layer, from neurons and their connections; what the format cannot hold is refused with the reason."""
+"""The datasets of one netx layer, from neurons and connections; what the format cannot hold is refused with the reason."""
 
 from __future__ import annotations
 

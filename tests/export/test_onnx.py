@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spikewright.toolchain.int_ops import IntInput
 
 from spikewright import toolchain
 from spikewright.export.onnx import agreement, export_host, host_model
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Input, Output
 

@@ -11,11 +11,11 @@ from checked_nets import HOST, MAP, T, conv, gac, lif, ma, net
 from compile_random import compile_random
 from hypothesis import given, settings
 from random_nets import random_net, seeds
-from spikewright.toolchain.int_ops import IntInput
 
 from spikewright.hw_sim import Trace, load_chip, simulate
 from spikewright.toolchain.deployment import Deployment, Options, Samples
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph
 from spikewright.toolchain.ops import Array

@@ -45,7 +45,7 @@ def _encode(value: Any, path: str, arrays: Arrays, names: dict[type, str]) -> An
         case _ if is_dataclass(value):
             held = {f.name: getattr(value, f.name) for f in fields(value)}
             plain = {name: _encode(item, f"{path}/{name}", arrays, names) for name, item in held.items()}
-            return {"type": names[type(value)], **plain}  # type: ignore[index]  # an instance, not a class
+            return {"type": names[type(value)], **plain}
         case _:
             return value
 

@@ -95,7 +95,8 @@ class Synapses:
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
         """Return the target neurons that a source neuron reaches by a non-zero synapse, flat."""
         rows, columns, _ = self.entries(source, target)
-        return rows[columns == neuron]
+        reached: IntArray = rows[columns == neuron]
+        return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
         """Return the number of non-zero synapses of every target neuron."""
@@ -177,7 +178,8 @@ class DenseSynapses(Synapses):
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
         """Count the non-zero weights of each row."""
-        return np.count_nonzero(self.weight, axis=1)
+        counts: IntArray = np.count_nonzero(self.weight, axis=1)
+        return counts
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
         """Count the non-zero weights of each column by part of the rows."""
@@ -341,9 +343,9 @@ class SparseSynapses(Synapses):
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
         """Return W x."""
         rows, columns, weight = self.entries(source, target)
-        total = np.zeros((*x.shape[:-1], prod(target)), np.int64)
-        np.add.at(total, (..., rows), x[..., columns] * weight)
-        return total
+        total = np.zeros((prod(target), *x.shape[:-1]), np.int64)
+        np.add.at(total, rows, np.moveaxis(x[..., columns] * weight, -1, 0))
+        return np.moveaxis(total, 0, -1)
 
     def entries(self, source: Shape, target: Shape) -> Entries:
         """Return every non-zero synapse."""

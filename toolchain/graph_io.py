@@ -25,7 +25,7 @@ OPS: dict[str, type[Op]] = {
 }
 
 
-KINDS: dict[str, type] = OPS | {f"hw_sim.{name}": kind for name, kind in (somas.KINDS | synapses.KINDS).items()}
+KINDS: dict[str, type] = OPS | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()}
 """What a graph holds: ops, and the machine's somas and synapses."""
 
 

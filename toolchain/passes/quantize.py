@@ -288,9 +288,9 @@ class _Quantizer(Synapses):
             bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
             threshold=np.full(1, STATE_MAX, np.int64),
         )
-        scale = unit / sc.STATE_UNIT
+        worth = unit / sc.STATE_UNIT
         self.ops += [
-            IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=scale),
+            IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
                 name=op.name,
                 inputs=(total,),

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Add,

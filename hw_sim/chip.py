@@ -11,8 +11,17 @@ import yaml
 
 from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
 
+MODELLED = {
+    "weight_bits": (2, WEIGHT_BITS),
+    "decay_bits": (DECAY_BITS, DECAY_BITS),
+    "state_bits": (STATE_BITS, STATE_BITS),
+    "threshold_bits": (2, STATE_BITS),
+    "payload_bits": (1, PAYLOAD_BITS),
+}
+"""Widths that the arithmetic of the machine, its kernels and the other backends hold; other ones are refused by name."""
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 
@@ -108,7 +117,7 @@ class Chip:
 
 def list_chips() -> tuple[str, ...]:
     """Return the names of the chips that ship."""
-    folder = resources.files("spikewright.hw_sim") / "chips"
+    folder = resources.files(__package__) / "chips"
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
@@ -124,9 +133,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
 
 def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
-        return (resources.files("spikewright.hw_sim") / "chips" / f"{name}.yaml").read_text(
-            encoding="utf-8"
-        ), f"{name}.yaml"
+        return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
         return Path(name).read_text(encoding="utf-8"), name
     except (OSError, UnicodeDecodeError) as error:
@@ -245,6 +252,11 @@ class _Reader:
         values = {}
         for key, row in rows.items():
             values[key] = self.whole(row, f"{part}.{key}", None)
+            low, high = MODELLED.get(key, (values[key], values[key]))
+            if not low <= values[key] <= high:
+                allowed = f"{low}" if low == high else f"{low} .. {high}"
+                what = f"{part}.{key} is {values[key]}; the machine computes with {allowed}"
+                raise self.fail(row, what, f"write {allowed}: neurons and weights of other widths are not modelled")
         return values
 
     def whole(self, row: yaml.Node, name: str, unit: str | None) -> int:

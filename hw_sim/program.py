@@ -7,6 +7,7 @@ is silent. A message of ``source`` at its local step ``t`` reaches ``target`` at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,111 +15,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
-Shape = tuple[int, ...]
+from spikewright.hw_sim import io, somas, synapses
+from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.somas import Soma, Source
+from spikewright.hw_sim.synapses import GateLink, MisfitError, Shape, Synapses, gate_axes
+from spikewright.hw_sim.text import text
+
+FORMAT = 2
+"""Version of the files of a program; one of another version is refused."""
 
 
-# ---------------------------------------------------------------------------------------------- somas
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Integer payloads from the host, ``0 <= x < 2**payload_bits`` (negative too if ``signed``); 1 bit = binary spikes."""
-
-    payload_bits: int
-    signed: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Lif:
-    """Leaky integrate-and-fire in the chip's integers.
-
-    ::
-
-        u = v = 0 where t >= 1 and t mod reset_interval = reset_phase        (0: never)
-        u = wrap24(decay(u, decay_u) + (a << 6))         a = sum over projections of (W x) << exponent
-        i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
-        v = clip24(decay(v, decay_v) + i)
-        s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
-        r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
-        out = s;  with output_gate the last gate port leaves i alone:  out = s level
-
-    t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates, refractory or not);
-    the refractory period is that of Loihi 1 as brian2-loihi models it (1: none).
-    Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
-    spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message).
-    ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
-    """
-
-    decay_u: IntArray
-    decay_v: IntArray
-    bias: IntArray
-    threshold: IntArray
-    v_reset: IntArray
-    reset: Literal["value", "subtract"] = "value"
-    gates: int = 0
-    gate_bits: int = 8
-    rectify: bool = False
-    reset_interval: int = 0
-    reset_phase: int = 0
-    output_gate: bool = False
-    refractory: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class DeltaRelu:
-    """Event-driven rectifier: sends the *change* of ``relu(acc) >> shift``, and nothing if nothing changed.
-
-    ::
-
-        acc = clip24(decay(acc, decay) + a);  y = max(acc, 0) >> shift;  out = y - y_previous   (y starts at 0)
-
-    Output: signed graded payloads. Its state v is ``acc``.
-    """
-
-    decay: IntArray
-    shift: int
-
-
-@dataclass(frozen=True, eq=False)
-class Gate:
-    """Gate neuron: a table from an accumulated input to a gain level; sends the level when it changes, receivers hold it.
-
-    ::
-
-        acc = clip24(decay(acc, decay) + a);  level = levels[count(acc + bias >= thresholds)]
-
-    ``thresholds`` (K,) ascending, ``levels`` (K + 1,) in 0 .. 2**gate_bits. The level before the first step is 2**gate_bits
-    (1.0).
-    Its state v is ``acc``; its recorded output is the level at every step. A message is counted when
-    ``level[t] != level[t-1]`` (with ``level[-1] = 2**gate_bits``).
-    """
-
-    decay: IntArray
-    bias: IntArray
-    thresholds: IntArray
-    levels: IntArray
-    gate_bits: int = 8
-
-
-@dataclass(frozen=True, eq=False)
-class GateTable:
-    """Learned or calibrated constant gains, one row a step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
-
-    table: IntArray
-    gate_bits: int = 8
-
-
-Soma = Source | Lif | DeltaRelu | Gate | GateTable
-
-
-def sends(soma: Soma) -> Literal["binary", "graded", "gate"]:
-    """Return what the messages of a soma are, as they are counted and priced."""
-    match soma:
-        case Lif(output_gate=False) | Source(payload_bits=1, signed=False):
-            return "binary"
-        case Gate() | GateTable():
-            return "gate"
-        case _:
-            return "graded"
+def lag_of(source_start: int, delay: int, target_start: int) -> int:
+    """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together."""
+    return source_start + delay - target_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +40,7 @@ class Population:
         soma: The neuron model and its integers.
         start: Chip step of local step 0.
         core: ``(n,)`` logical core of each neuron; -1 is outside the cores (host: ``Source``, ``GateTable``).
-        kind: What is sent: ``binary``, ``graded`` or ``gate``, as ``sends`` says of the soma; ``none`` for a read-out that
-            never fires.
+        kind: What is sent: ``binary``, ``graded`` or ``gate``, as ``soma.sends`` says; ``none`` for a silent read-out.
     """
 
     name: str
@@ -147,54 +55,10 @@ class Population:
         """Number of neurons."""
         return int(np.prod(self.shape))
 
-
-# ------------------------------------------------------------------------------------------ synapses
-@dataclass(frozen=True, eq=False)
-class DenseSynapses:
-    """``weight`` (n_target, n_source), integers as the chip uses them."""
-
-    weight: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class ConvSynapses:
-    """Shared kernel: ``weight`` (Co, Ci // groups, kh, kw), torch cross-correlation; source (Ci, H, W), target (Co, H', W')."""
-
-    weight: IntArray
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class SparseSynapses:
-    """CSR over targets: row pointers ``indptr`` (n_target + 1), source ``indices``, ``weight`` per synapse."""
-
-    indptr: IntArray
-    indices: IntArray
-    weight: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class IdentitySynapses:
-    """One synapse per neuron, source i to target i, all with the same ``weight``."""
-
-    weight: int
-
-
-@dataclass(frozen=True, eq=False)
-class GateLink:
-    """Carries gate levels to gate port ``port`` (0 ..) of a ``Lif``.
-
-    The source shape broadcasts to the target shape; before the first level arrives (local step < lag) the level is
-    2**gate_bits.
-    """
-
-    port: int
-
-
-Synapses = DenseSynapses | ConvSynapses | SparseSynapses | IdentitySynapses | GateLink
+    @property
+    def cores(self) -> NDArray[np.int64]:
+        """Logical core of each neuron, flat; -1 where none is given."""
+        return np.broadcast_to(self.core.astype(np.int64) if self.core.size else np.int64(-1), (self.size,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,17 +98,114 @@ class Program:
         """Return the population called ``name``."""
         return next(p for p in self.populations if p.name == name)
 
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The populations that take payloads from the host, by name."""
+        return {p.name: p.soma for p in self.populations if isinstance(p.soma, Source)}
+
     def lag(self, projection: Projection) -> int:
         """Local steps between sending and arriving."""
-        return self.population(projection.source).start + projection.delay - self.population(projection.target).start
+        source, target = self.population(projection.source), self.population(projection.target)
+        return lag_of(source.start, projection.delay, target.start)
+
+    def gate_links(self, population: str) -> list[int]:
+        """Return the gate ports of a population that links end at."""
+        links = (p.synapses for p in self.projections if p.target == population)
+        return [link.port for link in links if isinstance(link, GateLink)]
+
+    def check(self) -> None:
+        """Raise unless names are unique, every projection ends at populations that it fits, and lags fit the order.
+
+        Raises:
+            ProgramError: Names what was found, and what is allowed.
+        """
+        for error in (*_names(self), *(e for p in self.projections for e in _ends(self, p))):
+            raise error
+        if self.readout not in {p.name for p in self.populations}:
+            raise ProgramError(f"no population is called {self.readout!r}", where="readout", help="name a population")
+        if self.steps < 1:
+            raise ProgramError(f"{self.steps} steps; at least 1 is needed", where="program", help="set steps >= 1")
 
     def save(self, path: str | Path) -> None:
-        """Write ``path`` with the suffixes ``.npz`` and ``.json``; see ``hw_sim.program_io``."""
-        from spikewright.hw_sim.program_io import save_program
-
-        save_program(self, path)
+        """Write ``path`` with the suffixes ``.npz`` and ``.json``; see ``hw_sim.io``."""
+        io.save(self, path, FORMAT, KINDS)
 
     def __str__(self) -> str:
-        from spikewright.hw_sim.program_text import text
-
         return text(self)
+
+
+KINDS: io.Kinds = {
+    **{kind.__name__: kind for kind in (Program, Population, Projection)},
+    **somas.KINDS,
+    **synapses.KINDS,
+}
+"""What the files of a program hold."""
+
+
+def load_program(path: str | Path) -> Program:
+    """Read what ``Program.save`` wrote.
+
+    Raises:
+        ProgramError: A file is missing, damaged, or of another format or program.
+    """
+    program: Program = io.load(path, FORMAT, KINDS)
+    return program
+
+
+def _names(program: Program) -> Iterator[ProgramError]:
+    populations, projections = ([x.name for x in part] for part in (program.populations, program.projections))
+    for kind, found in (("population", populations), ("projection", projections)):
+        for twice in sorted({name for name in found if found.count(name) > 1}):
+            yield ProgramError("this name is used twice", where=f"{kind} {twice!r}", help="rename one of them")
+
+
+def _ends(program: Program, projection: Projection) -> Iterator[ProgramError]:
+    """Yield what is wrong with the two ends of a projection: names, order, kinds, shapes."""
+    names, where = [p.name for p in program.populations], f"projection {projection.name!r}"
+    for end in (projection.source, projection.target):
+        if end not in names:
+            yield ProgramError(f"no population is called {end!r}", where=where, help=f"use one of {', '.join(names)}")
+            return
+    source, target = program.population(projection.source), program.population(projection.target)
+    lag, forward = program.lag(projection), names.index(source.name) < names.index(target.name)
+    if lag < (0 if forward else 1):
+        yield ProgramError(
+            f"lag {lag} (start {source.start} + delay {projection.delay} - start {target.start}); "
+            f"at least {0 if forward else 1} is needed",
+            where=where,
+            help="start the target later, lengthen the delay, or put the source earlier in the program",
+        )
+    if projection.synapses.gate:
+        yield from _gate_link(where, projection, source, target)
+    elif source.soma.sends == "gate" or not target.soma.integrates:
+        yield ProgramError(
+            f"synapses from {type(source.soma).__name__} to {type(target.soma).__name__}",
+            where=where,
+            help="gate levels travel by GateLink; sources and gate tables take no input",
+        )
+    elif misfit := projection.synapses.misfit(source.shape, target.shape):
+        help = "give the weight as (target neurons, source neurons), or mend the population shapes"
+        yield ProgramError(misfit, where=where, help=help)
+
+
+def _gate_link(where: str, projection: Projection, source: Population, target: Population) -> Iterator[ProgramError]:
+    if source.soma.sends != "gate" or not target.soma.takes_gates:
+        yield ProgramError(
+            "a gate link must go from a Gate or GateTable to a Lif", where=where, help="use synapses here"
+        )
+        return
+    bits, wanted = vars(source.soma)["gate_bits"], vars(target.soma)["gate_bits"]
+    if bits != wanted:
+        yield ProgramError(
+            f"gate levels of {bits} bits meet a neuron of {wanted}",
+            where=where,
+            help="use the same gate_bits on both sides",
+        )
+    try:
+        gate_axes(source.shape, target.shape)
+    except MisfitError:
+        yield ProgramError(
+            f"gate shape {source.shape} does not broadcast to {target.shape}",
+            where=where,
+            help="use (C,) or (C, 1, 1) for a channel gate, (1, H, W) for a spatial one",
+        )

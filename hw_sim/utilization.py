@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
-from spikewright.hw_sim.engine.compiled import gate_index
-from spikewright.hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
-from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.synapses import Compiled, prepare
-from spikewright.hw_sim.program import GateLink, Population, Program, Projection
+from spikewright.hw_sim.fan_out import fan_out
+from spikewright.hw_sim.program import Population, Program
 from spikewright.hw_sim.synaptic_memory import FanOut, stored_bits
 
 Int = NDArray[np.int64]
@@ -38,7 +35,8 @@ def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
     for projection in program.projections:
         source, target = program.population(projection.source), program.population(projection.target)
-        fan = _fan(projection, source, target, fan_in[projection.target])
+        fan = fan_out(projection, source, target)
+        fan_in[target.name] += projection.synapses.fan_in(source.shape, target.shape)
         reached[source.name].append(fan)
         inside = fan.cores >= 0
         table.use["synapse_memory_bits"][fan.cores[inside]] += stored_bits(fan, chip.core)[inside]
@@ -53,24 +51,6 @@ def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
     )
 
 
-def _fan(projection: Projection, source: Population, target: Population, fan_in: Int) -> FanOut:
-    """Return the fan-out of a projection, and add its synapses per target neuron to ``fan_in``."""
-    if isinstance(projection.synapses, GateLink):
-        return gate_fan_out(gate_index(projection, source, target), source, target)
-    synapses = prepare(projection, source, target)
-    fan_in += _synapses_per_target(synapses, source.size, target.size)
-    return synapse_fan_out(synapses, source, target)
-
-
-def _synapses_per_target(synapses: Compiled, sources: int, targets: int) -> Int:
-    """Let every source fire once through weights of one: what arrives is the fan-in."""
-    drive = np.zeros((1, targets), np.int64)
-    with Threads(1) as one:
-        ones = replace(synapses, weight=(synapses.weight != 0).astype(np.int64))
-        ones.add(np.ones((1, sources), np.int8), drive, one)
-    return np.asarray(drive[0], np.int64)
-
-
 class _Table:
     """Sums by resource and core."""
 
@@ -79,7 +59,7 @@ class _Table:
         self.use = {resource: np.zeros(cores, np.int64) for resource in RESOURCES}
 
     def neurons(self, population: Population, fan_in: Int) -> None:
-        of = cores_of(population)
+        of = population.cores
         mapped = of >= 0
         self.use["max_neurons"] += np.bincount(of[mapped], minlength=self.cores)
         np.maximum.at(self.use["max_fan_in"], of[mapped], fan_in[mapped])
@@ -93,7 +73,7 @@ class _Table:
             hit[:, fan.cores[inside]] |= fan.synapses[:, inside] > 0
             synapses += fan.synapses.sum(axis=1)
         self.use["max_axons_in"] += hit.sum(axis=0)
-        of = cores_of(population)
+        of = population.cores
         mapped = of >= 0
         np.add.at(self.use["max_axons_out"], of[mapped], hit.sum(axis=1)[mapped])
         np.maximum.at(self.use["max_fan_out"], of[mapped], synapses[mapped])

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 class Recording:
     """What one neuron op did at its local steps 0 .. T-1; states are read after reset.
 
-    ``out`` (T, B, *shape): spikes 0/1, graded payloads (IntDeltaRelu: the change sent), or gate levels.
+    ``out`` (T, B, *shape): spikes 0/1, graded payloads (a rectifier: the change sent), or gate levels.
     ``v`` (T, B, *shape): v of a Lif, acc of the others. ``u``: the synaptic current of a Lif with ``decay_u`` below 4096,
     else None.
     """
@@ -43,7 +43,7 @@ class RunResult:
 
     Args:
         answer: (B, n) integers: membrane of the read-out after the last step, or spike counts.
-        recordings: Per neuron op (IntLif, IntDeltaRelu, IntGate), if asked for.
+        recordings: Per neuron op with a state, if asked for.
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
         trace: The machine's counters, where the backend has them.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.deployment import CHUNK, Drift, payloads
-from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Lif, Output

@@ -15,7 +15,7 @@ from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Input
@@ -149,7 +149,7 @@ class Deployment(Result):
         """
         x = self.check_input(np.asarray(x))
         source = next(op for op in self.integer if isinstance(op, IntInput))
-        small = np.uint8 if source.payload_bits <= 8 and not source.signed else np.int32
+        small = np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
         parts = range(0, x.shape[1], CHUNK)
         kind = small if compact else np.int64
         made = (encode(self.host, self.integer, x[:, i : i + CHUNK]).astype(kind) for i in parts)
@@ -427,14 +427,17 @@ def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> I
     if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
         raise InputError(
             "x holds values between the levels of the input's coding, which is "
-            + ("binary spikes" if source.payload_bits == 1 else f"whole numbers below {1 << source.payload_bits}"),
+            + (
+                "binary spikes"
+                if source.soma.payload_bits == 1
+                else f"whole numbers below {1 << source.soma.payload_bits}"
+            ),
             where="input",
             help="encode the data as the model card says",
         )
-    low, high = (-(1 << source.payload_bits) if source.signed else 0), (1 << source.payload_bits) - 1
-    if payload.size and (payload.min() < low or payload.max() > high):
+    if refused := source.soma.refused(payload):
         raise InputError(
-            f"payloads run from {payload.min():.0f} to {payload.max():.0f}; {source.payload_bits} bits hold {low} .. {high}",
+            refused,
             where="input",
             help="deploy again with calibration data that covers this range (--calibrate)",
         )

@@ -12,17 +12,10 @@ from math import prod
 import numpy as np
 
 from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
+from spikewright.hw_sim.somas import Lif as LifSoma
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import (
-    Connection,
-    IntArray,
-    IntConv,
-    IntDense,
-    IntIdentity,
-    IntInput,
-    IntLif,
-    IntOutput,
-)
+from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, answer_of, kind_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
 
@@ -33,49 +26,49 @@ def to_float(graph: Graph) -> Graph:
     Raises:
         UnsupportedNodeError: An op that no imported integer net holds (gates, rectifiers).
     """
-    output = next(op for op in graph if isinstance(op, IntOutput))
+    output = answer_of(graph)
     ops: list[Op] = []
     for op in graph:
         match op:
             case IntInput():
                 ops.append(Input(name=op.name, block=op.block, shape=op.shape))
-            case Connection():
+            case IntConnection():
                 ops += _connection(op)
-            case IntLif() if output.readout == "membrane" and op.name == output.inputs[0]:
-                ops += _readout(op)
-            case IntLif() if not op.gates:
-                ops.append(_lif(op))
+            case IntNeuron(soma=LifSoma() as soma) if output.readout == "membrane" and op.name == output.inputs[0]:
+                ops += _readout(op, soma)
+            case IntNeuron(soma=LifSoma(gates=0) as soma):
+                ops.append(_lif(op, soma))
             case IntOutput():
                 ops.append(Output(name=op.name, block=op.block, inputs=op.inputs))
             case _:
-                raise UnsupportedNodeError(f"{type(op).__name__} has no real-valued reading", where=f"op {op.name!r}")
+                raise UnsupportedNodeError(f"{kind_of(op)} has no real-valued reading", where=f"op {op.name!r}")
     return graph.with_ops(ops)
 
 
-def _connection(op: Connection) -> list[Op]:
+def _connection(op: IntConnection) -> list[Op]:
     inputs, before = op.inputs, []
     if op.lag:
         late = Delay(name=f"{op.name}.delay", block=op.block, inputs=op.inputs, steps=op.lag)
         before, inputs = [late], (late.name,)
-    match op:
-        case IntDense():
-            made: Op = Affine(name=op.name, block=op.block, inputs=inputs, weight=_real(op.weight, op.exponent))
-        case IntConv():
+    match op.synapses:
+        case DenseSynapses(weight=weight):
+            made: Op = Affine(name=op.name, block=op.block, inputs=inputs, weight=_real(weight, op.exponent))
+        case ConvSynapses() as conv:
             made = Conv(
                 name=op.name,
                 block=op.block,
                 inputs=inputs,
-                weight=_real(op.weight, op.exponent),
-                stride=op.stride,
-                padding=op.padding,
-                dilation=op.dilation,
-                groups=op.groups,
+                weight=_real(conv.weight, op.exponent),
+                stride=conv.stride,
+                padding=conv.padding,
+                dilation=conv.dilation,
+                groups=conv.groups,
             )
-        case IntIdentity():
-            factor = _real(np.full(1, op.weight, np.int64), op.exponent)
+        case IdentitySynapses(weight=one):
+            factor = _real(np.full(1, one, np.int64), op.exponent)
             made = Scale(name=op.name, block=op.block, inputs=inputs, scale=factor)
         case _:
-            raise UnsupportedNodeError(f"{type(op).__name__} has no real-valued reading", where=f"op {op.name!r}")
+            raise UnsupportedNodeError(f"{kind_of(op)} has no real-valued reading", where=f"op {op.name!r}")
     return [*before, made]
 
 
@@ -89,28 +82,28 @@ def _grid(values: IntArray, shape: Shape) -> Array:
     return real.reshape(shape) if real.size == prod(shape) else real.reshape(())
 
 
-def _lif(op: IntLif) -> Lif:
+def _lif(op: IntNeuron, soma: LifSoma) -> Lif:
     return Lif(
         name=op.name,
         block=op.block,
         inputs=op.inputs,
         shape=op.shape,
-        alpha=1 - _grid(op.decay_u, op.shape) / DECAY_ONE,
-        beta=1 - _grid(op.decay_v, op.shape) / DECAY_ONE,
+        alpha=1 - _grid(soma.decay_u, op.shape) / DECAY_ONE,
+        beta=1 - _grid(soma.decay_v, op.shape) / DECAY_ONE,
         gain_u=np.full((), float(1 << CURRENT_SHIFT)),
-        leak=_grid(op.bias, op.shape),
-        v_threshold=_grid(op.threshold, op.shape),
-        v_reset=_grid(op.v_reset, op.shape),
-        reset=op.reset,
-        rectify=op.rectify,
+        leak=_grid(soma.bias, op.shape),
+        v_threshold=_grid(soma.threshold, op.shape),
+        v_reset=_grid(soma.v_reset, op.shape),
+        reset=soma.reset,
+        rectify=soma.rectify,
     )
 
 
-def _readout(op: IntLif) -> list[Op]:
+def _readout(op: IntNeuron, soma: LifSoma) -> list[Op]:
     """Return the read-out as what its mean over the steps is taken of: the drive, or the leaking membrane."""
-    decay_u, decay_v = float(op.decay_u.reshape(-1)[0]), float(op.decay_v.reshape(-1)[0])
+    decay_u, decay_v = float(soma.decay_u.reshape(-1)[0]), float(soma.decay_v.reshape(-1)[0])
     keeps = (decay_u, decay_v) == (DECAY_ONE, 0)
-    one, gain, bias = np.ones(1), np.full(1, float(1 << CURRENT_SHIFT)), op.bias.astype(np.float64)
+    one, gain, bias = np.ones(1), np.full(1, float(1 << CURRENT_SHIFT)), soma.bias.astype(np.float64)
     joined = Add(name=f"{op.name}.sum", block=op.block, inputs=op.inputs)
     if keeps:
         return [joined, Scale(name=op.name, block=op.block, inputs=(joined.name,), scale=gain, shift=bias)]
@@ -120,7 +113,7 @@ def _readout(op: IntLif) -> list[Op]:
     return [joined, current, u, drive, _leak(op, op.name, drive.name, decay_v)]
 
 
-def _leak(op: IntLif, name: str, source: str, decay: float) -> Accumulator:
+def _leak(op: IntNeuron, name: str, source: str, decay: float) -> Accumulator:
     return Accumulator(
         name=name, block=op.block, inputs=(source,), shape=op.shape, decay=1 - decay / DECAY_ONE, rectify=False
     )

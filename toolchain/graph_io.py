@@ -4,50 +4,36 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.toolchain import int_ops, ops
+from spikewright.hw_sim import io, somas, synapses
+from spikewright.toolchain import integer, ops
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 
-VERSION = 1
+VERSION = 2
 OPS: dict[str, type[Op]] = {
     name: kind
-    for module in (ops, int_ops)
+    for module in (ops, integer)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Op)
 }
 
 
+KINDS: dict[str, type] = OPS | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()}
+"""What a graph holds: ops, and the machine's somas and synapses."""
+
+
 def to_parts(graph: Graph) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return (structure, arrays): the structure is plain JSON, arrays are named ``op/field``."""
     arrays: dict[str, NDArray[Any]] = {}
-    listed = [_encode(op, op.name, arrays) for op in graph]
+    listed = [io.encode(op, op.name, arrays, KINDS) for op in graph]
     return {"version": VERSION, "timesteps": graph.timesteps, "dt_s": graph.dt_s, "ops": listed}, arrays
-
-
-def _encode(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    match value:
-        case Op():
-            inside = {f.name: _encode(getattr(value, f.name), f"{path}/{f.name}", arrays) for f in fields(value)}
-            return {"op": type(value).__name__, **inside}
-        case np.ndarray():
-            arrays[path] = value
-            return {"array": path}
-        case dict():
-            return {"table": {key: _encode(item, f"{path}/{key}", arrays) for key, item in value.items()}}
-        case tuple():
-            return {"tuple": [_encode(item, path, arrays) for item in value]}
-        case np.generic():
-            return value.item()
-        case _:
-            return value
 
 
 def from_parts(structure: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -> Graph:
@@ -63,26 +49,12 @@ def from_parts(structure: dict[str, Any], arrays: dict[str, NDArray[Any]], where
             help="deploy the model again with this version",
         )
     try:
-        listed = tuple(_decode(item, arrays) for item in structure["ops"])
+        listed = tuple(io.decode(item, arrays, KINDS) for item in structure["ops"])
         return Graph(listed, timesteps=int(structure["timesteps"]), dt_s=float(structure["dt_s"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ImportingError(
             f"not a graph of this version ({error})", where=where, help="deploy the model again with this version"
         ) from error
-
-
-def _decode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    match value:
-        case {"op": name, **inside}:
-            return OPS[name](**{str(key): _decode(item, arrays) for key, item in inside.items()})
-        case {"array": path}:
-            return arrays[path]
-        case {"table": table}:
-            return {key: _decode(item, arrays) for key, item in table.items()}
-        case {"tuple": items}:
-            return tuple(_decode(item, arrays) for item in items)
-        case _:
-            return value
 
 
 def save(graph: Graph, path: Path) -> None:

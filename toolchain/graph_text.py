@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikewright.hw_sim.somas import Soma
+from spikewright.hw_sim.synapses import Synapses
 from spikewright.toolchain.ops import Op
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def _value(value: Any) -> str:
     match value:
         case Op():
             return _fields(value)
+        case Soma() | Synapses():
+            return str(value)
         case np.ndarray():
             return _array(value)
         case dict():

@@ -18,7 +18,7 @@ from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
-from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 
 KINDS = ("nir", "net", "factory", "checkpoint")

@@ -10,7 +10,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.options import Options
@@ -35,7 +35,7 @@ def deploy_integer(
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
     Args:
-        graph: Ops of ``toolchain.int_ops``; ``timesteps`` 0 where the file does not say them.
+        graph: Ops of ``toolchain.integer``; ``timesteps`` 0 where the file does not say them.
         options: What was asked for.
         name: Name of the model.
         card: Model card.
@@ -57,12 +57,13 @@ def deploy_integer(
         raise InputError(
             "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
         )
-    check_options(options, graph)
+    chip = load_chip(options.chip)
+    check_options(options, graph, chip)
     verify(graph, level="integer")
     if samples is not None:
         shape = next(op.shape for op in graph if isinstance(op, IntInput))
         check_data(samples.x, graph.timesteps, shape, where="samples data")
-    twin, chip = to_float(graph), load_chip(options.chip)
+    twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(name, twin, graph, options, chip, options.gates, {}, input_code(graph), x, lowered=twin)
     end = walk.through(walk.start(context), walk.stages[: walk.last + 1])
@@ -72,9 +73,9 @@ def deploy_integer(
 def input_code(graph: Graph) -> InputCode:
     """Return how an integer graph's input is coded."""
     source = next(op for op in graph if isinstance(op, IntInput))
-    if source.payload_bits == 1 and not source.signed:
+    if source.soma.sends == "binary":
         return InputCode("binary")
-    return InputCode("counts", float((1 << source.payload_bits) - 1) * source.scale, source.signed)
+    return InputCode("counts", float((1 << source.soma.payload_bits) - 1) * source.scale, source.soma.signed)
 
 
 def with_timesteps(graph: Graph, timesteps: int) -> Graph:

@@ -12,7 +12,7 @@ import numpy as np
 from spikewright.hw_sim import Compiled, Trace, compile, simulate
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
 from spikewright.toolchain.deployment import CHUNK, Deployment
-from spikewright.toolchain.int_ops import IntInput, IntLif
+from spikewright.toolchain.integer import IntInput, IntNeuron
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import option
@@ -97,6 +97,6 @@ def _recordings(graph: Graph, trace: Trace) -> dict[str, Recording]:
     found = {}
     for op in graph:
         if op.name in trace.v:
-            decays = isinstance(op, IntLif) and bool((op.decay_u < 4096).any())
+            decays = isinstance(op, IntNeuron) and op.soma.filters
             found[op.name] = Recording(trace.spikes[op.name], trace.v[op.name], trace.u[op.name] if decays else None)
     return found

@@ -120,7 +120,9 @@ class Options:
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
     )
-    weight_bits: int = option(8, "bits of a weight, sign included", kind=int, metavar="N")
+    weight_bits: int | None = option(
+        None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
+    )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     mapping: Literal["greedy", "balanced"] = option(

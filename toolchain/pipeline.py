@@ -99,7 +99,7 @@ def _quantize(context: Context) -> Context:
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(options.weight_bits, options.payload_bits, input=context.code, reach=seen.reach)
+    step = Quantize(chip_bits(options, context.chip), options.payload_bits, input=context.code, reach=seen.reach)
     integer = step(lowered)
     verify(integer, level="integer")
     changed, got = drift(seen, integer, context.data)
@@ -252,9 +252,9 @@ def deploy_graph(
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
     """
     walk = Walk(pipeline(), stop_after, keep_stages, note)
-    check_options(options, graph)
-    verify(graph, level="float")
     chip = load_chip(options.chip)
+    check_options(options, graph, chip)
+    verify(graph, level="float")
     shape = next(op.shape for op in graph if isinstance(op, Input))
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
@@ -325,18 +325,24 @@ def input_code(x: Array) -> InputCode:
     return InputCode("dense", high, low < 0)
 
 
-def check_options(options: Options, graph: Graph) -> None:
-    """Refuse options out of range."""
+def chip_bits(options: Options, chip: Chip) -> int:
+    """Return the bits of a weight: as asked for, else all that the chip has."""
+    return chip.core.weight_bits if options.weight_bits is None else options.weight_bits
+
+
+def check_options(options: Options, graph: Graph, chip: Chip) -> None:
+    """Refuse options out of range, and more bits than the chip has."""
     ranges = (
-        ("--weight-bits", options.weight_bits, 2, 8),
+        ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),
         ("--payload-bits", options.payload_bits, 1, 16),
         ("--timesteps", graph.timesteps, 1, 1 << 20),
         ("--seed", options.seed, 0, (1 << 63) - 1),
     )
     for flag, value, low, high in ranges:
         if not low <= value <= high:
+            of_chip = f", or leave it out: chip {chip.name!r} holds {high} bits" if flag == "--weight-bits" else ""
             raise InputError(
-                f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}"
+                f"{value}; {low} .. {high} is allowed", where=flag, help=f"choose {flag} in {low} .. {high}{of_chip}"
             )
     if math.isnan(options.tolerance):
         raise InputError("nan is no number", where="--tolerance", help="give a share of 1, e.g. 0.01 for one point")

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain import int_ops as i
+from spikewright.hw_sim.synapses import MisfitError, gate_axes
+from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.ir import Graph
@@ -102,13 +103,15 @@ def _check_operands(graph: Graph) -> None:
 def _arity(op: f.Op) -> tuple[int, int]:
     many = 1 << 30
     match op:
-        case f.Input() | f.GateTable() | i.IntInput() | i.IntGateTable():
+        case f.Input() | f.GateTable() | i.IntInput():
             return 0, 0
-        case f.Lif(gates=gates) | i.IntLif(gates=gates):
+        case f.Lif(gates=gates):
             return gates, many
+        case i.IntNeuron(soma=soma):
+            return (max(soma.ports, int(not soma.takes_gates)), many) if soma.integrates else (0, 0)
         case f.JointGate():
             return 1, 2
-        case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron() | i.IntDeltaRelu() | i.IntGate():
+        case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron():
             return 1, many
         case _:
             return 1, 1
@@ -138,19 +141,19 @@ def _affine(op: f.Affine, xs: list[Shape]) -> Shape:
     return (int(out),)
 
 
-def _dense(op: i.IntDense, xs: list[Shape]) -> Shape:
-    out, inner = np.shape(op.weight)
-    if prod(xs[0]) != inner:
-        raise _mismatch(op, xs[0], f"{inner} values", "fix the weight's columns")
-    return (int(out),)
+def _connection(op: i.IntConnection, xs: list[Shape]) -> Shape:
+    try:
+        return op.synapses.shape(xs[0])
+    except MisfitError as error:
+        raise _mismatch(op, error.found, error.allowed, error.help) from None
 
 
-def _conv(op: f.Conv | i.IntConv, xs: list[Shape]) -> Shape:
+def _conv(op: f.Conv, xs: list[Shape]) -> Shape:
     co, ci, kh, kw = np.shape(op.weight)
     channels = ci * op.groups
     if len(xs[0]) != 3 or xs[0][0] != channels or co % op.groups:
         raise _mismatch(op, xs[0], f"({channels}, H, W)", "fix the channels of the weight, or groups")
-    _check_bias(op, getattr(op, "bias", None), co)
+    _check_bias(op, op.bias, co)
     size = [
         window(n, k, s, p, d)
         for n, k, s, p, d in zip(xs[0][1:], (kh, kw), op.stride, op.padding, op.dilation, strict=True)
@@ -199,22 +202,16 @@ def _multiply(op: f.Multiply, xs: list[Shape]) -> Shape:
         raise _mismatch(op, " beside ".join(map(str, xs)), "shapes that broadcast", "add axes of length 1") from None
 
 
-def _neuron(op: f.Lif | i.IntLif, xs: list[Shape]) -> Shape:
-    shape = _ints(op.shape)
-    currents, gates = (xs[: len(xs) - op.gates], xs[len(xs) - op.gates :])
+def _neuron(op: f.Lif | i.IntNeuron, xs: list[Shape]) -> Shape:
+    shape, ports = _ints(op.shape), op.gates if isinstance(op, f.Lif) else op.soma.ports
+    currents, gates = (xs[: len(xs) - ports], xs[len(xs) - ports :])
     _fits_size(op, shape, currents)
     for gate in gates:
-        if not _broadcasts(gate, shape):
-            raise _mismatch(
-                op, f"{gate} at a gate", f"a shape that broadcasts to {shape}", "e.g. (C, 1, 1) for a channel gate"
-            )
+        try:
+            gate_axes(gate, shape)
+        except MisfitError as error:
+            raise _mismatch(op, f"{gate} at a gate", error.allowed, error.help) from None
     return shape
-
-
-def _broadcasts(gate: Shape, shape: Shape) -> bool:
-    if prod(gate) in (1, prod(shape)) or (len(gate) == 1 and gate[0] == shape[0]):
-        return True
-    return len(gate) == len(shape) and all(g in (1, n) for g, n in zip(gate, shape, strict=True))
 
 
 def _fits_size(op: f.Op, shape: Shape, currents: list[Shape]) -> None:
@@ -259,9 +256,8 @@ RULES: Mapping[type[f.Op], Rule] = {
     ),
     f.JointGate: _joint,
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
-    i.IntDense: _dense,
-    i.IntConv: _conv,
-    i.IntLif: _neuron,
-    **dict.fromkeys((i.IntInput, i.IntGateTable, i.IntDeltaRelu, i.IntGate), _declared),
-    **dict.fromkeys((i.IntIdentity, i.IntGateLink, i.IntOutput), _any),
+    i.IntConnection: _connection,
+    i.IntNeuron: _neuron,
+    i.IntInput: _declared,
+    i.IntOutput: _any,
 }

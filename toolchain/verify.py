@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from spikewright.hw_sim.fixed_point import DECAY_ONE, STATE_MAX
-from spikewright.toolchain import int_ops as i
+from spikewright.hw_sim.synapses import GateLink, Synapses
+from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.interpret.schedule import loops
@@ -126,67 +126,63 @@ def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
 def connections_have_one_reader(graph: Graph) -> None:
     """Every connection feeds one neuron, and reads a neuron or the input."""
     for op in graph:
-        if not isinstance(op, i.Connection):
+        if not isinstance(op, i.IntConnection):
             continue
         readers = graph.readers[op.name]
-        if len(readers) != 1 or isinstance(readers[0], i.Connection | i.IntOutput):
+        if len(readers) != 1 or not isinstance(readers[0], i.IntNeuron):
             names = ", ".join(r.name for r in readers) or "nobody"
             raise VerifyError(f"is read by {names}; a connection feeds one neuron", where=f"connection {op.name!r}")
-        if isinstance(graph[op.inputs[0]], i.Connection):
+        if isinstance(graph[op.inputs[0]], i.IntConnection):
             raise VerifyError(f"reads the connection {op.inputs[0]!r}, not a neuron", where=f"connection {op.name!r}")
 
 
-def integers_in_range(graph: Graph) -> None:
-    """Weights are 8-bit, decays 12-bit, thresholds and resets 24-bit."""
+def gate_links_are_at_their_ports(graph: Graph) -> None:
+    """The last operands of a neuron are the links of its gate ports, in order, and no other operand is a link."""
     for op in graph:
-        match op:
-            case i.IntDense(weight=w) | i.IntConv(weight=w):
-                _range(op, "weight", w, -256, 255)
-            case i.IntIdentity(weight=k):
-                _range(op, "weight", np.array([k]), -256, 255)
-            case i.IntLif():
-                _range(op, "decay_u", op.decay_u, 0, DECAY_ONE)
-                _range(op, "decay_v", op.decay_v, 0, DECAY_ONE)
-                _range(op, "threshold", op.threshold, -STATE_MAX, STATE_MAX)
-                _range(op, "v_reset", op.v_reset, -STATE_MAX, STATE_MAX)
-                _range(op, "bias", op.bias, -STATE_MAX, STATE_MAX)
-            case i.IntGate() | i.IntDeltaRelu():
-                _range(op, "decay", op.decay, 0, DECAY_ONE)
-            case _:
-                continue
+        if not isinstance(op, i.IntNeuron):
+            continue
+        links = [link for name in op.inputs if isinstance(link := _synapses(graph, name), GateLink)]
+        at_the_end = [isinstance(_synapses(graph, name), GateLink) for name in op.links]
+        if [link.port for link in links] != list(range(op.soma.ports)) or not all(at_the_end):
+            found = ", ".join(str(link.port) for link in links) or "none"
+            raise VerifyError(
+                f"its gate links are at ports {found}; it has {op.soma.ports} ports, in order behind its other operands",
+                where=f"op {op.name!r}",
+                help="name the links of ports 0, 1, ... last",
+            )
 
 
-def _range(op: f.Op, name: str, values: i.IntArray, low: int, high: int) -> None:
-    if values.dtype.kind != "i":
-        raise VerifyError(f"{name} is {values.dtype}, not integer", where=f"op {op.name!r}")
-    if values.size and (values.min() < low or values.max() > high):
-        raise VerifyError(
-            f"{name} runs from {values.min()} to {values.max()}; {low} .. {high} is allowed",
-            where=f"op {op.name!r}",
-            help="quantize again with the default bits",
-        )
+def _synapses(graph: Graph, name: str) -> Synapses | None:
+    op = graph[name]
+    return op.synapses if isinstance(op, i.IntConnection) else None
+
+
+def integers_in_range(graph: Graph) -> None:
+    """The integers of every soma and synapse kind are legal, as the machine's own classes say."""
+    for op in graph:
+        for wrong in i.wrong(op, graph.timesteps):
+            raise VerifyError(wrong.what, where=f"op {op.name!r}", help=wrong.help)
 
 
 def delays_match_starts(graph: Graph) -> None:
     """Delay = start(target) + lag - start(source), at least 1."""
     for op in graph:
-        if isinstance(op, i.Connection):
-            target, source = graph.readers[op.name][0], graph[op.inputs[0]]
-            wanted = vars(target)["start"] + op.lag - vars(source)["start"]
-            if op.delay != wanted or op.delay < 1:
-                raise VerifyError(
-                    f"chip delay {op.delay}, but starts and lag ask for {wanted} (at least 1)",
-                    where=f"connection {op.name!r}",
-                    help="run align again",
-                )
+        if isinstance(op, i.IntConnection) and (what := i.wrong_delay(graph, op)):
+            raise VerifyError(what, where=f"connection {op.name!r}", help="run align again")
 
 
 _ALWAYS: list[Rule] = [shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
 RULES: dict[Level, list[Rule]] = {
     "float": _ALWAYS,
     "lowered": [*_ALWAYS, non_spiking_neurons_end_the_net, only_lowered_ops],
-    "integer": [*_ALWAYS, connections_have_one_reader, integers_in_range],
-    "aligned": [*_ALWAYS, connections_have_one_reader, integers_in_range, delays_match_starts],
+    "integer": [*_ALWAYS, connections_have_one_reader, gate_links_are_at_their_ports, integers_in_range],
+    "aligned": [
+        *_ALWAYS,
+        connections_have_one_reader,
+        gate_links_are_at_their_ports,
+        integers_in_range,
+        delays_match_starts,
+    ],
 }
 
 

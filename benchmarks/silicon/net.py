@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.export.netx import import_net
 from spikewright.hw_sim import Chip, Lif, Population, Program, Source
-from spikewright.toolchain.int_ops import IntLif
+from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Fixed, Greedy
 from spikewright.toolchain.passes.align import Align
@@ -38,7 +38,7 @@ def intel_partition(net: Graph) -> Fixed:
     cores: dict[str, NDArray[np.int32]] = {}
     first = 0
     for op in reversed(net.ops):
-        if not isinstance(op, IntLif):
+        if not isinstance(op, IntNeuron):
             continue
         size = int(np.prod(op.shape))
         if op.name in SLICES:

@@ -17,7 +17,7 @@ from spikewright.export.lava.plan import INPUT_FILE, plan
 from spikewright.export.lava.watch import Child, Job
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
 from spikewright.toolchain.errors import BackendError, InputError
-from spikewright.toolchain.int_ops import IntInput, IntOutput
+from spikewright.toolchain.integer import answer_of, source_of
 from spikewright.toolchain.ir import Graph
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _prepare(graph: Graph, x: IntArray, folder: Path, record: bool) -> Plan:
 
 def _payloads(graph: Graph, x: IntArray) -> np.ndarray:
     """Return payloads as (B, T, n) int32, checked against the input's shape and bits."""
-    op = next(op for op in graph if isinstance(op, IntInput))
+    op = source_of(graph)
     x = np.asarray(x)
     where = f"input {op.name!r}"
     if x.ndim < 2 or min(x.shape[:2]) < 1 or prod(x.shape[2:]) != prod(op.shape):
@@ -97,13 +97,9 @@ def _payloads(graph: Graph, x: IntArray) -> np.ndarray:
             where=where,
             help="give the input the net was deployed for",
         )
-    low, high = (-(1 << op.payload_bits) if op.signed else 0), (1 << op.payload_bits) - 1
-    if x.dtype.kind not in "iub" or x.min() < low or x.max() > high:
-        raise InputError(
-            f"payloads of type {x.dtype} from {x.min()} to {x.max()}; integers in {low} .. {high} are allowed",
-            where=where,
-            help="encode the data with the bundle's own encoder",
-        )
+    refused = op.soma.refused(x) if x.dtype.kind in "iub" else f"payloads of type {x.dtype}; integers are allowed"
+    if refused:
+        raise InputError(refused, where=where, help="encode the data with the bundle's own encoder")
     return np.ascontiguousarray(x.reshape((*x.shape[:2], -1)).swapaxes(0, 1), np.int32)
 
 
@@ -122,7 +118,7 @@ def _recording(graph: Graph, name: str, files: Mapping[str, str], folder: Path) 
 
 
 def _answer(graph: Graph, found: Mapping[str, Recording]) -> IntArray:
-    output = next(op for op in graph if isinstance(op, IntOutput))
+    output = answer_of(graph)
     source = found[output.inputs[0]]
     value = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)
     answer: IntArray = value.reshape(value.shape[0], -1)

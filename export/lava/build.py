@@ -19,13 +19,10 @@ from spikewright.export.lava.nodes import Edge, Node, Plan
 from spikewright.export.lava.processes.process import (
     Anchor,
     Delay,
-    DeltaRelu,
     Feed,
-    Gate,
-    GateTable,
+    Neuron,
     Recorder,
     WideSynapses,
-    WindowedLif,
 )
 
 
@@ -44,10 +41,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "identity": _identity,
     "lif": LIFReset,
     "feed": Feed,
-    "windowed_lif": WindowedLif,
-    "delta_relu": DeltaRelu,
-    "gate": Gate,
-    "gate_table": GateTable,
+    "neuron": Neuron,
     "delay": Delay,
     "wide": WideSynapses,
     "recorder": Recorder,

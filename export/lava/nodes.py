@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.hw_sim import io, somas
+
 MAX_GATES = 4
 """Gate ports of our LIF process; Lava needs them by name."""
 
@@ -71,7 +73,9 @@ def merge(plans: Sequence[Plan]) -> Plan:
 def save(plan: Plan, folder: Path) -> None:
     """Write ``plan.json`` and ``plan.npz``."""
     arrays: dict[str, np.ndarray] = {}
-    nodes = [[node.name, node.kind, _encode(dict(node.parameters), arrays)] for node in plan.nodes]
+    nodes = [
+        [node.name, node.kind, io.encode(dict(node.parameters), node.name, arrays, somas.KINDS)] for node in plan.nodes
+    ]
     edges = [[edge.source, edge.target, edge.port] for edge in plan.edges]
     records = {name: dict(files) for name, files in plan.records.items()}
     text = {"nodes": nodes, "edges": edges, "records": records, "steps": plan.steps, "period": plan.period}
@@ -83,34 +87,8 @@ def load(folder: Path) -> Plan:
     """Read what ``save`` wrote."""
     text = json.loads((folder / "plan.json").read_text())
     with np.load(folder / "plan.npz", allow_pickle=False) as arrays:
-        nodes = tuple(Node(name, kind, _decode(parameters, arrays)) for name, kind, parameters in text["nodes"])
+        nodes = tuple(
+            Node(name, kind, io.decode(parameters, arrays, somas.KINDS)) for name, kind, parameters in text["nodes"]
+        )
     edges = tuple(Edge(*edge) for edge in text["edges"])
     return Plan(nodes, edges, text["records"], text["steps"], text["period"])
-
-
-def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    match value:
-        case np.ndarray():
-            key = f"a{len(arrays)}"
-            arrays[key] = value
-            return {"array": key}
-        case np.integer():
-            return int(value)
-        case dict():
-            return {"dict": {key: _encode(item, arrays) for key, item in value.items()}}
-        case tuple():
-            return [_encode(item, arrays) for item in value]
-        case _:
-            return value
-
-
-def _decode(value: Any, arrays: Any) -> Any:
-    match value:
-        case {"array": key}:
-            return arrays[key]
-        case {"dict": items}:
-            return {key: _decode(item, arrays) for key, item in items.items()}
-        case list():
-            return tuple(_decode(item, arrays) for item in value)
-        case _:
-            return value

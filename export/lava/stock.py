@@ -12,8 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.fixed_point import DECAY_ONE, THRESHOLD_SHIFT
-from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
+from spikewright.hw_sim.fixed_point import (
+    BIAS_EXPONENT_MAX,
+    BIAS_MANTISSA,
+    DECAY_ONE,
+    THRESHOLD_MANTISSA_MAX,
+    THRESHOLD_SHIFT,
+)
+from spikewright.hw_sim.somas import Lif
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses, Shape
+from spikewright.toolchain.integer import IntArray, IntConnection, IntNeuron
 
 CONV_SUM = 1 << 23
 """Conv wraps its sums to 24 bits."""
@@ -21,18 +29,13 @@ CURRENT_SUM = 1 << 24
 """A sum ``a`` below this keeps ``(a << 6) + v + bias`` inside LIF's int32 where u is memoryless,"""
 DECAYING_SUM = 1 << 18
 """and below this also where u decays: one wrap then brings u back into 24 bits."""
-VTH_MAX = (1 << 17) - 1
-"""Threshold mantissa, 17 bits unsigned."""
-BIAS_MANTISSA = (-(1 << 12), (1 << 12) - 1)
-"""Bias mantissa, 13 bits signed; exponent 0 .. 7."""
-BIAS_EXPONENT_MAX = 7
 SMALL = 127
 """Conv keeps kernel, stride, padding, dilation and groups in int8."""
 SPARSE_DENSITY = 0.1
 """A dense map with a smaller share of non-zero weights is a Sparse process."""
 
 
-def lif(op: IntLif, current: int, lagged: bool) -> dict[str, Any] | None:
+def lif(op: IntNeuron, current: int, lagged: bool) -> dict[str, Any] | None:
     """Return the parameters of ``LIFReset`` that make it this neuron, or None.
 
     Args:
@@ -40,28 +43,34 @@ def lif(op: IntLif, current: int, lagged: bool) -> dict[str, Any] | None:
         current: Largest |a| that can arrive in one step.
         lagged: Whether anyone reads it with a lag, so that spikes after its window would reach the next sample.
     """
-    threshold, bias = op.threshold, split_bias(op.bias)
-    memoryless = bool(np.all(op.decay_u == DECAY_ONE))
-    exact = (
-        not (op.gates or op.rectify or lagged)
-        and op.reset == "value"
-        and not op.v_reset.any()
-        and bool(np.all(op.decay_v < DECAY_ONE))
-        and bool(np.all((threshold >= 0) & (threshold % (1 << THRESHOLD_SHIFT) == 0)))
-        and bool(np.all(threshold >> THRESHOLD_SHIFT <= VTH_MAX))
-        and current < (CURRENT_SUM if memoryless else DECAYING_SUM)
-    )
-    if not exact or bias is None:
+    soma = op.soma
+    if not isinstance(soma, Lif) or lagged or current >= (DECAYING_SUM if soma.filters else CURRENT_SUM):
         return None
-    size = prod(op.shape)
+    bias = split_bias(soma.bias)
+    if bias is None or not _as_stock(soma):
+        return None
     return {
-        "shape": (size,),
-        "du": _number(op.decay_u - 1),
-        "dv": _number(op.decay_v),
-        "vth": _number(threshold >> THRESHOLD_SHIFT),
-        "bias_mant": np.broadcast_to(bias[0], (size,)).copy(),
-        "bias_exp": np.broadcast_to(bias[1], (size,)).copy(),
+        "shape": (op.size,),
+        "du": _number(soma.decay_u - 1),
+        "dv": _number(soma.decay_v),
+        "vth": _number(soma.threshold >> THRESHOLD_SHIFT),
+        "bias_mant": np.broadcast_to(bias[0], (op.size,)).copy(),
+        "bias_exp": np.broadcast_to(bias[1], (op.size,)).copy(),
     }
+
+
+def _as_stock(soma: Lif) -> bool:
+    """Say whether a neuron's equation and thresholds are stock: no gate, a strict threshold on the grid, reset to 0."""
+    threshold = soma.threshold
+    return (
+        not (soma.gates or soma.rectify or soma.reset_interval)
+        and soma.refractory == 1
+        and soma.reset == "value"
+        and not soma.v_reset.any()
+        and bool(np.all(soma.decay_v < DECAY_ONE))
+        and bool(np.all((threshold >= 0) & (threshold % (1 << THRESHOLD_SHIFT) == 0)))
+        and bool(np.all(threshold >> THRESHOLD_SHIFT <= THRESHOLD_MANTISSA_MAX))
+    )
 
 
 def split_bias(bias: IntArray) -> tuple[IntArray, IntArray] | None:
@@ -81,20 +90,36 @@ def _number(values: IntArray) -> int | IntArray:
     return int(values[0]) if np.all(values == values[0]) else values
 
 
-def conv(op: IntConv, shape: tuple[int, ...], largest: int, bits: int) -> dict[str, Any] | None:
-    """Return the parameters of ``Conv`` (in Lava's W, H, C order), or None.
+def synapses(op: IntConnection, shape: Shape, largest: int, bits: int) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return stock processes (kind, parameters) whose sum is this connection, or None.
 
     Args:
-        op: The convolution.
-        shape: Its input (C, H, W).
+        op: The connection.
+        shape: Shape of its source.
         largest: Largest |a|.
         bits: Message bits, 0 for binary spikes.
     """
+    match op.synapses:
+        case ConvSynapses() as kernel:
+            return conv(kernel, op.exponent, shape, largest, bits)
+        case DenseSynapses(weight=weight) if largest < CURRENT_SUM:
+            return dense(weight, op.exponent, bits)
+        case IdentitySynapses(weight=weight) if largest < CURRENT_SUM and weight and len(grids(_array(weight))) == 1:
+            options = {"weight_exp": op.exponent, "num_message_bits": bits}
+            return [("identity", {"size": prod(shape), "weight": int(weight), **options})]
+        case _:
+            return None
+
+
+def conv(
+    op: ConvSynapses, exponent: int, shape: Shape, largest: int, bits: int
+) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return a ``Conv`` (in Lava's W, H, C order), or None."""
     small = max(*op.weight.shape[2:], *op.stride, *op.padding, *op.dilation, op.groups) <= SMALL
-    if op.exponent < 0 or largest >= CONV_SUM or not small:
+    if exponent < 0 or largest >= CONV_SUM or not small:
         return None
-    weight = (op.weight << op.exponent)[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
-    return {
+    weight = (op.weight << exponent)[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
+    parameters = {
         "weight": np.ascontiguousarray(weight, np.int32),
         "input_shape": tuple(int(n) for n in shape[::-1]),
         "stride": tuple(op.stride[::-1]),
@@ -103,28 +128,24 @@ def conv(op: IntConv, shape: tuple[int, ...], largest: int, bits: int) -> dict[s
         "groups": op.groups,
         "num_message_bits": bits,
     }
+    return [("conv", parameters)]
 
 
-def dense(op: IntDense | IntIdentity, size: int, largest: int, bits: int) -> list[tuple[str, dict[str, Any]]] | None:
-    """Return ``Dense`` or ``Sparse`` processes (kind, parameters) whose sum is this map, or None.
+def dense(weight: IntArray, exponent: int, bits: int) -> list[tuple[str, dict[str, Any]]] | None:
+    """Return ``Dense`` or ``Sparse`` processes, or None.
 
     Odd weights of both signs lose their lowest bit in one process: they become an excitatory and an inhibitory one.
     """
-    if largest >= CURRENT_SUM:
+    parts = grids(weight)
+    if not parts or (len(parts) > 1 and exponent < 0):
         return None
-    if isinstance(op, IntIdentity):
-        parts = grids(np.full(1, op.weight, np.int64))
-        if len(parts) != 1 or op.weight == 0:
-            return None
-        return [
-            ("identity", {"size": size, "weight": int(op.weight), "weight_exp": op.exponent, "num_message_bits": bits})
-        ]
-    parts = grids(op.weight)
-    if not parts or (len(parts) > 1 and op.exponent < 0):
-        return None
-    kind = "sparse" if np.count_nonzero(op.weight) < SPARSE_DENSITY * op.weight.size else "dense"
-    options = {"weight_exp": op.exponent, "num_message_bits": bits}
+    kind = "sparse" if np.count_nonzero(weight) < SPARSE_DENSITY * weight.size else "dense"
+    options = {"weight_exp": exponent, "num_message_bits": bits}
     return [(kind, {"weights": part.astype(np.int32), **options}) for part in parts]
+
+
+def _array(weight: int) -> IntArray:
+    return np.full(1, weight, np.int64)
 
 
 def grids(weight: IntArray) -> list[NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from spikewright.export.netx import layers as made
 from spikewright.export.netx.file import Layer, NetFile
 from spikewright.export.netx.neurons import lif, silent
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, STATE_MAX
+from spikewright.hw_sim import somas
+from spikewright.hw_sim.fixed_point import BIAS_MANTISSA, CURRENT_SHIFT, STATE_MAX
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
+from spikewright.toolchain.integer import lif as plain
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op, Shape
-
-BIAS_BITS = 12
-"""Bias mantissas have 13 bits with their sign: -4096 .. 4095."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Builder:
         Raises:
             ImportingError: Its type or a value of it has no meaning here.
         """
-        if any(isinstance(op, IntLif) and op.block.endswith(".average") for op in self.ops):
+        if any(isinstance(op, IntNeuron) and op.block.endswith(".average") for op in self.ops):
             raise layer.error("stands behind an average layer", "an average layer is the last one: it is the read-out")
         if layer.kind not in STEPS:
             raise made.unknown(layer)
@@ -57,7 +57,7 @@ class Builder:
     # --------------------------------------------------------------------------------------- what is read
     def start(self, shape: Shape) -> None:
         """Add the input of a net whose first layer has synapses, or whose input layer has no neurons."""
-        self.ops.append(IntInput(name="input", shape=shape, payload_bits=self.payload_bits))
+        self.ops.append(IntInput(name="input", shape=shape, soma=somas.Source(self.payload_bits)))
         self.sources = (Source("input", shape, flat=True),)
 
     def flat(self, layer: Layer) -> int:
@@ -94,10 +94,11 @@ class Builder:
         if "neuron" not in layer:
             self.start(shape)
             return
-        self.ops.append(IntInput(name="input", shape=shape, payload_bits=BIAS_BITS, signed=True))
-        link = IntIdentity(name=f"{layer.name}.bias", inputs=("input",), block=layer.name, weight=1)
-        self.ops.append(link)
-        self.fire(layer, lif(layer, shape, (link.name,), input_layer=True))
+        mantissa = somas.Source(BIAS_MANTISSA[1].bit_length(), signed=True)
+        one = IdentitySynapses(1)
+        link = IntConnection(name=f"{layer.name}.bias", inputs=("input",), block=layer.name, synapses=one)
+        self.ops += [IntInput(name="input", shape=shape, soma=mantissa), link]
+        self.fire(layer, shape, [link], lif(layer, shape, input_layer=True))
 
     def dense(self, layer: Layer) -> None:
         """Add a dense or recurrent layer."""
@@ -112,22 +113,22 @@ class Builder:
             self.check_delayed(
                 layer, forward.exponent < 0 and bool((forward.weight % (1 << -forward.exponent)).any()), outputs, inputs
             )
-        parts: list[Connection] = []
+        parts: list[IntConnection] = []
         for index, (source, weight) in enumerate(zip(self.sources, self.columns(forward.weight), strict=True)):
-            op = IntDense(
+            op = IntConnection(
                 name=self.link(layer, index),
                 inputs=(source.name,),
                 block=layer.name,
-                weight=weight,
+                synapses=DenseSynapses(weight),
                 exponent=forward.exponent,
             )
             parts += made.by_delay(op, self.share(delay, index))
         for synapses in recurrent:
-            op = IntDense(
+            op = IntConnection(
                 name=f"{layer.name}.rec",
                 inputs=(layer.name,),
                 block=layer.name,
-                weight=synapses.weight,
+                synapses=DenseSynapses(synapses.weight),
                 exponent=synapses.exponent,
             )
             parts += made.by_delay(op, delay, lag=1)
@@ -151,7 +152,7 @@ class Builder:
         """Add a convolution, a pooling, or the transpose of one."""
         sources = self.grid(layer)
         if layer.kind == "conv" and len(sources) == 1:
-            ops: list[IntConv | IntDense] = [made.conv(layer, self.link(layer, 0), sources[0].name)]
+            ops = [made.conv(layer, self.link(layer, 0), sources[0].name)]
         elif layer.kind == "conv":
             ops = self.split_conv(layer)
         elif layer.kind == "pool":
@@ -159,31 +160,28 @@ class Builder:
         else:
             ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
         shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
-        delay = made.delays(layer, ops[0].weight.shape[0], 0)
+        delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
             self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")
         self.layer(layer, [part for op in ops for part in made.by_delay(op, delay)], shape)
 
-    def split_conv(self, layer: Layer) -> list[IntConv | IntDense]:
+    def split_conv(self, layer: Layer) -> list[IntConnection]:
         """Return one convolution for each joined source, over its channels."""
         whole = made.conv(layer, layer.name, "")
-        if whole.groups != 1:
+        conv = whole.synapses
+        assert isinstance(conv, ConvSynapses)
+        if conv.groups != 1:
             raise layer.error("is a grouped convolution behind a concat layer", "use groups = 1 there")
         first = 0
-        found: list[IntConv | IntDense] = []
+        found: list[IntConnection] = []
         for index, source in enumerate(self.sources):
             last = first + source.shape[0]
-            values = {
-                **vars(whole),
-                "name": self.link(layer, index),
-                "inputs": (source.name,),
-                "weight": whole.weight[:, first:last],
-            }
-            found.append(IntConv(**values))
+            part = conv.with_weights(conv.weight[:, first:last])
+            found.append(replace(whole, name=self.link(layer, index), inputs=(source.name,), synapses=part))
             first = last
-        if first != whole.weight.shape[1]:
+        if first != conv.weight.shape[1]:
             raise layer.error(
-                f"'weight' is for {whole.weight.shape[1]} channels; it reads {first}", "export the net again"
+                f"'weight' is for {conv.weight.shape[1]} channels; it reads {first}", "export the net again"
             )
         return found
 
@@ -207,17 +205,11 @@ class Builder:
         if size % outputs:
             raise layer.error(f"has {outputs} groups of {size} neurons", "give it a divisor of the neurons")
         weight = np.repeat(np.eye(outputs, dtype=np.int64), size // outputs, axis=1)
-        link = IntDense(name=self.link(layer, 0), inputs=(source.name,), block=layer.name, weight=weight)
+        sums = DenseSynapses(weight)
+        link = IntConnection(name=self.link(layer, 0), inputs=(source.name,), block=layer.name, synapses=sums)
         none = np.zeros(1, np.int64)
-        neuron = IntLif(
-            name=layer.name,
-            inputs=(link.name,),
-            shape=(outputs,),
-            decay_v=none,
-            bias=none,
-            threshold=np.full(1, STATE_MAX, np.int64),
-        )
-        self.ops += [link, neuron]
+        soma = plain(decay_v=none, bias=none, threshold=np.full(1, STATE_MAX, np.int64))
+        self.ops += [link, IntNeuron(name=layer.name, inputs=(link.name,), shape=(outputs,), soma=soma)]
         self.sources = (Source(layer.name, (outputs,)),)
         self.readout = ("membrane", outputs / size / (1 << CURRENT_SHIFT))
 
@@ -247,20 +239,22 @@ class Builder:
             return delay
         return self.columns(delay)[index]
 
-    def layer(self, layer: Layer, connections: list[Connection], shape: Shape) -> None:
+    def layer(self, layer: Layer, connections: list[IntConnection], shape: Shape) -> None:
         """Add a layer's connections and neurons."""
         self.ops += connections
-        self.fire(layer, lif(layer, shape, tuple(op.name for op in connections)))
+        self.fire(layer, shape, connections, lif(layer, shape))
 
-    def fire(self, layer: Layer, neuron: IntLif) -> None:
+    def fire(self, layer: Layer, shape: Shape, connections: list[IntConnection], soma: somas.Lif) -> None:
         """Add the neurons; the next layer reads them."""
+        inputs = tuple(op.name for op in connections)
+        neuron = IntNeuron(name=layer.name, inputs=inputs, shape=shape, soma=soma)
         self.ops.append(neuron)
         self.sources = (Source(neuron.name, neuron.shape, flat=len(neuron.shape) == 1),)
         self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
 
     def result(self, net: NetFile) -> Graph:
         """Close the graph, of no known length; its answer is a sum over the steps."""
-        if not any(isinstance(op, IntLif) for op in self.ops):
+        if not any(isinstance(op, IntNeuron) for op in self.ops):
             raise ImportingError("has no layer with neurons", where=net.layers[0].file, help="export the whole net")
         (kind, scale), last = self.readout, self.sources[-1].name
         self.ops.append(IntOutput(name="output", inputs=(last,), readout=kind, scale=scale))  # type: ignore[arg-type]

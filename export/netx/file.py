@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.integer import IntArray
 
 Pair = tuple[int, int]
 

@@ -5,14 +5,16 @@ dense: W x   conv: torch cross-correlation   pool: conv of one channel each   co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from spikewright.export.netx.file import Layer, Pair
-from spikewright.export.netx.weights import LostError, Synapses, chip_form, loaded
+from spikewright.export.netx.weights import LostError, Weights, chip_form, loaded
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses
 from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.int_ops import Connection, IntArray, IntConv, IntDense
+from spikewright.toolchain.integer import IntArray, IntConnection
 from spikewright.toolchain.ops import Shape
 
 MAX_MATRIX = 1 << 25
@@ -34,7 +36,7 @@ def check_real(layer: Layer) -> None:
         )
 
 
-def dense(layer: Layer, inputs: int, outputs: int) -> list[Synapses]:
+def dense(layer: Layer, inputs: int, outputs: int) -> list[Weights]:
     """Return the synapses of a ``dense`` layer, or both of a ``dense_rec`` layer.
 
     Raises:
@@ -85,34 +87,19 @@ def delays(layer: Layer, outputs: int, inputs: int) -> IntArray | None:
     return found[:, None] if found.size == outputs else found[None, :]
 
 
-def by_delay(op: IntDense | IntConv, delay: IntArray | None, lag: int = 0) -> list[Connection]:
+def by_delay(op: IntConnection, delay: IntArray | None, lag: int = 0) -> list[IntConnection]:
     """Split a connection into one for each delay, zero elsewhere (a zero weight is no synapse)."""
+    weight = op.synapses.weights
     if delay is None:
-        return [_renamed(op, op.name, op.weight, lag)]
-    spread = delay.reshape(*delay.shape, *(1,) * (op.weight.ndim - 2))
+        return [replace(op, lag=lag)]
+    spread = delay.reshape(*delay.shape, *(1,) * (weight.ndim - 2))
     found = []
     for steps in np.unique(delay):
-        weight = np.where(spread == steps, op.weight, 0)
-        if weight.any():
-            found.append(_renamed(op, f"{op.name}.d{steps}", weight, lag + int(steps)))
-    return found or [_renamed(op, op.name, op.weight, lag)]
-
-
-def _renamed(op: IntDense | IntConv, name: str, weight: IntArray, lag: int) -> Connection:
-    if isinstance(op, IntDense):
-        return IntDense(name=name, inputs=op.inputs, block=op.block, weight=weight, exponent=op.exponent, lag=lag)
-    return IntConv(
-        name=name,
-        inputs=op.inputs,
-        block=op.block,
-        weight=weight,
-        exponent=op.exponent,
-        stride=op.stride,
-        padding=op.padding,
-        dilation=op.dilation,
-        groups=op.groups,
-        lag=lag,
-    )
+        late = np.where(spread == steps, weight, 0)
+        if late.any():
+            part = op.synapses.with_weights(late)
+            found.append(replace(op, name=f"{op.name}.d{steps}", synapses=part, lag=lag + int(steps)))
+    return found or [replace(op, lag=lag)]
 
 
 def kernel(layer: Layer) -> IntArray:
@@ -132,13 +119,13 @@ def kernel(layer: Layer) -> IntArray:
     return weight
 
 
-def conv(layer: Layer, name: str, source: str) -> IntConv:
+def conv(layer: Layer, name: str, source: str) -> IntConnection:
     """Return the connection of a ``conv`` layer."""
     synapses = chip_form(kernel(layer))
     return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), layer.number("groups"))
 
 
-def pool(layer: Layer, name: str, source: str, channels: int) -> IntConv:
+def pool(layer: Layer, name: str, source: str, channels: int) -> IntConnection:
     """Return the connection of a ``pool`` layer: the same kernel for every channel."""
     synapses = chip_form(np.repeat(kernel(layer)[:1, :1], channels, axis=0))
     return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), channels)
@@ -148,26 +135,17 @@ def _conv(
     layer: Layer,
     name: str,
     source: str,
-    synapses: Synapses,
+    synapses: Weights,
     padding: Pair,
     dilation: Pair,
     groups: int,
     stride: Pair | None = None,
-) -> IntConv:
-    return IntConv(
-        name=name,
-        inputs=(source,),
-        block=layer.name,
-        weight=synapses.weight,
-        exponent=synapses.exponent,
-        stride=layer.pair("stride") if stride is None else stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
+) -> IntConnection:
+    conv = ConvSynapses(synapses.weight, layer.pair("stride") if stride is None else stride, padding, dilation, groups)
+    return IntConnection(name=name, inputs=(source,), block=layer.name, synapses=conv, exponent=synapses.exponent)
 
 
-def transposed(layer: Layer, name: str, source: str, shape: Shape) -> IntConv | IntDense:
+def transposed(layer: Layer, name: str, source: str, shape: Shape) -> IntConnection:
     """Return the connection of a ``convT`` or ``unpool`` layer: a conv at stride 1, else its matrix.
 
     Raises:
@@ -189,7 +167,8 @@ def transposed(layer: Layer, name: str, source: str, shape: Shape) -> IntConv | 
         flipped = grouped.reshape(-1, *grouped.shape[2:])
         return _conv(layer, name, source, chip_form(np.ascontiguousarray(flipped)), rest, dilation, groups, (1, 1))
     synapses = chip_form(_matrix(layer, weight, shape, groups))
-    return IntDense(name=name, inputs=(source,), block=layer.name, weight=synapses.weight, exponent=synapses.exponent)
+    dense = DenseSynapses(synapses.weight)
+    return IntConnection(name=name, inputs=(source,), block=layer.name, synapses=dense, exponent=synapses.exponent)
 
 
 def _matrix(layer: Layer, weight: IntArray, shape: Shape, groups: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""The neuron of a netx layer -> ``IntLif``, as ``lava.lib.dl.netx.hdf5.Network`` builds it.
+"""The neuron of a netx layer -> ``Lif``, as ``lava.lib.dl.netx.hdf5.Network`` builds it.
 
 LIF(vth = vThMant, du = iDecay - 1, dv = vDecay, bias_mant = bias, bias_exp = 6): spike v > vThMant << 6, reset to 0.
 """
@@ -10,12 +10,12 @@ from math import prod
 import numpy as np
 
 from spikewright.export.netx.file import Layer
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
-from spikewright.toolchain.int_ops import IntArray, IntLif
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_MANTISSA_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.somas import Lif
+from spikewright.toolchain.integer import IntArray
+from spikewright.toolchain.integer import lif as plain
 from spikewright.toolchain.ops import Shape
 
-SILENT_MANTISSA = (1 << 17) - 1
-"""The largest threshold mantissa of 17 bits: nets use it, and larger ones, for a layer that is read by its membrane."""
 DEFAULT = (0, DECAY_ONE, 1 << 17)
 """iDecay, vDecay, vThMant of a layer without a neuron: u integrates, v = u + bias, never fires."""
 REFUSED = {
@@ -27,23 +27,19 @@ REFUSED = {
 """Neuron types, by the start of their name, and why they cannot be expressed."""
 
 
-def lif(layer: Layer, shape: Shape, inputs: tuple[str, ...], *, input_layer: bool = False) -> IntLif:
-    """Return the layer's neurons.
+def lif(layer: Layer, shape: Shape, *, input_layer: bool = False) -> Lif:
+    """Return the layer's neuron model.
 
     Args:
         layer: The layer.
         shape: (C, H, W) or (N,).
-        inputs: Names of the connections.
         input_layer: An input layer's drive is the bias itself, which no current decay filters.
 
     Raises:
         ImportingError: The neuron has no integer op here, or a value is out of range.
     """
     decay_u, decay_v, mantissa = parameters(layer)
-    return IntLif(
-        name=layer.name,
-        inputs=inputs,
-        shape=shape,
+    return plain(
         decay_u=_one(DECAY_ONE if input_layer else decay_u),
         decay_v=_one(decay_v),
         bias=np.zeros(1, np.int64) if input_layer else _bias(layer, shape),
@@ -73,8 +69,8 @@ def parameters(layer: Layer) -> tuple[int, int, int]:
 
 
 def silent(layer: Layer) -> bool:
-    """Say whether the layer is read by its membrane: its threshold is at or above the largest of 17 bits."""
-    return parameters(layer)[2] >= SILENT_MANTISSA
+    """Say whether the layer is read by its membrane: it has the largest threshold mantissa of 17 bits, or a larger one."""
+    return parameters(layer)[2] >= THRESHOLD_MANTISSA_MAX
 
 
 def _bias(layer: Layer, shape: Shape) -> IntArray:

@@ -12,7 +12,7 @@ from math import floor, log2
 
 import numpy as np
 
-from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.integer import IntArray
 
 BITS = 8
 
@@ -22,14 +22,14 @@ class LostError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
-    """Weights of one synapse process: what arrives is ``(weight x) << exponent``."""
+class Weights:
+    """Integer weights and the exponent they share: what arrives is ``(weight x) << exponent``."""
 
     weight: IntArray
     exponent: int = 0
 
 
-def loaded(*parts: IntArray) -> list[Synapses]:
+def loaded(*parts: IntArray) -> list[Weights]:
     """Return what the loader makes of matrices that share bits and exponent (``weight`` and ``weight_rec``), in chip form.
 
     Raises:
@@ -38,7 +38,7 @@ def loaded(*parts: IntArray) -> list[Synapses]:
     whole = np.hstack(parts)
     low, high = int(whole.min()), int(whole.max())
     if low == high == 0:  # the loader divides by zero here; nothing is meant
-        return [Synapses(part) for part in parts]
+        return [Weights(part) for part in parts]
     if (high > 254 and low < 0) or (low < -256 and high > 0):
         parts = tuple(np.clip(part, -256, 254) for part in parts)
         whole = np.hstack(parts)
@@ -76,14 +76,14 @@ def _held(weight: IntArray, bits: int) -> IntArray:
     return sign * ((clipped >> drop) << drop)
 
 
-def _chip_form(weight: IntArray, up: int) -> Synapses:
+def _chip_form(weight: IntArray, up: int) -> Weights:
     """Return ``(weight x) >> up`` with as small a shift as the chip's weights allow."""
     if np.any(weight % (1 << up)):
-        return Synapses(weight, -up)
+        return Weights(weight, -up)
     return chip_form(weight >> up)
 
 
-def chip_form(weight: IntArray) -> Synapses:
+def chip_form(weight: IntArray) -> Weights:
     """Return integer weights as 8-bit weights and an exponent where that is possible, else as they are.
 
     Mixed signs are even on the chip: odd ones of up to 7 bits go in twice as large, with exponent -1.
@@ -94,8 +94,8 @@ def chip_form(weight: IntArray) -> Synapses:
         weight, exponent = weight >> 1, exponent + 1
         low, high = low >> 1, high >> 1
     if low < 0 < high and exponent == 0 and np.any(weight % 2) and low >= -128 and high <= 127:
-        return Synapses(weight * 2, -1)
-    return Synapses(weight, exponent)
+        return Weights(weight * 2, -1)
+    return Weights(weight, exponent)
 
 
 def effective(weight: IntArray, exponent: int) -> IntArray | None:

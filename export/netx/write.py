@@ -13,9 +13,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from spikewright.export.netx.hold import Values, neuron, refused, synapses
+from spikewright.export.netx.datasets import Values, neuron, refused, synapses
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.toolchain.int_ops import Connection, IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.hw_sim.somas import Lif
+from spikewright.hw_sim.synapses import IdentitySynapses
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op, Shape
 from spikewright.toolchain.shapes import shapes
@@ -48,14 +50,14 @@ def export_net(graph: Graph, path: str | Path) -> None:
 
 def loading(graph: Graph) -> str:
     """Return how to load the file so that every sample gives the spikes of the graph."""
-    source = next(op for op in graph if isinstance(op, IntInput))
+    source = source_of(graph)
     options = [f"reset_interval={graph.timesteps}"]
-    late = any(isinstance(op, Connection) and op.lag for op in graph)
+    late = any(isinstance(op, IntConnection) and op.lag for op in graph)
     driven = _driven(graph, source)
     if not driven:
         options.append("reset_offset=1")
-    if not driven and (source.payload_bits > 1 or source.signed):
-        options.append(f"input_message_bits={source.payload_bits + source.signed}")
+    if not driven and source.soma.sends != "binary":
+        options.append(f"input_message_bits={source.soma.payload_bits + source.soma.signed}")
     text = f"load with lava.lib.dl.netx.hdf5.Network('net.net', {', '.join(options)})"
     return f"{text}, one sample a run (its delays reach beyond a reset)" if late else text
 
@@ -71,16 +73,17 @@ def plan(graph: Graph) -> list[Values]:
 
 def _driven(graph: Graph, source: IntInput) -> bool:
     """Say whether the input is the bias of input neurons: one identity of weight 1, and a current without memory."""
-    readers = graph.readers[source.name]
-    if len(readers) != 1 or not isinstance(readers[0], IntIdentity) or not source.signed:
+    readers = [op for op in graph.readers[source.name] if isinstance(op, IntConnection)]
+    if len(readers) != 1 or not isinstance(one := readers[0].synapses, IdentitySynapses) or not source.soma.signed:
         return False
     link, target = readers[0], graph.readers[readers[0].name][0]
     return (
-        (link.weight, link.exponent, link.lag) == (1, 0, 0)
-        and isinstance(target, IntLif)
+        (one.weight, link.exponent, link.lag) == (1, 0, 0)
+        and isinstance(target, IntNeuron)
+        and isinstance(soma := target.soma, Lif)
         and len(target.inputs) == 1
-        and bool((target.decay_u == DECAY_ONE).all())
-        and not target.bias.any()
+        and bool((soma.decay_u == DECAY_ONE).all())
+        and not soma.bias.any()
     )
 
 
@@ -98,9 +101,9 @@ class _Planner:
             match op:
                 case IntInput():
                     self.input(op)
-                case IntLif():
-                    self.layer(op)
-                case IntDense() | IntConv() | IntIdentity():
+                case IntNeuron(soma=Lif() as soma):
+                    self.layer(op, soma)
+                case IntConnection() if not op.synapses.gate:
                     continue  # taken up by the neuron that reads it
                 case IntOutput():
                     if self.last is None or op.inputs != (self.last.name,):
@@ -114,11 +117,11 @@ class _Planner:
         if not _driven(self.graph, op):
             self.layers.append({"type": "input", "shape": np.array(op.shape)})
 
-    def layer(self, op: IntLif) -> None:
+    def layer(self, op: IntNeuron, soma: Lif) -> None:
         """Add the layer of a neuron op."""
-        if op.gates:
-            raise refused(op, f"has {op.gates} gates; netx has no gain port")
-        connections = [self.graph[name] for name in op.inputs]
+        if soma.gates:
+            raise refused(op, f"has {soma.gates} gates; netx has no gain port")
+        connections = [c for name in op.inputs if isinstance(c := self.graph[name], IntConnection)]
         forward = [c for c in connections if c.inputs[0] != op.name]
         recurrent = [c for c in connections if c.inputs[0] == op.name]
         for c in forward:
@@ -131,10 +134,10 @@ class _Planner:
         if not forward:
             raise refused(op, "has no input; netx layers read the one in front")
         values = self.values(op, forward, recurrent)
-        self.layers.append(values | neuron(self.graph, op))
+        self.layers.append(values | neuron(self.graph, op, soma))
         self.last = op
 
-    def values(self, op: IntLif, forward: list[Op], recurrent: list[Op]) -> Values:
+    def values(self, op: IntNeuron, forward: list[IntConnection], recurrent: list[IntConnection]) -> Values:
         """Return the datasets of the synapses of a layer."""
         if isinstance(self.last, IntInput) and _driven(self.graph, self.last):
             return {"type": "input", "shape": np.array(op.shape), "weight": np.float32(1), "bias": np.float32(0)}
@@ -151,4 +154,5 @@ class _Planner:
 
 
 def _article(op: Op) -> str:
-    return f"an {type(op).__name__}" if type(op).__name__[0] in "AEIOU" else f"a {type(op).__name__}"
+    kind = kind_of(op)
+    return f"an {kind}" if kind[0] in "AEIOU" else f"a {kind}"

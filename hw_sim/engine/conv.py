@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.engine import synapse_kernels, vectors
 from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.tables import expect, padded
-from spikewright.hw_sim.program import ConvSynapses, Population
+from spikewright.hw_sim.engine.tables import padded
+from spikewright.hw_sim.program import Population
+from spikewright.hw_sim.synapses import ConvSynapses
 
 AnyInt = NDArray[Any]
 Index = NDArray[np.int64]
@@ -103,30 +104,10 @@ class ConvKernel:
             axis=1,
         ).astype(np.int64)
 
-    def largest_row(self) -> int:
-        """Return the largest sum of absolute weights that one target neuron has."""
-        groups = self.channels[2]
-        ci, kh, kw, run = self.weight.shape
-        per_target = np.abs(self.weight.astype(np.int64)).reshape(groups, ci // groups, kh * kw, run)
-        return int(per_target.sum(axis=(1, 2)).max(initial=0))
 
-
-def conv_shape(conv: ConvSynapses, source: Population) -> tuple[int, int, int]:
-    """Return the (Co, H', W') a convolution of ``source`` has."""
-    kernel = conv.weight.shape[2:]
-    out = [
-        (source.shape[1 + k] + 2 * conv.padding[k] - conv.dilation[k] * (kernel[k] - 1) - 1) // conv.stride[k] + 1
-        for k in (0, 1)
-    ]
-    return conv.weight.shape[0], out[0], out[1]
-
-
-def prepare_conv(name: str, conv: ConvSynapses, source: Population, target: Population) -> ConvKernel:
+def prepare_conv(conv: ConvSynapses, source: Population, target: Population) -> ConvKernel:
     """Bring a convolution into internal order (weights still int64)."""
     co, per_group, kh, kw = conv.weight.shape
-    expect(name, (len(source.shape), len(target.shape)), (3, 3))
-    expect(name, (per_group * conv.groups, co % conv.groups), (source.shape[0], 0))
-    expect(name, target.shape, conv_shape(conv, source))
     grouped = conv.weight.reshape(conv.groups, co // conv.groups, per_group, kh, kw).transpose(0, 2, 3, 4, 1)
     weight = np.ascontiguousarray(grouped.reshape(source.shape[0], kh, kw, co // conv.groups), np.int64)
     return ConvKernel(

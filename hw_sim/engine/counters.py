@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Mesh
-from spikewright.hw_sim.engine import count_kernels, vectors
-from spikewright.hw_sim.engine.fan_out import cores_of
+from spikewright.hw_sim.engine import count_kernels, layout, vectors
 from spikewright.hw_sim.engine.jit import Threads
 from spikewright.hw_sim.noc import Links, hops
-from spikewright.hw_sim.program import GateTable, Population, Projection
+from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synaptic_memory import FanOut
 
 Index = NDArray[np.int64]
@@ -88,9 +87,9 @@ def emitter(
     population: Population, outgoing: list[tuple[Projection, FanOut, NDArray[np.int32]]], mesh: Mesh
 ) -> Emitter | None:
     """Build the counter rows of a population from its projections' fan-out and words read; None if it sends nothing."""
-    if isinstance(population.soma, GateTable):
+    if population.soma.sends == "gate" and population.soma.on_host:
         return None
-    own = cores_of(population)
+    own = population.cores[layout.order(population)]
     parts: list[NDArray[np.signedinteger[Any]]] = [own[:, None]]
     for _, fan, words in outgoing:
         parts += [fan.synapses, words]

@@ -20,7 +20,7 @@ from spikewright.hw_sim.engine.cuda_kernels import cuda
 from spikewright.hw_sim.engine.synapses import Compiled as Synapses
 from spikewright.hw_sim.engine.synapses import DenseRows, Diagonal, SparseLists
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.program import Lif
+from spikewright.hw_sim.somas import Lif
 
 AnyInt = NDArray[Any]
 THREADS = 128

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.program import Population, Shape
+from spikewright.hw_sim.program import Population
+from spikewright.hw_sim.synapses import Shape
 
 Index = NDArray[np.int64]
 

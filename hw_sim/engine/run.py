@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.chip import Chip
 from spikewright.hw_sim.engine import layout
 from spikewright.hw_sim.engine.compiled import Compiled, Stage, compile
 from spikewright.hw_sim.engine.jit import Threads
@@ -16,7 +17,7 @@ from spikewright.hw_sim.engine.state import Recorder, State, message_bytes
 from spikewright.hw_sim.engine.tally import Tally
 from spikewright.hw_sim.errors import ProgramError, SaturationError
 from spikewright.hw_sim.noc import Links
-from spikewright.hw_sim.program import GateTable, Program, Source, sends
+from spikewright.hw_sim.program import Program
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 from spikewright.hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
@@ -32,6 +33,7 @@ def simulate(
     program: Program | Compiled,
     inputs: dict[str, NDArray[Any]],
     *,
+    chip: Chip | None = None,
     steps: int | None = None,
     record: bool = False,
     timing: Literal["analytic", "cycle"] = "analytic",
@@ -45,6 +47,7 @@ def simulate(
     Args:
         program: A program, or what ``compile`` made of it (compile once to run often).
         inputs: For each ``Source`` population its payloads (T, B, *shape).
+        chip: The chip to run a program on; not given: the one that ships under the program's name of it.
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
         timing: ``analytic`` (the busiest part of each step) or ``cycle`` (cores and mesh simulated); see ``hw_sim.timing``.
@@ -57,7 +60,7 @@ def simulate(
         ProgramError: Inputs do not fit the program, or there is no such device.
         SaturationError: A state left 24 bits while ``strict``.
     """
-    compiled = program if isinstance(program, Compiled) else compile(program)
+    compiled = program if isinstance(program, Compiled) else compile(program, chip)
     cuda = _device(device, compiled)
     if timing not in ("analytic", "cycle"):
         raise ProgramError(
@@ -122,7 +125,7 @@ def _advance(compiled: Compiled, state: State, sources: dict[str, NDArray[Any]],
         if name in sources:
             block = sources[name][t : t + span, state.samples]
             state.load(stage, t, layout.to_internal(block, stage.population.shape))
-        elif isinstance(stage.population.soma, GateTable):
+        elif stage.population.soma.on_host:
             state.load(stage, t, _table_rows(stage, t, span, state.batch))
     for group in compiled.groups:
         for start in range(0, span, group.block or span):
@@ -145,7 +148,7 @@ def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) ->
     """Check the inputs against the program's sources and return them with the number of samples."""
     if steps < 1:
         raise ProgramError(f"{steps} steps; at least 1 is needed", where="simulate", help="give steps >= 1")
-    wanted = {p.name: p for p in compiled.program.populations if isinstance(p.soma, Source)}
+    wanted = compiled.program.sources
     if set(inputs) != set(wanted):
         raise ProgramError(
             f"inputs for {sorted(inputs)}; the program's sources are {sorted(wanted)}",
@@ -154,26 +157,16 @@ def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) ->
         )
     samples = {int(x.shape[1]) for x in inputs.values() if x.ndim > 1} or {1}
     for name, x in inputs.items():
-        shape = wanted[name].shape
+        shape = compiled.program.population(name).shape
         if len(samples) > 1 or x.shape[0:1] != (steps,) or tuple(x.shape[2:]) != shape or x.dtype.kind not in "biu":
             raise ProgramError(
                 f"input of shape {x.shape}, dtype {x.dtype}; expected integers ({steps}, B, {', '.join(map(str, shape))})",
                 where=f"source {name!r}",
                 help="order the axes T, B, C, H, W; give every source the same B; encode real values first",
             )
-        _check_payload(wanted[name].soma, name, x)
+        if refused := wanted[name].refused(x):
+            raise ProgramError(refused, where=f"source {name!r}", help="encode the input within payload_bits")
     return dict(inputs), samples.pop()
-
-
-def _check_payload(soma: Any, name: str, x: NDArray[Any]) -> None:
-    limit = 1 << soma.payload_bits
-    low = 1 - limit if soma.signed else 0
-    if x.size and (int(x.min()) < low or int(x.max()) >= limit):
-        raise ProgramError(
-            f"payloads {int(x.min())} .. {int(x.max())}; allowed {low} .. {limit - 1}",
-            where=f"source {name!r}",
-            help="encode the input within payload_bits",
-        )
 
 
 def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
@@ -230,7 +223,7 @@ def _trace(
     for p in program.projections:
         arriving = max(0, tally.steps - program.lag(p)) * samples
         dense = int(compiled.fan_out[p.name].synapses.sum(dtype=np.int64)) * arriving
-        projections[p.name] = ProjectionCount(sends(program.population(p.source).soma), tally.sops[p.name], dense)
+        projections[p.name] = ProjectionCount(program.population(p.source).soma.sends, tally.sops[p.name], dense)
     populations = {}
     for name, stage in compiled.stages.items():
         n = stage.population.size

@@ -1,4 +1,4 @@
-"""The soma models over a block of timesteps; equations in ``program.Lif``, ``program.DeltaRelu``, ``program.Gate``.
+"""The soma models over a block of timesteps; equations in ``hw_sim.somas``.
 
 The LIF kernel works in the integer width of its arrays. It splits every product of a 24-bit state and a 12-bit decay into its
 high and low 12 bits, ``(x k) >> 12 = (x >> 12) k + (((x & 4095) k) >> 12)``, so that all of it fits 32 bits and vectorizes;
@@ -161,14 +161,14 @@ def lif(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def delta_relu(drive, acc, last, decay, shift, out, rec_v, corner, saturated, start, stop):  # type: ignore[no-untyped-def]
+def delta_relu(drive, acc, last, keep, shift, out, rec_v, corner, saturated, start, stop):  # type: ignore[no-untyped-def]
     """Scan a ``DeltaRelu`` for samples ``start`` to ``stop``: state ``acc``, last value ``last`` (B, n), ``out`` payloads."""
     steps, _, n = drive.shape
     for b in range(start, stop):
         for t in range(steps):
             for i in range(n):
                 x = acc[b, i]
-                kept = (abs(x) * (4096 - decay[i])) >> 12
+                kept = (abs(x) * keep[i]) >> 12
                 x = (-kept if x < 0 else kept) + drive[t, b, i]
                 y = min(max(x, -(LIMIT - 1)), LIMIT - 1)
                 saturated[b, 1] += x != y
@@ -182,7 +182,7 @@ def delta_relu(drive, acc, last, decay, shift, out, rec_v, corner, saturated, st
 
 @kernel
 def gate(  # type: ignore[no-untyped-def]
-    drive, acc, last, decay, bias, thresholds, levels, out, changed, rec_v, corner, saturated, start, stop
+    drive, acc, last, keep, bias, thresholds, levels, out, changed, rec_v, corner, saturated, start, stop
 ):
     """Scan a ``Gate`` for samples ``start`` to ``stop``: ``out`` levels, ``changed`` where a message leaves."""
     steps, _, n = drive.shape
@@ -190,7 +190,7 @@ def gate(  # type: ignore[no-untyped-def]
         for t in range(steps):
             for i in range(n):
                 x = acc[b, i]
-                kept = (abs(x) * (4096 - decay[i])) >> 12
+                kept = (abs(x) * keep[i]) >> 12
                 x = (-kept if x < 0 else kept) + drive[t, b, i]
                 y = min(max(x, -(LIMIT - 1)), LIMIT - 1)
                 saturated[b, 1] += x != y

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.engine import layout, soma_kernels
 from spikewright.hw_sim.engine.compiled import Compiled, Stage
 from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.program import DeltaRelu, Gate, GateTable, Lif, Soma, Source, sends
+from spikewright.hw_sim.somas import DeltaRelu, Gate, Lif, Soma
+from spikewright.hw_sim.somas import State as Remembered
 
 if TYPE_CHECKING:
     from spikewright.hw_sim.engine.cuda import Cuda
@@ -20,7 +21,7 @@ AnyInt = NDArray[Any]
 
 def message_bytes(soma: Soma) -> int:
     """Return how many bytes one message of a population takes here."""
-    return 1 if sends(soma) == "binary" else 4
+    return 1 if soma.sends == "binary" else 4
 
 
 def _word_of_messages(soma: Soma) -> type[np.signedinteger[Any]]:
@@ -36,10 +37,11 @@ class Recorder:
         self.u: dict[str, AnyInt] = {}
         for name, stage in compiled.stages.items() if wanted else ():
             shape = (steps, samples, stage.population.size)
-            self.spikes[name] = np.zeros(shape, _word_of_messages(stage.population.soma))
-            if isinstance(stage.population.soma, (Lif, DeltaRelu, Gate)):
+            soma = stage.population.soma
+            self.spikes[name] = np.zeros(shape, _word_of_messages(soma))
+            if "v" in soma.states:
                 self.v[name] = np.zeros(shape, np.int32)
-            if isinstance(stage.population.soma, Lif):
+            if "u" in soma.states:
                 self.u[name] = np.zeros(shape, stage.word)  # a current that wraps once may stay above 24 bits
 
     def flat(self, compiled: Compiled) -> None:
@@ -71,16 +73,16 @@ class State:
         self.u: dict[str, AnyInt] = {}
         self.v: dict[str, AnyInt] = {}
         self.hold: dict[str, AnyInt] = {}
+        self.plain: dict[str, Remembered] = {}
         self.saturated = {name: np.zeros(2, np.int64) for name in compiled.stages}
         self.room: dict[type[np.signedinteger[Any]], AnyInt] = {}
         for name, stage in compiled.stages.items():
             shape = (batch, stage.population.size)
             soma = stage.population.soma
-            rest = 1 << soma.gate_bits if isinstance(soma, (Gate, GateTable)) else 0
             dtype = _word_of_messages(soma)
             word = stage.word if isinstance(soma, Lif) else np.int64
-            self.values[name] = np.full((stage.history, *shape), rest, dtype)
-            self.u[name] = np.full(shape, rest, word)  # for DeltaRelu and Gate: what was sent last
+            self.values[name] = np.full((stage.history, *shape), soma.idle, dtype)
+            self.u[name] = np.full(shape, soma.idle, word)  # without a current: what was sent last
             self.v[name] = np.zeros(shape, word)
             if isinstance(soma, Lif):
                 self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), np.int8)
@@ -93,7 +95,7 @@ class State:
             if stage.history:
                 fresh[: stage.history] = old[-stage.history :]
             self.values[name] = fresh
-            if isinstance(stage.population.soma, Gate):
+            if stage.population.soma.sends == "gate" and not stage.population.soma.on_host:
                 self.changes[name] = np.zeros((steps, *old.shape[1:]), np.int8)
 
     def sent(self, name: str) -> AnyInt:
@@ -117,7 +119,7 @@ class State:
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
         """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
         name, soma = stage.population.name, stage.population.soma
-        if isinstance(soma, (Source, GateTable)):
+        if soma.on_host:
             return
         cuda = self.cuda if self.cuda is not None and name in self.cuda.names else None
         drive = self._drive(stage, start, stop) if cuda is None else self._drive_on(cuda, stage, start, stop)
@@ -150,9 +152,28 @@ class State:
                     np.asarray(soma.thresholds, np.int64), np.asarray(soma.levels, np.int64),
                     out, self.changes[name][start:stop], rec_v, corner, saturated, 0, self.batch,
                 )  # fmt: skip
+            case _:
+                self._plain(stage, drive, out, first_step, start)
         self.saturated[name] += saturated.sum(axis=0)
         if name in self.recorder.spikes:
             self.recorder.spikes[name][steps, self.samples] = out
+
+    def _plain(self, stage: Stage, drive: AnyInt, out: AnyInt, first_step: int, start: int) -> None:
+        """Run a soma that has no kernel by its own ``step``, in the program's order of neurons."""
+        name, soma, flat = stage.population.name, stage.population.soma, layout.inverse(stage.order)
+        state = self.plain.setdefault(name, soma.start(self.v[name].shape))
+        for t in range(out.shape[0]):
+            at = start + t
+            levels = [self.delayed(g.projection.source, g.lag, at, at + 1)[0][:, g.index][:, flat] for g in stage.gates]
+            sent = soma.step(state, drive[t][:, flat].astype(np.int64), levels, first_step + at)
+            out[t] = sent[:, stage.order]
+            self.v[name][...] = state["v"][:, stage.order]
+            if name in self.changes:
+                self.changes[name][at] = out[t] != self.u[name]
+                self.u[name][...] = out[t]
+            for kept, of in ((self.recorder.v, "v"), (self.recorder.u, "u")):
+                if name in kept:
+                    kept[name][first_step + at, self.samples] = state[of][:, stage.order]
 
     def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
         n = stage.population.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,9 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.engine import layout, synapse_kernels, vectors
 from spikewright.hw_sim.engine.conv import ConvKernel, prepare_conv
 from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.tables import expect, padded
-from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.program import (
-    ConvSynapses,
-    DenseSynapses,
-    IdentitySynapses,
-    Population,
-    Projection,
-    SparseSynapses,
-)
+from spikewright.hw_sim.engine.tables import padded
+from spikewright.hw_sim.program import Population, Projection
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Entries, IdentitySynapses
 
 AnyInt = NDArray[Any]
 Index = NDArray[np.int64]
@@ -84,10 +77,6 @@ class DenseRows:
         per_event = EVENT_NS + ADD_NS * n * self.table.itemsize
         return per_event > per_entry and bool(np.count_nonzero(x) * per_event > x.size * per_entry)
 
-    def largest_row(self) -> int:
-        """Return the largest sum of absolute weights that one target neuron has."""
-        return int(np.abs(self.weight.astype(np.int64)).sum(axis=0).max(initial=0))
-
 
 @dataclass(frozen=True, eq=False)
 class SparseLists:
@@ -106,11 +95,6 @@ class SparseLists:
 
         threads.split(piece, x.shape[0], x.size + drive.size)
 
-    def largest_row(self) -> int:
-        """Return the largest sum of absolute weights that one target neuron has."""
-        sums = np.bincount(self.targets, weights=np.abs(self.weight).astype(np.float64), minlength=self.n_target)
-        return int(np.ceil(sums.max(initial=0.0)))
-
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
@@ -126,10 +110,6 @@ class Diagonal:
 
         threads.split(piece, x.shape[0], x.size)
 
-    def largest_row(self) -> int:
-        """Return the largest absolute weight."""
-        return int(np.abs(self.weight.astype(np.int64)).max(initial=0))
-
 
 Compiled = ConvKernel | DenseRows | SparseLists | Diagonal
 
@@ -138,41 +118,39 @@ def prepare(projection: Projection, source: Population, target: Population) -> C
     """Bring one projection's synapses into internal order (weights still int64, exponent not applied)."""
     match projection.synapses:
         case ConvSynapses() as conv:
-            return prepare_conv(projection.name, conv, source, target)
+            return prepare_conv(conv, source, target)
         case DenseSynapses(weight=weight):
-            expect(projection.name, weight.shape, (target.size, source.size))
             rows = weight[np.ix_(layout.order(target), layout.order(source))].T
             return DenseRows(np.ascontiguousarray(rows, np.int64))
-        case SparseSynapses() as lists:
-            return _sparse(projection.name, lists, source, target)
-        case IdentitySynapses(weight=value):
-            expect(projection.name, (source.size,), (target.size,))
-            if np.array_equal(layout.order(source), layout.order(target)):
-                return Diagonal(np.full(target.size, value, np.int64))
-            flat = np.arange(target.size, dtype=np.int64)
-            weights = np.full(target.size, value, np.int64)
-            return _by_source(flat, flat, weights, source, target)
+        case IdentitySynapses(weight=value) if np.array_equal(layout.order(source), layout.order(target)):
+            return Diagonal(np.full(target.size, value, np.int64))
+        case listed:
+            return _by_source(listed.entries(source.shape, target.shape), source, target)
+
+
+def cast(synapses: Compiled, word: type[np.signedinteger[Any]], payload: int) -> Compiled:
+    """Return synapses with weights of the drive's width, and the bounds that let sums of it be narrower.
+
+    Args:
+        synapses: As prepared, the exponent in the weights.
+        word: The integers of the drive.
+        payload: The largest message they are given.
+    """
+    narrow: Compiled = replace(synapses, weight=np.ascontiguousarray(synapses.weight, word))
+    match narrow:
+        case DenseRows():
+            return replace(narrow, peak=int(np.abs(synapses.weight).sum(axis=0).max(initial=0)) * payload)
+        case ConvKernel():
+            return replace(narrow, payload=payload)
         case _:
-            raise ProgramError(
-                "a gate link carries no current",
-                where=f"projection {projection.name!r}",
-                help="give it another synapse format",
-            )
+            return narrow
 
 
-def _sparse(name: str, lists: SparseSynapses, source: Population, target: Population) -> SparseLists:
-    expect(name, lists.indptr.shape, (target.size + 1,))
-    expect(name, lists.indices.shape, lists.weight.shape)
-    targets = np.repeat(np.arange(target.size, dtype=np.int64), np.diff(lists.indptr))
-    expect(name, lists.indices.shape, targets.shape)
-    return _by_source(np.asarray(lists.indices, np.int64), targets, np.asarray(lists.weight, np.int64), source, target)
-
-
-def _by_source(sources: Index, targets: Index, weights: Index, source: Population, target: Population) -> SparseLists:
-    keep = weights != 0
-    inner_source = layout.inverse(layout.order(source))[sources[keep]]
-    inner_target = layout.inverse(layout.order(target))[targets[keep]]
+def _by_source(entries: Entries, source: Population, target: Population) -> SparseLists:
+    targets, sources, weights = entries
+    inner_source = layout.inverse(layout.order(source))[sources]
+    inner_target = layout.inverse(layout.order(target))[targets]
     sort = np.lexsort((inner_target, inner_source))
     indptr = np.zeros(source.size + 1, np.int64)
     np.cumsum(np.bincount(inner_source, minlength=source.size), out=indptr[1:])
-    return SparseLists(indptr, inner_target[sort].astype(np.int32), weights[keep][sort], target.size)
+    return SparseLists(indptr, inner_target[sort].astype(np.int32), weights[sort], target.size)

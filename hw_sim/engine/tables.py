@@ -1,4 +1,4 @@
-"""Tables of weights: their shape is checked, and their rows are padded to whole vectors."""
+"""Tables of weights, their rows padded to whole vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.engine import vectors
-from spikewright.hw_sim.errors import ProgramError
 
 AnyInt = NDArray[Any]
 
@@ -23,13 +22,3 @@ def padded(rows: AnyInt, peak: int) -> AnyInt:
     table = np.zeros((rows.shape[0], -(-rows.shape[1] // lane) * lane), dtype)
     table[:, : rows.shape[1]] = rows
     return table
-
-
-def expect(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Raise unless a projection's synapses have the shape that the populations ask for."""
-    if tuple(found) != tuple(wanted):
-        raise ProgramError(
-            f"synapses of shape {tuple(found)} do not fit the populations; expected {tuple(wanted)}",
-            where=f"projection {name!r}",
-            help="give the weight as (target neurons, source neurons), or mend the population shapes",
-        )

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.engine.compiled import Compiled
 from spikewright.hw_sim.engine.counters import Columns
 from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.program import Lif, sends
 from spikewright.hw_sim.timing.analytic import Loads, StepTimes, step_times
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 
@@ -52,7 +51,7 @@ class Tally:
             mapped = stage.core[stage.core >= 0]
             neurons = np.bincount(mapped, minlength=self.compiled.cores)
             self.per_core["neuron_updates"] += neurons
-            if isinstance(stage.population.soma, Lif):
+            if stage.gates:
                 window = slice(stage.population.start, stage.population.start + self.steps)
                 self.per_core["gate_multiplies"][window] += neurons * len(stage.gates)
 
@@ -112,7 +111,7 @@ class Tally:
             self.block_words[window, :, cores] += part[:, :, inside]
             return
         self.sops[projection.name] += int(part.sum())
-        sops = self.block_sops[sends(self.compiled.stages[projection.source].population.soma)]
+        sops = self.block_sops[self.compiled.stages[projection.source].population.soma.sends]
         sops[window, :, cores] += part[:, :, inside]
 
     def finish(self) -> None:

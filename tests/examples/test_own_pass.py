@@ -118,11 +118,22 @@ def test_an_exact_pass_that_changes_the_answer_is_refused_on_floats_and_on_integ
 ) -> None:
     from dataclasses import replace
 
-    from spikewright.toolchain.int_ops import IntDense
+    from spikewright.hw_sim import DenseSynapses
+    from spikewright.toolchain.integer import IntConnection
     from spikewright.toolchain.ir import Graph
+    from spikewright.toolchain.ops import Op
+
+    def negated(op: Op) -> Op:
+        match op:
+            case Affine(weight=weight):
+                return replace(op, weight=-weight)
+            case IntConnection(synapses=DenseSynapses(weight=weight)):
+                return replace(op, synapses=DenseSynapses(-weight))
+            case _:
+                return op
 
     def negate(_: object, graph: Graph) -> Graph:
-        return graph.map(lambda op: replace(op, weight=-op.weight) if isinstance(op, Affine | IntDense) else op)
+        return graph.map(negated)
 
     for anchor in ("drop-flatten", "quantize", "align"):
         with monkeypatch.context() as patch:

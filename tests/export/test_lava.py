@@ -7,24 +7,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from int_nets import (
+    int_conv,
+    int_delta_relu,
+    int_dense,
+    int_gate,
+    int_gate_link,
+    int_gate_table,
+    int_identity,
+    int_input,
+    int_lif,
+)
 from mapped import mapped
 from numpy.typing import NDArray
 
 from spikewright.export.lava import LavaBackend, available
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.int_ops import (
-    IntConv,
-    IntDeltaRelu,
-    IntDense,
-    IntGate,
-    IntGateLink,
-    IntGateTable,
-    IntIdentity,
-    IntInput,
-    IntLif,
-    IntOutput,
-)
+from spikewright.toolchain.integer import IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
@@ -45,16 +45,16 @@ def even(rng: np.random.Generator, *shape: int) -> Ints:
     return rng.integers(-127, 128, shape) * 2
 
 
-def lif(name: str, *inputs: str, shape: tuple[int, ...] = (N,), **fields: object) -> IntLif:
+def lif(name: str, *inputs: str, shape: tuple[int, ...] = (N,), **fields: object) -> IntNeuron:
     default = {"decay_v": ints(1000), "bias": ints(0), "threshold": ints(100 << 6)}
-    return IntLif(name=name, inputs=inputs, shape=shape, **default | fields)  # type: ignore[arg-type]
+    return int_lif(name=name, inputs=inputs, shape=shape, **default | fields)  # type: ignore[arg-type]
 
 
 def net(rng: np.random.Generator, *ops: Op, last: str = "l", binary: bool = True) -> Net:
     """Put a read-out behind ``last``; align."""
     source = next(op for op in ops if op.name == last)
     read_out = (
-        IntDense(name="ro", inputs=(last,), weight=even(rng, 3, int(np.prod(source.shape)))),  # type: ignore[attr-defined]
+        int_dense(name="ro", inputs=(last,), weight=even(rng, 3, int(np.prod(source.shape)))),  # type: ignore[attr-defined]
         lif("o", "ro", shape=(3,), decay_v=ints(0), bias=ints(33), threshold=SILENT),
         IntOutput(name="y", inputs=("o",)),
     )
@@ -64,35 +64,35 @@ def net(rng: np.random.Generator, *ops: Op, last: str = "l", binary: bool = True
 
 
 def linear(rng: np.random.Generator) -> Net:
-    first = IntDense(name="d", inputs=("x",), weight=even(rng, N, 6), exponent=1)
-    return net(rng, IntInput(name="x", shape=(6,)), first, lif("l", "d"))
+    first = int_dense(name="d", inputs=("x",), weight=even(rng, N, 6), exponent=1)
+    return net(rng, int_input(name="x", shape=(6,)), first, lif("l", "d"))
 
 
 def odd_mixed_weights_and_negative_exponent(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(6,)),
-        IntDense(name="d", inputs=("x",), weight=rng.integers(-255, 256, (N, 6))),
+        int_input(name="x", shape=(6,)),
+        int_dense(name="d", inputs=("x",), weight=rng.integers(-255, 256, (N, 6))),
         lif("h", "d"),
-        IntDense(name="e", inputs=("h",), weight=rng.integers(-255, 256, (N, N)), exponent=-1),
+        int_dense(name="e", inputs=("h",), weight=rng.integers(-255, 256, (N, N)), exponent=-1),
         lif("l", "e", threshold=ints(50 << 6)),
     )
 
 
 def sparse_weights(rng: np.random.Generator) -> Net:
     few = even(rng, N, 60) * (rng.random((N, 60)) < 0.05)
-    return net(rng, IntInput(name="x", shape=(60,)), IntDense(name="d", inputs=("x",), weight=few), lif("l", "d"))
+    return net(rng, int_input(name="x", shape=(60,)), int_dense(name="d", inputs=("x",), weight=few), lif("l", "d"))
 
 
 def conv_with_stride_padding_dilation_groups(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(2, 6, 7)),
-        IntConv(
+        int_input(name="x", shape=(2, 6, 7)),
+        int_conv(
             name="c", inputs=("x",), weight=even(rng, 4, 1, 3, 2), stride=(2, 1), padding=(1, 0), groups=2, exponent=1
         ),
         lif("h", "c", shape=(4, 3, 6), bias=rng.integers(-50, 200, 72), threshold=rng.integers(1, 100, 72) << 6),
-        IntConv(name="c2", inputs=("h",), weight=even(rng, 2, 4, 2, 2), dilation=(1, 2), padding=(0, 1)),
+        int_conv(name="c2", inputs=("h",), weight=even(rng, 2, 4, 2, 2), dilation=(1, 2), padding=(0, 1)),
         lif("l", "c2", shape=(2, 2, 6), decay_v=rng.integers(0, 4096, 24)),
     )
 
@@ -100,24 +100,24 @@ def conv_with_stride_padding_dilation_groups(rng: np.random.Generator) -> Net:
 def conv_beyond_24_bits(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(2, 5, 5), payload_bits=8, signed=True),
-        IntConv(name="c", inputs=("x",), weight=even(rng, 2, 2, 3, 3), padding=(1, 1), exponent=7),
+        int_input(name="x", shape=(2, 5, 5), payload_bits=8, signed=True),
+        int_conv(name="c", inputs=("x",), weight=even(rng, 2, 2, 3, 3), padding=(1, 1), exponent=7),
         lif("l", "c", shape=(2, 5, 5), decay_u=ints(0), decay_v=ints(2000), threshold=ints(1 << 18)),
         binary=False,
     )
 
 
 def wide_images(rng: np.random.Generator) -> Net:
-    conv = IntConv(name="c", inputs=("x",), weight=even(rng, 1, 1, 2, 2), stride=(2, 20))
-    return net(rng, IntInput(name="x", shape=(1, 4, 200)), conv, lif("l", "c", shape=(1, 2, 10)))
+    conv = int_conv(name="c", inputs=("x",), weight=even(rng, 1, 1, 2, 2), stride=(2, 20))
+    return net(rng, int_input(name="x", shape=(1, 4, 200)), conv, lif("l", "c", shape=(1, 2, 10)))
 
 
 def biases(rng: np.random.Generator) -> Net:
     """Biases make neurons fire before their input arrives: the classic mismatch."""
-    ops: list[Op] = [IntInput(name="x", shape=(6,))]
+    ops: list[Op] = [int_input(name="x", shape=(6,))]
     last = "x"
     for depth, name in enumerate(("a", "b", "c", "l")):
-        ops.append(IntDense(name=f"{name}.in", inputs=(last,), weight=even(rng, N, 6 if depth == 0 else N)))
+        ops.append(int_dense(name=f"{name}.in", inputs=(last,), weight=even(rng, N, 6 if depth == 0 else N)))
         bias = rng.integers(-4096, 4096, N) << rng.integers(0, 4, N)
         ops.append(lif(name, f"{name}.in", bias=bias))
         last = name
@@ -127,14 +127,14 @@ def biases(rng: np.random.Generator) -> Net:
 def residual_with_delays(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(N,), payload_bits=8, signed=True),
-        IntDense(name="d", inputs=("x",), weight=even(rng, N, N)),
+        int_input(name="x", shape=(N,), payload_bits=8, signed=True),
+        int_dense(name="d", inputs=("x",), weight=even(rng, N, N)),
         lif("h", "d", threshold=ints(1000 << 6)),
-        IntDense(name="e", inputs=("h",), weight=even(rng, N, N)),
+        int_dense(name="e", inputs=("h",), weight=even(rng, N, N)),
         lif("k", "e"),
-        IntDense(name="f", inputs=("k",), weight=even(rng, N, N)),
-        IntIdentity(name="skip", inputs=("x",), weight=64, exponent=-3),
-        IntIdentity(name="skip2", inputs=("h",), weight=-60, exponent=1),
+        int_dense(name="f", inputs=("k",), weight=even(rng, N, N)),
+        int_identity(name="skip", inputs=("x",), weight=64, exponent=-3),
+        int_identity(name="skip2", inputs=("h",), weight=-60, exponent=1),
         lif("l", "f", "skip", "skip2", bias=ints(77)),
         binary=False,
     )
@@ -143,9 +143,9 @@ def residual_with_delays(rng: np.random.Generator) -> Net:
 def recurrent_loop(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(6,)),
-        IntDense(name="d", inputs=("x",), weight=even(rng, N, 6)),
-        IntDense(name="r", inputs=("l",), weight=even(rng, N, N), lag=1),
+        int_input(name="x", shape=(6,)),
+        int_dense(name="d", inputs=("x",), weight=even(rng, N, 6)),
+        int_dense(name="r", inputs=("l",), weight=even(rng, N, N), lag=1),
         lif("l", "d", "r", decay_u=ints(700), bias=ints(100)),
     )
 
@@ -153,11 +153,11 @@ def recurrent_loop(rng: np.random.Generator) -> Net:
 def decaying_current_on_stock_neurons(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(6,)),
-        IntDense(name="d", inputs=("x",), weight=even(rng, N, 6)),
+        int_input(name="x", shape=(6,)),
+        int_dense(name="d", inputs=("x",), weight=even(rng, N, 6)),
         lif("h", "d", decay_u=ints(0), decay_v=ints(0), threshold=ints(1000 << 6)),
-        IntDense(name="e", inputs=("h",), weight=even(rng, N, N)),
-        IntDense(name="e2", inputs=("x",), weight=even(rng, N, 6)),
+        int_dense(name="e", inputs=("h",), weight=even(rng, N, N)),
+        int_dense(name="e2", inputs=("x",), weight=even(rng, N, 6)),
         lif("l", "e", "e2", decay_u=ints(512), bias=ints(4095 << 7), threshold=ints(25000 << 6)),
     )
 
@@ -165,16 +165,16 @@ def decaying_current_on_stock_neurons(rng: np.random.Generator) -> Net:
 def gates_with_feedback(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(6,)),
-        IntGateTable(name="tab", shape=(1,), table=rng.integers(100, 257, (T, 1))),
-        IntGateLink(name="tl", inputs=("tab",)),
-        IntDense(name="d", inputs=("x",), weight=even(rng, N, 6)),
-        IntGateLink(name="gl", inputs=("g",), lag=3),
+        int_input(name="x", shape=(6,)),
+        int_gate_table(name="tab", shape=(1,), table=rng.integers(100, 257, (T, 1))),
+        int_gate_link(name="tl", inputs=("tab",), port=1),
+        int_dense(name="d", inputs=("x",), weight=even(rng, N, 6)),
+        int_gate_link(name="gl", inputs=("g",), lag=3),
         lif("l", "d", "gl", "tl", shape=(2, 2, 2), gates=2, bias=ints(77), threshold=ints(6411), rectify=True),
-        IntDense(name="e", inputs=("l",), weight=even(rng, 2, N)),
-        IntDeltaRelu(name="r", inputs=("e",), shape=(2,), shift=1, decay=ints(100)),
-        IntDense(name="f", inputs=("r",), weight=even(rng, 2, 2)),
-        IntGate(
+        int_dense(name="e", inputs=("l",), weight=even(rng, 2, N)),
+        int_delta_relu(name="r", inputs=("e",), shape=(2,), shift=1, decay=ints(100)),
+        int_dense(name="f", inputs=("r",), weight=even(rng, 2, 2)),
+        int_gate(
             name="g",
             inputs=("f",),
             shape=(2,),
@@ -189,10 +189,10 @@ def gates_with_feedback(rng: np.random.Generator) -> Net:
 def subtract_reset_and_full_thresholds(rng: np.random.Generator) -> Net:
     return net(
         rng,
-        IntInput(name="x", shape=(6,)),
-        IntDense(name="d", inputs=("x",), weight=even(rng, N, 6)),
+        int_input(name="x", shape=(6,)),
+        int_dense(name="d", inputs=("x",), weight=even(rng, N, 6)),
         lif("h", "d", reset="subtract", threshold=ints(6400 - 1), v_reset=ints(6400)),
-        IntDense(name="e", inputs=("h",), weight=even(rng, N, N)),
+        int_dense(name="e", inputs=("h",), weight=even(rng, N, N)),
         lif("l", "e", decay_v=ints(4096), threshold=ints(-1), v_reset=ints(-50)),
     )
 
@@ -267,7 +267,7 @@ def test_a_bias_integrates_only_from_the_arrival_of_the_input(
 ) -> None:
     """The read-out of ``biases`` starts at chip step 5; had it integrated from step 0, v would be 5 biases higher."""
     graph, _ = nets["biases"]
-    weight = graph["ro"].weight  # type: ignore[attr-defined]
+    weight = graph["ro"].synapses.weight  # type: ignore[attr-defined]
     recordings = results["biases"].recordings
 
     first = (recordings["l"].out[0] @ weight.T << 6) + 33

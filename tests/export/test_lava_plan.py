@@ -8,23 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from int_nets import int_conv, int_dense, int_gate, int_gate_link, int_identity, int_input, int_lif
 from mapped import mapped
 
 from spikewright.export.lava import LavaBackend, stock
 from spikewright.export.lava.bounds import worst
 from spikewright.export.lava.nodes import Plan, load, save
-from spikewright.export.lava.plan import gate_index, plan
+from spikewright.export.lava.plan import plan
+from spikewright.hw_sim.synapses import gate_index
 from spikewright.toolchain.errors import BackendError, InputError
-from spikewright.toolchain.int_ops import (
-    IntConv,
-    IntDense,
-    IntGate,
-    IntGateLink,
-    IntIdentity,
-    IntInput,
-    IntLif,
-    IntOutput,
-)
+from spikewright.toolchain.integer import IntConnection, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op, Relu
 from spikewright.toolchain.passes.align import Align
@@ -40,11 +33,11 @@ LIF: dict[str, Any] = {"decay_v": ints(1000), "bias": ints(0), "threshold": ints
 def small(weight: np.ndarray | None = None, **fields: Any) -> Graph:
     """Two dense layers; ``fields`` change the neuron in the middle."""
     ops: list[Op] = [
-        IntInput(name="x", shape=(2,)),
-        IntDense(name="d", inputs=("x",), weight=ints(2, -4, 6, 8).reshape(2, 2) if weight is None else weight),
-        IntLif(name="l", inputs=("d",), shape=(2,), **LIF | fields),
-        IntDense(name="e", inputs=("l",), weight=ints(2, -4).reshape(1, 2)),
-        IntLif(name="o", inputs=("e",), shape=(1,), **LIF),
+        int_input(name="x", shape=(2,)),
+        int_dense(name="d", inputs=("x",), weight=ints(2, -4, 6, 8).reshape(2, 2) if weight is None else weight),
+        int_lif(name="l", inputs=("d",), shape=(2,), **LIF | fields),
+        int_dense(name="e", inputs=("l",), weight=ints(2, -4).reshape(1, 2)),
+        int_lif(name="o", inputs=("e",), shape=(1,), **LIF),
         IntOutput(name="y", inputs=("o",)),
     ]
     return Align()(Graph(tuple(ops), 4))
@@ -65,15 +58,15 @@ def kind(graph: Graph, name: str) -> str:
         ({"decay_u": ints(0)}, "lif"),
         ({"bias": ints(4095 << 7, -(4096 << 7))}, "lif"),
         ({"threshold": ints(131071 << 6)}, "lif"),
-        ({"bias": ints(4097)}, "windowed_lif"),
-        ({"bias": ints(4096 << 7)}, "windowed_lif"),
-        ({"threshold": ints(6401)}, "windowed_lif"),
-        ({"threshold": ints(-64)}, "windowed_lif"),
-        ({"threshold": ints((1 << 23) - 1)}, "windowed_lif"),
-        ({"decay_v": ints(4096)}, "windowed_lif"),
-        ({"reset": "subtract"}, "windowed_lif"),
-        ({"v_reset": ints(64)}, "windowed_lif"),
-        ({"rectify": True}, "windowed_lif"),
+        ({"bias": ints(4097)}, "neuron"),
+        ({"bias": ints(4096 << 7)}, "neuron"),
+        ({"threshold": ints(6401)}, "neuron"),
+        ({"threshold": ints(-64)}, "neuron"),
+        ({"threshold": ints((1 << 23) - 1)}, "neuron"),
+        ({"decay_v": ints(4096)}, "neuron"),
+        ({"reset": "subtract"}, "neuron"),
+        ({"v_reset": ints(64)}, "neuron"),
+        ({"rectify": True}, "neuron"),
     ],
 )
 def test_a_neuron_is_stock_only_where_stock_means_the_same(fields: dict[str, Any], expected: str) -> None:
@@ -83,11 +76,11 @@ def test_a_neuron_is_stock_only_where_stock_means_the_same(fields: dict[str, Any
 def test_a_neuron_read_with_a_lag_is_silent_outside_its_window() -> None:
     """A stock neuron goes on firing after its last step; with a lag that would reach the next sample."""
     graph = small()
-    back = IntDense(name="r", inputs=("l",), weight=ints(2, 2, 2, 2).reshape(2, 2), lag=1)
+    back = int_dense(name="r", inputs=("l",), weight=ints(2, 2, 2, 2).reshape(2, 2), lag=1)
     ops = [replace(op, inputs=("d", "r")) if op.name == "l" else op for op in graph]
     looped = Align()(Graph((*ops[:2], back, *ops[2:]), 4))
 
-    assert kind(looped, "l") == "windowed_lif"
+    assert kind(looped, "l") == "neuron"
     assert planned(looped).period == 5
 
 
@@ -123,19 +116,19 @@ def test_weights_are_put_on_lavas_grid_without_loss_or_not_at_all(
 
 
 def test_sums_beyond_lavas_buffers_take_wide_synapses() -> None:
-    conv = IntConv(name="c", inputs=("x",), weight=np.full((1, 1, 3, 3), 254), exponent=12)
-    graph = Graph((IntInput(name="x", shape=(1, 3, 3)), conv), 1)
+    conv = int_conv(name="c", inputs=("x",), weight=np.full((1, 1, 3, 3), 254), exponent=12)
+    graph = Graph((int_input(name="x", shape=(1, 3, 3)), conv), 1)
 
     assert worst(graph, 1)["c"] == 9 * 254 << 12
-    assert stock.conv(conv, (1, 3, 3), 9 * 254 << 12, 0) is None
-    assert stock.conv(replace(conv, exponent=11), (1, 3, 3), 9 * 254 << 11, 0) is not None
+    assert stock.synapses(conv, (1, 3, 3), 9 * 254 << 12, 0) is None
+    assert stock.synapses(replace(conv, exponent=11), (1, 3, 3), 9 * 254 << 11, 0) is not None
 
 
 def test_gate_levels_reach_the_neurons_they_belong_to() -> None:
     assert gate_index((2,), (2, 1, 3)).tolist() == [0, 0, 0, 1, 1, 1]
     assert gate_index((1, 2, 2), (2, 2, 2)).tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
     assert gate_index((1,), (2, 2)).tolist() == [0, 0, 0, 0]
-    assert gate_index((4,), (2, 2)).tolist() == [0, 1, 2, 3]
+    assert gate_index((2, 1), (2, 2)).tolist() == [0, 0, 1, 1]
 
 
 def test_a_plan_survives_its_files(tmp_path: Path) -> None:
@@ -153,11 +146,11 @@ def test_a_plan_survives_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (small(weight=ints(2, 2, 2, 300).reshape(2, 2)), r"op 'd': weight 300 is outside -256 \.\. 255"),
-        (small(decay_v=ints(4097)), r"op 'l': decay_v 4097 is outside 0 \.\. 4096"),
-        (small(decay_u=ints(-1)), r"op 'l': decay_u -1 is outside"),
-        (small(bias=ints(1 << 24)), r"op 'l': bias 16777216 is outside"),
-        (small(threshold=ints(1 << 23)), r"op 'l': threshold 8388608 is outside"),
+        (small(weight=ints(2, 2, 2, 300).reshape(2, 2)), r"op 'd': weight 2 \.\. 300; allowed -256 \.\. 255"),
+        (small(decay_v=ints(4097)), r"op 'l': decay_v 4097 \.\. 4097; allowed 0 \.\. 4096"),
+        (small(decay_u=ints(-1)), r"op 'l': decay_u -1 \.\. -1; allowed"),
+        (small(bias=ints(1 << 24)), r"op 'l': bias 16777216 \.\. 16777216; allowed"),
+        (small(threshold=ints(1 << 23)), r"op 'l': threshold 8388608 \.\. 8388608; allowed"),
         (small(threshold=np.array([0.5])), r"op 'l': threshold is of type float64"),
     ],
 )
@@ -167,18 +160,18 @@ def test_values_lava_would_take_silently_are_refused_by_name(graph: Graph, messa
 
 
 def test_payloads_and_gates_out_of_range_are_refused_by_name() -> None:
-    wide_input = Graph((IntInput(name="x", shape=(2,), payload_bits=25),), 1)
-    loud = IntGate(name="g", inputs=("d",), shape=(2,), thresholds=ints(0), levels=ints(0, 300), start=1)
+    wide_input = Graph((int_input(name="x", shape=(2,), payload_bits=25),), 1)
+    loud = int_gate(name="g", inputs=("d",), shape=(2,), thresholds=ints(0), levels=ints(0, 300), start=1)
     gated = Graph((*small().ops[:2], loud), 1)
 
     with pytest.raises(BackendError, match="op 'x': payload_bits 25"):
         planned(wide_input)
-    with pytest.raises(BackendError, match=r"op 'g': gate level 300 is outside 0 \.\. 256"):
+    with pytest.raises(BackendError, match=r"op 'g': levels 0 \.\. 300; allowed 0 \.\. 256"):
         planned(gated)
 
 
 def test_a_graph_that_is_not_aligned_is_refused() -> None:
-    late = small().map(lambda op: replace(op, delay=2) if isinstance(op, IntDense) and op.name == "e" else op)
+    late = small().map(lambda op: replace(op, delay=2) if isinstance(op, IntConnection) and op.name == "e" else op)
 
     with pytest.raises(BackendError, match="op 'e': delay 2"):
         planned(late)
@@ -188,7 +181,7 @@ def test_an_op_without_a_process_is_refused_by_name() -> None:
     strange = Relu(name="strange", inputs=("x",))
 
     with pytest.raises(BackendError, match="op 'strange': Relu has no Lava process"):
-        plan(Graph((IntInput(name="x", shape=(2,)), strange), 1), 1, 1, Path("/nowhere"), record=False)
+        plan(Graph((int_input(name="x", shape=(2,)), strange), 1), 1, 1, Path("/nowhere"), record=False)
 
 
 @pytest.mark.parametrize(
@@ -201,15 +194,15 @@ def test_input_that_does_not_fit_is_refused(x: np.ndarray) -> None:
 
 def test_identities_and_links_have_processes_too() -> None:
     ops = (
-        IntInput(name="x", shape=(2,)),
-        IntIdentity(name="i", inputs=("x",), weight=64),
-        IntGate(name="g", inputs=("i",), shape=(2,), thresholds=ints(0), levels=ints(0, 256)),
-        IntGateLink(name="gl", inputs=("g",)),
-        IntIdentity(name="j", inputs=("x",), weight=-255),
-        IntLif(name="o", inputs=("j", "gl"), shape=(2,), gates=1, **LIF),
+        int_input(name="x", shape=(2,)),
+        int_identity(name="i", inputs=("x",), weight=64),
+        int_gate(name="g", inputs=("i",), shape=(2,), thresholds=ints(0), levels=ints(0, 256)),
+        int_gate_link(name="gl", inputs=("g",)),
+        int_identity(name="j", inputs=("x",), weight=-255),
+        int_lif(name="o", inputs=("j", "gl"), shape=(2,), gates=1, **LIF),
         IntOutput(name="y", inputs=("o",)),
     )
 
     found = planned(Align()(Graph(ops, 4))).stock()
 
-    assert found == {"feed": 1, "identity": 2, "gate": 1, "delay": 2, "windowed_lif": 1}
+    assert found == {"feed": 1, "identity": 2, "neuron": 2, "delay": 2}

@@ -12,6 +12,7 @@ import pytest
 
 from spikewright.export.lava.nodes import Edge, Node, Plan, save
 from spikewright.export.lava.watch import Child, Job
+from spikewright.hw_sim import Lif
 from spikewright.toolchain.errors import BackendError
 
 pytestmark = pytest.mark.lava
@@ -19,10 +20,9 @@ CLOCK = {"start": 0, "period": 4, "timesteps": 4, "samples": 1}
 
 
 def lif(name: str) -> Node:
-    parameters = {key: np.zeros(1, np.int64) for key in ("decay_u", "decay_v", "bias", "threshold", "v_reset")}
-    parameters |= {"gate_bits": 8, "rectify": False, "subtract": False, "output_gate": False}
-    arguments = {"size": 2, "clock": CLOCK, "parameters": parameters, "gate_sizes": (), "gate_index": (), "files": {}}
-    return Node(name, "windowed_lif", arguments)
+    soma = Lif(*(np.zeros(1, np.int64) for _ in range(5)))
+    arguments = {"size": 2, "clock": CLOCK, "soma": soma, "gate_sizes": (), "gate_index": (), "files": {}}
+    return Node(name, "neuron", arguments)
 
 
 def run(folder: Path, nodes: tuple[Node, ...], edges: tuple[Edge, ...], stall_s: float) -> None:

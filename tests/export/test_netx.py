@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from int_nets import changed, is_lif
 from netx_in_lava import run
 from netx_nets import (
     NETS,
@@ -31,7 +32,7 @@ from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain import bundle
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError, ToolchainError
-from spikewright.toolchain.int_ops import IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 
@@ -189,7 +190,7 @@ def test_a_net_that_does_not_fit_together_is_refused(tmp_path: Path) -> None:
 
 def test_the_float_reading_of_a_net_that_never_rounds_has_its_spikes(rng: np.random.Generator) -> None:
     whole = {"decay_v": ints(0), "decay_u": ints(4096)}
-    net = recurrent_net(rng).map(lambda op: replace(op, **whole) if isinstance(op, IntLif) else op)
+    net = recurrent_net(rng).map(lambda op: changed(op, **whole) if is_lif(op) else op)
     silent = graph(
         *net.ops[:-2],
         lif("o", "d", shape=(4,), threshold=ints(STATE_MAX), **{**whole, "bias": ints(128)}),

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from int_nets import int_gate_table
 from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
 
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntGateTable, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntOutput
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.shapes import shapes
 
 
 def _module(package: str, path: str) -> ModuleType:
@@ -92,8 +94,9 @@ def test_a_transposed_convolution_is_torchs(
 
     net = import_net(write(tmp_path / "t.net", start, kernel_layer("convT", w, wanted.shape, **options)))
 
-    link = next(op for op in net if isinstance(op, IntConv | IntDense))
-    np.testing.assert_array_equal(connect(link, x).reshape(wanted.shape), wanted)
+    link = next(op for op in net if isinstance(op, IntConnection))
+    got = connect(link, x.reshape(-1), x.shape[1:], shapes(net)[link.name])
+    np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
 
 
 @pytest.mark.parametrize("kind", ["pool", "unpool"])
@@ -105,8 +108,9 @@ def test_pooling_and_unpooling_take_every_channel_alone(kind: str, tmp_path: Pat
 
     net = import_net(write(tmp_path / "p.net", start, kernel_layer(kind, w, wanted.shape, stride=[2, 2])))
 
-    link = next(op for op in net if isinstance(op, IntConv | IntDense))
-    np.testing.assert_array_equal(connect(link, x).reshape(wanted.shape), wanted)
+    link = next(op for op in net if isinstance(op, IntConnection))
+    got = connect(link, x.reshape(-1), x.shape[1:], shapes(net)[link.name])
+    np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
 
 
 def test_a_concat_layer_joins_the_layer_in_front_with_earlier_ones(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -228,12 +232,12 @@ def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
 
 
 def gated(net: Graph) -> Graph:
-    table = IntGateTable(name="table", shape=(3,), table=np.full((1, 3), 128))
+    table = int_gate_table(name="table", shape=(3,), table=np.full((1, 3), 128))
     return net.with_ops([*net.ops[:-1], table, net.ops[-1]])
 
 
 UNHELD: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
-    "gate": (gated, "table", "IntGateTable"),
+    "gate": (gated, "table", "GateTable"),
     "gates": (lambda g: changed(g, "l4", gates=1), "l4", "gain port"),
     "join": (joined, "l4", "in sequence"),
     "subtract": (lambda g: changed(g, "l4", reset="subtract", v_reset=ints(80 << 6)), "l4", "resets by subtraction"),

@@ -11,7 +11,7 @@ from zoo_nets import deployed
 from spikewright.export.onnx import agreement, export_host, host_model
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Input, Output
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from int_nets import changed
 from netx_in_lava import run as run_in_lava
 from netx_nets import conv_net, recurrent_net
 
@@ -26,9 +26,8 @@ from spikewright.export.lava.profiler import (
 )
 from spikewright.export.lava.profiler.network import Network, unfed
 from spikewright.export.netx import export_net, import_net
-from spikewright.hw_sim import simulate
-from spikewright.hw_sim.program import Lif
-from spikewright.toolchain.int_ops import IntLif
+from spikewright.hw_sim import Lif, simulate
+from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.ops import Op
 
 SILICON_LOGGERS = """
@@ -103,7 +102,7 @@ def net_file(tmp_path: Path, rng: np.random.Generator) -> Path:
     """Write a conv net whose biases make it spike without input."""
 
     def biased(op: Op) -> Op:
-        return replace(op, bias=op.bias + (40 << 6)) if isinstance(op, IntLif) and op.name in ("l1", "l2", "l3") else op
+        return changed(op, bias=op.soma.bias + (40 << 6)) if op.name in ("l1", "l2", "l3") else op  # type: ignore[attr-defined]
 
     export_net(conv_net(rng).map(biased), tmp_path / "network.net")
     return tmp_path / "network.net"
@@ -281,7 +280,7 @@ def _intels_partition(file: Path) -> dict[str, np.ndarray]:
     """Return the core of every neuron, cores numbered from the output back: columns of the image a core, 12 cores for 100."""
     columns = {"0.input": 16, "1.conv": 4, "2.conv": 4, "3.conv": 8, "4.conv": 8, "5.conv": 16}
     cores, first = {}, 0
-    for op in reversed([op for op in import_net(file) if isinstance(op, IntLif)]):
+    for op in reversed([op for op in import_net(file) if isinstance(op, IntNeuron)]):
         index = np.arange(int(np.prod(op.shape)))
         part = (
             index % op.shape[-1] // columns[op.name]

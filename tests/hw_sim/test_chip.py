@@ -121,6 +121,28 @@ def test_a_user_file_says_only_what_differs_from_its_base(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("decay_bits: {value: 11", "core.decay_bits is 11; the machine computes with 12"),
+        ("state_bits: {value: 16", "core.state_bits is 16; the machine computes with 24"),
+        ("state_bits: {value: 32", "core.state_bits is 32; the machine computes with 24"),
+        ("weight_bits: {value: 9", "core.weight_bits is 9; the machine computes with 2 .. 8"),
+        ("threshold_bits: {value: 25", "core.threshold_bits is 25; the machine computes with 2 .. 24"),
+        ("payload_bits: {value: 32", "core.payload_bits is 32; the machine computes with 1 .. 24"),
+    ],
+)
+def test_widths_the_machine_does_not_compute_with_are_refused_when_the_chip_is_loaded(
+    tmp_path: Path, limit: str, said: str
+) -> None:
+    core = f"core:\n  {limit}, unit: bits, basis: assumed, source: me}}\n"
+    (tmp_path / "mine.yaml").write_text(BASED.replace("mesh:\n", core + "mesh:\n"))
+    with pytest.raises(ChipError) as error:
+        load_chip(tmp_path / "mine.yaml")
+    assert said in str(error.value)
+    assert error.value.where.endswith("mine.yaml, line 5")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
         ("base: loihi2", "base: loihi9", 2, "no chip called 'loihi9' ships"),

@@ -224,7 +224,7 @@ def test_strict_names_the_population_that_saturates() -> None:
     [
         (np.zeros((9, 1, 2, 34, 34), np.int64), r"source 'in': input of shape \(9, 1, 2, 34, 34\)"),
         (np.zeros((10, 1, 2, 34, 34)), "dtype float64; expected integers"),
-        (np.full((10, 1, 2, 34, 34), 2), r"payloads 2 .. 2; allowed 0 .. 1"),
+        (np.full((10, 1, 2, 34, 34), 2), r"payloads run from 2 to 2; 1 bits hold 0 .. 1"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(x: np.ndarray, said: str) -> None:

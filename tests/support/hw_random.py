@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import program as hw
+from spikewright import hw_sim as hw
 
 CORES = 9
 Int = NDArray[np.int64]
@@ -149,7 +149,7 @@ def _conv(b: _Builder, source: hw.Population) -> tuple[tuple[int, ...], hw.ConvS
 
 def _gate(b: _Builder, name: str, shape: tuple[int, ...], senders: list[hw.Population]) -> hw.Population:
     r = b.rng
-    small = tuple(n if r.random() < 0.5 else 1 for n in shape)
+    small = shape[:1] if r.random() < 0.3 else tuple(n if r.random() < 0.5 else 1 for n in shape)
     n = int(np.prod(small))
     if r.random() < 0.3:
         rows = 1 if r.random() < 0.5 else 8

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright import hw_sim as hw
 from spikewright.hw_sim import Chip, Program
-from spikewright.hw_sim import program as hw
 from spikewright.hw_sim.fixed_point import clip_voltage, decay, gain, shift, wrap_current
 
 Int = NDArray[np.int64]
@@ -40,7 +40,8 @@ def matrix(program: Program, projection: hw.Projection) -> Int:  # noqa: C901 - 
                     if 0 <= row < source.shape[1] and 0 <= column < source.shape[2]:
                         w[i, at_source[o // per_group_out * per_group + c, row, column]] += value
         case hw.GateLink():
-            index = np.broadcast_to(np.arange(source.size).reshape(source.shape), target.shape).ravel()
+            axes = (*source.shape, *(1,) * (len(target.shape) - len(source.shape)))  # channel first
+            index = np.broadcast_to(np.arange(source.size).reshape(axes), target.shape).ravel()
             w[np.arange(target.size), index] = 1
     return w
 

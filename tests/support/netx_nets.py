@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import int_nets
 import numpy as np
+from int_nets import int_conv, int_dense, int_identity, int_input, int_lif
 from netx_in_lava import Seen
 from numpy.typing import NDArray
 
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 
@@ -29,9 +31,9 @@ def even(rng: np.random.Generator, *shape: int) -> Ints:
     return rng.integers(-60, 61, shape) * 2
 
 
-def lif(name: str, *inputs: str, shape: tuple[int, ...], **fields: Any) -> IntLif:
+def lif(name: str, *inputs: str, shape: tuple[int, ...], **fields: Any) -> IntNeuron:
     default = {"decay_v": ints(500), "bias": ints(0), "threshold": ints(80 << 6)}
-    return IntLif(name=name, inputs=inputs, shape=shape, **default | fields)
+    return int_lif(name=name, inputs=inputs, shape=shape, **default | fields)
 
 
 def graph(*ops: Op, timesteps: int = T) -> Graph:
@@ -42,14 +44,16 @@ def graph(*ops: Op, timesteps: int = T) -> Graph:
 def conv_net(rng: np.random.Generator) -> Graph:
     """Convolutions with stride, padding, dilation and groups, biases one a channel and one a neuron, then dense."""
     return graph(
-        IntInput(name="x", shape=(2, 9, 7)),
-        IntConv(name="c1", inputs=("x",), weight=even(rng, 4, 2, 3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+        int_input(name="x", shape=(2, 9, 7)),
+        int_conv(
+            name="c1", inputs=("x",), weight=even(rng, 4, 2, 3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)
+        ),
         lif("l1", "c1", shape=(4, 5, 5), bias=np.repeat(rng.integers(-9, 9, 4) * 64, 25), decay_u=ints(2048)),
-        IntConv(name="c2", inputs=("l1",), weight=even(rng, 6, 2, 2, 3), padding=(0, 1), groups=2, exponent=1),
+        int_conv(name="c2", inputs=("l1",), weight=even(rng, 6, 2, 2, 3), padding=(0, 1), groups=2, exponent=1),
         lif("l2", "c2", shape=(6, 4, 5), bias=rng.integers(-9, 9, 120) * 64, threshold=ints(200 << 6)),
-        IntDense(name="d3", inputs=("l2",), weight=rng.integers(0, 200, (5, 120))),
+        int_dense(name="d3", inputs=("l2",), weight=rng.integers(0, 200, (5, 120))),
         lif("l3", "d3", shape=(5,), bias=rng.integers(-900, 100, 5) * 64, threshold=ints(900 << 6)),
-        IntDense(name="d4", inputs=("l3",), weight=-rng.integers(0, 30, (3, 5)) * 2),
+        int_dense(name="d4", inputs=("l3",), weight=-rng.integers(0, 30, (3, 5)) * 2),
         lif("l4", "d4", shape=(3,), bias=ints(78, 94, 110) << 6, decay_v=ints(0)),
     )
 
@@ -59,22 +63,22 @@ def delayed_net(rng: np.random.Generator) -> Graph:
     first, second = even(rng, 6, 8), even(rng, 5, 6)
     rows, columns = rng.integers(0, 3, 6), rng.integers(0, 3, 6)
     by_row = [
-        IntDense(name=f"a{d}", inputs=("x",), weight=first * (rows == d)[:, None], lag=d)
+        int_dense(name=f"a{d}", inputs=("x",), weight=first * (rows == d)[:, None], lag=d)
         for d in range(3)
         if (rows == d).any()
     ]
     by_column = [
-        IntDense(name=f"b{d}", inputs=("l1",), weight=second * (columns == d), lag=d)
+        int_dense(name=f"b{d}", inputs=("l1",), weight=second * (columns == d), lag=d)
         for d in range(3)
         if (columns == d).any()
     ]
     return graph(
-        IntInput(name="x", shape=(8,)),
+        int_input(name="x", shape=(8,)),
         *by_row,
         lif("l1", *(op.name for op in by_row), shape=(6,)),
         *by_column,
         lif("l2", *(op.name for op in by_column), shape=(5,), threshold=ints(40 << 6)),
-        IntDense(name="c", inputs=("l2",), weight=even(rng, 5, 5) + 40, lag=2),
+        int_dense(name="c", inputs=("l2",), weight=even(rng, 5, 5) + 40, lag=2),
         lif("l3", "c", shape=(5,), threshold=ints(10 << 6)),
         timesteps=30,
     )
@@ -82,11 +86,11 @@ def delayed_net(rng: np.random.Generator) -> Graph:
 
 def recurrent_net(rng: np.random.Generator) -> Graph:
     return graph(
-        IntInput(name="x", shape=(8,)),
-        IntDense(name="w", inputs=("x",), weight=even(rng, 6, 8)),
-        IntDense(name="r", inputs=("l1",), weight=even(rng, 6, 6) // 8 * 2, lag=1),
+        int_input(name="x", shape=(8,)),
+        int_dense(name="w", inputs=("x",), weight=even(rng, 6, 8)),
+        int_dense(name="r", inputs=("l1",), weight=even(rng, 6, 6) // 8 * 2, lag=1),
         lif("l1", "w", "r", shape=(6,), decay_u=ints(1024)),
-        IntDense(name="d", inputs=("l1",), weight=even(rng, 4, 6)),
+        int_dense(name="d", inputs=("l1",), weight=even(rng, 4, 6)),
         lif("l2", "d", shape=(4,)),
         timesteps=40,
     )
@@ -95,12 +99,12 @@ def recurrent_net(rng: np.random.Generator) -> Graph:
 def driven_net(rng: np.random.Generator) -> Graph:
     """Input neurons driven by their bias, as PilotNet's; an identity; a threshold off the grid where v stays on it."""
     return graph(
-        IntInput(name="x", shape=(2, 4, 3), payload_bits=12, signed=True),
-        IntIdentity(name="i", inputs=("x",), weight=1),
+        int_input(name="x", shape=(2, 4, 3), payload_bits=12, signed=True),
+        int_identity(name="i", inputs=("x",), weight=1),
         lif("l0", "i", shape=(2, 4, 3), threshold=ints(60 << 6)),
-        IntIdentity(name="j", inputs=("l0",), weight=90),
+        int_identity(name="j", inputs=("l0",), weight=90),
         lif("l1", "j", shape=(2, 4, 3), threshold=ints((95 << 6) + 17), decay_v=ints(0), bias=ints(6 << 6)),
-        IntDense(name="d", inputs=("l1",), weight=even(rng, 4, 24)),
+        int_dense(name="d", inputs=("l1",), weight=even(rng, 4, 24)),
         lif("l2", "d", shape=(4,)),
     )
 
@@ -115,7 +119,7 @@ NETS: dict[str, Callable[[np.random.Generator], Graph]] = {
 
 def payloads(net: Graph, rng: np.random.Generator, samples: int) -> Ints:
     source = next(op for op in net if isinstance(op, IntInput))
-    if source.signed:
+    if source.soma.signed:
         frame = rng.integers(-20, 60, (1, samples, *source.shape))
         return np.repeat(frame, net.timesteps, axis=0)
     return (rng.random((net.timesteps, samples, *source.shape)) < 0.4).astype(np.int64)
@@ -177,12 +181,12 @@ def kernel_layer(kind: str, weight: Ints, shape: tuple[int, ...], **fields: Any)
 
 
 def changed(net: Graph, name: str, **fields: Any) -> Graph:
-    return net.map(lambda op: replace(op, **fields) if op.name == name else op)
+    return net.map(lambda op: int_nets.changed(op, **fields) if op.name == name else op)
 
 
 def joined(net: Graph) -> Graph:
     """Let the last layer also read the first one."""
-    skip = IntDense(name="skip", inputs=("l1",), weight=np.full((3, 100), 2))
+    skip = int_dense(name="skip", inputs=("l1",), weight=np.full((3, 100), 2))
     ops = list(net)
     at = ops.index(net["l4"])
     return net.with_ops([*ops[:at], skip, replace(net["l4"], inputs=("d4", "skip")), *ops[at + 1 :]])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from compile_random import compile_random, lower
 from example_counts import examples
 from hypothesis import given
+from int_nets import changed, is_lif
 from mapped import mapped
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import load_chip
-from spikewright.toolchain.int_ops import IntLif
+from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph
@@ -58,7 +57,7 @@ def test_a_changed_threshold_is_noticed(seed: int) -> None:
     """The comparison above can fail: one threshold moved by a lot in the program only changes something it compares."""
     graph, x = random_net(seed)
     integer, payload = compile_random(graph, x)
-    first = next(op for op in integer if isinstance(op, IntLif))
+    first = next(op for op in integer if isinstance(op, IntNeuron) and is_lif(op))
     broken = integer.map(lambda op: _raised(op) if op is first else op)
     program = map_graph(broken, load_chip("loihi2"))
 
@@ -69,5 +68,5 @@ def test_a_changed_threshold_is_noticed(seed: int) -> None:
     assert (got.recordings[first.name].out != wanted.recordings[first.name].out).any()
 
 
-def _raised(op: IntLif) -> IntLif:
-    return replace(op, threshold=np.full(1, (1 << 23) - 2, np.int64))
+def _raised(op: IntNeuron) -> IntNeuron:
+    return changed(op, threshold=np.full(1, (1 << 23) - 2, np.int64))

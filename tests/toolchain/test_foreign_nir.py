@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from int_nets import int_dense, int_input, int_lif
 from numpy.typing import NDArray
 
 from spikewright.toolchain import nirx
 from spikewright.toolchain.from_nir import DEFAULT_DT_S, from_nir
-from spikewright.toolchain.int_ops import IntDense, IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntOutput
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay
@@ -39,9 +40,9 @@ def fixed_lif(data_dir: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Our v after reset and spikes of the same LIF in Lava's integers: weight 10, du 4095, dv 163, vth 25."""
     graph = Graph(
         (
-            IntInput(name="input", shape=(1,)),
-            IntDense(name="w", inputs=("input",), weight=np.array([[10]])),
-            IntLif(
+            int_input(name="input", shape=(1,)),
+            int_dense(name="w", inputs=("input",), weight=np.array([[10]])),
+            int_lif(
                 name="lif",
                 inputs=("w",),
                 shape=(1,),

@@ -10,8 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikewright.hw_sim import Program, Trace
-from spikewright.hw_sim.program import DeltaRelu, Gate, Population, Source
+from spikewright.hw_sim import DeltaRelu, Gate, Population, Program, Source, Trace
 from spikewright.toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from spikewright.hw_sim.linear import conv2d
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.interpret.gates import gate_function
-from spikewright.toolchain.interpret.linear import conv2d
 from spikewright.toolchain.interpret.states import FloatState, fire, grid
 from spikewright.toolchain.ops import Array, Attention, AttentiveLif, GatedCoding
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.linear import conv2d, windows
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.attention import attentive_lif, gated_coding
 from spikewright.toolchain.interpret.joint import joint_gate, staa_lif
-from spikewright.toolchain.interpret.linear import conv2d, windows
 from spikewright.toolchain.interpret.schedule import loops, shifted
 from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph

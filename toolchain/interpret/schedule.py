@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain.errors import VerifyError
-from spikewright.toolchain.int_ops import Connection
+from spikewright.toolchain.integer import IntConnection
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Op
 
@@ -27,7 +27,7 @@ def lag_of(op: Op) -> int:
     match op:
         case Delay(steps=steps):
             return steps
-        case Connection(lag=lag):
+        case IntConnection(lag=lag):
             return lag
         case _:
             return 0

@@ -17,11 +17,11 @@ import numpy as np
 
 from spikewright.hw_sim import CapacityError, Chip, Program, Trace, drc, simulate
 from spikewright.hw_sim import compile as load
-from spikewright.hw_sim.program import Source
 from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.integer import IntNeuron, neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
-from spikewright.toolchain.mapping.cuts import Cores, Cut, NeuronOp, cores_used
+from spikewright.toolchain.mapping.cuts import Cores, Cut, cores_used
 from spikewright.toolchain.mapping.greedy import Greedy
 from spikewright.toolchain.mapping.place import place
 
@@ -54,7 +54,7 @@ class Balanced:
         trace = self.measure(best, chip)
         cores = min(self.cores or cores_used(best), chip.mesh.cores)
         work = {name: _work(best, trace, name, chip) for name in trace.populations}
-        layers = [op for op in graph if isinstance(op, NeuronOp)]
+        layers = neurons_of(graph)
         for stages in range(1, len(layers) + 1):
             groups = _stages(layers, [work[op.name] for op in layers], min(stages, cores))
             placed = _slabs(groups, work, cores, chip.core.max_neurons)
@@ -72,8 +72,8 @@ class Balanced:
 
     def measure(self, program: Program, chip: Chip) -> Trace:
         """Return the trace of a few samples."""
-        source = next((p.name for p in program.populations if isinstance(p.soma, Source)), None)
-        return simulate(load(program, chip), {} if source is None else {source: self.x[:, :MEASURED_SAMPLES]})
+        inputs = {name: self.x[:, :MEASURED_SAMPLES] for name in program.sources}
+        return simulate(load(program, chip), inputs)
 
 
 def _time(trace: Trace) -> float:
@@ -87,14 +87,14 @@ def _work(program: Program, trace: Trace, name: str, chip: Chip) -> float:
     return arriving * chip.costs["synaptic_op"].latency.nominal + updates * chip.costs["neuron_update"].latency.nominal
 
 
-def _stages(layers: list[NeuronOp], work: list[float], stages: int) -> list[list[NeuronOp]]:
+def _stages(layers: list[IntNeuron], work: list[float], stages: int) -> list[list[IntNeuron]]:
     """Return consecutive groups of layers of about the same work."""
     reached = np.cumsum(work) - np.asarray(work) / 2
     group = np.minimum((reached * stages / max(sum(work), 1)).astype(np.int64), stages - 1)
     return [found for g in range(stages) if (found := [op for op, at in zip(layers, group, strict=True) if at == g])]
 
 
-def _slabs(groups: list[list[NeuronOp]], work: dict[str, float], cores: int, max_neurons: int) -> Cores | None:
+def _slabs(groups: list[list[IntNeuron]], work: dict[str, float], cores: int, max_neurons: int) -> Cores | None:
     """Return the core of every neuron: each stage gets cores in proportion to its work, each core a slab of every layer.
 
     None if there are too few cores for the neurons.

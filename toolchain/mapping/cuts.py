@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program, drc
 from spikewright.toolchain.errors import MappingError
-from spikewright.toolchain.int_ops import IntDeltaRelu, IntGate, IntLif
+from spikewright.toolchain.integer import neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
 
@@ -19,7 +19,6 @@ SMALL = 128
 MEMORY_BOUND = ("synapse_memory_bits", "max_fan_in")
 """Resources that cutting by channels relieves: each core then stores its own kernels only."""
 
-NeuronOp = IntLif | IntDeltaRelu | IntGate
 Cores = dict[str, NDArray[np.int32]]
 """Logical core of every neuron, by population."""
 
@@ -66,9 +65,7 @@ Cuts = dict[str, Cut]
 def coarsest(graph: Graph, chip: Chip) -> Cuts:
     """Return the coarsest cuts that respect the neurons a core holds."""
     cuts = {}
-    for op in graph:
-        if not isinstance(op, NeuronOp):
-            continue
+    for op in neurons_of(graph):
         cut = Cut(op.shape, shares=prod(op.shape) <= SMALL)
         while int(np.bincount(cut.part_of()).max()) > chip.core.max_neurons and (finer := cut.finer()) is not None:
             cut = finer

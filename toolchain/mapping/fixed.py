@@ -9,9 +9,10 @@ import numpy as np
 
 from spikewright.hw_sim import Chip, Program, drc
 from spikewright.toolchain.errors import MappingError
+from spikewright.toolchain.integer import neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
-from spikewright.toolchain.mapping.cuts import Cores, NeuronOp
+from spikewright.toolchain.mapping.cuts import Cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Fixed:
             MappingError: A population is missing, unknown, or has another number of neurons.
             CapacityError: As found by the design rule check.
         """
-        sizes = {op.name: int(np.prod(op.shape)) for op in graph if isinstance(op, NeuronOp)}
+        sizes = {op.name: op.size for op in neurons_of(graph)}
         for name in sorted(sizes.keys() ^ self.cores.keys()):
             known = ", ".join(sizes)
             raise MappingError(

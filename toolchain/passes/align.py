@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.int_ops import Connection, IntDeltaRelu, IntGate, IntGateTable, IntLif, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, delay_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.passes.base import Pass
@@ -29,11 +29,10 @@ class Align(Pass):
 
         def aligned(op: Op) -> Op:
             match op:
-                case Connection():
-                    target = graph.readers[op.name][0].name
-                    delay = starts[target] + op.lag - starts[op.inputs[0]]
+                case IntConnection():
+                    delay = delay_of(starts, graph, op)
                     return op if delay == op.delay else replace(op, delay=delay)
-                case IntLif() | IntDeltaRelu() | IntGate() | IntGateTable():
+                case IntNeuron():
                     start = starts[op.name]
                     return op if start == op.start else replace(op, start=start)
                 case _:
@@ -48,11 +47,12 @@ def arrival(graph: Graph) -> dict[str, int]:
     Raises:
         PassError: A feedback loop has more hops than its lag allows.
     """
+    tables = [op.name for op in graph if isinstance(op, IntNeuron) and op.soma.on_host]
     edges = []
     for op in graph:
-        if isinstance(op, Connection) and not isinstance(graph[op.inputs[0]], IntGateTable):
+        if isinstance(op, IntConnection) and op.inputs[0] not in tables:
             edges += [(op.inputs[0], reader.name, 1 - op.lag, op) for reader in graph.readers[op.name]]
-    starts = {op.name: 0 for op in graph if not isinstance(op, Connection | IntOutput)}
+    starts = {op.name: 0 for op in graph if isinstance(op, IntInput | IntNeuron)}
     for _ in range(len(starts) + 1):
         late = [(s, t, w, op) for s, t, w, op in edges if starts[s] + w > starts[t]]
         if not late:
@@ -66,8 +66,7 @@ def arrival(graph: Graph) -> dict[str, int]:
             where=f"connection {op.name!r}",
             help="train and deploy with a larger gate_delay (or put a Delay on the feedback edge)",
         )
-    for op in graph:
-        if isinstance(op, IntGateTable):
-            link = graph.readers[op.name][0]
-            starts[op.name] = starts[graph.readers[link.name][0].name] - 1
+    for name in tables:
+        link = graph.readers[name][0]
+        starts[name] = starts[graph.readers[link.name][0].name] - 1
     return starts

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, Literal, get_args
 
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
 
@@ -54,11 +54,13 @@ class Pass:
         raise PassError("does not settle", where=f"pass {self.name!r}")
 
 
+_ENDS = (Input, Output, IntInput, IntOutput)
+
+
 def drop_unread(graph: Graph) -> Graph:
     """Remove ops whose result nobody reads (inputs and outputs stay)."""
     while True:
-        dead = [op for op in graph if not graph.readers[op.name] and not isinstance(op, Output | Input | IntInput)]
-        dead = [op for op in dead if type(op).__name__ != "IntOutput"]
+        dead = [op for op in graph if not graph.readers[op.name] and not isinstance(op, _ENDS)]
         if not dead:
             return graph
         graph = graph.with_ops(op for op in graph if op not in dead)

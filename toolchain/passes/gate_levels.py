@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikewright.hw_sim.fixed_point import STATE_MAX
-from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.integer import IntArray
 from spikewright.toolchain.interpret.gates import POW2_LEVELS
 
 

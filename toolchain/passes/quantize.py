@@ -8,24 +8,18 @@ Weights even 8-bit with an exponent, decays 12-bit, biases 12-bit mantissas, thr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log2, prod
 from typing import ClassVar
 
 import numpy as np
 
+from spikewright.hw_sim import somas
 from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.int_ops import (
-    IntArray,
-    IntDeltaRelu,
-    IntGate,
-    IntGateLink,
-    IntGateTable,
-    IntInput,
-    IntLif,
-    IntOutput,
-)
+from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
@@ -39,6 +33,7 @@ from spikewright.toolchain.ops import (
     Lif,
     Op,
     Output,
+    Shape,
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass
@@ -125,10 +120,9 @@ class _Quantizer(Synapses):
             bits = max(1, ceil(log2(code.largest + 1)))
         elif code.kind == "graded":
             bits, scale = self.o.payload_bits, self.graded_unit(op, code)
-        self.unit[op.name], self.largest[op.name] = scale, (1 << bits) - 1
-        self.ops.append(
-            IntInput(name=op.name, block=op.block, shape=op.shape, payload_bits=bits, signed=code.signed, scale=scale)
-        )
+        soma = somas.Source(bits, code.signed)
+        self.unit[op.name], self.largest[op.name] = scale, soma.largest_payload()
+        self.ops.append(IntInput(name=op.name, block=op.block, shape=op.shape, soma=soma, scale=scale))
 
     def graded_unit(self, op: Input, code: InputCode) -> float:
         """Return the payload unit; where payloads are added to synaptic input, a power-of-two multiple of its S."""
@@ -161,28 +155,28 @@ class _Quantizer(Synapses):
         floor = max(float(np.abs(threshold / gain).max()) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
         unit = self.current_unit(branches, floor * sc.STATE_UNIT)
         names = self.connect(op, branches, unit)
-        links = [self.link(op, name) for name in op.inputs[len(currents) :]]
+        links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
-        self.ops.append(
-            IntLif(
-                name=op.name,
-                inputs=(*names, *links),
-                block=op.block,
-                shape=op.shape,
-                decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
-                decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
-                bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}"),
-                threshold=self.threshold(op, threshold / scale),
-                v_reset=np.round(self.reset(op, threshold) / scale).astype(np.int64),
-                reset=op.reset,
-                gates=op.gates,
-                gate_bits=self.o.gate_bits,
-                rectify=op.rectify,
-                output_gate=op.output_gate,
-                scale=scale,
-            )
+        soma = somas.Lif(
+            decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
+            decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
+            bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}"),
+            threshold=self.threshold(op, threshold / scale),
+            v_reset=np.round(self.reset(op, threshold) / scale).astype(np.int64),
+            reset=op.reset,
+            gates=op.gates,
+            gate_bits=self.o.gate_bits,
+            rectify=op.rectify,
+            output_gate=op.output_gate,
         )
+        self.emit(op, (*names, *links), soma, scale)
+
+    def emit(self, op: Op, inputs: Sequence[str], soma: somas.Soma, scale: Array, shape: Shape | None = None) -> None:
+        """Emit neurons in the place of an op; their shape is its own where none is given."""
+        own = vars(op)["shape"] if shape is None else shape
+        made = IntNeuron(name=op.name, inputs=tuple(inputs), block=op.block, shape=own, soma=soma, scale=scale)
+        self.ops.append(made)
 
     def gain(self, op: Lif) -> Array:
         """Return the neurons' input gain, (1,) or (n,): the worth of v in units of the current."""
@@ -213,7 +207,7 @@ class _Quantizer(Synapses):
         """Return what v becomes, or what is subtracted from it."""
         return sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
 
-    def link(self, op: Op, name: str) -> str:
+    def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""
         source, lag, initial = self.resolve(name)
         if lag and initial != 1.0:
@@ -222,7 +216,7 @@ class _Quantizer(Synapses):
                 where=f"op {op.name!r}",
                 help="start the gate's delay at 1",
             )
-        made = IntGateLink(name=f"{source}.link", inputs=(source,), block=op.block, lag=lag, gate_bits=self.o.gate_bits)
+        made = IntConnection(name=f"{source}.link", inputs=(source,), block=op.block, synapses=GateLink(port), lag=lag)
         self.ops.append(made)
         return made.name
 
@@ -243,49 +237,21 @@ class _Quantizer(Synapses):
     def accumulator(self, op: Accumulator) -> None:
         names, unit, largest = self.integrate(op)
         shift = max(0, largest.bit_length() - DELTA_BITS)
-        self.unit[op.name], self.largest[op.name] = unit * 2**shift, largest >> shift
-        self.ops.append(
-            IntDeltaRelu(
-                name=op.name,
-                inputs=tuple(names),
-                block=op.block,
-                shape=op.shape,
-                shift=shift,
-                decay=sc.decay_amount(np.array([op.decay])),
-                scale=np.array([unit]),
-            )
-        )
+        soma = somas.DeltaRelu(sc.decay_amount(np.array([op.decay])), shift)
+        self.unit[op.name], self.largest[op.name] = unit * 2**shift, soma.largest_payload(largest)
+        self.emit(op, names, soma, np.array([unit]))
 
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
         thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
         keep = 1.0 if op.differences else op.decay
-        self.ops.append(
-            IntGate(
-                name=op.name,
-                inputs=tuple(names),
-                block=op.block,
-                shape=op.shape,
-                thresholds=thresholds,
-                levels=levels,
-                bias=np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64),
-                decay=sc.decay_amount(np.array([keep])),
-                gate_bits=self.o.gate_bits,
-                scale=np.array([unit]),
-            )
-        )
+        bias = np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64)
+        soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
+        self.emit(op, names, soma, np.array([unit]))
 
     def table(self, op: GateTable, table: Array) -> None:
-        levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64)
-        self.ops.append(
-            IntGateTable(
-                name=op.name,
-                block=op.block,
-                shape=table.shape[1:],
-                table=levels.reshape(table.shape[0], -1),
-                gate_bits=self.o.gate_bits,
-            )
-        )
+        levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64).reshape(table.shape[0], -1)
+        self.emit(op, (), somas.GateTable(levels, self.o.gate_bits), np.ones(1), table.shape[1:])
 
     # --------------------------------------------------------------------------------------------- answer
     def is_readout(self, op: Accumulator) -> bool:
@@ -316,18 +282,15 @@ class _Quantizer(Synapses):
         names = self.connect(op, branches, unit)
         kept = source.decay if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
+        soma = lif(
+            decay_v=np.zeros(1, np.int64),
+            decay_u=sc.decay_amount(np.array([kept])),
+            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
+            threshold=np.full(1, STATE_MAX, np.int64),
+        )
+        worth = unit / sc.STATE_UNIT
         self.ops += [
-            IntLif(
-                name=total,
-                inputs=tuple(names),
-                block=op.block,
-                shape=shape,
-                decay_v=np.zeros(1, np.int64),
-                decay_u=sc.decay_amount(np.array([kept])),
-                bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
-                threshold=np.full(1, STATE_MAX, np.int64),
-                scale=unit / sc.STATE_UNIT,
-            ),
+            IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
                 name=op.name,
                 inputs=(total,),

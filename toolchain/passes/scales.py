@@ -10,16 +10,19 @@ from math import ceil, log2, prod
 
 import numpy as np
 
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX
+from spikewright.hw_sim.fixed_point import (
+    BIAS_EXPONENT_MAX,
+    BIAS_MANTISSA,
+    CURRENT_SHIFT,
+    DECAY_ONE,
+    STATE_MAX,
+    shifted_bound,
+)
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.int_ops import IntArray
+from spikewright.toolchain.integer import IntArray
 from spikewright.toolchain.ops import Affine, Array, Conv, Shape
 
-BIAS_MANTISSA_BITS = 12
-"""Magnitude bits of a bias mantissa (lava-nc 0.10.0 declares 13 bits signed)."""
-BIAS_EXPONENT_MAX = 7
-"""Largest bias exponent (lava-nc 0.10.0 declares 3 bits)."""
-BIAS_MAX = ((1 << BIAS_MANTISSA_BITS) - 1) << BIAS_EXPONENT_MAX
+BIAS_MAX = BIAS_MANTISSA[1] << BIAS_EXPONENT_MAX
 """Largest bias, in state units."""
 WEIGHT_EXPONENT_MAX = 7
 """Largest weight exponent of Loihi (4 bits signed); weights that are smaller than others by more lose bits instead."""
@@ -105,7 +108,7 @@ def worst_sum(branches: list[Branch], unit: Array, bits: int) -> int:
     for branch in branches:
         w, e = integer_weights(branch, unit, bits, f"map from {branch.source!r}")
         row = int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest
-        total += row << e if e >= 0 else (row >> -e) + 1
+        total += shifted_bound(row, e)
     return total
 
 
@@ -117,10 +120,10 @@ def decay_amount(keep: Array) -> IntArray:
 def integer_bias(wanted: Array, where: str) -> IntArray:
     """Return biases (in state units) on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
     top = float(np.abs(wanted).max(initial=0.0))
-    exponent = max(0, ceil(log2(max(top, 1.0) / ((1 << BIAS_MANTISSA_BITS) - 1))))
+    exponent = max(0, ceil(log2(max(top, 1.0) / BIAS_MANTISSA[1])))
     if exponent > BIAS_EXPONENT_MAX:
         raise PassError(
-            f"bias of {top:.0f} state units; {((1 << BIAS_MANTISSA_BITS) - 1) << BIAS_EXPONENT_MAX} fit",
+            f"bias of {top:.0f} state units; {BIAS_MAX} fit",
             where=where,
             help="scale the layer's weights up: its bias is far larger than its synaptic input",
         )

@@ -7,8 +7,9 @@ from math import prod
 
 import numpy as np
 
+from spikewright.hw_sim import synapses as hw
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntIdentity
+from spikewright.toolchain.integer import IntConnection
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Array, Conv, Delay, Lif, Op
 from spikewright.toolchain.passes import scales as sc
@@ -75,32 +76,17 @@ class Synapses:
             w, e = sc.integer_weights(branch, unit, self.weight_bits, f"op {name!r}")
             match linear:
                 case None:
-                    made: Op = IntIdentity(
-                        name=name,
-                        inputs=(branch.source,),
-                        block=op.block,
-                        lag=branch.lag,
-                        weight=int(w.item()),
-                        exponent=e,
-                    )
+                    made: hw.Synapses = hw.IdentitySynapses(int(w.item()))
                 case Affine():
-                    made = IntDense(
-                        name=name, inputs=(branch.source,), block=linear.block, lag=branch.lag, weight=w, exponent=e
-                    )
+                    made = hw.DenseSynapses(w)
                 case Conv():
-                    made = IntConv(
-                        name=name,
-                        inputs=(branch.source,),
-                        block=linear.block,
-                        lag=branch.lag,
-                        weight=w,
-                        exponent=e,
-                        stride=linear.stride,
-                        padding=linear.padding,
-                        dilation=linear.dilation,
-                        groups=linear.groups,
-                    )
-            self.ops.append(made)
+                    made = hw.ConvSynapses(w, linear.stride, linear.padding, linear.dilation, linear.groups)
+            block = op.block if linear is None else linear.block
+            self.ops.append(
+                IntConnection(
+                    name=name, inputs=(branch.source,), block=block, synapses=made, exponent=e, lag=branch.lag
+                )
+            )
             names.append(name)
         return names
 

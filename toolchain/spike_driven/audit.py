@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Chip, Trace, compile, simulate
-from spikewright.hw_sim.program import Gate, GateLink, GateTable, Population, Program, Source
+from spikewright.hw_sim import Chip, Gate, GateLink, GateTable, Population, Program, Source, Trace, compile, simulate
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk

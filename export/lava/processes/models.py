@@ -1,4 +1,8 @@
-"""Process models of our own processes, fixed point; arithmetic from ``hw_sim.fixed_point``, exact in int64."""
+"""Process models of our own processes, exact in int64.
+
+Neurons run the ``step`` of the machine's somas: where that is wrong, Lava with our processes is wrong with it. The independent
+oracle is stock Lava, whose neurons and synapses are taken wherever they mean the same (``export.lava.stock``).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,14 @@ from scipy.sparse import csr_matrix
 from spikewright.export.lava.processes.process import (
     Anchor,
     Delay,
-    DeltaRelu,
     Feed,
-    Gate,
-    GateTable,
     Net,
+    Neuron,
     Recorder,
     WideSynapses,
-    WindowedLif,
 )
 from spikewright.hw_sim import fixed_point as fp
+from spikewright.hw_sim.somas import Soma, State
 
 
 @implements(proc=Net, protocol=LoihiProtocol)
@@ -103,11 +105,11 @@ class AnchorModel(PyLoihiProcessModel):
         self.together.recv()
 
 
-@implements(proc=WindowedLif, protocol=LoihiProtocol)
+@implements(proc=Neuron, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class WindowedLifModel(Windowed):
-    """Integrate, gate, fire; see ``hw_sim.program.Lif``."""
+class NeuronModel(Windowed):
+    """Run the soma's own ``step``."""
 
     a_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     g0: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
@@ -115,8 +117,11 @@ class WindowedLifModel(Windowed):
     g2: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     g3: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    u: Any = LavaPyType(np.ndarray, np.int64, precision=24)
-    v: Any = LavaPyType(np.ndarray, np.int64, precision=24)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.soma: Soma = proc_params["soma"]
+        self.state: State = {}
 
     def run_spk(self) -> None:
         """Advance one step."""
@@ -126,107 +131,16 @@ class WindowedLifModel(Windowed):
         levels = [port.recv()[i] for port, i in zip(ports, index, strict=True)]
         at = self.local()
         if at is None:
-            self.s_out.send(np.zeros(self.size, np.int32))
+            self.s_out.send(np.full(self.size, self.soma.idle, np.int32))
             return
         if at[1] == 0:
-            self.u[:] = 0
-            self.v[:] = 0
-        spikes = self.advance(a, levels)  # payloads, with an output gate
-        self.record(at, "out", spikes)
-        self.record(at, "v", self.v)
-        self.record(at, "u", self.u)
-        self.s_out.send(spikes.astype(np.int32))
-
-    def advance(self, a: Any, levels: list[Any]) -> Any:
-        """Change u and v by one step and return what is sent."""
-        p = self.proc_params["parameters"]
-        self.u[:] = fp.wrap_current(fp.decay(self.u, p["decay_u"]) + (a << fp.CURRENT_SHIFT))
-        drive = self.u + p["bias"]
-        for level in levels[:-1] if p["output_gate"] else levels:
-            drive = fp.gain(drive, level, p["gate_bits"])
-        if p["rectify"]:
-            drive = np.maximum(drive, 0)
-        v = fp.clip_voltage(fp.decay(self.v, p["decay_v"]) + drive)
-        spikes = v > p["threshold"]
-        self.v[:] = np.where(spikes, v - p["v_reset"] if p["subtract"] else p["v_reset"], v)
-        return spikes * levels[-1] if p["output_gate"] else spikes
-
-
-@implements(proc=DeltaRelu, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class DeltaReluModel(Windowed):
-    """Accumulate, rectify, send the change."""
-
-    a_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    v: Any = LavaPyType(np.ndarray, np.int64, precision=24)
-
-    def __init__(self, proc_params: Any) -> None:
-        super().__init__(proc_params)
-        self.sent = np.zeros(self.size, np.int64)
-
-    def run_spk(self) -> None:
-        """Advance one step."""
-        a = self.a_in.recv()
-        at = self.local()
-        if at is None:
-            self.s_out.send(np.zeros(self.size, np.int32))
-            return
-        if at[1] == 0:
-            self.v[:] = 0
-            self.sent[:] = 0
-        self.v[:] = fp.clip_voltage(fp.decay(self.v, self.proc_params["decay"]) + a)
-        y = np.maximum(self.v, 0) >> self.proc_params["shift"]
-        change = y - self.sent
-        self.sent = y
-        self.record(at, "out", change)
-        self.record(at, "v", self.v)
-        self.s_out.send(change.astype(np.int32))
-
-
-@implements(proc=Gate, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class GateModel(Windowed):
-    """Accumulate, look the level up."""
-
-    a_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    v: Any = LavaPyType(np.ndarray, np.int64, precision=24)
-
-    def run_spk(self) -> None:
-        """Advance one step."""
-        p = self.proc_params
-        a = self.a_in.recv()
-        at = self.local()
-        if at is None:
-            self.s_out.send(np.full(self.size, 1 << p["gate_bits"], np.int32))
-            return
-        if at[1] == 0:
-            self.v[:] = 0
-        self.v[:] = fp.clip_voltage(fp.decay(self.v, p["decay"]) + a)
-        level = p["levels"][np.searchsorted(p["thresholds"], self.v + p["bias"], side="right")]
-        self.record(at, "out", level)
-        self.record(at, "v", self.v)
-        self.s_out.send(level.astype(np.int32))
-
-
-@implements(proc=GateTable, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class GateTableModel(Windowed):
-    """Read the row of this step."""
-
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-
-    def run_spk(self) -> None:
-        """Send the levels of this step."""
-        table, at = self.proc_params["table"], self.local()
-        if at is None:
-            self.s_out.send(np.full(self.size, 1 << self.proc_params["gate_bits"], np.int32))
-            return
-        self.s_out.send(table[min(at[1], len(table) - 1)].astype(np.int32))
+            self.state = self.soma.start((self.size,))
+        sent = self.soma.step(self.state, a, levels, at[1])
+        self.record(at, "out", sent)
+        for name in ("v", "u"):
+            if name in self.state:
+                self.record(at, name, self.state[name])
+        self.s_out.send(sent.astype(np.int32))
 
 
 @implements(proc=Delay, protocol=LoihiProtocol)

@@ -1,7 +1,7 @@
 """Processes that stock Lava lacks; each neuron lives in windows of T steps, one a sample.
 
 Local step t of sample b is chip step ``b * period + start + t``. Outside its windows a neuron takes input but neither
-changes nor sends anything (gates hold 1.0). All grids are flat, in C order. Equations: ``hw_sim.program``.
+changes nor sends anything (gates hold 1.0). All grids are flat, in C order. Equations: ``hw_sim.somas``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
 from spikewright.export.lava.nodes import MAX_GATES
+from spikewright.hw_sim.somas import Soma
 
 
 class Net(AbstractProcess):
@@ -41,11 +42,10 @@ class Anchor(AbstractProcess):
         self.together = InPort(shape=(1,))
 
 
-class WindowedLif(AbstractProcess):
-    """LIF with full 24-bit thresholds, any reset, gates on its drive, and state that starts at 0 in each window.
+class Neuron(AbstractProcess):
+    """Neurons of any soma model of the machine; its state starts at 0 in each window, and outside it sends what is idle.
 
-    ``parameters``: the arrays of ``hw_sim.program.Lif``, each (n,) or (1,); ``gate_index``: for each gate port the flat gate
-    element each neuron reads.
+    ``soma``: the model; ``gate_index``: for each gate port the flat gate element each neuron reads.
     """
 
     def __init__(
@@ -53,75 +53,18 @@ class WindowedLif(AbstractProcess):
         *,
         size: int,
         clock: dict[str, int],
-        parameters: dict[str, Any],
+        soma: Soma,
         gate_sizes: tuple[int, ...],
         gate_index: tuple[Any, ...],
         files: dict[str, str],
     ) -> None:
-        super().__init__(
-            size=size,
-            clock=clock,
-            parameters=parameters,
-            gate_sizes=gate_sizes,
-            gate_index=gate_index,
-            files=files,
-        )
+        super().__init__(size=size, clock=clock, soma=soma, gate_sizes=gate_sizes, gate_index=gate_index, files=files)
         widths = (*gate_sizes, *(1,) * (MAX_GATES - len(gate_sizes)))
         self.a_in = InPort(shape=(size,))
         self.g0 = InPort(shape=(widths[0],))
         self.g1 = InPort(shape=(widths[1],))
         self.g2 = InPort(shape=(widths[2],))
         self.g3 = InPort(shape=(widths[3],))
-        self.s_out = OutPort(shape=(size,))
-        self.u = Var(shape=(size,), init=0)
-        self.v = Var(shape=(size,), init=0)
-
-
-class DeltaRelu(AbstractProcess):
-    """Send the change of ``relu(acc) >> shift`` as graded messages."""
-
-    def __init__(self, *, size: int, clock: dict[str, int], decay: Any, shift: int, files: dict[str, str]) -> None:
-        super().__init__(size=size, clock=clock, decay=decay, shift=shift, files=files)
-        self.a_in = InPort(shape=(size,))
-        self.s_out = OutPort(shape=(size,))
-        self.v = Var(shape=(size,), init=0)
-
-
-class Gate(AbstractProcess):
-    """Turn an accumulated input into a gate level by a table of thresholds; 1.0 outside the windows."""
-
-    def __init__(
-        self,
-        *,
-        size: int,
-        clock: dict[str, int],
-        decay: Any,
-        bias: Any,
-        thresholds: Any,
-        levels: Any,
-        gate_bits: int,
-        files: dict[str, str],
-    ) -> None:
-        super().__init__(
-            size=size,
-            clock=clock,
-            decay=decay,
-            bias=bias,
-            thresholds=thresholds,
-            levels=levels,
-            gate_bits=gate_bits,
-            files=files,
-        )
-        self.a_in = InPort(shape=(size,))
-        self.s_out = OutPort(shape=(size,))
-        self.v = Var(shape=(size,), init=0)
-
-
-class GateTable(AbstractProcess):
-    """Send row t of a table of gate levels (T or 1, n) at local step t; 1.0 outside the windows."""
-
-    def __init__(self, *, size: int, clock: dict[str, int], table: Any, gate_bits: int) -> None:
-        super().__init__(size=size, clock=clock, table=table, gate_bits=gate_bits)
         self.s_out = OutPort(shape=(size,))
 
 

@@ -11,11 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
-from spikewright.hw_sim.engine.compiled import gate_index
-from spikewright.hw_sim.engine.fan_out import cores_of, gate_fan_out, synapse_fan_out
-from spikewright.hw_sim.engine.synapses import prepare
-from spikewright.hw_sim.program import GateLink, Projection
-from spikewright.hw_sim.synaptic_memory import FanOut
+from spikewright.hw_sim.fan_out import fan_out
 
 Int = NDArray[np.int64]
 
@@ -38,11 +34,11 @@ def reach(program: Program, chip: Chip, cores: Int) -> Reach:
     local, remote = np.zeros(width, np.int64), np.zeros(width, np.int64)
     fewest, most = np.full(width, np.iinfo(np.int64).max), np.zeros(width, np.int64)
     for population in program.populations:
-        home = cores_of(population)
+        home = population.cores
         hit = np.zeros((population.size, width), bool)
         for projection in program.projections:
             if projection.source == population.name:
-                fan = _fan(program, projection)
+                fan = fan_out(projection, population, program.population(projection.target))
                 inside = fan.cores >= 0
                 hit[:, fan.cores[inside]] |= fan.synapses[:, inside] > 0
         hit, home = hit[home >= 0], home[home >= 0]
@@ -52,10 +48,3 @@ def reach(program: Program, chip: Chip, cores: Int) -> Reach:
         np.minimum.at(fewest, home, away)
         np.maximum.at(most, home, away)
     return Reach(*(found[cores] for found in (local, remote, fewest, most)))
-
-
-def _fan(program: Program, projection: Projection) -> FanOut:
-    source, target = program.population(projection.source), program.population(projection.target)
-    if isinstance(projection.synapses, GateLink):
-        return gate_fan_out(gate_index(projection, source, target), source, target)
-    return synapse_fan_out(prepare(projection, source, target), source, target)

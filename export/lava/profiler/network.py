@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from spikewright.export.lava.profiler.board import execute
 from spikewright.export.lava.profiler.run import ProfilerError, SimulatedRun
 from spikewright.export.netx import import_net
-from spikewright.hw_sim import Lif, Program, Source, Trace, compile, load_chip, simulate
+from spikewright.hw_sim import Lif, Program, Trace, compile, load_chip, simulate
 from spikewright.toolchain import bundle
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.int_ops import Connection, IntInput, IntLif
+from spikewright.toolchain.integer import IntConnection, IntNeuron, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Fixed, map_graph
 from spikewright.toolchain.ops import Op
@@ -126,12 +126,12 @@ class Network:
         execute(run_cfg, lambda: self._simulated(steps))
 
     def _simulated(self, steps: int) -> SimulatedRun:
-        host = next((p for p in self.program.populations if isinstance(p.soma, Source)), None)
+        host = next(iter(self.program.sources), None)
         program, inputs = self.program, {}
         if host is not None and self._driven is not None:
-            inputs = {host.name: self._driven}
+            inputs = {host: self._driven}
         elif host is not None:
-            program = unfed(self.program, host.name)
+            program = unfed(self.program, host)
         trace = simulate(compile(program, self.chip), inputs, steps=steps, timing=self.timing)
         return SimulatedRun(program, self.chip, trace)
 
@@ -191,7 +191,7 @@ class DeployedNetwork:
         """Return the run of the first samples."""
         made = self.deployment
         payloads = made.encode(np.asarray(self.x[:, :samples], np.float64))
-        source = next(op.name for op in made.integer if isinstance(op, IntInput))
+        source = source_of(made.integer).name
         trace: Trace = simulate(compile(made.program, made.chip), {source: payloads}, timing=self.timing)
         return SimulatedRun.of(made, trace)
 
@@ -212,9 +212,9 @@ def as_lava_steps(graph: Graph) -> Graph:
     place = {op.name: index for index, op in enumerate(graph)}
 
     def stepped(op: Op) -> Op:
-        if isinstance(op, IntLif):
+        if isinstance(op, IntNeuron):
             return replace(op, start=0)
-        if not isinstance(op, Connection):
+        if not isinstance(op, IntConnection):
             return op
         forward = place[op.inputs[0]] < place[graph.readers[op.name][0].name]
         return replace(op, delay=op.lag + 1 if forward else op.lag)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.engine.compiled import Compiled, Stage
-from spikewright.hw_sim.program import Lif, Projection, sends
+from spikewright.hw_sim.program import Projection
 from spikewright.hw_sim.synaptic_memory import FanOut, words_read
 from spikewright.hw_sim.timing.cycle.fabric import Fabric, fabric
 from spikewright.hw_sim.timing.cycle.service import Service
@@ -106,7 +106,7 @@ def _sender(compiled: Compiled, stage: Stage, start: Int, target: Int, pair: Int
     return Sender(
         name=population.name,
         first_step=population.start,
-        gates=len(stage.gates) if isinstance(population.soma, Lif) else 0,
+        gates=len(stage.gates),
         own=stage.core.astype(np.int32),
         rank=rank.astype(np.int32),
         start=start.astype(np.int64),
@@ -124,7 +124,7 @@ def _synapses(compiled: Compiled, projection: Projection, fan: FanOut) -> Synaps
     return Synapses(
         projection=projection,
         lag=compiled.program.lag(projection),
-        kind=sends(compiled.program.population(projection.source).soma),
+        kind=compiled.program.population(projection.source).soma.sends,
         start=np.searchsorted(neuron, np.arange(fan.synapses.shape[0] + 1)).astype(np.int64),
         core=fan.cores[column].astype(np.int32),
         words=words_read(fan, compiled.chip.core)[neuron, column].astype(np.int32),

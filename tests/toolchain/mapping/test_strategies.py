@@ -9,12 +9,13 @@ import pytest
 from compile_random import compile_random
 from example_counts import examples
 from hypothesis import given
+from int_nets import int_conv, int_dense, int_input, int_lif
 from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Chip, Program, Trace, drc, load_chip, simulate
 from spikewright.hw_sim import compile as load
 from spikewright.toolchain.errors import MappingError
-from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntArray, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, map_graph
 from spikewright.toolchain.mapping.cuts import cores_used
@@ -32,8 +33,8 @@ def small(chip: Chip, **limits: int) -> Chip:
     return replace(chip, core=replace(chip.core, **limits))
 
 
-def neuron(name: str, source: str, shape: tuple[int, ...]) -> IntLif:
-    return IntLif(
+def neuron(name: str, source: str, shape: tuple[int, ...]) -> IntNeuron:
+    return int_lif(
         name=name,
         inputs=(source,),
         shape=shape,
@@ -46,14 +47,14 @@ def neuron(name: str, source: str, shape: tuple[int, ...]) -> IntLif:
 def conv_net(side: int = 16, channels: int = 8, layers: int = 4) -> Graph:
     """Conv layers of equal size, a dense read-out."""
     rng = np.random.default_rng(0)
-    ops: list[object] = [IntInput(name="in", shape=(channels, side, side))]
+    ops: list[object] = [int_input(name="in", shape=(channels, side, side))]
     last = "in"
     for k in range(layers):
         weight = 2 * rng.integers(-40, 60, (channels, channels, 3, 3))
-        ops.append(IntConv(name=f"c{k}", inputs=(last,), weight=weight, padding=(1, 1)))
+        ops.append(int_conv(name=f"c{k}", inputs=(last,), weight=weight, padding=(1, 1)))
         ops.append(neuron(f"n{k}", f"c{k}", (channels, side, side)))
         last = f"n{k}"
-    ops.append(IntDense(name="fc", inputs=(last,), weight=2 * rng.integers(-5, 9, (10, channels * side * side))))
+    ops.append(int_dense(name="fc", inputs=(last,), weight=2 * rng.integers(-5, 9, (10, channels * side * side))))
     ops.append(neuron("head", "fc", (10,)))
     ops.append(IntOutput(name="out", inputs=("head",), readout="spikes"))
     return Align()(Graph(tuple(ops), timesteps=6))  # type: ignore[arg-type]

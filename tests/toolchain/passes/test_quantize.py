@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_random import lower
+from int_nets import int_gate
 
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.int_ops import IntConv, IntDense, IntGate, IntIdentity, IntInput, IntLif, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.interpret.gates import gate_function
 from spikewright.toolchain.ir import Graph
@@ -49,17 +50,17 @@ def test_an_exact_tie_fires_only_with_greater_or_equal(comparison: str, fires: b
 def test_a_strict_threshold_lies_on_the_grid_of_stock_loihi() -> None:
     integer = Quantize()(graph(dense("fc", "in", [0.37], [0.11]), neuron("lif", "fc", n=2)))["lif"]
 
-    assert isinstance(integer, IntLif)
-    assert (integer.threshold % 64 == 0).all()
+    assert isinstance(integer, IntNeuron)
+    assert (integer.soma.threshold % 64 == 0).all()
 
 
 def test_each_output_channel_has_its_own_unit() -> None:
     integer = Quantize()(graph(dense("fc", "in", [0.5], [0.05]), neuron("lif", "fc", n=2)))
 
     fc, lif = integer["fc"], integer["lif"]
-    assert isinstance(fc, IntDense)
-    assert isinstance(lif, IntLif)
-    assert fc.weight.tolist() == [[254], [254]]
+    assert isinstance(fc, IntConnection)
+    assert isinstance(lif, IntNeuron)
+    assert fc.synapses.weights.tolist() == [[254], [254]]
     np.testing.assert_allclose(lif.scale * 64 * 254, [0.5, 0.05])
 
 
@@ -74,10 +75,11 @@ def test_a_graded_identity_that_meets_synapses_is_an_exact_power_of_two(rng: np.
 
     source, unit = integer["in"], integer["two"]
     assert isinstance(source, IntInput)
-    assert isinstance(unit, IntLif)
-    identity = next(op for op in integer if isinstance(op, IntIdentity) and op.name.startswith("two"))
-    worth = (identity.weight << identity.exponent) * float(unit.scale[0]) * 64
-    assert identity.weight & (identity.weight - 1) == 0
+    assert isinstance(unit, IntNeuron)
+    identity = next(op for op in integer if isinstance(op, IntConnection) and op.name.startswith("two"))
+    weight = int(identity.synapses.weights)
+    worth = (weight << identity.exponent) * float(unit.scale[0]) * 64
+    assert weight & (weight - 1) == 0
     assert worth == pytest.approx(source.scale, rel=1e-12)
     assert round(1.0 / source.scale) <= 255
 
@@ -89,9 +91,9 @@ def test_weights_are_even_and_eight_bit(rng: np.random.Generator) -> None:
 
     integer = Quantize()(made)["conv"]
 
-    assert isinstance(integer, IntConv)
-    assert (integer.weight % 2 == 0).all()
-    assert int(np.abs(integer.weight).max()) == 254
+    assert isinstance(integer, IntConnection)
+    assert (integer.synapses.weights % 2 == 0).all()
+    assert int(np.abs(integer.synapses.weights).max()) == 254
 
 
 def test_a_biased_neuron_behind_two_hops_starts_with_its_input() -> None:
@@ -189,15 +191,15 @@ def test_a_read_out_never_fires_and_keeps_half_of_its_range(rng: np.random.Gener
 
     output, total = integer["out"], integer["out.sum"]
     assert isinstance(output, IntOutput)
-    assert isinstance(total, IntLif)
+    assert isinstance(total, IntNeuron)
     answer = run_int(integer, x.astype(np.int64)).answer
-    assert (total.threshold == STATE_MAX).all()
+    assert (total.soma.threshold == STATE_MAX).all()
     assert np.abs(answer).max() <= STATE_MAX // 2 + 64
     np.testing.assert_allclose(answer * output.scale, run_float(made, x)["out"].mean(axis=0), atol=0.02)
 
 
 def test_levels_of_an_int_gate_cover_zero_to_one() -> None:
     thresholds, levels = gate_levels("hard", 0.01, 8)
-    gate = IntGate(name="g", inputs=("c",), shape=(1,), thresholds=thresholds, levels=levels)
+    gate = int_gate(name="g", inputs=("c",), shape=(1,), thresholds=thresholds, levels=levels).soma
 
     assert (gate.levels[0], gate.levels[-1], len(gate.levels)) == (0, 256, len(thresholds) + 1)

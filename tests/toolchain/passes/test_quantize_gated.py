@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_random import compile_random
+from int_nets import is_lif
 from joint_nets import events, joint, joint_net
 from mapped import mapped
 
-from spikewright.hw_sim import load_chip
-from spikewright.toolchain.int_ops import IntDense, IntGate, IntLif
+from spikewright.hw_sim import Gate, load_chip
+from spikewright.toolchain.integer import IntConnection, IntNeuron
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph
 
 
-def relay_of(integer: Graph) -> IntLif:
-    (found,) = [op for op in integer if isinstance(op, IntLif) and op.output_gate]
+def relay_of(integer: Graph) -> IntNeuron:
+    (found,) = [op for op in integer if isinstance(op, IntNeuron) and is_lif(op) and op.soma.output_gate]
     return found
 
 
@@ -27,7 +28,7 @@ def test_a_payload_is_the_level_of_the_gate_where_a_spike_arrives(rng: np.random
 
     result = run_int(integer, payload)
 
-    (gate,) = [op for op in integer if isinstance(op, IntGate)]
+    (gate,) = [op for op in integer if isinstance(op, IntNeuron) and isinstance(op.soma, Gate)]
     spikes = result.recordings["lif1"].out
     levels = np.concatenate([np.full((2, 3, 4, 1, 1), 256), result.recordings[gate.name].out[:-2]])
     np.testing.assert_array_equal(result.recordings["tcja"].out, spikes * levels)
@@ -51,9 +52,9 @@ def test_weights_behind_gated_spikes_keep_all_their_bits(rng: np.random.Generato
     integer, _ = compile_random(joint_net(rng, joint(rng, "T")), events(rng))
 
     behind = integer["fc1"]
-    assert isinstance(behind, IntDense)
+    assert isinstance(behind, IntConnection)
     assert behind.exponent < 0
-    assert np.abs(behind.weight).max() > 127
+    assert np.abs(behind.synapses.weights).max() > 127
 
 
 def test_the_machine_counts_graded_sops_behind_gated_spikes(rng: np.random.Generator) -> None:
@@ -67,7 +68,7 @@ def test_the_machine_counts_graded_sops_behind_gated_spikes(rng: np.random.Gener
     assert program.population("tcja").kind == "graded"
     assert got.trace is not None
     sent = (wanted.recordings["tcja"].out != 0).sum(axis=(0, 1)).reshape(-1)
-    fan_out = (integer["fc1"].weight != 0).sum(axis=0)  # type: ignore[attr-defined]
+    fan_out = (integer["fc1"].synapses.weights != 0).sum(axis=0)  # type: ignore[attr-defined]
     assert got.trace.projections["fc1"].kind == "graded"
     assert got.trace.projections["fc1"].sops == int(sent @ fan_out) > 0
 
@@ -77,7 +78,7 @@ def test_a_binary_gate_sends_binary_spikes(rng: np.random.Generator) -> None:
     program = map_graph(integer, load_chip("loihi2"))
 
     assert program.population("tcja").kind == "binary"
-    assert not any(isinstance(op, IntLif) and op.output_gate for op in integer)
+    assert not any(is_lif(op) and op.soma.output_gate for op in integer)
     relay_free = integer["fc1"]
-    assert isinstance(relay_free, IntDense)
+    assert isinstance(relay_free, IntConnection)
     assert relay_free.exponent == 0

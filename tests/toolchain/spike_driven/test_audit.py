@@ -17,7 +17,7 @@ from random_nets import random_net, seeds
 from spikewright.hw_sim import Trace, load_chip, simulate
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.int_ops import IntInput
+from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph
 from spikewright.toolchain.ops import Array

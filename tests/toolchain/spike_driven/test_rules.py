@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from checked_nets import MAP, T, block, conv, lif, net, only_violation
+from int_nets import int_input
 
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
@@ -136,7 +136,7 @@ def test_ops_that_share_a_block_share_a_row() -> None:
 
 
 def test_an_integer_graph_is_refused_by_name() -> None:
-    graph = Graph((IntInput(name="in", shape=(3,)), Output(name="out", inputs=("in",))), T)
+    graph = Graph((int_input(name="in", shape=(3,)), Output(name="out", inputs=("in",))), T)
 
     with pytest.raises(UnsupportedNodeError, match="IntInput has no rule in the checker"):
         check_graph(graph, input_kind="binary")

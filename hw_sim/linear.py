@@ -1,4 +1,4 @@
-"""Linear maps over leading axes: convolution, pooling and matrix product, for floats and for exact integers."""
+"""Convolution over leading axes in plain numpy, for floats and for exact integers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikewright.toolchain.ops import Pair
-
+Pair = tuple[int, int]
 Any_ = NDArray[Any]
 EXACT_FLOAT64, EXACT_FLOAT32 = 1 << 53, 1 << 24
 """Integers up to 2^53 are exact in float64, and up to 2^24 in float32, so a product whose sums stay below is exact."""
@@ -48,8 +47,3 @@ def exact(x: Any_, weight: Any_) -> type[np.float32] | type[np.float64] | type[n
     if bound < EXACT_FLOAT32:
         return np.float32
     return np.float64 if bound < EXACT_FLOAT64 else np.int64
-
-
-def over_frames(x: Any_) -> tuple[Any_, tuple[int, ...]]:
-    """Merge all axes before the last three; return the lead to restore."""
-    return x.reshape((-1, *x.shape[-3:])), x.shape[:-3]

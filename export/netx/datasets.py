@@ -1,8 +1,9 @@
-"""What one netx layer can hold of a neuron op and its connections, as datasets; all else is refused with op and reason."""
+"""The datasets of one netx layer, from neurons and connections; what the format cannot hold is refused with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -11,9 +12,18 @@ import numpy as np
 from spikewright.export.lava.bounds import worst
 from spikewright.export.netx.layers import MAX_DELAY
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import (
+    BIAS_MANTISSA,
+    CURRENT_SHIFT,
+    DECAY_ONE,
+    STATE_MAX,
+    THRESHOLD_MANTISSA_MAX,
+    THRESHOLD_SHIFT,
+)
+from spikewright.hw_sim.somas import Lif
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.int_ops import IntArray, IntConv, IntDense, IntIdentity, IntLif
+from spikewright.toolchain.integer import IntArray, IntConnection, IntNeuron
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op, Shape
 
@@ -21,10 +31,6 @@ Values = dict[str, Any]
 GRID = 1 << THRESHOLD_SHIFT
 NEVER = (1 << 18) - 1
 """Threshold mantissa lava-dl itself writes for a layer that is read by its membrane: no 24-bit v exceeds it."""
-MANTISSA_MAX = (1 << 17) - 1
-"""Largest threshold mantissa of stock Loihi LIF neurons."""
-BIAS = (-(1 << 12), (1 << 12) - 1)
-"""Bias mantissa, 13 bits signed; its exponent is 6 in every netx layer."""
 MAX_IDENTITY = 4096
 """Neurons of a flat layer whose identity synapses are written as a matrix."""
 
@@ -35,42 +41,45 @@ def refused(op: Op, what: str, help: str = "run it with --backend lava, which ta
 
 
 # --------------------------------------------------------------------------------------------- neurons
-def neuron(graph: Graph, op: IntLif) -> Values:
+def neuron(graph: Graph, op: IntNeuron, soma: Lif) -> Values:
     """Return ``neuron/*`` and ``bias``.
 
     Raises:
         UnsupportedNodeError: A gate, a reset, a threshold or a bias that CUBA neurons have not.
     """
-    if op.reset == "subtract":
+    if soma.reset == "subtract":
         raise refused(op, "resets by subtraction; netx neurons reset to zero")
-    if op.v_reset.any():
-        raise refused(op, f"resets to {int(op.v_reset.reshape(-1)[0])}; netx neurons reset to zero")
-    if op.rectify:
+    if soma.v_reset.any():
+        raise refused(op, f"resets to {int(soma.v_reset.reshape(-1)[0])}; netx neurons reset to zero")
+    if soma.rectify:
         raise refused(op, "rectifies its current; netx has no rectifier in front of a neuron")
     values: Values = {
         "neuron/type": "CUBA",
-        "neuron/iDecay": _one(op, "decay_u", op.decay_u),
-        "neuron/vDecay": _one(op, "decay_v", op.decay_v),
-        "neuron/vThMant": _threshold(graph, op, _one(op, "threshold", op.threshold)),
+        "neuron/iDecay": _one(op, "decay_u", soma.decay_u),
+        "neuron/vDecay": _one(op, "decay_v", soma.decay_v),
+        "neuron/vThMant": _threshold(graph, op, soma),
         "neuron/refDelay": 1,
         "neuron/gradedSpike": False,
     }
-    return values | _bias(op)
+    return values | _bias(op, soma.bias)
 
 
-def _one(op: IntLif, what: str, values: IntArray) -> int:
+def _one(op: IntNeuron, what: str, values: IntArray) -> int:
     first = int(values.reshape(-1)[0])
     if np.any(values != first):
         raise refused(op, f"has {what} from {values.min()} to {values.max()}; netx holds one value for a layer")
     return first
 
 
-def _threshold(graph: Graph, op: IntLif, threshold: int) -> int:
+def _threshold(graph: Graph, op: IntNeuron, soma: Lif) -> int:
+    threshold = _one(op, "threshold", soma.threshold)
     if threshold >= STATE_MAX:
         return NEVER
-    if threshold < 0 or threshold >> THRESHOLD_SHIFT > MANTISSA_MAX:
-        raise refused(op, f"has a threshold of {threshold}; netx holds 0 .. {MANTISSA_MAX << THRESHOLD_SHIFT}")
-    if threshold % GRID and not _on_grid(graph, op):
+    if threshold < 0 or threshold >> THRESHOLD_SHIFT > THRESHOLD_MANTISSA_MAX:
+        raise refused(
+            op, f"has a threshold of {threshold}; netx holds 0 .. {THRESHOLD_MANTISSA_MAX << THRESHOLD_SHIFT}"
+        )
+    if threshold % GRID and not _on_grid(graph, op, soma):
         raise refused(
             op,
             f"compares v with {threshold}; netx holds multiples of {GRID} only, and v here takes values between",
@@ -78,24 +87,22 @@ def _threshold(graph: Graph, op: IntLif, threshold: int) -> int:
     return threshold >> THRESHOLD_SHIFT
 
 
-def _on_grid(graph: Graph, op: IntLif) -> bool:
+def _on_grid(graph: Graph, op: IntNeuron, soma: Lif) -> bool:
     """Say whether v is always a multiple of 64: nothing decays, every bias is one, no sum over all steps is clipped."""
     current = sum(worst(graph, graph.timesteps)[name] for name in op.inputs) << CURRENT_SHIFT
-    reach = (current + int(np.abs(op.bias).max())) * max(graph.timesteps, 1)
-    keeps = not op.decay_v.any() and bool((op.decay_u == DECAY_ONE).all())
-    return keeps and not np.any(op.bias % GRID) and graph.timesteps > 0 and reach < STATE_MAX
+    reach = (current + int(np.abs(soma.bias).max())) * max(graph.timesteps, 1)
+    keeps = not soma.decay_v.any() and bool((soma.decay_u == DECAY_ONE).all())
+    return keeps and not np.any(soma.bias % GRID) and graph.timesteps > 0 and reach < STATE_MAX
 
 
-def _bias(op: IntLif) -> Values:
-    if not op.bias.any():
+def _bias(op: IntNeuron, bias: IntArray) -> Values:
+    if not bias.any():
         return {}
-    if np.any(op.bias % GRID):
+    if np.any(bias % GRID):
         raise refused(op, f"has biases off the grid of {GRID} that netx holds (mantissa << {THRESHOLD_SHIFT})")
-    mantissa = op.bias >> CURRENT_SHIFT
-    if mantissa.min() < BIAS[0] or mantissa.max() > BIAS[1]:
-        raise refused(
-            op, f"has bias mantissas from {mantissa.min()} to {mantissa.max()}; netx holds {BIAS[0]} .. {BIAS[1]}"
-        )
+    mantissa, (low, high) = bias >> CURRENT_SHIFT, BIAS_MANTISSA  # its exponent is 6 in every netx layer
+    if mantissa.min() < low or mantissa.max() > high:
+        raise refused(op, f"has bias mantissas from {mantissa.min()} to {mantissa.max()}; netx holds {low} .. {high}")
     return {"bias": _bias_layout(np.broadcast_to(mantissa, (prod(op.shape),)), op.shape).astype(np.float32)}
 
 
@@ -109,7 +116,11 @@ def _bias_layout(mantissa: IntArray, shape: Shape) -> IntArray:
 
 # -------------------------------------------------------------------------------------------- synapses
 def synapses(
-    op: IntLif, forward: Sequence[Op], recurrent: Sequence[Op], source: Shape, flatten: Callable[[], None]
+    op: IntNeuron,
+    forward: Sequence[IntConnection],
+    recurrent: Sequence[IntConnection],
+    source: Shape,
+    flatten: Callable[[], None],
 ) -> Values:
     """Return type, shape, weights and delays of a layer.
 
@@ -123,8 +134,8 @@ def synapses(
     Raises:
         UnsupportedNodeError: The connections are no single netx synapse.
     """
-    if all(isinstance(c, IntDense) for c in forward):
-        values = _dense(op, [c for c in forward if isinstance(c, IntDense)], recurrent, prod(source))
+    if _all_dense(forward):
+        values = _dense(op, forward, recurrent, prod(source))
         flatten()
         return values
     if len(forward) > 1:
@@ -132,33 +143,29 @@ def synapses(
     if recurrent:
         raise refused(op, "is a recurrent layer whose input is no dense map; netx has dense_rec only")
     (link,) = forward
-    if isinstance(link, IntIdentity) and len(source) != 3:
+    if isinstance(link.synapses, IdentitySynapses) and len(source) != 3:
         if prod(source) > MAX_IDENTITY:
             raise refused(link, f"is an identity over {prod(source)} neurons; netx has no layer for it")
-        weight = np.eye(prod(source), dtype=np.int64) * link.weight
-        return synapses(
-            op,
-            [IntDense(name=link.name, inputs=link.inputs, weight=weight, exponent=link.exponent, lag=link.lag)],
-            (),
-            source,
-            flatten,
-        )
+        weight = np.eye(prod(source), dtype=np.int64) * link.synapses.weight
+        return synapses(op, [replace(link, synapses=DenseSynapses(weight))], (), source, flatten)
     return _conv(op, link, source)
 
 
-def _conv(op: IntLif, link: Op, source: Shape) -> Values:
-    if isinstance(link, IntIdentity):
-        ones = np.full((source[0], 1, 1, 1), link.weight, np.int64)
-        link = IntConv(
-            name=link.name, inputs=link.inputs, weight=ones, exponent=link.exponent, groups=source[0], lag=link.lag
-        )
-    if not isinstance(link, IntConv):
-        raise refused(link, f"is a {type(link).__name__}; netx has no layer for it")
+def _all_dense(links: Sequence[IntConnection]) -> bool:
+    return all(isinstance(link.synapses, DenseSynapses) for link in links)
+
+
+def _conv(op: IntNeuron, link: IntConnection, source: Shape) -> Values:
+    conv = link.synapses
+    if isinstance(conv, IdentitySynapses):
+        conv = ConvSynapses(np.full((source[0], 1, 1, 1), conv.weight, np.int64), groups=source[0])
+    if not isinstance(conv, ConvSynapses):
+        raise refused(link, f"holds {type(conv).__name__}; netx has no layer for it")
     if link.lag:
         raise refused(link, f"has a delay of {link.lag} steps; lava-dl's loader drops the delays of convolutions")
     if len(source) != 3 or len(op.shape) != 3:
         raise refused(link, f"maps {source} to {op.shape}; a netx conv layer maps (C, H, W) to (C, H, W)")
-    weight = _effective(link)
+    weight = _effective(link, conv.weight)
     stored = chip_form(weight).weight
     if stored.min() < -256 or stored.max() > 255:
         raise refused(
@@ -168,25 +175,25 @@ def _conv(op: IntLif, link: Op, source: Shape) -> Values:
     return {
         "type": "conv",
         "shape": np.array(op.shape),
-        "inChannels": ci * link.groups,
+        "inChannels": ci * conv.groups,
         "outChannels": co,
         "kernelSize": np.array((kh, kw)),
-        "stride": np.array(link.stride),
-        "padding": np.array(link.padding),
-        "dilation": np.array(link.dilation),
-        "groups": link.groups,
+        "stride": np.array(conv.stride),
+        "padding": np.array(conv.padding),
+        "dilation": np.array(conv.dilation),
+        "groups": conv.groups,
         "weight": weight.astype(np.float32),
     }
 
 
-def _effective(link: IntDense | IntConv) -> IntArray:
-    weight = effective(link.weight, link.exponent)
+def _effective(link: IntConnection, weights: IntArray) -> IntArray:
+    weight = effective(weights, link.exponent)
     if weight is None:
         raise refused(link, f"has weights that exponent {link.exponent} shifts below 1; netx holds integers")
     return weight
 
 
-def _dense(op: IntLif, forward: Sequence[IntDense], recurrent: Sequence[Op], inputs: int) -> Values:
+def _dense(op: IntNeuron, forward: Sequence[IntConnection], recurrent: Sequence[IntConnection], inputs: int) -> Values:
     outputs = prod(op.shape)
     if len(op.shape) != 1:
         raise refused(op, f"is a grid {op.shape} behind a dense map; netx dense layers are flat")
@@ -200,9 +207,9 @@ def _dense(op: IntLif, forward: Sequence[IntDense], recurrent: Sequence[Op], inp
     }
     parts = [weight]
     if recurrent:
-        if not all(isinstance(c, IntDense) for c in recurrent):
+        if not _all_dense(recurrent):
             raise refused(op, "feeds back through a map that is not dense; netx has dense_rec only")
-        again, late = _joined(op, [c for c in recurrent if isinstance(c, IntDense)], 1)
+        again, late = _joined(op, recurrent, 1)
         if late.any() or delay.any():
             raise refused(op, "has delays on a recurrent layer; lava-dl's loader shares and mostly refuses these")
         parts.append(again)
@@ -213,12 +220,12 @@ def _dense(op: IntLif, forward: Sequence[IntDense], recurrent: Sequence[Op], inp
     return values
 
 
-def _joined(op: IntLif, links: Sequence[IntDense], least: int) -> tuple[IntArray, IntArray]:
+def _joined(op: IntNeuron, links: Sequence[IntConnection], least: int) -> tuple[IntArray, IntArray]:
     """Return one matrix for connections of different lags, and the delay (lag - ``least``) of each synapse, -1 for none."""
-    total = np.zeros_like(links[0].weight)
+    total = np.zeros_like(links[0].synapses.weights)
     delay = np.full(total.shape, -1, np.int64)
     for link in links:
-        weight = _effective(link)
+        weight = _effective(link, link.synapses.weights)
         here = weight != 0
         if np.any(here & (delay >= 0)):
             raise refused(op, f"has two synapses between the same neurons ({link.name!r} and another); netx holds one")
@@ -228,7 +235,7 @@ def _joined(op: IntLif, links: Sequence[IntDense], least: int) -> tuple[IntArray
     return total, np.where((delay < 0) & (not np.any(delay > 0)), 0, delay)
 
 
-def _delay(op: IntLif, delay: IntArray, outputs: int, inputs: int) -> IntArray:
+def _delay(op: IntNeuron, delay: IntArray, outputs: int, inputs: int) -> IntArray:
     """Return delays as netx holds them: one a neuron, or one an input."""
     for axis in (1, 0):
         found = delay.max(axis=axis, keepdims=True)
@@ -238,7 +245,7 @@ def _delay(op: IntLif, delay: IntArray, outputs: int, inputs: int) -> IntArray:
     raise refused(op, "has delays that differ from synapse to synapse; netx holds one a neuron or one an input")
 
 
-def _check_loaded(op: IntLif, parts: Sequence[IntArray]) -> None:
+def _check_loaded(op: IntNeuron, parts: Sequence[IntArray]) -> None:
     """Refuse weights that lava-dl's loader would change."""
     try:
         held = [effective(s.weight, s.exponent) for s in loaded(*parts)]

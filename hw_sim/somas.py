@@ -1,0 +1,414 @@
+"""The neuron models, one class each: its integers, one step of it, its legal ranges, what it sends.
+
+``step`` is written in plain numpy on ``hw_sim.fixed_point`` and is what the interpreter and Lava's own processes run; the
+kernels of ``engine`` stand apart from it and are tested against it. Where ``fixed_point`` itself is wrong, all of these are
+wrong together: the independent oracles are the vectors of brian2-loihi and the neurons of stock Lava.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.hw_sim import fixed_point as fp
+from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.text import shown
+
+if TYPE_CHECKING:
+    from spikewright.hw_sim.chip import CoreLimits
+
+IntArray = NDArray[np.int64]
+State = dict[str, IntArray]
+"""What neurons remember, by name, each (..., n)."""
+Signal = Literal["binary", "graded", "gate"]
+STATE_HELP = "scale weights, bias and threshold down together"
+GATE_BITS_MAX = 16
+"""A 24-bit drive times a gate level stays in 64 bits with room."""
+
+
+@dataclass(frozen=True, eq=False)
+class Soma:
+    """A neuron model; a subclass is a frozen dataclass of its integers.
+
+    Class attributes:
+        states: What a neuron remembers; ``v`` is the membrane or accumulator, ``u`` a synaptic current.
+        per_neuron: Parameters of one value, or of one for each neuron (flat, C order).
+        on_host: Lies outside the cores.
+        integrates: Takes synaptic input.
+        takes_gates: Has gate ports, ``ports`` of them.
+        rare: Fields that its text shows only where they are not as usual.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("v",)
+    per_neuron: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = False
+    integrates: ClassVar[bool] = True
+    takes_gates: ClassVar[bool] = False
+    rare: ClassVar[tuple[str, ...]] = ()
+
+    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+        """Advance ``state`` in place by one step and return what is sent (a gate: the level it holds), (..., n).
+
+        Args:
+            state: As ``start`` made it.
+            a: Synaptic input, (..., n).
+            levels: The level of each gate port, broadcast to (..., n).
+            t: The local step.
+        """
+        raise NotImplementedError
+
+    def start(self, shape: tuple[int, ...]) -> State:
+        """Return the state before step 0, zeros of ``shape`` (..., n)."""
+        return {name: np.zeros(shape, np.int64) for name in self.states}
+
+    @property
+    def sends(self) -> Signal:
+        """What the messages are, as they are counted and priced."""
+        return "binary"
+
+    @property
+    def kind(self) -> str:
+        """What a population of it declares to send: as ``sends``; ``none`` for a read-out that never fires."""
+        return self.sends
+
+    @property
+    def idle(self) -> int:
+        """What a receiver reads before the first message: 0, or the gate level of 1.0."""
+        return 0
+
+    @property
+    def ports(self) -> int:
+        """Number of gate ports."""
+        return 0
+
+    @property
+    def filters(self) -> bool:
+        """Whether its synaptic current keeps some of itself, so that u is a state to compare."""
+        return False
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest |message|, for any input or for input of at most ``current`` in each of ``steps`` steps."""
+        return 1
+
+    def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return which outputs (T, ...) are sent as messages."""
+        return np.asarray(out != 0)
+
+    def parameters(self) -> Sequence[IntArray]:
+        """Return the rows a kernel reads, each (1,) or (n,); a decay as what is kept, 4096 - decay."""
+        rows = [(name, np.asarray(getattr(self, name), np.int64)) for name in self.per_neuron]
+        return [fp.DECAY_ONE - row if name.startswith("decay") else row for name, row in rows]
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal in a population of ``size`` neurons.
+
+        Args:
+            size: Number of neurons.
+            steps: Local steps T of a run; None: any.
+            core: The limits of the chip; None: what the machine's arithmetic holds.
+        """
+        for name in self.per_neuron:
+            values = np.asarray(getattr(self, name))
+            if values.size not in (1, size):
+                yield Wrong(f"{name} has {values.size} values; allowed 1 or {size}", "give one for each neuron")
+            if name.startswith("decay"):
+                yield from within(name, values, 0, fp.DECAY_ONE, "round the decay to 12 bits")
+
+    def __str__(self) -> str:
+        named = [f.name for f in fields(self) if f.name not in self.rare or getattr(self, f.name) != f.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={shown(getattr(self, name))}' for name in named)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Soma):
+    """Integer payloads from the host; 1 bit = binary spikes.
+
+    ``0 .. 2**payload_bits - 1``; ``signed``: a sign bit beside them, in two's complement ``-2**payload_bits ..
+    2**payload_bits - 1``, as the signed fields of the chip (a bias mantissa of 12 + 1 bits is -4096 .. 4095).
+    """
+
+    states: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = True
+    integrates: ClassVar[bool] = False
+    payload_bits: int = 1
+    signed: bool = False
+
+    @property
+    def sends(self) -> Signal:
+        """Binary spikes of one bit, else graded."""
+        return "binary" if self.payload_bits == 1 and not self.signed else "graded"
+
+    @property
+    def payloads(self) -> tuple[int, int]:
+        """The smallest and the largest payload."""
+        return -(1 << self.payload_bits) if self.signed else 0, (1 << self.payload_bits) - 1
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest |payload|."""
+        return max(abs(end) for end in self.payloads)
+
+    def refused(self, x: NDArray[np.generic]) -> str:
+        """Return in words which payloads are out of range, or nothing."""
+        low, high = self.payloads
+        least, most = (x.min(), x.max()) if x.size else (0, 0)
+        if low <= least and most <= high:
+            return ""
+        return f"payloads run from {least:.0f} to {most:.0f}; {self.payload_bits} bits hold {low} .. {high}"
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: graded spikes carry up to 24 bits."""
+        yield from within("payload_bits", self.payload_bits, 1, fp.PAYLOAD_BITS, "take fewer payload bits")
+
+
+@dataclass(frozen=True, eq=False)
+class Lif(Soma):
+    """Leaky integrate-and-fire in the chip's integers.
+
+    ::
+
+        u = v = 0 where t >= 1 and t mod reset_interval = reset_phase        (0: never)
+        u = wrap24(decay(u, decay_u) + (a << 6))         a = sum over projections of (W x) << exponent
+        i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
+        v = clip24(decay(v, decay_v) + i)
+        s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
+        r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
+        out = s;  with output_gate the last gate port leaves i alone:  out = s level
+
+    t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates, refractory or not);
+    the refractory period is that of Loihi 1 as brian2-loihi models it (1: none).
+    Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
+    spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message).
+    ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("u", "v", "hold")
+    per_neuron: ClassVar[tuple[str, ...]] = ("decay_u", "decay_v", "bias", "threshold", "v_reset")
+    takes_gates: ClassVar[bool] = True
+    rare: ClassVar[tuple[str, ...]] = ("reset_interval", "reset_phase", "output_gate", "refractory")
+    decay_u: IntArray
+    decay_v: IntArray
+    bias: IntArray
+    threshold: IntArray
+    v_reset: IntArray
+    reset: Literal["value", "subtract"] = "value"
+    gates: int = 0
+    gate_bits: int = 8
+    rectify: bool = False
+    reset_interval: int = 0
+    reset_phase: int = 0
+    output_gate: bool = False
+    refractory: int = 1
+
+    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+        """Integrate, gate, fire; see the equation."""
+        if self.reset_interval and t and t % self.reset_interval == self.reset_phase:
+            state.update(self.start(state["v"].shape))
+        state["u"] = fp.wrap_current(fp.decay(state["u"], self.decay_u) + (a << fp.CURRENT_SHIFT))
+        drive = state["u"] + self.bias
+        for level in levels[:-1] if self.output_gate else levels:
+            drive = fp.gain(drive, level, self.gate_bits)
+        if self.rectify:
+            drive = np.maximum(drive, 0)
+        v = fp.clip_voltage(fp.decay(state["v"], self.decay_v) + drive)
+        fired = v > self.threshold
+        if self.refractory > 1:
+            held = state["hold"] > 0
+            v, fired = np.where(held, state["v"], v), fired & ~held
+            state["hold"] = np.where(fired, self.refractory - 1, np.maximum(state["hold"] - 1, 0))
+        state["v"] = np.where(fired, v - self.v_reset if self.reset == "subtract" else self.v_reset, v)
+        spikes = fired.astype(np.int64)
+        return spikes * levels[-1] if self.output_gate else spikes
+
+    @property
+    def sends(self) -> Signal:
+        """Binary spikes; graded ones behind an output gate."""
+        return "graded" if self.output_gate else "binary"
+
+    @property
+    def kind(self) -> str:
+        """``none`` where no neuron can fire."""
+        return "none" if bool((self.threshold >= fp.STATE_MAX).all()) else self.sends
+
+    @property
+    def ports(self) -> int:
+        """Number of gate ports."""
+        return self.gates
+
+    @property
+    def filters(self) -> bool:
+        """Whether u keeps some of itself."""
+        return bool((self.decay_u < fp.DECAY_ONE).any())
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return 1, or the level of 1.0 behind an output gate."""
+        return 1 << self.gate_bits if self.output_gate else 1
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: decays 12-bit; threshold, reset and bias in the chip's fields; a phase inside its interval.
+
+        A refractory period is 1 (none) to 64 steps: Loihi 1's 6-bit field (brian2-loihi 0.5.2 allows the same).
+        """
+        yield from super().wrong(size, steps, core)
+        state = 1 << ((fp.STATE_BITS if core is None else core.threshold_bits) - 1)
+        bias = (1 << ((fp.STATE_BITS if core is None else core.bias_bits) - 1)) - 1
+        yield from within("threshold", self.threshold, -state, state - 1, STATE_HELP)
+        yield from within("v_reset", self.v_reset, -state, state - 1, STATE_HELP)
+        yield from within("bias", self.bias, -bias, bias, STATE_HELP)
+        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
+        yield from within("refractory", self.refractory, 1, 64, "take 1 for none, at most 64")
+        if not (self.reset_interval == self.reset_phase == 0 or 0 <= self.reset_phase < self.reset_interval):
+            what = f"reset_interval {self.reset_interval}, reset_phase {self.reset_phase}; the phase must be 0 .. interval - 1"
+            yield Wrong(what, "take the phase modulo the interval; 0, 0 is no periodic reset")
+        if self.output_gate and not self.gates:
+            yield Wrong("an output gate, but no gate port", "give it a gate port, or no output gate")
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaRelu(Soma):
+    """Event-driven rectifier: sends the *change* of ``relu(acc) >> shift``, and nothing if nothing changed.
+
+    ::
+
+        acc = clip24(decay(acc, decay) + a);  y = max(acc, 0) >> shift;  out = y - y_previous   (y starts at 0)
+
+    Output: signed graded payloads. Its state v is ``acc``.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("v", "sent")
+    per_neuron: ClassVar[tuple[str, ...]] = ("decay",)
+    decay: IntArray
+    shift: int
+
+    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+        """Accumulate, rectify, send the change."""
+        state["v"] = fp.clip_voltage(fp.decay(state["v"], self.decay) + a)
+        y = np.maximum(state["v"], 0) >> self.shift
+        change = y - state["sent"]
+        state["sent"] = y
+        return change
+
+    @property
+    def sends(self) -> Signal:
+        """Signed changes."""
+        return "graded"
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest change: all that the accumulator can hold, or that the input can bring."""
+        forgets = bool(np.all(self.decay == fp.DECAY_ONE))
+        reach = fp.STATE_MAX if current is None else current * (1 if forgets else steps)
+        return min(fp.STATE_MAX, reach) >> self.shift
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal."""
+        yield from super().wrong(size, steps, core)
+        yield from within("shift", self.shift, 0, fp.STATE_BITS - 1, "the accumulator has 24 bits")
+
+
+@dataclass(frozen=True, eq=False)
+class Gate(Soma):
+    """Gate neuron: a table from an accumulated input to a gain level; sends the level when it changes, receivers hold it.
+
+    ::
+
+        acc = clip24(decay(acc, decay) + a);  level = levels[count(acc + bias >= thresholds)]
+
+    ``thresholds`` (K,) ascending, ``levels`` (K + 1,) in 0 .. 2**gate_bits. The level before the first step is 2**gate_bits
+    (1.0).
+    Its state v is ``acc``; its recorded output is the level at every step. A message is counted when
+    ``level[t] != level[t-1]`` (with ``level[-1] = 2**gate_bits``).
+    """
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("decay", "bias")
+    decay: IntArray
+    bias: IntArray
+    thresholds: IntArray
+    levels: IntArray
+    gate_bits: int = 8
+
+    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+        """Accumulate and look the level up."""
+        state["v"] = fp.clip_voltage(fp.decay(state["v"], self.decay) + a)
+        found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
+        return found
+
+    @property
+    def sends(self) -> Signal:
+        """Gate levels."""
+        return "gate"
+
+    @property
+    def idle(self) -> int:
+        """The level of 1.0."""
+        return 1 << self.gate_bits
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the level of 1.0."""
+        return 1 << self.gate_bits
+
+    def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return where the level changes."""
+        return np.asarray(out != np.concatenate([np.full_like(out[:1], self.idle), out[:-1]]))
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: levels 0 .. 2**gate_bits, thresholds in order."""
+        yield from super().wrong(size, steps, core)
+        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
+        yield from within("levels", self.levels, 0, 1 << self.gate_bits, "clip the levels")
+        if self.levels.size != self.thresholds.size + 1 or bool((np.diff(self.thresholds) < 0).any()):
+            what = f"{self.levels.size} levels for {self.thresholds.size} thresholds; expected one more, thresholds ascending"
+            yield Wrong(what, "sort the thresholds and give a level below, between and above them")
+
+
+@dataclass(frozen=True, eq=False)
+class GateTable(Soma):
+    """Learned or calibrated constant gains, one row a step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
+
+    states: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = True
+    integrates: ClassVar[bool] = False
+    table: IntArray
+    gate_bits: int = 8
+
+    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+        """Return the row of this step."""
+        row: IntArray = self.table[t if len(self.table) > 1 else 0]
+        return row
+
+    @property
+    def sends(self) -> Signal:
+        """Gate levels."""
+        return "gate"
+
+    @property
+    def idle(self) -> int:
+        """The level of 1.0."""
+        return 1 << self.gate_bits
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the level of 1.0."""
+        return 1 << self.gate_bits
+
+    def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return that nothing is sent."""
+        return np.zeros(out.shape, bool)
+
+    def parameters(self) -> Sequence[IntArray]:
+        """Return the rows of the table."""
+        return list(self.table)
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: levels 0 .. 2**gate_bits, a row for all steps or one for each."""
+        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
+        yield from within("table", self.table, 0, 1 << self.gate_bits, "clip the levels")
+        rows = (1,) if steps is None else (1, steps)
+        if self.table.ndim != 2 or self.table.shape[1] != size or (steps and self.table.shape[0] not in rows):
+            what = f"a table of shape {self.table.shape}; expected (1 or {steps or 'T'}, {size})"
+            yield Wrong(what, "give one row for all steps, or one for each")
+
+
+KINDS: Mapping[str, type[Soma]] = {kind.__name__: kind for kind in (Source, Lif, DeltaRelu, Gate, GateTable)}
+"""The models by the name files know them by."""

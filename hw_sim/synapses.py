@@ -1,0 +1,479 @@
+"""The synapse kinds, one class each: their integers, what they deliver, their legal ranges, who reaches whom.
+
+``deliver`` is plain numpy and is what the interpreter runs; the kernels of ``engine`` stand apart and are tested against it.
+Messages and sums are flat, (..., n) in C order; the shapes of both ends come with the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.hw_sim.fixed_point import WEIGHT_BITS
+from spikewright.hw_sim.linear import Pair, conv2d, exact
+from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.text import shown
+
+if TYPE_CHECKING:
+    from spikewright.hw_sim.chip import CoreLimits
+
+IntArray = NDArray[np.int64]
+Counts = NDArray[np.int32]
+Shape = tuple[int, ...]
+Entries = tuple[IntArray, IntArray, IntArray]
+"""Non-zero synapses one by one: target neuron, source neuron, weight."""
+WEIGHT_HELP = "scale and round the weights, and move the factor into the exponent"
+
+
+class MisfitError(ValueError):
+    """Synapses that do not fit a population; ``found`` is its shape, ``allowed`` what they take."""
+
+    def __init__(self, found: object, allowed: object, help: str) -> None:
+        super().__init__(f"reads shape {found}; it takes {allowed}")
+        self.found, self.allowed, self.help = found, allowed, help
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """A synapse kind; a subclass is a frozen dataclass of its integers.
+
+    Class attributes:
+        gate: Carries gate levels to a port, not a current.
+        storage: How a core stores it: ``listed`` (dense or sparse, whichever is smaller there), ``conv``, or ``gate``.
+    """
+
+    gate: ClassVar[bool] = False
+    storage: ClassVar[Literal["listed", "conv", "gate"]] = "listed"
+
+    @property
+    def weights(self) -> IntArray:
+        """All weights, of any shape."""
+        return np.asarray(vars(self)["weight"], np.int64)
+
+    def with_weights(self, weights: IntArray) -> Self:
+        """Return the same synapses with other weights, of the shape of ``weights``."""
+        return replace(self, weight=weights)  # type: ignore[call-arg]  # every kind with weights has the field
+
+    def shape(self, source: Shape) -> Shape:
+        """Return the shape of what they deliver.
+
+        Raises:
+            MisfitError: They do not take such a source.
+        """
+        raise NotImplementedError
+
+    def misfit(self, source: Shape, target: Shape) -> str:
+        """Return in words why they do not fit between two populations, or nothing; a flat target may stand for a grid."""
+        try:
+            made = self.shape(source)
+        except MisfitError as error:
+            return f"synapses of shape {self.weights.shape}: a source {error.found}; they take {error.allowed}"
+        fits = made == target or (prod(made) == prod(target) and 1 in (len(made), len(target)))
+        return "" if fits else f"synapses deliver {made} to {target}"
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W x, (..., n_target), for messages ``x`` (..., n_source)."""
+        raise NotImplementedError
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse."""
+        raise NotImplementedError
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights that one target neuron has."""
+        raise NotImplementedError
+
+    def worst_sum(self, payload: int) -> int:
+        """Return the largest |W x| for messages up to ``payload``."""
+        return self.heaviest() * payload
+
+    def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
+        """Return the target neurons that a source neuron reaches by a non-zero synapse, flat."""
+        rows, columns, _ = self.entries(source, target)
+        reached: IntArray = rows[columns == neuron]
+        return reached
+
+    def fan_in(self, source: Shape, target: Shape) -> IntArray:
+        """Return the number of non-zero synapses of every target neuron."""
+        return np.bincount(self.entries(source, target)[0], minlength=prod(target))
+
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+        """Count synapses by source neuron and by part of the target's neurons.
+
+        Args:
+            source: Shape of the source.
+            target: Shape of the target.
+            part: (n_target,) the part of every target neuron, 0 .. parts - 1.
+            parts: How many.
+
+        Returns:
+            Non-zero synapses (n_source, parts), stored entries a message walks (n_source, parts), and the entries of a shared
+            kernel held by each part (parts,).
+        """
+        rows, columns, _ = self.entries(source, target)
+        flat = np.bincount(columns * parts + part[rows], minlength=prod(source) * parts)
+        counts = flat.reshape(-1, parts).astype(np.int32)
+        return counts, counts, np.zeros(parts, np.int64)
+
+    def wrong(self, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: b-bit weights are 0 .. 2^b - 1, -(2^b - 1) .. 0, or mixed: even, -2^b .. 2^b - 2.
+
+        Without a chip, only their size counts: odd weights of both signs can still be two projections, one for each sign.
+        """
+        w = np.asarray(vars(self)["weight"])
+        top = 1 << (WEIGHT_BITS if core is None else core.weight_bits)
+        if core is None or w.dtype.kind != "i":
+            yield from within("weight", w, -top, top - 1, "quantize again, and use the exponent")
+            return
+        low, high = int(w.min(initial=0)), int(w.max(initial=0))
+        if low >= 0 or high <= 0:
+            if max(-low, high) >= top:
+                yield Wrong(f"weights {low} .. {high}; allowed -{top - 1} .. 0 or 0 .. {top - 1}", WEIGHT_HELP)
+        elif low < -top or high > top - 2 or bool((w % 2).any()):
+            odd = "" if not bool((w % 2).any()) else ", some odd"
+            yield Wrong(f"mixed weights {low} .. {high}{odd}; allowed even, -{top} .. {top - 2}", WEIGHT_HELP)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSynapses(Synapses):
+    """``weight`` (n_target, n_source), integers as the chip uses them."""
+
+    weight: IntArray
+
+    def shape(self, source: Shape) -> Shape:
+        """Return (n_target,)."""
+        out, inner = np.shape(self.weight)
+        if prod(source) != inner:
+            raise MisfitError(source, f"{inner} values", "fix the weight's columns")
+        return (int(out),)
+
+    def misfit(self, source: Shape, target: Shape) -> str:
+        """Return in words why they do not fit between two populations, or nothing."""
+        found, wanted = tuple(self.weight.shape), (prod(target), prod(source))
+        return "" if found == wanted else f"synapses of shape {found} do not fit the populations; expected {wanted}"
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W x in the fastest type that holds every sum exactly."""
+        kind = exact(x, self.weight)
+        found: IntArray = (x.astype(kind) @ self.weight.T.astype(kind)).astype(np.int64)
+        return found
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse."""
+        rows, columns = np.nonzero(self.weight)
+        return rows, columns, self.weight[rows, columns]
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights in a row."""
+        return int(np.abs(self.weight).sum(axis=1).max(initial=0))
+
+    def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
+        """Return the non-zero rows of a column."""
+        return np.flatnonzero(self.weight[:, neuron])
+
+    def fan_in(self, source: Shape, target: Shape) -> IntArray:
+        """Count the non-zero weights of each row."""
+        counts: IntArray = np.count_nonzero(self.weight, axis=1)
+        return counts
+
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+        """Count the non-zero weights of each column by part of the rows."""
+        rows = np.argsort(part, kind="stable")
+        counts = np.zeros((parts, prod(source)), np.int32)
+        here, first = np.unique(part[rows], return_index=True)
+        if rows.size:
+            counts[here] = np.add.reduceat((self.weight != 0)[rows], first, axis=0, dtype=np.int32)
+        columns = np.ascontiguousarray(counts.T)
+        return columns, columns, np.zeros(parts, np.int64)
+
+    def __str__(self) -> str:
+        return f"dense {self.weight.shape[0]}x{self.weight.shape[1]} {shown(self.weight)}"
+
+
+@dataclass(frozen=True, eq=False)
+class ConvSynapses(Synapses):
+    """Shared kernel: ``weight`` (Co, Ci // groups, kh, kw), torch cross-correlation; source (Ci, H, W), target (Co, H', W').
+
+    n' = (n + 2 padding - dilation (k - 1) - 1) // stride + 1
+    """
+
+    storage: ClassVar[Literal["listed", "conv", "gate"]] = "conv"
+    weight: IntArray
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def shape(self, source: Shape) -> Shape:
+        """Return (Co, H', W')."""
+        co, per_group, *kernel = (int(n) for n in np.shape(self.weight))
+        channels = per_group * self.groups
+        if len(source) != 3 or source[0] != channels or co % self.groups:
+            raise MisfitError(source, f"({channels}, H, W)", "fix the channels of the weight, or groups")
+        size = [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(source[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
+        ]
+        if min(size) < 1:
+            least = f"at least a {kernel[0]} x {kernel[1]} window"
+            raise MisfitError(source, least, "pad more, or use a smaller kernel")
+        return (co, *size)
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W * x in the fastest type that holds every sum exactly."""
+        kind = exact(x, self.weight)
+        frames = x.reshape((-1, *source)).astype(kind)
+        out = conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.dilation, self.groups)
+        found: IntArray = out.astype(np.int64).reshape((*x.shape[:-1], -1))
+        return found
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d)."""
+        co, per_group, kh, kw = self.weight.shape
+        o, c, i, j, y, x = (
+            axis.reshape(-1) for axis in np.indices((co, per_group, kh, kw, *target[1:]), dtype=np.int64)
+        )
+        row = y * self.stride[0] - self.padding[0] + i * self.dilation[0]
+        column = x * self.stride[1] - self.padding[1] + j * self.dilation[1]
+        channel = o // (co // self.groups) * per_group + c
+        weight = self.weight[o, c, i, j]
+        real = (row >= 0) & (row < source[1]) & (column >= 0) & (column < source[2]) & (weight != 0)
+        rows = (o * target[1] + y) * target[2] + x
+        columns = (channel * source[1] + row) * source[2] + column
+        return rows[real], columns[real], weight[real]
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights of one output channel."""
+        return int(np.abs(self.weight).reshape(self.weight.shape[0], -1).sum(axis=1).max(initial=0))
+
+    def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
+        """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside."""
+        channel, *pixel = np.unravel_index(neuron, source)
+        out, per_group, *kernel = self.weight.shape
+        group, inner = divmod(int(channel), per_group)
+        members = np.arange(out).reshape(self.groups, -1)[group]
+        found = [np.zeros(0, np.int64)]
+        for tap in np.ndindex(*kernel):
+            shifted = [int(pixel[k]) + self.padding[k] - tap[k] * self.dilation[k] for k in (0, 1)]
+            if any(s % self.stride[k] for k, s in enumerate(shifted)):
+                continue
+            y, x = (s // self.stride[k] for k, s in enumerate(shifted))
+            if 0 <= y < target[1] and 0 <= x < target[2]:
+                reached = members[self.weight[members, inner, tap[0], tap[1]] != 0]
+                found.append((reached * target[1] + y) * target[2] + x)
+        return np.concatenate(found)
+
+    def fan_in(self, source: Shape, target: Shape) -> IntArray:
+        """Let every source fire once through weights of one: what arrives is the fan-in."""
+        ones = replace(self, weight=(self.weight != 0).astype(np.int64))
+        return ones.deliver(np.ones(prod(source), np.int64), source, target)
+
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+        """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
+        walk = _Windows(self, source, target)
+        real, stored = (self.weight != 0).astype(np.int32), np.ones(self.weight.shape, np.int32)
+        counts, reach = (np.zeros((parts, *source), np.int32) for _ in range(2))
+        kernel = np.zeros(parts, np.int64)
+        for k in range(parts):
+            inside = (part == k).reshape(target)
+            channels, places = inside.any(axis=(1, 2)), inside.any(axis=0)
+            kernel[k] = int(channels.sum()) * prod(self.weight.shape[1:])
+            if np.array_equal(inside, channels[:, None, None] & places):
+                walk.add(counts[k], real, channels, places)
+                walk.add(reach[k], stored, channels, places)
+                continue
+            for c in np.flatnonzero(channels):
+                one = np.arange(target[0]) == c
+                walk.add(counts[k], real, one, inside[c])
+                walk.add(reach[k], stored, one, inside[c])
+        return counts.reshape(parts, -1).T, reach.reshape(parts, -1).T, kernel
+
+    def __str__(self) -> str:
+        usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
+        extra = "".join(
+            f" {name} {'x'.join(map(str, vars(self)[name]))}" for name, value in usual if vars(self)[name] != value
+        )
+        groups = f" groups {self.groups}" if self.groups != 1 else ""
+        return f"conv {'x'.join(map(str, self.weight.shape))}{extra}{groups} {shown(self.weight)}"
+
+
+class _Windows:
+    """The windows of a convolution, tap by tap, to add what a set of channels at a set of places is reached by."""
+
+    def __init__(self, conv: ConvSynapses, source: Shape, target: Shape) -> None:
+        self.conv, self.source, self.target = conv, source, target
+
+    def add(self, total: Counts, weight: Counts, channels: NDArray[np.bool_], places: NDArray[np.bool_]) -> None:
+        """Add to ``total`` (Ci, H, W), for each source neuron, the sum of ``weight`` over its synapses to these targets."""
+        conv = self.conv
+        rows, columns = np.flatnonzero(places.any(axis=1)), np.flatnonzero(places.any(axis=0))
+        shape = (conv.groups, -1, *weight.shape[1:])
+        per_source = (weight * channels[:, None, None, None]).reshape(shape).sum(axis=1)
+        per_source = per_source.reshape(-1, *weight.shape[2:])  # (Ci, kh, kw): channels are group by group
+        for i, j in np.ndindex(*weight.shape[2:]):
+            y = rows * conv.stride[0] - conv.padding[0] + i * conv.dilation[0]
+            x = columns * conv.stride[1] - conv.padding[1] + j * conv.dilation[1]
+            down, right = (y >= 0) & (y < self.source[1]), (x >= 0) & (x < self.source[2])
+            here = places[np.ix_(rows[down], columns[right])]
+            total[:, y[down][:, None], x[right]] += (per_source[:, i, j, None, None] * here).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseSynapses(Synapses):
+    """CSR over targets: row pointers ``indptr`` (n_target + 1), source ``indices``, ``weight`` per synapse."""
+
+    indptr: IntArray
+    indices: IntArray
+    weight: IntArray
+
+    def shape(self, source: Shape) -> Shape:
+        """Return (n_target,)."""
+        synapses = int(self.indptr[-1]) if self.indptr.size else 0
+        if self.indices.shape != self.weight.shape or self.indices.shape != (synapses,):
+            raise MisfitError(source, f"{synapses} indices and weights", "give one source and one weight a synapse")
+        if self.indices.size and (self.indices.min() < 0 or self.indices.max() >= prod(source)):
+            raise MisfitError(source, f"at least {int(self.indices.max()) + 1} values", "fix the indices")
+        return (self.indptr.size - 1,)
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W x."""
+        rows, columns, weight = self.entries(source, target)
+        total = np.zeros((prod(target), *x.shape[:-1]), np.int64)
+        np.add.at(total, rows, np.moveaxis(x[..., columns] * weight, -1, 0))
+        return np.moveaxis(total, 0, -1)
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse."""
+        keep = self.weight != 0
+        rows = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
+        return rows[keep], np.asarray(self.indices, np.int64)[keep], np.asarray(self.weight, np.int64)[keep]
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights in a row."""
+        rows, _, weight = self.entries((), ())
+        return int(np.bincount(rows, weights=np.abs(weight)).max(initial=0))
+
+    def __str__(self) -> str:
+        return f"sparse {self.weight.size} synapses {shown(self.weight)}"
+
+
+@dataclass(frozen=True, eq=False)
+class IdentitySynapses(Synapses):
+    """One synapse per neuron, source i to target i, all with the same ``weight``."""
+
+    weight: int
+
+    def with_weights(self, weights: IntArray) -> Self:
+        """Return synapses of the one weight given."""
+        return replace(self, weight=int(weights.item()))
+
+    def shape(self, source: Shape) -> Shape:
+        """Return the shape of the source."""
+        return source
+
+    def misfit(self, source: Shape, target: Shape) -> str:
+        """Return in words why they do not fit between two populations, or nothing."""
+        found, wanted = (prod(source),), (prod(target),)
+        return "" if found == wanted else f"synapses of shape {found} do not fit the populations; expected {wanted}"
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return w x."""
+        return x * self.weight
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse."""
+        flat = np.arange(prod(source) if self.weight else 0)
+        return flat, flat, np.full(flat.size, self.weight, np.int64)
+
+    def heaviest(self) -> int:
+        """Return the absolute weight."""
+        return abs(int(self.weight))
+
+    def __str__(self) -> str:
+        return f"identity {self.weight}"
+
+
+@dataclass(frozen=True, eq=False)
+class GateLink(Synapses):
+    """Carries gate levels to gate port ``port`` (0 ..) of a soma that has ports.
+
+    The source shape broadcasts to the target shape as ``gate_axes`` says; before the first level arrives (local step < lag)
+    the level is 2**gate_bits.
+    """
+
+    gate: ClassVar[bool] = True
+    storage: ClassVar[Literal["listed", "conv", "gate"]] = "gate"
+    port: int = 0
+
+    @property
+    def weights(self) -> IntArray:
+        """None."""
+        return np.zeros(0, np.int64)
+
+    def shape(self, source: Shape) -> Shape:
+        """Return the shape of the gate."""
+        return source
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return the levels, one for each target neuron or one for all."""
+        return spread(x, source, target)
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return which gate neuron scales which target neuron."""
+        rows = np.arange(prod(target))
+        return rows, gate_index(source, target), np.ones(rows.size, np.int64)
+
+    def heaviest(self) -> int:
+        """Return 1: a level arrives as it is sent."""
+        return 1
+
+    def fan_in(self, source: Shape, target: Shape) -> IntArray:
+        """Return zeros: a level ends at a gain, not at a weight."""
+        return np.zeros(prod(target), np.int64)
+
+    def wrong(self, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield nothing: there are no weights."""
+        yield from ()
+
+    def __str__(self) -> str:
+        return f"gate port {self.port}"
+
+
+def gate_axes(gate: Shape, shape: Shape) -> Shape:
+    """Return a gate's shape with as many axes as the neurons it scales: the one rule of how a gate broadcasts.
+
+    Channel first: a gate (C,) on neurons (C, H, W) is one gain a channel, (C, 1, 1). Each axis of a gate is then 1 or that of
+    the neurons, as in numpy: (1, H, W), (1, 1, 1), (C, H, W). One single level is the gain of all.
+
+    Raises:
+        MisfitError: Any other shape.
+    """
+    padded = (1,) * len(shape) if prod(gate) == 1 else gate + (1,) * (len(shape) - len(gate) if len(gate) == 1 else 0)
+    if len(padded) != len(shape) or any(g not in (1, n) for g, n in zip(padded, shape, strict=True)):
+        raise MisfitError(gate, f"a shape that broadcasts to {shape}", "e.g. (C, 1, 1) for a channel gate")
+    return padded
+
+
+def spread(levels: NDArray[Any], gate: Shape, shape: Shape) -> NDArray[Any]:
+    """Return gate levels (..., n_gate) for every neuron (..., n); one single level stays one."""
+    axes = gate_axes(gate, shape)
+    if prod(gate) in (1, prod(shape)):
+        return levels
+    lead = levels.shape[:-1]
+    return np.broadcast_to(levels.reshape((*lead, *axes)), (*lead, *shape)).reshape((*lead, -1))
+
+
+def gate_index(gate: Shape, shape: Shape) -> IntArray:
+    """Return the flat gate element of every neuron."""
+    return np.broadcast_to(spread(np.arange(prod(gate)), gate, shape), (prod(shape),)).copy()
+
+
+KINDS: Mapping[str, type[Synapses]] = {
+    kind.__name__: kind for kind in (DenseSynapses, ConvSynapses, SparseSynapses, IdentitySynapses, GateLink)
+}
+"""The kinds by the name files know them by."""

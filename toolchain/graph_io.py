@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain import int_ops, ops
-from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.blocks import block_of_op
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 
@@ -74,7 +75,7 @@ def from_parts(structure: dict[str, Any], arrays: dict[str, NDArray[Any]], where
 def _decode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     match value:
         case {"op": name, **inside}:
-            return OPS[name](**{str(key): _decode(item, arrays) for key, item in inside.items()})
+            return _op(name)(**{str(key): _decode(item, arrays) for key, item in inside.items()})
         case {"array": path}:
             return arrays[path]
         case {"table": table}:
@@ -83,6 +84,18 @@ def _decode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
             return tuple(_decode(item, arrays) for item in items)
         case _:
             return value
+
+
+def _op(name: str) -> type[Op]:
+    """Return the class of an op, an attention block's by the name it has or once had."""
+    found = OPS.get(name) or block_of_op(name)
+    if found is None:
+        raise UnsupportedNodeError(
+            "no op of this name; of attention blocks, only those of installed packages are known",
+            where=f"op type {name!r}",
+            help="install the package that registers it as an entry point, or deploy the model again with this version",
+        )
+    return found
 
 
 def save(graph: Graph, path: Path) -> None:

@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.calibration import Labels, drift, float_answers, gates_on, int_answers, reach, sent_by
 from spikewright.toolchain.deployment import Deployment, Options, PassRecord, Samples, encode
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
-from spikewright.toolchain.ops import Array, Attention, AttentiveLif, Input, JointGate, StaaLif
+from spikewright.toolchain.ops import Array, Input
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Pass
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.fold_pool import DropFlatten, FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale, LowerScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
-from spikewright.toolchain.passes.lower_gates import LowerGates, refused, strategies_for, strategy_for
+from spikewright.toolchain.passes.lower_gates import LowerGates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
@@ -120,7 +121,7 @@ def deploy_graph(
     if samples is not None:
         check_data(graph, samples.x, "samples")
     code = input_code(x)
-    if options.gates == "auto" and any(isinstance(op, Attention) for op in graph):
+    if options.gates == "auto" and any(isinstance(op, AttentionBlock) for op in graph):
         return _auto(graph, options, calibration, name, card or {}, samples, note, chip, code)
     return _compile(graph, options, x, name, card or {}, samples, note, chip, code)
 
@@ -200,22 +201,23 @@ def _auto(
 
 def _why_not_exactly(graph: Graph) -> str:
     """Say why the first block that no exact lowering takes has none; "" where there is no such block."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
-    for op in blocks:
-        reason = refused(op, "causal")
-        if reason:
-            missing = refused(op, "replay")
-            replay = f"replay would be, but {missing}" if missing else "replay is, but it is not spike-driven"
-            return f"; for block {op.block!r} (variant {op.variant!r}) no other is exact: {reason}; {replay}"
+    for op in _on_chip(graph):
+        if reason := op.refusal("causal"):
+            return f"; for block {op.block!r}, {op.title}, no other is exact: {reason}"
     return ""
+
+
+def _on_chip(graph: Graph) -> list[AttentionBlock]:
+    """Return the attention blocks behind the first spike."""
+    return [op for op in graph if isinstance(op, AttentionBlock) and not op.on_host]
 
 
 def _candidates(graph: Graph) -> list[Any]:
     """Return the strategies to try, cheapest first."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
+    blocks = _on_chip(graph)
     if not blocks:
         return ["host"]
-    return ["static", "causal"] if all(strategy_for(op, "auto") == "causal" for op in blocks) else ["static"]
+    return ["static", "causal"] if all(op.own_strategy == "causal" for op in blocks) else ["static"]
 
 
 def _float_accuracy(graph: Graph, x: Array, y: Labels | None) -> float:
@@ -241,7 +243,7 @@ def _compile(
     code: InputCode,
 ) -> Deployment:
     """Take the road once, with one gate strategy."""
-    attention = [op for op in graph if isinstance(op, Attention)]
+    attention = [op for op in graph if isinstance(op, AttentionBlock)]
     strategies = strategies_for(attention, options.gates)
     road = _Road(graph, x[:, :GOLDEN_SAMPLES], note)
     road.take(FoldScale())
@@ -258,11 +260,13 @@ def _compile(
         road.records.append(PassRecord("split-host", len(road.graph), len(chip_graph), 0.0, "cut"))
         road.graph, road.x = chip_graph, calibration[:, :GOLDEN_SAMPLES]
         code = _boundary_code(host, calibration)
+    elif code.kind != "binary":
+        road.graph = road.graph.map(lambda op: replace(op, binary=False) if isinstance(op, Input) else op)
     road.take(LowerScale())
-    road.take(LowerMaxPool(binary_input=code.kind == "binary"))
+    road.take(LowerMaxPool())
     means = gates_on(road.graph, calibration) if "static" in strategies.values() else {}
     static = any(s == "static" for s in strategies.values())
-    road.take(LowerGates(options.gates, means, code.kind == "binary"), "drift" if static else "exact")
+    road.take(LowerGates(options.gates, means), "drift" if static else "exact")
     road.take(Distribute())
     road.take(FoldPool())
     road.take(LowerPool())

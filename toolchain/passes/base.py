@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.int_ops import IntInput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
+from spikewright.toolchain.ops import Input, Lif, MaxPool, Op, Output
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -59,9 +60,22 @@ def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | Lif() | AttentiveLif() | GatedCoding() | JointGate() | StaaLif():
+        case Input() | Lif() | AttentionBlock():
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])
         case _:
             return False
+
+
+def sends_binary(op: Op) -> bool:
+    """Say whether an op sends binary spikes; a max pool does, as its own rules refuse all but spikes in front of it."""
+    match op:
+        case Input():
+            return op.binary
+        case Lif():
+            return not op.output_gate
+        case AttentionBlock():
+            return op.sends == "binary"
+        case _:
+            return isinstance(op, MaxPool)

@@ -16,6 +16,7 @@ import numpy as np
 
 from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
+from spikewright.toolchain.gates import gate_levels
 from spikewright.toolchain.int_ops import (
     IntArray,
     IntDeltaRelu,
@@ -42,7 +43,6 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass
-from spikewright.toolchain.passes.gate_levels import gate_levels
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 

@@ -11,14 +11,14 @@ from typing import Any, get_args
 
 from spikewright.toolchain import bundle
 from spikewright.toolchain.backends import load_backend
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.commands import Outcome
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_road import input_code
-from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Attention, AttentiveLif, GatedCoding, Input, Lif, Output, StaaLif
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
+from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.spike_driven import Audit, Verdict, audit, check_graph
 from spikewright.toolchain.spike_driven.signals import InputKind
 from spikewright.toolchain.verbs.data import add_folder_option, first
@@ -103,7 +103,7 @@ def _check_model(arguments: Namespace) -> tuple[str, Verdict]:
     graph = imported.float_graph(dt_s=arguments.dt, timesteps=arguments.timesteps)
     strategies = {}
     if arguments.gates is not None:
-        attention = [op for op in graph if isinstance(op, Attention)]
+        attention = [op for op in graph if isinstance(op, AttentionBlock)]
         strategies = strategies_for(attention, arguments.gates)
     return imported.name, check_graph(
         graph,
@@ -118,19 +118,3 @@ def _input_kind(imported: Imported) -> InputKind:
     if imported.integer is not None:
         return "binary" if input_code(imported.integer).kind == "binary" else "graded"
     return "dense" if imported.card.get("coding") == "direct" else "binary"
-
-
-def before_first_spike(graph: Graph) -> frozenset[str]:
-    """Return the ops in front of the first spikes and the neurons that send them: what a host can compute once per sample.
-
-    The same cut as pass ``split-host`` makes, but for any net, also one that cannot be deployed.
-    """
-    silent: set[str] = set()
-    first_spikes: set[str] = set()
-    for op in graph:
-        if isinstance(op, Input) or (op.inputs and all(name in silent for name in op.inputs)):
-            if isinstance(op, Lif | GatedCoding):
-                first_spikes.add(op.name)
-            elif not isinstance(op, AttentiveLif | StaaLif | Output):
-                silent.add(op.name)
-    return frozenset(silent | first_spikes)

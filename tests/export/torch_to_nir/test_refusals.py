@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,15 @@ def test_a_refused_op_names_its_source_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "message"),
+    ("make", "message"),
     [
-        (nn.Sequential(Doubled(4, 3)), "its output differs from the module's by"),
-        (nn.Sequential(Linear(4, 3), Shifted(0.5, 0.1)), "spikes differ between the module and its capture"),
+        (lambda: nn.Sequential(Doubled(4, 3)), "its output differs from the module's by"),
+        (lambda: nn.Sequential(Linear(4, 3), Shifted(0.5, 0.1)), "spikes differ between the module and its capture"),
     ],
 )
-def test_a_class_that_computes_something_else_is_found_out(net: nn.Module, message: str) -> None:
+def test_a_class_that_computes_something_else_is_found_out(make: Callable[[], nn.Module], message: str) -> None:
     torch.manual_seed(0)
+    net = make()
 
     with pytest.raises(ImportingError, match=message):
         capture(net, events(4))

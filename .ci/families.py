@@ -32,7 +32,10 @@ def main() -> int:
         for match in NAMES.finditer(line)
     ]
     for place in found:
-        print(f"{place}\n  help: ask the block (toolchain.blocks.AttentionBlock), and say it in the block's file", file=sys.stderr)
+        print(
+            f"{place}\n  help: ask the block (toolchain.blocks.AttentionBlock), and say it in the block's file",
+            file=sys.stderr,
+        )
     print(f"{len(found)} names of attention families outside {APART}")
     return int(bool(found))
 

@@ -65,12 +65,12 @@ class OwnSpikes(AttentionBlock):
 
     def check(self) -> None:
         """Check options and parameters."""
+        super().check()
         if self.timesteps < 1 or self.gate_delay < self.least_delay or not 0 <= self.decay <= 1:
             raise ValueError(
                 f"{type(self).__name__}: timesteps {self.timesteps}, gate_delay {self.gate_delay}, decay {self.decay}; "
                 f"expected timesteps >= 1, gate_delay >= {self.least_delay}, decay in 0 .. 1"
             )
-        super().check()
 
     @abstractmethod
     def mean(self, dim: str, spikes: Array) -> Array:

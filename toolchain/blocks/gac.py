@@ -104,11 +104,20 @@ class GAC(AttentionBlock):
 
     def host_form(self, make: HostBuilder, currents: list[str]) -> list[str]:
         """Unroll it over T: spikes times h(A F)."""
-        if self.gate != "sigmoid" or self.variant != "code":
-            raise UnsupportedNodeError(
-                f"gate {self.gate!r} of variant {self.variant!r} has no ONNX form here", where=f"op {self.name!r}"
-            )
+        if self.gate != "sigmoid":
+            raise UnsupportedNodeError(f"gate {self.gate!r} has no ONNX form here", where=f"op {self.name!r}")
         spikes = make.lif(self.neuron, currents)
+        out = []
+        for score, current, spike in zip(self._host_scores(make, currents), currents, spikes, strict=True):
+            features = make.node("Relu", make.same(self.parameters["conv0"], current))
+            features = make.same(self.parameters["conv1"], features)
+            out.append(make.node("Mul", make.node("Sigmoid", make.node("Mul", score, features)), spike))
+        return out
+
+    def _host_scores(self, make: HostBuilder, currents: list[str]) -> list[str]:
+        """Return A_t of every step, (B, 1, 1, 1) or one number."""
+        if self.variant == "causal":
+            return [make.constant(score) for score in self.parameters["ta"]]
         axes = make.constant(np.array([1, 2, 3], np.int64))
         pooled = []
         for reduce in ("ReduceMean", "ReduceMax"):
@@ -120,15 +129,8 @@ class GAC(AttentionBlock):
             hidden = make.node("Relu", make.node("MatMul", row, make.constant(self.parameters["ta_w0"].T)))
             pooled.append(make.node("MatMul", hidden, make.constant(self.parameters["ta_w1"].T)))
         score = make.node("Add", *pooled)
-        out = []
-        for t, (current, spike) in enumerate(zip(currents, spikes, strict=True)):
-            features = make.node("Relu", make.same(self.parameters["conv0"], current))
-            features = make.same(self.parameters["conv1"], features)
-            column = make.node("Gather", score, make.constant(np.array([t])), axis=1)
-            gate = make.node("Reshape", column, make.constant(np.array([-1, 1, 1, 1])))
-            gain = make.node("Sigmoid", make.node("Mul", gate, features))
-            out.append(make.node("Mul", gain, spike))
-        return out
+        columns = [make.node("Gather", score, make.constant(np.array([t])), axis=1) for t in range(len(currents))]
+        return [make.node("Reshape", column, make.constant(np.array([-1, 1, 1, 1]))) for column in columns]
 
     # ------------------------------------------------------------------------------- its cost, the checker's rule
     def cost(self, spikes: float | None = None) -> AttentionOps:
@@ -155,7 +157,7 @@ class GAC(AttentionBlock):
             scope="sequence" if ahead else "step",
             causal=not ahead,
             pooled=2 if self.variant == "code" else 0,
-            why="runs in front of the first spike, once per still image",
+            why="runs in front of the first spike, once per " + ("still image" if still else "frame"),
             notes=(note,) if still and self.variant == "code" else (),
         )
 

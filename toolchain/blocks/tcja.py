@@ -93,12 +93,12 @@ class TCJA(AttentionBlock):
 
     def check(self) -> None:
         """Check options and parameters."""
+        super().check()
         if self.timesteps < 1 or self.gate_delay < 0 or not 0 <= self.decay <= 1:
             raise ValueError(
                 f"TCJA: timesteps {self.timesteps}, gate_delay {self.gate_delay}, decay {self.decay}; "
                 "expected timesteps >= 1, gate_delay >= 0, decay in 0 .. 1"
             )
-        super().check()
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""

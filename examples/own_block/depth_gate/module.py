@@ -39,6 +39,11 @@ def make() -> tuple[nn.Module, Tensor]:
     """Return a net with the block, and an example input: what ``spikewright deploy .../module.py:make`` captures."""
     torch.manual_seed(0)
     net = nn.Sequential(
-        Conv2d(2, 4, 3, padding=1), DepthGate(LIF(0.5, 0.3), 8, 4), Flatten(), Linear(4 * 36, 3), LIF(0.5, 0.3), MeanOverTime()
+        Conv2d(2, 4, 3, padding=1),
+        DepthGate(LIF(0.5, 0.3), 8, 4),
+        Flatten(),
+        Linear(4 * 36, 3),
+        LIF(0.5, 0.3),
+        MeanOverTime(),
     )
     return net, (torch.rand(8, 4, 2, 6, 6) < 0.4).float()

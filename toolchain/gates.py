@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.fixed_point import STATE_MAX
 
 Array = NDArray[np.float64]
-GateName = Literal["hard", "sigmoid", "pow2", "binary"]
+GateName = Literal["sigmoid", "hard", "pow2", "binary"]
 GATES: tuple[str, ...] = get_args(GateName)
 POW2_LEVELS = np.array([0.0, 0.125, 0.25, 0.5, 1.0])
 """Gains that are shifts."""

@@ -16,12 +16,6 @@ from spikewright.toolchain.ops import Affine, Conv, Multiply, Op, Scale
 from spikewright.toolchain.shapes import Shape, shapes
 
 
-def macs_per_frame(graph: Graph) -> int:
-    """Return the MACs of one timestep of a float graph, attention blocks left out."""
-    known = shapes(graph)
-    return sum(_frame(op, known[op.name]) for op in graph)
-
-
 def macs_per_sample(graph: Graph, *, still: bool) -> int:
     """Return the MACs of one sample.
 
@@ -32,7 +26,8 @@ def macs_per_sample(graph: Graph, *, still: bool) -> int:
     frames = 1 if still else graph.timesteps
     blocks = [op.cost() for op in graph if isinstance(op, AttentionBlock)]
     attention = sum(cost.made_once + cost.refine + frames * cost.sca for cost in blocks)
-    return frames * macs_per_frame(graph) + int(attention)
+    known = shapes(graph)
+    return frames * sum(_frame(op, known[op.name]) for op in graph) + int(attention)
 
 
 def linear_macs_per_frame(graph: Graph) -> int:

@@ -48,10 +48,15 @@ def block_of_op(name: str) -> type[AttentionBlock] | None:
 def _load_all() -> None:
     for point in entry_points(group=GROUP):
         if point.name not in _LOADED:
-            _LOADED[point.name] = _load(point)
+            _LOADED[point.name] = load_block(point)
 
 
-def _load(point: EntryPoint) -> type[AttentionBlock]:
+def load_block(point: EntryPoint) -> type[AttentionBlock]:
+    """Return the block class of an entry point.
+
+    Raises:
+        ImportingError: It cannot be imported, or is none.
+    """
     where, help = f"entry point {point.name!r} of {GROUP!r}", "mend or uninstall the package that registers it"
     try:
         block = point.load()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Trace, simulate
 from spikewright.hw_sim.program import GateLink, GateTable, Lif, Program, Source
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk
+from spikewright.toolchain.spike_driven.event_replay import KINDS, Walked, walk
 
 Outputs = dict[str, NDArray[Any]]
 SHOWN = 5

@@ -13,8 +13,8 @@ from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Relu, Scale
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.spike_driven.host import host_ops
 from spikewright.toolchain.spike_driven.host import judge as judge_host
-from spikewright.toolchain.spike_driven.prepare import by_op, copies, lower
-from spikewright.toolchain.spike_driven.rest import bias_driven, resting
+from spikewright.toolchain.spike_driven.lowering import by_op, copies, lower
+from spikewright.toolchain.spike_driven.resting_state import bias_driven, resting
 from spikewright.toolchain.spike_driven.rules import RULES
 from spikewright.toolchain.spike_driven.signals import (
     Context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import pytest
 
 from spikewright.toolchain import graph_io, nirx
 from spikewright.toolchain.blocks import AttentionBlock, block_class
+from spikewright.toolchain.blocks.registry import GROUP, load_block
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.interpret import run_float
@@ -95,3 +97,19 @@ def test_a_graph_with_an_op_of_a_package_that_is_gone_is_refused_by_its_name() -
 
     with pytest.raises(UnsupportedNodeError, match="op type 'DepthGate': no op of this name"):
         graph_io.from_parts(structure, arrays, "a bundle")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("no_such_package.block:Block", "no_such_package.block:Block cannot be loaded"),
+        ("spikewright.toolchain.blocks.ma:Missing", "cannot be loaded"),
+        ("spikewright.toolchain.ops:Lif", "spikewright.toolchain.ops:Lif is no AttentionBlock of kind 'own'"),
+        ("spikewright.toolchain.blocks.ma:MALIF", "is no AttentionBlock of kind 'own'"),
+    ],
+)
+def test_a_package_that_registers_no_block_is_named(value: str, message: str) -> None:
+    with pytest.raises(ImportingError, match=message) as caught:
+        load_block(EntryPoint("own", value, GROUP))
+
+    assert caught.value.where == "entry point 'own' of 'spikewright.blocks'"

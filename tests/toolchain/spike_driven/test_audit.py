@@ -21,7 +21,7 @@ from spikewright.toolchain.mapping import map_graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.spike_driven import audit, check_graph
-from spikewright.toolchain.spike_driven.walk import fan_out
+from spikewright.toolchain.spike_driven.event_replay import fan_out
 
 
 def recorded(graph: Graph, x: Array, gates: Any) -> tuple[Deployment, Trace, dict[str, Any]]:

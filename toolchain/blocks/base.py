@@ -214,7 +214,8 @@ class AttentionBlock(Op, ABC):
             return "" if strategy == "host" else IN_FRONT
         if strategy == "host":
             return BEHIND
-        return "" if strategy in self.lowerings() else f"it has no such lowering, but {', '.join(self.lowerings())}"
+        own = self.lowerings()
+        return "" if strategy in own else f"it has no such lowering; it has {', '.join(own) or 'none'}"
 
     @property
     def own_strategy(self) -> str:
@@ -255,11 +256,12 @@ class AttentionBlock(Op, ABC):
         """Say where the gates of an exact lowering come from."""
         return "gates from its own spikes"
 
-    def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
-        """Judge the block where no lowering makes events of it; a lowered block is judged op by op."""
-        from spikewright.toolchain.spike_driven.faults import dense_gates, unlowered  # the checker imports the blocks
+    def judge(self, operands: list[Signal], ctx: Context) -> Judgement | None:
+        """Judge the block as published; None: by the checker's rule, that it computes dense gates in every step.
 
-        return unlowered(self, operands, ctx, lambda path: [dense_gates(self, path)])
+        Asked only where no lowering makes events of it; a lowered block is judged op by op.
+        """
+        return None
 
 
 _TYPES: Mapping[str, tuple[type, str]] = {"int": (Integral, "a whole number"), "float": (Real, "a number")}

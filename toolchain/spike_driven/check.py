@@ -11,6 +11,7 @@ from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Relu, Scale
 from spikewright.toolchain.shapes import shapes
+from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.host import host_ops
 from spikewright.toolchain.spike_driven.host import judge as judge_host
 from spikewright.toolchain.spike_driven.lowering import by_op, copies, lower
@@ -120,7 +121,7 @@ def _apply(op: Op, operands: list[Signal], context: Context) -> Judgement:
     if op.name in context.hosts and not isinstance(op, Input):
         return judge_host(op, operands, context)
     if isinstance(op, AttentionBlock):
-        return op.judge(operands, context)
+        return attention(op, operands, context)
     rule = RULES.get(type(op))
     if rule is None:
         raise UnsupportedNodeError(

@@ -81,8 +81,13 @@ def gate_message(origin: str, ctx: Context) -> tuple[Kind, str, str]:
     return "dense", f"the unquantized gate of {origin!r}", QUANTIZE
 
 
-def dense_gates(block: AttentionBlock, path: Path) -> Fault:
-    """Return the fault of a block that computes its gates from real values in every step."""
+def attention(block: AttentionBlock, operands: list[Signal], ctx: Context) -> Judgement:
+    """Judge an attention block by its own rule, or, where it has none, as one that computes dense gates in every step."""
+    own = block.judge(operands, ctx)
+    return own if own is not None else unlowered(block, operands, ctx, lambda path: [_dense_gates(block, path)])
+
+
+def _dense_gates(block: AttentionBlock, path: Path) -> Fault:
     what = f"{block.title} computes dense gates every step: {block.macs_per_step:,} MACs"
     return Fault(what, block.advice, path, "its gates are made of values, not of events")
 

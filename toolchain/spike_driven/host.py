@@ -7,6 +7,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Conv, Input, Lif, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
+from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
 
 SPIKING = (Lif, AttentionBlock)
@@ -28,7 +29,7 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
     """Judge an op on the host: dense and allowed, unless it reads from behind the first spike."""
     faults = _behind(op, operands, ctx)
     if isinstance(op, AttentionBlock) and op.on_host:
-        made = op.judge(operands, ctx)
+        made = attention(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
     if isinstance(op, SPIKING) and sends_binary(op):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from spikewright import toolchain
 from spikewright.models import datasets, zoo
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.ma import MALIF
 from spikewright.models.attention.staa import STAALIF
 from spikewright.models.attention.tcja import TCJA
@@ -40,7 +40,7 @@ from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 ALLOWED = 0.003
 """Largest difference between two accuracies that counts as reproduced."""
-SPIKING = (Neuron, MALIF, STAALIF, GatedAttentionCoding, TCJA)
+SPIKING = (Neuron, MALIF, STAALIF, GAC, TCJA)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from spikewright.toolchain.blocks import AttentionBlock
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.integer import IntInput
@@ -26,7 +27,6 @@ from spikewright.toolchain.ops import (
     Array,
     Conv,
     Flatten,
-    GatedCoding,
     Input,
     Lif,
     MaxPool,
@@ -95,7 +95,7 @@ class _Builder:
                 raise UnsupportedNodeError(
                     f"{type(op).__name__} has no ONNX form here",
                     where=f"op {op.name!r}",
-                    help="the host part may hold linear maps, pooling, Lif and GatedCoding",
+                    help="the host part may hold linear maps, pooling, Lif and attention blocks that have a host form",
                 )
 
     def conv(
@@ -129,32 +129,8 @@ class _Builder:
             v = self.node("Where", fired, after, v)
         return spikes
 
-    def gated(self, op: GatedCoding, currents: list[str]) -> list[str]:
-        """Unroll gated coding: spikes times h(A F)."""
-        if op.gate != "sigmoid":
-            raise UnsupportedNodeError(f"gate {op.gate!r} has no ONNX form here", where=f"op {op.name!r}")
-        spikes = self.lif(op.neuron, currents)
-        axes = self.constant(np.array([1, 2, 3], np.int64))
-        pooled = []
-        for reduce in ("ReduceMean", "ReduceMax"):
-            steps = [
-                self.node("Reshape", self.node(reduce, c, axes, keepdims=1), self.constant(np.array([-1, 1])))
-                for c in currents
-            ]
-            row = self.node("Concat", *steps, axis=1)
-            hidden = self.node("Relu", self.node("MatMul", row, self.constant(op.parameters["ta_w0"].T)))
-            pooled.append(self.node("MatMul", hidden, self.constant(op.parameters["ta_w1"].T)))
-        score = self.node("Add", *pooled)
-        out = []
-        for t, (current, spike) in enumerate(zip(currents, spikes, strict=True)):
-            features = self.same(op.parameters["conv1"], self.node("Relu", self.same(op.parameters["conv0"], current)))
-            column = self.node("Gather", score, self.constant(np.array([t])), axis=1)
-            gate = self.node("Reshape", column, self.constant(np.array([-1, 1, 1, 1])))
-            gain = self.node("Sigmoid", self.node("Mul", gate, features))
-            out.append(self.node("Mul", gain, spike))
-        return out
-
     def same(self, kernel: Array, x: str) -> str:
+        """Convolve with 'same' padding."""
         total = kernel.shape[-1] - 1
         low, high = total // 2, total - total // 2
         return self.conv(kernel, None, x, (1, 1), (low, low, high, high))
@@ -179,8 +155,8 @@ def _signals(builder: _Builder, graph: Graph) -> list[str]:
                 ]
             case Lif():
                 steps[op.name] = builder.lif(op, operands[0])
-            case GatedCoding():
-                steps[op.name] = builder.gated(op, operands[0])
+            case AttentionBlock():
+                steps[op.name] = op.host_form(builder, operands[0])
             case Output():
                 return operands[0]
             case Add():

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.calibration import Labels
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Attention, AttentiveLif, JointGate, StaaLif
-from spikewright.toolchain.passes.lower_gates import refused, strategies_for, strategy_for
+from spikewright.toolchain.passes.lower_gates import strategies_for
 from spikewright.toolchain.stage import Context, Note
 
 
@@ -26,7 +26,7 @@ def choose(context: Context, y: Labels | None, lower: Callable[[Context], Contex
     Raises:
         GateLoweringError: Every strategy loses too much; says how much.
     """
-    blocks = [op for op in context.captured if isinstance(op, Attention)]
+    blocks = [op for op in context.captured if isinstance(op, AttentionBlock)]
     losses = []
     for strategy in _candidates(context.captured):
         note(f"trying gates: {strategy}")
@@ -56,19 +56,20 @@ def _loss(tried: Context, y: Labels | None) -> float:
 
 def _why_not_exactly(graph: Graph) -> str:
     """Say why the first block that no exact lowering takes has none; "" where there is no such block."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
-    for op in blocks:
-        reason = refused(op, "causal")
-        if reason:
-            missing = refused(op, "replay")
-            replay = f"replay would be, but {missing}" if missing else "replay is, but it is not spike-driven"
-            return f"; for block {op.block!r} (variant {op.variant!r}) no other is exact: {reason}; {replay}"
+    for op in _on_chip(graph):
+        if reason := op.refusal("causal"):
+            return f"; for block {op.block!r}, {op.title}, no other is exact: {reason}"
     return ""
+
+
+def _on_chip(graph: Graph) -> list[AttentionBlock]:
+    """Return the attention blocks behind the first spike."""
+    return [op for op in graph if isinstance(op, AttentionBlock) and not op.on_host]
 
 
 def _candidates(graph: Graph) -> list[Any]:
     """Return the strategies to try, cheapest first."""
-    blocks = [op for op in graph if isinstance(op, AttentiveLif | JointGate | StaaLif)]
+    blocks = _on_chip(graph)
     if not blocks:
         return ["host"]
-    return ["static", "causal"] if all(strategy_for(op, "auto") == "causal" for op in blocks) else ["static"]
+    return ["static", "causal"] if all(op.own_strategy == "causal" for op in blocks) else ["static"]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import io, somas, synapses
 from spikewright.toolchain import integer, ops
-from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.blocks import AttentionBlock, block_of_op
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 
@@ -25,14 +26,29 @@ OPS: dict[str, type[Op]] = {
 }
 
 
-KINDS: dict[str, type] = OPS | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()}
+class _Kinds(dict[str, type]):
+    """Classes by name; attention blocks, which other packages may bring, by the name they have or once had."""
+
+    def __missing__(self, name: str) -> type:
+        found = block_of_op(name)
+        if found is None:
+            raise UnsupportedNodeError(
+                "no op of this name; of attention blocks, only those of installed packages are known",
+                where=f"op type {name!r}",
+                help="install the package that registers it as an entry point, or deploy the model again",
+            )
+        return found
+
+
+KINDS = _Kinds(OPS | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()})
 """What a graph holds: ops, and the machine's somas and synapses."""
 
 
 def to_parts(graph: Graph) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return (structure, arrays): the structure is plain JSON, arrays are named ``op/field``."""
     arrays: dict[str, NDArray[Any]] = {}
-    listed = [io.encode(op, op.name, arrays, KINDS) for op in graph]
+    kinds = KINDS | {type(op).__name__: type(op) for op in graph if isinstance(op, AttentionBlock)}
+    listed = [io.encode(op, op.name, arrays, kinds) for op in graph]
     return {"version": VERSION, "timesteps": graph.timesteps, "dt_s": graph.dt_s, "ops": listed}, arrays
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.auto import choose
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
-from spikewright.toolchain.ops import Array, Attention, Input
+from spikewright.toolchain.ops import Array, Input, Op
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
@@ -74,6 +75,8 @@ def _stage(
 
 def _split_host(context: Context) -> Context:
     """Cut where the input is not spikes; from here on the calibration data is what the host sends."""
+    if context.code.kind == "counts":
+        return replace(context, graph=context.graph.map(_counted))
     if context.code.kind != "dense":
         return context
     graph, host = split_host(context.graph)
@@ -83,6 +86,10 @@ def _split_host(context: Context) -> Context:
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
 
 
+def _counted(op: Op) -> Op:
+    return replace(op, binary=False) if isinstance(op, Input) else op
+
+
 def _lower_gates(context: Context) -> Context:
     """Lower the gates; a constant one is its mean over the calibration data, which is drift."""
     means: dict[str, dict[str, Array]] = {}
@@ -90,7 +97,7 @@ def _lower_gates(context: Context) -> Context:
     if "static" in context.strategies.values():
         means, reference = gates_on(context.graph, context.data)
         context, check = replace(context, reference=reference), "drift"
-    step = LowerGates(context.gates, means, context.code.kind == "binary")
+    step = LowerGates(context.gates, means)
     return passed(context, step.name, step(context.graph), check, "float")
 
 
@@ -130,7 +137,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
     _stage(LowerScale),
-    _stage(LowerMaxPool, lambda c: LowerMaxPool(binary_input=c.code.kind == "binary"), needs=("code",)),
+    _stage(LowerMaxPool),
     Stage(
         LowerGates.name,
         f"{_about(LowerGates)} Static is drift.",
@@ -268,7 +275,7 @@ def deploy_graph(
 
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
-    blocks = [op for op in graph if isinstance(op, Attention)]
+    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
     strategies = strategies_for(blocks, options.gates)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])

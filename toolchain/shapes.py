@@ -14,6 +14,7 @@ import numpy as np
 from spikewright.hw_sim.synapses import MisfitError, gate_axes
 from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.ir import Graph
 
@@ -47,8 +48,6 @@ def shapes(graph: Graph) -> dict[str, Shape]:
 def declared(op: f.Op) -> Shape | None:
     """Return the shape an op states by itself, or None."""
     match op:
-        case f.AttentiveLif(neuron=neuron) | f.GatedCoding(neuron=neuron) | f.StaaLif(neuron=neuron):
-            return _ints(neuron.shape)
         case f.GateTable(table=table):
             return _ints(np.shape(table)[1:])
         case _:
@@ -62,6 +61,8 @@ def infer(op: f.Op, operands: list[Shape]) -> Shape:
     Raises:
         VerifyError: They do not fit, or the op has no shape rule.
     """
+    if isinstance(op, AttentionBlock):
+        return _ints(op.shape_of(operands))
     rule = RULES.get(type(op))
     if rule is None:
         raise VerifyError(
@@ -109,8 +110,8 @@ def _arity(op: f.Op) -> tuple[int, int]:
             return gates, many
         case i.IntNeuron(soma=soma):
             return (max(soma.ports, int(not soma.takes_gates)), many) if soma.integrates else (0, 0)
-        case f.JointGate():
-            return 1, 2
+        case AttentionBlock():
+            return op.operands
         case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron():
             return 1, many
         case _:
@@ -229,14 +230,6 @@ def _declared(op: f.Op, xs: list[Shape]) -> Shape:
     return shape
 
 
-def _joint(op: f.JointGate, xs: list[Shape]) -> Shape:
-    shape = _ints(op.shape)
-    if xs[-1] != shape or xs[0][0] != shape[0]:
-        found = " and ".join(map(str, xs))
-        raise _mismatch(op, found, f"{shape}, {shape[0]} channels", "gate the spikes that are counted, or pool them")
-    return shape
-
-
 def _any(op: f.Op, xs: list[Shape]) -> Shape:
     return xs[0]
 
@@ -251,10 +244,7 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Add: _same,
     f.Multiply: _multiply,
     f.Lif: _neuron,
-    **dict.fromkeys(
-        (f.Input, f.Accumulator, f.GateNeuron, f.GateTable, f.AttentiveLif, f.GatedCoding, f.StaaLif), _declared
-    ),
-    f.JointGate: _joint,
+    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable), _declared),
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
     i.IntConnection: _connection,
     i.IntNeuron: _neuron,

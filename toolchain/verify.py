@@ -10,6 +10,7 @@ import numpy as np
 from spikewright.hw_sim.synapses import GateLink, Synapses
 from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.interpret.schedule import loops
 from spikewright.toolchain.ir import Graph
@@ -74,7 +75,9 @@ def only_lowered_ops(graph: Graph) -> None:
             raise VerifyError(
                 f"{type(op).__name__} cannot run on a neurocore and no pass lowers it here",
                 where=f"op {op.name!r}",
-                help=_HELP.get(type(op), "express it by linear maps and spiking neurons"),
+                help=op.advice
+                if isinstance(op, AttentionBlock)
+                else _HELP.get(type(op), "express it by linear maps and spiking neurons"),
             )
 
 
@@ -83,7 +86,6 @@ _HELP: dict[type[f.Op], str] = {
     f.Scale: "put it right behind a linear map; on spikes a factor is taken, a shift would be a value in every step",
     f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",
     f.Flatten: "flatten spikes, right in front of a linear map or the output",
-    f.GatedCoding: "feed still images (real values) and put it in front of the first spike: the host computes its gates",
     f.Relu: "put a spiking neuron in its place",
 }
 

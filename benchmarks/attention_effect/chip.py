@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from spikewright.export.torch_to_nir import capture
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gain import ScalarGainLIF
 from spikewright.models.attention.ma import MALIF
 from spikewright.models.attention.staa import STAALIF
@@ -61,7 +61,7 @@ def chip_energy(module: nn.Module, train: Data, test: Data, name: str) -> dict[s
 
 def _gates(module: nn.Module) -> Strategy:
     modules = list(module.modules())
-    if any(isinstance(m, GatedAttentionCoding) for m in modules):
+    if any(isinstance(m, GAC) for m in modules):
         return "host"
     causal = any(isinstance(m, MALIF | STAALIF | TCJA) and m.variant == "causal" for m in modules)
     return "causal" if causal else "auto"

@@ -16,21 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.export.torch_to_nir.attention import attention, is_block
 from spikewright.models.attention.ma import MALIF
 from spikewright.models.attention.staa import STAALIF
-from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import Neuron
 from spikewright.models.train.data import Data
-from spikewright.toolchain.analysis.attention_ops import (
-    AttentionOps,
-    Block,
-    causal_ops,
-    gac_ops,
-    ma_ops,
-    staa_ops,
-    tcja_ops,
-)
+from spikewright.toolchain.blocks import AttentionOps
 
 BATCH = 250
 """Samples at once (memory)."""
@@ -110,7 +101,7 @@ def _hooks(module: nn.Module, counts: Counts) -> Any:
             yield layer.register_forward_hook(partial(_synapses, counts, name))
         elif isinstance(layer, Neuron | MALIF | STAALIF) and id(layer) not in inside:
             yield layer.register_forward_hook(partial(_spikes, counts, name))
-        if isinstance(layer, MALIF | STAALIF | GatedAttentionCoding | TCJA):
+        if is_block(layer):
             yield layer.register_forward_hook(partial(_block, counts, name))
 
 
@@ -163,27 +154,5 @@ def _spikes_at(counts: Counts, block: str) -> float:
 
 
 def _ops(module: nn.Module, shape: tuple[int, ...], spikes: float) -> AttentionOps:
-    block = Block(shape[0], shape[1], prod(shape[2:]))
-    match module:
-        case MALIF(variant="causal") | STAALIF(variant="causal"):
-            kernel = module.sa_kernel.shape[-1] if "S" in module.dims else 0
-            hidden = len(module.ca_w0) if "C" in module.dims else 0
-            return causal_ops(block, dims=module.dims, hidden_c=hidden, kernel=kernel, spikes=spikes)
-        case MALIF():
-            return ma_ops(
-                block, variant="code" if module.variant == "code" else "paper", dims=module.dims,
-                hidden_t=len(module.ta_w0) if "T" in module.dims else 0,
-                hidden_c=len(module.ca_w0) if "C" in module.dims else 0,
-                kernel=module.sa_kernel.shape[-1] if "S" in module.dims else 0,
-            )  # fmt: skip
-        case STAALIF():
-            return staa_ops(block, hidden_c=len(module.gc_query), hidden_t=len(module.sa_w0))
-        case GatedAttentionCoding():
-            return gac_ops(block, hidden_t=len(module.ta_w0), kernel=module.kernel)
-        case TCJA():
-            tla, cla = ("T" in module.dims) * module.tla.shape[-1], module.cla.shape[-1] if "C" in module.dims else 0
-            return tcja_ops(
-                block, tla_kernel=tla, cla_kernel=cla, spikes=spikes if module.variant == "causal" else None
-            )
-        case _:
-            raise AssertionError(f"no count for {type(module).__name__}")
+    node = attention(module, shape[1:], shape[0], 1e-3, "block")
+    return node.op("block", (), None).cost(spikes)

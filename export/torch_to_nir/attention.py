@@ -13,27 +13,14 @@ import nir
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
-from spikewright.models.attention.gac import GatedAttentionCoding
-from spikewright.models.attention.ma import MALIF
-from spikewright.models.attention.staa import STAALIF
-from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import LIF, AdaptiveLIF, Neuron
 from spikewright.toolchain import nirx
+from spikewright.toolchain.blocks import block_class
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 Shape = tuple[int, ...]
-AttentionModule = MALIF | GatedAttentionCoding | TCJA | STAALIF
-PARAMETERS: dict[type[AttentionModule], tuple[str, ...]] = {
-    MALIF: ("ta_w0", "ta_w1", "ta_w", "ta_b", "ca_w0", "ca_w1", "ca_b", "sa_kernel", "sa_b"),
-    GatedAttentionCoding: ("ta_w0", "ta_w1", "conv0", "conv1"),
-    TCJA: ("tla", "cla"),
-    STAALIF: (
-        *("pe", "gc_key", "gc_query", "gc_scale", "gc_shift", "gc_value", "sa_w0", "sa_w1"),
-        *("ta_w", "ta_b", "ca_w0", "ca_w1", "ca_b"),
-    ),
-}
 
 
 def neuron(module: Neuron, shape: Shape, dt_s: float, where: str) -> nir.NIRNode:
@@ -82,49 +69,24 @@ def _full(value: Any, shape: Shape) -> NDArray[np.float64]:
     return np.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape).copy()
 
 
-def attention(module: AttentionModule, shape: Shape, dt_s: float, where: str) -> nir.NIRNode:
-    """Convert an attention block, with its neuron if it has one."""
-    found = {
-        name: value.detach().cpu().numpy().copy()
-        for name in PARAMETERS[next(kind for kind in PARAMETERS if isinstance(module, kind))]
-        if isinstance(value := getattr(module, name, None), Tensor)
-    }
-    if isinstance(module, TCJA):
-        return nirx.JointGate(
-            found,
-            dims=module.dims,
-            variant=module.variant,
-            timesteps=module.timesteps,
-            gate=module.gate,
-            gate_delay=module.gate_delay if module.variant == "causal" else 0,
-            memory=module.cla_memory if module.variant == "causal" else "table",
-            decay=module.decay,
-            shape=shape,
-        )
-    inner = neuron(module.neuron, shape, dt_s, where)
-    match module:
-        case GatedAttentionCoding():
-            return nirx.GatedCoding(inner, found, timesteps=module.timesteps, gate=module.gate, shape=shape)
-        case STAALIF():
-            return nirx.StaaLif(
-                inner,
-                found,
-                variant=module.variant,
-                timesteps=module.timesteps,
-                gate=module.gate,
-                gate_delay=module.gate_delay,
-                decay=module.decay,
-                shape=shape,
-            )
-        case _:
-            return nirx.AttentiveLif(
-                inner,
-                found,
-                dims=module.dims,
-                variant=module.variant,
-                timesteps=module.timesteps,
-                gate=module.gate,
-                gate_delay=module.gate_delay,
-                decay=module.decay,
-                shape=shape,
-            )
+def attention(module: Any, shape: Shape, steps: int, dt_s: float, where: str) -> nir.NIRNode:
+    """Convert a module that says which block it is: its ``kind``, ``options()``, own parameters, and ``neuron`` if it has one.
+
+    Raises:
+        UnsupportedNodeError: No installed package registers the kind.
+        ImportingError: The block's class does not take what the module gives.
+    """
+    block = block_class(str(module.kind), where)
+    parameters = {name: value.detach().cpu().numpy().copy() for name, value in module.named_parameters(recurse=False)}
+    inner = neuron(module.neuron, shape, dt_s, where) if block.spiking else None
+    T = int(getattr(module, "timesteps", steps))
+    try:
+        return nirx.AttentionNode(block.kind, inner, parameters, module.options(), T, shape)
+    except (ValueError, TypeError) as error:
+        help = f"give the options and parameters that {block.__module__}.{block.__name__} takes"
+        raise ImportingError(f"block {block.kind!r}: {error}", where=where, help=help) from error
+
+
+def is_block(module: nn.Module) -> bool:
+    """Say whether a module declares itself an attention block."""
+    return isinstance(getattr(module, "kind", None), str) and callable(getattr(module, "options", None))

@@ -22,10 +22,10 @@ DT_S = 1e-3
 def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net") -> nir.NIRGraph:
     """Capture a module as a NIR graph, proven equal on the example.
 
-    Understood are the modules of ``models`` (layers, LIF, AdaptiveLIF, MALIF, GatedAttentionCoding, TCJA, STAALIF),
-    torch's Conv2d, Linear, BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten, Dropout, Identity and
-    Sequential, sums, ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out (without it, the
-    answer is the mean over T all the same).
+    Understood are the modules of ``models`` (layers, neurons, attention), any module that declares the ``kind`` of a
+    registered attention block, torch's Conv2d, Linear, BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten,
+    Dropout, Identity and Sequential, sums, ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out
+    (without it, the answer is the mean over T all the same).
 
     Args:
         module: A net from (T, B, ...) to (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.

@@ -88,8 +88,9 @@ class _Conversion:
         else:
             self.check_time(node)
             shape = self.traced.shape(operand)
-            out = layer(module, shape, self.traced.shape(node), self.dt_s, place(node, self.where))
-            self.sources[node] = self.emit(str(node.target), out, self.sources[operand], self.traced.shape(node))
+            made = self.traced.shape(node)
+            out = layer(module, shape, made, self.traced.steps, self.dt_s, place(node, self.where))
+            self.sources[node] = self.emit(str(node.target), out, self.sources[operand], made)
             self.names[node] = self.sources[node][0]
 
     def call(self, node: fx.Node) -> None:

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from torch import fx
 
 from spikewright.export.torch_to_nir.trace import Traced
-from spikewright.models.attention.gac import GatedAttentionCoding
-from spikewright.models.attention.ma import MALIF
-from spikewright.models.attention.staa import STAALIF
-from spikewright.models.attention.tcja import TCJA
-from spikewright.models.neurons import Neuron
 from spikewright.toolchain import nirx
+from spikewright.toolchain.blocks import AttentionBlock
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Lif
+from spikewright.toolchain.passes.base import sends_binary
 
 TOLERANCE = 1e-9
 """Relative error allowed for real values: both sides compute in float64, in another order."""
@@ -43,16 +41,11 @@ def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], whe
     lowered = from_nir(back, where=where)
     signals = run_float(lowered, traced.example.numpy())
     for node, name in names.items():
-        module, expected, found = traced.modules[str(node.target)], traced.values[node].numpy(), signals[name]
-        if isinstance(module, Neuron | MALIF):
+        op, expected, found = lowered[name], traced.values[node].numpy(), signals[name]
+        if isinstance(op, Lif | AttentionBlock) and sends_binary(op):
             _spikes(expected, found, f"{where}: layer {name!r}")
         else:
-            _values(
-                expected,
-                found,
-                f"{where}: layer {name!r}",
-                graded=isinstance(module, GatedAttentionCoding | STAALIF | TCJA),
-            )
+            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(op, AttentionBlock))
     found = answer(lowered, signals)
     last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
     expected = last if last.size == found.size else last.mean(axis=0)

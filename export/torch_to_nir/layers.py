@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikewright.export.torch_to_nir.attention import AttentionModule, attention, neuron
+from spikewright.export.torch_to_nir.attention import attention, is_block, neuron
 from spikewright.models.neurons import Neuron
 from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import UnsupportedNodeError
@@ -17,13 +17,14 @@ from spikewright.toolchain.errors import UnsupportedNodeError
 Shape = tuple[int, ...]
 
 
-def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) -> nir.NIRNode:
+def layer(module: nn.Module, shape: Shape, out: Shape, steps: int, dt_s: float, where: str) -> nir.NIRNode:
     """Convert a leaf module.
 
     Args:
         module: Its parameters are copied in their own precision.
         shape: Shape of its input, T and B left out.
         out: Shape of its output.
+        steps: T.
         dt_s: Length of one timestep in s.
         where: For error messages.
 
@@ -33,8 +34,8 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
     match module:
         case Neuron():
             return neuron(module, shape, dt_s, where)
-        case _ if isinstance(module, AttentionModule):
-            return attention(module, shape, dt_s, where)
+        case _ if is_block(module):
+            return attention(module, shape, steps, dt_s, where)
         case nn.Conv2d():
             return _conv(module, shape, where)
         case nn.Linear():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spikewright.toolchain.errors import UnsupportedNodeError
 
 AUTOENCODER = "fsvae"
-"""The net of FSVAE and TCJA-VAE in ``models.nets``."""
+"""The net of the autoencoders in ``models.nets``."""
 
 _LATENT = (
     "no lowering for an autoencoder yet: its latent spikes are drawn at random, each step's from the step before, and the chip "

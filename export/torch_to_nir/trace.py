@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from spikewright.export.torch_to_nir.attention import is_block
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.models.attention.gates import FixedTimesteps
 from spikewright.models.layers import MeanOverTime
@@ -46,8 +47,8 @@ class _Tracer(fx.Tracer):
     record_stack_traces = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Take supported modules and all of torch.nn whole."""
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
+        """Take supported modules, attention blocks and all of torch.nn whole."""
+        return isinstance(m, LEAVES) or is_block(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Recorder(fx.Interpreter):

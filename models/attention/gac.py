@@ -53,7 +53,7 @@ def sum_of_sides(scalar: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     return positive[:, None] * scalar.clamp(min=0.0) + negative[:, None] * scalar.clamp(max=0.0)
 
 
-class GatedAttentionCoding(FixedTimesteps):
+class GAC(FixedTimesteps):
     """The encoder from current to graded spikes O = h(A F) S; equations above.
 
     Args:
@@ -64,6 +64,8 @@ class GatedAttentionCoding(FixedTimesteps):
         gate: The gate function; the paper's is the sigmoid.
         variant: ``"code"``, the released code, or ``"causal"``.
     """
+
+    kind = "gac"
 
     ta_w0: nn.Parameter  # (T // 2, T)      code
     ta_w1: nn.Parameter  # (T, T // 2)      code
@@ -82,15 +84,15 @@ class GatedAttentionCoding(FixedTimesteps):
         variant: Literal["code", "causal"] = "code",
     ) -> None:
         super().__init__(T)
-        check_gate(gate, "GatedAttentionCoding")
+        check_gate(gate, "GAC")
         if variant not in ("code", "causal"):
             raise ModelError(
                 f"variant {variant!r}; allowed are code, causal",
-                where="GatedAttentionCoding",
+                where="GAC",
                 help="use 'code' for images, 'causal' for events on a chip",
             )
         if T < 2 and variant == "code":
-            raise ModelError(f"T = {T} // 2 leaves no hidden unit", where="GatedAttentionCoding", help="use T >= 2")
+            raise ModelError(f"T = {T} // 2 leaves no hidden unit", where="GAC", help="use T >= 2")
         self.neuron, self.channels, self.kernel, self.gate, self.variant = neuron, channels, kernel, gate, variant
         if variant == "code":
             register(self, {"ta_w0": uniform(T // 2, T, fan_in=T), "ta_w1": uniform(T, T // 2, fan_in=T // 2)})
@@ -99,6 +101,10 @@ class GatedAttentionCoding(FixedTimesteps):
         fan_in = channels * kernel**2
         for name in ("conv0", "conv1"):
             self.register_parameter(name, uniform(channels, channels, kernel, kernel, fan_in=fan_in))
+
+    def options(self) -> dict[str, str | int | float]:
+        """Return the options of the block."""
+        return {"variant": self.variant, "gate": self.gate}
 
     def gains(self, current: Tensor) -> Tensor:
         """Return the gate h(A F), of the shape of ``current``."""
@@ -111,7 +117,7 @@ class GatedAttentionCoding(FixedTimesteps):
         if current.ndim != 5 or current.shape[2] != self.channels:
             raise ModelError(
                 f"current of shape {tuple(current.shape)}; expected (T, B, {self.channels}, H, W)",
-                where="GatedAttentionCoding",
+                where="GAC",
                 help="make the layer with the channels of the current it reads",
             )
         spikes: Tensor = self.neuron(current)
@@ -123,3 +129,7 @@ class GatedAttentionCoding(FixedTimesteps):
     def extra_repr(self) -> str:
         """Return the arguments, for ``print(module)``."""
         return f"T={self.timesteps}, channels={self.channels}, kernel={self.kernel}, gate={self.gate}"
+
+
+GatedAttentionCoding = GAC
+"""The name it had up to version 0.1."""

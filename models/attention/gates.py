@@ -1,9 +1,4 @@
-"""Gate functions h from a real score to a gain in [0, 1], and the guard of a layer made for one T.
-
-    sigmoid  1 / (1 + exp(-x))
-    hard     clip(x / 4 + 1/2, 0, 1)
-    pow2     the nearest of {0, 1/8, 1/4, 1/2, 1} to hard(x), a tie upward: a shift on the chip
-    binary   1 where hard(x) >= 1/2, else 0: a mask
+"""Gate functions h of ``toolchain.gates`` in torch, and the guard of a layer made for one T.
 
 ``pow2`` and ``binary`` pass the gradient of ``hard`` straight through.
 """
@@ -12,18 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from spikewright.models.errors import ModelError, TimestepsError
+from spikewright.toolchain.gates import GATES, POW2_LEVELS, GateName
 
-Gate = Literal["sigmoid", "hard", "pow2", "binary"]
-GATES: tuple[Gate, ...] = ("sigmoid", "hard", "pow2", "binary")
-
-POW2_LEVELS = (0.0, 0.125, 0.25, 0.5, 1.0)
-"""The gains a shift can make."""
+Gate = GateName
 
 
 def hard(x: Tensor) -> Tensor:
@@ -33,7 +24,7 @@ def hard(x: Tensor) -> Tensor:
 
 def _nearest_pow2(y: Tensor) -> Tensor:
     level = torch.zeros_like(y)
-    for low, high in pairwise(POW2_LEVELS):
+    for low, high in pairwise(POW2_LEVELS.tolist()):
         level = level + (y >= (low + high) / 2.0).to(y.dtype) * (high - low)
     return level
 

@@ -224,6 +224,8 @@ class MALIF(_MA):
         kernel: Side of the spatial kernel, odd; None: 7 for paper, else 3.
     """
 
+    kind = "ma"
+
     def __init__(
         self,
         neuron: LIF,
@@ -245,6 +247,11 @@ class MALIF(_MA):
         if variant == "causal":
             check_causal("MALIF", dims, gate_delay, decay)
         self.neuron, self.gate_delay, self.decay = neuron, gate_delay, float(decay)
+
+    def options(self) -> dict[str, str | int | float]:
+        """Return the options of the block."""
+        names = ("dims", "variant", "gate", "gate_delay", "decay")
+        return {name: getattr(self, name) for name in names}
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes, of the shape of ``current``, from zero state."""

@@ -67,6 +67,8 @@ class STAALIF(CountGates):
         neuron: The neuron; None: ``AdaptiveLIF(channels)``.
     """
 
+    kind = "staa"
+
     pe: nn.Parameter  # (T, C)
     gc_key: nn.Parameter  # (1, C)
     gc_query: nn.Parameter  # (C // r, C)
@@ -131,6 +133,10 @@ class STAALIF(CountGates):
             )
         x = current + self.pe[:, None, :, None, None] if self.position else current
         return self.causal_steps(self.neuron, x) if self.variant == "causal" else self._reconstruction(x)
+
+    def options(self) -> dict[str, str | int | float]:
+        """Return the options of the block."""
+        return {name: getattr(self, name) for name in ("variant", "gate", "gate_delay", "decay")}
 
     def step_gains(self, spikes: Tensor) -> Tensor:
         """Return the step attention a (T, B) of binary spikes; 1 where TSRD skips a step."""

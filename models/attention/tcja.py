@@ -65,6 +65,8 @@ class TCJA(FixedTimesteps):
         decay: lambda, the share of a count kept per step.
     """
 
+    kind = "tcja"
+
     tla: nn.Parameter  # (C, C, k)
     cla: nn.Parameter  # (T, T, k); (1, 1, k) for cla_memory "count"
 
@@ -100,6 +102,18 @@ class TCJA(FixedTimesteps):
                 for parameter in parameters.values():
                     parameter.mul_(CAUSAL_GAIN)
         register(self, parameters)
+
+    def options(self) -> dict[str, str | int | float]:
+        """Return the options of the block."""
+        causal = self.variant == "causal"
+        return {
+            "dims": self.dims,
+            "variant": self.variant,
+            "gate": self.gate,
+            "gate_delay": self.gate_delay if causal else 0,
+            "memory": self.cla_memory if causal else "table",
+            "decay": self.decay,
+        }
 
     def gains(self, spikes: Tensor) -> Tensor:
         """Return the gains g (T, B, C) on spikes (T, B, C, H, W)."""

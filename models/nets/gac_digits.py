@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gates import Gate
 from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
 from spikewright.models.neurons import lif
@@ -67,9 +67,7 @@ class GACDigits(nn.Module):
         super().__init__()
         self.stem = Conv2d(1, channels, 3, padding=1, bias=False)
         self.bn = BatchNorm2d(channels)
-        self.encoder = (
-            GatedAttentionCoding(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
-        )
+        self.encoder = GAC(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
         self.blocks = nn.Sequential(*(MSBlock(channels) for _ in range(blocks)))
         self.lif = lif("N4")
         self.pool = AvgPool2d(pool)

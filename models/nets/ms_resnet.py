@@ -18,7 +18,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gates import Gate
 from spikewright.models.attention.ma import MAAttention
 from spikewright.models.errors import ModelError
@@ -169,7 +169,7 @@ def ms_resnet_imagenet(
             size //= stride
             blocks.append(MSBlock(BlockPlan(inside, out, stride, "N3", size, T if csa else None, csa, gammas)))
             inside = out
-    encoder = GatedAttentionCoding(lif("N3"), T, 64, gate=gate) if attention == "gac" else nn.Identity()
+    encoder = GAC(lif("N3"), T, 64, gate=gate) if attention == "gac" else nn.Identity()
     return MSResNet(stem, encoder, blocks, "N3", 512, size, classes, dropout=0.2 if csa else 0.0)
 
 
@@ -203,5 +203,5 @@ def gac_ms_resnet_cifar(
             size //= step
             blocks.append(MSBlock(BlockPlan(inside, out, step, "N4", size)))
             inside = out
-    encoder = GatedAttentionCoding(lif("N4"), T, first, gate=gate) if attention else lif("N4")
+    encoder = GAC(lif("N4"), T, first, gate=gate) if attention else lif("N4")
     return MSResNet(stem, encoder, blocks, "N4", inside, size, classes)

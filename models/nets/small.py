@@ -26,7 +26,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gain import GATE_AT_REST, ScalarGainLIF
 from spikewright.models.attention.gates import Gate
 from spikewright.models.attention.ma import MALIF
@@ -76,7 +76,7 @@ class NeuronPlan:
         if self.attention != "gac":
             return lif(self.neuron)
         gate: Gate = self.gate or ("sigmoid" if self.variant == "published" else "binary")
-        return GatedAttentionCoding(lif(self.neuron), self.T, channels, gate=gate)
+        return GAC(lif(self.neuron), self.T, channels, gate=gate)
 
     def make(self, channels: int, side: int, *, last: bool) -> nn.Module:
         """Make a neuron behind the stem; ``last``: one of the last two of the net."""

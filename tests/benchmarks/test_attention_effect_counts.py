@@ -15,7 +15,7 @@ from spikewright.models.layers import Conv2d, Flatten, Linear
 from spikewright.models.nets import SmallNet
 from spikewright.models.neurons import lif
 from spikewright.models.train.data import Data
-from spikewright.toolchain.analysis.attention_ops import AttentionOps
+from spikewright.toolchain.blocks import AttentionOps
 
 
 def images(n: int = 6, side: int = 8) -> Data:
@@ -113,7 +113,7 @@ def test_operations_of_ma_and_gac_follow_from_their_sizes() -> None:
     assert second == AttentionOps(mlps + 6 * 98 * 16, mlps, 3 * 6 * 8 * 16, 2 * 3 * 6 * 8 * 16)
     assert last.generate == mlps + 6 * 98 * 4
     (coding,) = attention_ops(gac, count(gac, images()))
-    assert coding.sca == 2 * 4 * 4 * 16 * 64 + 4 * 6 * 3
+    assert (coding.sca, coding.sca_time) == (2 * 4 * 4 * 16 * 64, 4 * 6 * 3)
 
 
 def test_the_accountings_stand_side_by_side() -> None:

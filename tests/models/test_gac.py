@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spikewright.models.attention.gac import GatedAttentionCoding, closed_form_ta, conv_same
+from spikewright.models.attention.gac import GAC, closed_form_ta, conv_same
 from spikewright.models.attention.gates import GATES
 from spikewright.models.attention.ma import time_score
 from spikewright.models.errors import ModelError, TimestepsError
@@ -16,9 +16,9 @@ from spikewright.models.neurons import lif
 T, B, C = 6, 3, 4
 
 
-def coder(gate: str = "sigmoid") -> GatedAttentionCoding:
+def coder(gate: str = "sigmoid") -> GAC:
     torch.manual_seed(0)
-    return GatedAttentionCoding(lif("N4"), T, C, gate=gate).double()
+    return GAC(lif("N4"), T, C, gate=gate).double()
 
 
 def images(seed: int = 0) -> Tensor:
@@ -102,14 +102,14 @@ def test_another_number_of_timesteps_is_refused_at_forward_and_at_load() -> None
     with pytest.raises(TimestepsError, match="input of T = 4; the layer was made for T = 6"):
         coder()(images().expand(4, *images().shape))
     with pytest.raises(TimestepsError, match="weights trained for T = 6; the layer was made for T = 4"):
-        GatedAttentionCoding(lif("N4"), 4, C).load_state_dict(coder().state_dict())
+        GAC(lif("N4"), 4, C).load_state_dict(coder().state_dict())
 
 
 def test_arguments_that_make_no_layer_are_refused() -> None:
     with pytest.raises(ModelError, match="variant 'figure'; allowed are code, causal"):
-        GatedAttentionCoding(lif("N4"), T, C, variant="figure")  # type: ignore[arg-type]
+        GAC(lif("N4"), T, C, variant="figure")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"T = 1 // 2 leaves no hidden unit"):
-        GatedAttentionCoding(lif("N4"), 1, C)
+        GAC(lif("N4"), 1, C)
     with pytest.raises(ModelError, match=r"expected \(T, B, 4, H, W\)"):
         coder()(torch.zeros(T, B, 3, 5, 5, dtype=torch.float64))
 
@@ -120,7 +120,7 @@ def test_the_causal_gate_does_not_look_ahead_and_the_released_one_does() -> None
     other = x.clone()
     other[-1] += 1.0
     torch.manual_seed(0)
-    causal = GatedAttentionCoding(lif("N4"), T, C, variant="causal").double()
+    causal = GAC(lif("N4"), T, C, variant="causal").double()
 
     assert torch.equal(causal.gains(x)[:-1], causal.gains(other)[:-1])
     assert not torch.equal(causal.gains(x)[-1], causal.gains(other)[-1])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spikewright.models import layers
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.ma import MALIF
 from spikewright.models.errors import ModelError, TimestepsError
 from spikewright.models.nets import GACDigits, MADigits, make
@@ -15,7 +15,7 @@ from spikewright.models.neurons import LIF
 
 LEAVES = (
     layers.Conv2d, layers.Linear, layers.BatchNorm2d, layers.BatchNorm1d, layers.AvgPool2d, layers.Flatten, LIF, MALIF,
-    GatedAttentionCoding,
+    GAC,
 )  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def test_a_net_is_walked_layer_by_layer_in_both_precisions(net: str, arguments: 
 def test_attention_is_in_every_conv_layer_of_ma_digits_and_the_twin_has_none() -> None:
     assert sum(isinstance(m, MALIF) for m in MADigits().modules()) == 2
     assert not any(isinstance(m, MALIF) for m in MADigits(attention=False).modules())
-    assert sum(isinstance(m, GatedAttentionCoding) for m in GACDigits().modules()) == 1
-    assert not any(isinstance(m, GatedAttentionCoding) for m in GACDigits(attention=False).modules())
+    assert sum(isinstance(m, GAC) for m in GACDigits().modules()) == 1
+    assert not any(isinstance(m, GAC) for m in GACDigits(attention=False).modules())
 
 
 def test_the_twins_differ_by_the_attentions_parameters_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.ma import MALIF, MAAttention
 from spikewright.models.attention.staa import STAALIF
 from spikewright.models.attention.tcja import TCJA
@@ -78,7 +78,7 @@ def test_attention_stands_where_the_papers_put_it() -> None:
         assert [m.dims for m in gesture.modules() if isinstance(m, MALIF)] == ["TCS"] * 3 + ["T"] * 2
         assert [m.dims for m in MAEventNet("gesture", dims="CS").modules() if isinstance(m, MALIF)] == ["CS"] * 3
         assert count(ms_resnet_imagenet(34, 1), MAAttention) == 16
-        assert count(gac_ms_resnet_cifar(), GatedAttentionCoding) == 1
+        assert count(gac_ms_resnet_cifar(), GAC) == 1
         tcja = [m for m in TCJANet("n-caltech101").modules() if isinstance(m, TCJA)]
         assert [(m.channels, tuple(m.tla.shape)[2], tuple(m.cla.shape)[2]) for m in tcja] == [(256, 4, 4), (512, 4, 2)]
 

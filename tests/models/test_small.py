@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikewright.models import layers
-from spikewright.models.attention.gac import GatedAttentionCoding
+from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gates import FixedTimesteps
 from spikewright.models.attention.ma import MALIF
 from spikewright.models.attention.staa import STAALIF
@@ -54,14 +54,14 @@ def test_the_net_is_small_and_walked_layer_by_layer(attention: str, variant: str
 
 @pytest.mark.parametrize(
     ("attention", "kind", "number"),
-    [("ma", MALIF, 2), ("gac", GatedAttentionCoding, 1), ("tcja", TCJA, 2), ("staa", STAALIF, 2)],
+    [("ma", MALIF, 2), ("gac", GAC, 1), ("tcja", TCJA, 2), ("staa", STAALIF, 2)],
 )
 def test_attention_stands_where_the_table_says(attention: str, kind: type[nn.Module], number: int) -> None:
     net = SmallNet(attention=attention)  # type: ignore[arg-type]
 
     assert sum(isinstance(m, kind) for m in net.modules()) == number
     first = next(m for m in net.modules() if isinstance(m, LIF | FixedTimesteps))
-    assert isinstance(first, GatedAttentionCoding if attention == "gac" else LIF)
+    assert isinstance(first, GAC if attention == "gac" else LIF)
 
 
 @pytest.mark.parametrize(

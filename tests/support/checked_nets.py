@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.toolchain.blocks.gac import GAC
+from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Add, Affine, Array, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, Output
 from spikewright.toolchain.spike_driven import Block, Verdict
 
 T = 8
@@ -37,7 +39,7 @@ def net(*ops: Op) -> Graph:
     return Graph((Input(name="in", shape=(1, 8, 8)), *ops, Output(name="out", inputs=(ops[-1].name,))), T)
 
 
-def attention(variant: str, dims: str, decay: float = 1.0) -> AttentiveLif:
+def attention(variant: str, dims: str, decay: float = 1.0) -> MALIF:
     k = {"paper": 7, "code": 3, "causal": 3}[variant]
     parameters: dict[str, Array] = {
         "ta_w0": np.ones((2, T)),
@@ -50,7 +52,7 @@ def attention(variant: str, dims: str, decay: float = 1.0) -> AttentiveLif:
         "ca_b": np.ones(4),
         "sa_b": np.ones(()),
     }
-    return AttentiveLif(
+    return MALIF(
         name="ma",
         inputs=("conv1",),
         neuron=lif("ma", "conv1"),
@@ -76,7 +78,7 @@ def gac(*behind: Op, gate: str = "sigmoid") -> Graph:
         "conv0": np.full((4, 4, 4, 4), 0.01),
         "conv1": np.full((4, 4, 4, 4), 0.01),
     }
-    encoder = GatedCoding(
+    encoder = GAC(
         name="encoder",
         inputs=("stem",),
         neuron=lif("encoder", "stem"),

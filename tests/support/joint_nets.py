@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spikewright.toolchain.blocks.staa import STAALIF
+from spikewright.toolchain.blocks.tcja import TCJA
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, Conv, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
+from spikewright.toolchain.ops import Affine, Array, Conv, Input, Lif, MaxPool, Op, Output
 
 T, C, H = 6, 4, 4
 SHAPE = (C, H, H)
@@ -26,7 +28,7 @@ def joint(
     shape: tuple[int, ...] = SHAPE,
     memory: Literal["table", "count"] = "count",
     **fields: Any,
-) -> JointGate:
+) -> TCJA:
     steps = 1 if variant == "causal" and memory == "count" else T
     parameters: dict[str, Array] = {}
     if "T" in dims:
@@ -34,7 +36,7 @@ def joint(
     if "C" in dims:
         parameters["cla"] = rng.normal(size=(steps, steps, 2)) * 8
     options = {"gate": "hard" if variant == "causal" else "sigmoid"} | fields
-    return JointGate(
+    return TCJA(
         name="tcja",
         inputs=reads,
         shape=shape,
@@ -47,7 +49,7 @@ def joint(
     )
 
 
-def joint_net(rng: np.random.Generator, gate: JointGate, *, pooled: bool = False) -> Graph:
+def joint_net(rng: np.random.Generator, gate: TCJA, *, pooled: bool = False) -> Graph:
     """Events (2, 4, 4) to 3 answers: conv, neuron, TCJA, [max pool], dense, neuron, dense."""
     size = C * H * H // (4 if pooled else 1)
     pool = [MaxPool(name="pool", inputs=("tcja",), kernel=(2, 2), stride=(2, 2))] if pooled else []
@@ -76,7 +78,7 @@ def staa(
     *,
     position: bool = True,
     softmax: bool = True,
-) -> StaaLif:
+) -> STAALIF:
     shared = {"pe": rng.normal(size=(T, C)) * 0.3} if position else {}
     causal = {"ta_w": np.array(-20.0), "ta_b": np.array(1.5), "ca_b": np.ones(C)}
     causal |= {"ca_w0": rng.normal(size=(2, C)) * 5, "ca_w1": rng.normal(size=(C, 2)) * 5}
@@ -91,7 +93,7 @@ def staa(
         v_threshold=np.array(0.5),
         comparison=">=",
     )
-    return StaaLif(
+    return STAALIF(
         name="staa",
         inputs=("conv1",),
         neuron=neuron,
@@ -102,7 +104,7 @@ def staa(
     )
 
 
-def staa_net(rng: np.random.Generator, layer: StaaLif) -> Graph:
+def staa_net(rng: np.random.Generator, layer: STAALIF) -> Graph:
     """Events (2, 4, 4) to 3 answers: conv, STAA-style layer, dense."""
     return Graph(
         (

@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
+from spikewright.toolchain.blocks.ma import MALIF
+from spikewright.toolchain.blocks.staa import STAALIF
+from spikewright.toolchain.blocks.tcja import TCJA
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,
-    AttentiveLif,
     Conv,
     Delay,
     Flatten,
     Input,
-    JointGate,
     Lif,
     MaxPool,
     Op,
     Output,
     Scale,
-    StaaLif,
     SumPool,
 )
 
@@ -135,7 +135,7 @@ class NetMaker:
         )
         self.last, self.shape = (
             self.add(
-                AttentiveLif(
+                MALIF(
                     name=name,
                     inputs=(current,),
                     neuron=neuron,
@@ -153,7 +153,7 @@ class NetMaker:
 
     def joint_layer(self) -> None:
         """TCJA: a causal gate on the last spikes, over time or over channels; some right behind a max pool."""
-        if not isinstance(self.ops[-1], Lif | AttentiveLif):
+        if not isinstance(self.ops[-1], Lif | MALIF):
             return  # gated already
         rng, c, shape = self.rng, self.shape[0], self.shape
         dims = str(rng.choice(["T", "C"]))
@@ -165,7 +165,7 @@ class NetMaker:
         parameters = {"tla": rng.normal(size=(c, c, k)) * 4} if dims == "T" else {"cla": rng.normal(size=(1, 1, k)) * 8}
         self.last, self.shape = (
             self.add(
-                JointGate(
+                TCJA(
                     name=self.name("tcja"),
                     inputs=(self.last,) if gated == self.last else (self.last, gated),
                     shape=shape,
@@ -202,7 +202,7 @@ class NetMaker:
             "ca_w1": rng.normal(size=(c, 2)) * 5,
             "ca_b": rng.normal(size=c) + 1,
         }
-        made = StaaLif(
+        made = STAALIF(
             name=name,
             inputs=(current,),
             neuron=neuron,

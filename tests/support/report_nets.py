@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.toolchain.blocks.gac import GAC
+from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, AttentiveLif, Conv, GatedCoding, Input, Lif, Op, Output
+from spikewright.toolchain.ops import Affine, Conv, Input, Lif, Op, Output
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
@@ -41,7 +43,7 @@ def attentive(*, attention: bool = True, seed: int = 0) -> Graph:
         "sa_kernel": r.normal(size=(1, 1, 3, 3)),
         "sa_b": np.array(1.5),
     }
-    gated = AttentiveLif(
+    gated = MALIF(
         name="att", inputs=("conv",), neuron=plain, dims="TCS", variant="causal", timesteps=STEPS, parameters=parameters,
         gate="hard",
     )  # fmt: skip
@@ -68,7 +70,7 @@ def coded(seed: int = 0) -> Graph:
     return graph(
         Input(name="in", shape=(1, SIDE, SIDE)),
         Conv(name="stem", inputs=("in",), weight=r.normal(size=(2, 1, 3, 3)), padding=(1, 1)),
-        GatedCoding(name="gac", inputs=("stem",), neuron=lif(shape), timesteps=STEPS, parameters=parameters),
+        GAC(name="gac", inputs=("stem",), neuron=lif(shape), timesteps=STEPS, parameters=parameters),
         Affine(name="fc", inputs=("gac",), weight=r.normal(size=(CLASSES, 2 * SIDE * SIDE)) / 2),
         lif((CLASSES,), "last", ("fc",)),
         Output(name="out", inputs=("last",)),
@@ -91,5 +93,5 @@ def images(samples: int = 6, seed: int = 1) -> Samples:
 
 def deployed(net: Graph, samples: Samples, name: str = "net", **card: str) -> Deployment:
     """Compile a net for loihi2, with causal gates, or gates from the host where a block stands in front of the first spike."""
-    gates: Strategy = "host" if any(isinstance(op, GatedCoding) for op in net) else "causal"
+    gates: Strategy = "host" if any(isinstance(op, GAC) for op in net) else "causal"
     return deploy_graph(net, Options(gates=gates), samples, name=name, card=card, samples=samples)

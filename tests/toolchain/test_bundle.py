@@ -14,10 +14,10 @@ from zoo_nets import deployed
 
 from spikewright.hw_sim import chip_text, list_chips, load_chip
 from spikewright.toolchain import bundle, graph_io, nirx
+from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.interpret import run_int
-from spikewright.toolchain.ops import AttentiveLif
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_a_bundle_comes_back_with_the_same_answers(deployment: Deployment, folde
 
 
 def test_an_attention_op_survives_the_disk(deployment: Deployment, folder: Path) -> None:
-    before = [op for op in deployment.captured if isinstance(op, AttentiveLif)]
-    after = [op for op in bundle.load(folder).captured if isinstance(op, AttentiveLif)]
+    before = [op for op in deployment.captured if isinstance(op, MALIF)]
+    after = [op for op in bundle.load(folder).captured if isinstance(op, MALIF)]
 
     assert [op.parameters.keys() for op in after] == [op.parameters.keys() for op in before]
     for a, b in zip(after, before, strict=True):

@@ -48,7 +48,7 @@ def test_float_passes_keep_the_answer_and_every_spike(seed: int) -> None:
 
     np.testing.assert_allclose(answer(lowered, after), answer(graph, before), atol=1e-9)
     for op in graph:
-        if op.name in after and type(op).__name__ in ("Lif", "AttentiveLif"):
+        if op.name in after and type(op).__name__ in ("Lif", "MALIF"):
             np.testing.assert_array_equal(after[op.name], before[op.name], err_msg=op.name)
 
 

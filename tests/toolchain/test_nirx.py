@@ -16,6 +16,8 @@ from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
 
 SHAPE = (4, 6, 6)
+HAS_ONE = nir.Input(np.array(SHAPE))
+"""Stands for a neuron that fits."""
 
 
 def neuron(shape: tuple[int, ...] = SHAPE) -> nir.LIF:
@@ -34,7 +36,29 @@ def batch_norm(rng: np.random.Generator) -> nirx.BatchNorm:
     return nirx.BatchNorm(mean, variance, weight, bias, 1e-5, SHAPE)
 
 
-def causal(rng: np.random.Generator) -> nirx.AttentiveLif:
+def attentive(parameters: dict[str, np.ndarray], dims: str, inner: nir.NIRNode | None = HAS_ONE) -> nirx.AttentionNode:
+    options = {"dims": dims, "variant": "causal", "gate": "hard", "gate_delay": 3, "decay": 1.0}
+    return nirx.AttentionNode("ma", neuron() if inner is HAS_ONE else inner, parameters, options, 8, SHAPE)
+
+
+def gate_of(parameters: dict[str, np.ndarray], shape: tuple[int, ...] = SHAPE, **changed: str) -> nirx.AttentionNode:
+    options = {
+        "dims": "TC",
+        "variant": "published",
+        "gate": "sigmoid",
+        "gate_delay": 0,
+        "memory": "table",
+        "decay": 1.0,
+    }
+    return nirx.AttentionNode("tcja", None, parameters, options | changed, 8, shape)
+
+
+def reconstructed(parameters: dict[str, np.ndarray], **changed: str | int) -> nirx.AttentionNode:
+    options = {"variant": "causal", "gate": "hard", "gate_delay": 3, "decay": 1.0}
+    return nirx.AttentionNode("staa", neuron(), parameters, options | changed, 8, SHAPE)
+
+
+def causal(rng: np.random.Generator) -> nirx.AttentionNode:
     parameters = {
         "ta_w": np.array(-4.0, np.float32),
         "ta_b": np.array(1.8),
@@ -44,24 +68,24 @@ def causal(rng: np.random.Generator) -> nirx.AttentiveLif:
         "sa_kernel": rng.random((1, 1, 3, 3)),
         "sa_b": np.array(1.8),
     }
-    return nirx.AttentiveLif(neuron(), parameters, "TCS", "causal", 8, "hard", 3, 1.0, SHAPE)
+    return attentive(parameters, "TCS")
 
 
-def coding(rng: np.random.Generator) -> nirx.GatedCoding:
+def coding(rng: np.random.Generator) -> nirx.AttentionNode:
     parameters = {"ta_w0": rng.random((4, 8)), "ta_w1": rng.random((8, 4))}
     parameters |= {"conv0": rng.random((4, 4, 4, 4)), "conv1": rng.random((4, 4, 4, 4))}
-    return nirx.GatedCoding(neuron(), parameters, 8, "sigmoid", SHAPE)
+    return nirx.AttentionNode("gac", neuron(), parameters, {"gate": "sigmoid", "variant": "code"}, 8, SHAPE)
 
 
-def joint(rng: np.random.Generator) -> nirx.JointGate:
+def joint(rng: np.random.Generator) -> nirx.AttentionNode:
     parameters = {"tla": rng.random((4, 4, 3)), "cla": rng.random((8, 8, 2)).astype(np.float32)}
-    return nirx.JointGate(parameters, "TC", "published", 8, "sigmoid", 0, "table", 1.0, SHAPE)
+    return gate_of(parameters)
 
 
-def staa(rng: np.random.Generator) -> nirx.StaaLif:
+def staa(rng: np.random.Generator) -> nirx.AttentionNode:
     parameters = {"pe": rng.random((8, 4)), "ta_w": np.array(-4.0), "ta_b": np.array(1.8), "ca_b": rng.random(4)}
     parameters |= {"ca_w0": rng.random((2, 4)), "ca_w1": rng.random((4, 2))}
-    return nirx.StaaLif(neuron(), parameters, "causal", 8, "hard", 3, 1.0, SHAPE)
+    return reconstructed(parameters)
 
 
 def graph_of(*nodes: nir.NIRNode, metadata: dict[str, object] | None = None) -> nir.NIRGraph:
@@ -88,14 +112,14 @@ def test_every_extension_node_reads_back_without_loss(rng: np.random.Generator, 
 
 
 def test_tcja_and_staa_nodes_check_their_parameters(rng: np.random.Generator) -> None:
-    with pytest.raises(ValueError, match=r"JointGate: tla has shape \(4, 4, 3\); expected \(6, 6, n\)"):
-        nirx.JointGate({**joint(rng).parameters}, "TC", "published", 8, "sigmoid", 0, "table", 1.0, (6, 3, 3))
-    with pytest.raises(ValueError, match=r"JointGate: cla has shape \(8, 8, 2\); expected \(1, 1, n\)"):
-        nirx.JointGate({**joint(rng).parameters}, "TC", "causal", 8, "sigmoid", 0, "count", 1.0, SHAPE)
+    with pytest.raises(ValueError, match=r"TCJA: tla has shape \(4, 4, 3\); expected \(6, 6, n\)"):
+        gate_of(joint(rng).parameters, shape=(6, 3, 3))
+    with pytest.raises(ValueError, match=r"TCJA: cla has shape \(8, 8, 2\); expected \(1, 1, n\)"):
+        gate_of(joint(rng).parameters, variant="causal", memory="count")
     with pytest.raises(ValueError, match=r"gate_delay 0, decay 1.0; expected timesteps >= 1, gate_delay >= 1"):
-        nirx.StaaLif(neuron(), staa(rng).parameters, "causal", 8, "hard", 0, 1.0, SHAPE)
-    with pytest.raises(ValueError, match=r"StaaLif: parameters .* expected"):
-        nirx.StaaLif(neuron(), staa(rng).parameters, "reconstruction", 8, "hard", 3, 1.0, SHAPE)
+        reconstructed(staa(rng).parameters, gate_delay=0)
+    with pytest.raises(ValueError, match=r"STAALIF: parameters .* expected"):
+        reconstructed(staa(rng).parameters, variant="reconstruction")
 
 
 def test_metadata_of_all_kinds_and_edge_order_survive(tmp_path: Path) -> None:
@@ -211,7 +235,7 @@ def test_an_unknown_node_type_is_refused_by_name(rng: np.random.Generator, tmp_p
         file["node/nodes/n0/type"] = "Softmax"
 
     with pytest.raises(
-        UnsupportedNodeError, match=r"node type Softmax; known are Affine, .*GatedCoding, JointGate, MaxPool2d"
+        UnsupportedNodeError, match=r"node type Softmax; known are Affine, .*AttentionNode, BatchNorm, MaxPool2d"
     ) as caught:
         nirx.read(path)
 
@@ -318,13 +342,15 @@ def test_the_same_graph_gives_the_same_bytes(rng: np.random.Generator, tmp_path:
         (lambda r: nirx.BatchNorm(*r.random((3, 4)), -np.ones(3), 1e-5, SHAPE), "bias has shape"),
         (lambda r: nirx.BatchNorm(r.random(4), -np.ones(4), *r.random((2, 4)), 1e-5, SHAPE), "expected > 0"),
         (lambda r: nirx.MaxPool2d((0, 2), (1, 1), (0, 0)), "expected kernel and stride >= 1"),
-        (lambda r: nirx.AttentiveLif(neuron(), {}, "X", "causal", 8, "hard", 3, 1.0, SHAPE), "dims is 'X'"),
+        (lambda r: attentive({}, "X"), "dims is 'X'"),
         (
-            lambda r: nirx.AttentiveLif(neuron(), {}, "T", "causal", 8, "hard", 3, 1.0, SHAPE),
+            lambda r: attentive({}, "T"),
             r"expected \['ta_b', 'ta_w'\]",
         ),
-        (lambda r: nirx.AttentiveLif(neuron((4,)), {}, "T", "causal", 8, "hard", 3, 1.0, SHAPE), "neuron has shape"),
-        (lambda r: nirx.GatedCoding(neuron(), {}, 8, "soft", SHAPE), "gate is 'soft'"),
+        (lambda r: attentive({}, "T", neuron((4,))), "neuron has shape"),
+        (lambda r: attentive({}, "T", None), "neuron is a NoneType"),
+        (lambda r: nirx.AttentionNode("tcja", neuron(), {}, {}, 8, SHAPE), "has a neuron; expected none"),
+        (lambda r: nirx.AttentionNode("gac", neuron(), {}, {"gate": "soft"}, 8, SHAPE), "gate is 'soft'"),
     ],
 )
 def test_nodes_refuse_parameters_that_do_not_fit(rng: np.random.Generator, make, message: str) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
 import pytest
 
-from spikewright.toolchain.analysis.attention_ops import (
-    AttentionOps,
-    Block,
-    causal_ops,
-    gac_ops,
-    ma_ops,
-    sca_macs,
-    staa_ops,
-    tcja_ops,
-)
+from spikewright.toolchain.analysis.macs import macs_per_sample
 from spikewright.toolchain.analysis.paper_energy import (
     COMPLETE,
     COMPLETE_T,
@@ -22,16 +17,66 @@ from spikewright.toolchain.analysis.paper_energy import (
     efficiency,
     paper_energy,
 )
+from spikewright.toolchain.blocks import AttentionBlock, AttentionOps
+from spikewright.toolchain.blocks.gac import GAC
+from spikewright.toolchain.blocks.ma import MALIF
+from spikewright.toolchain.blocks.staa import STAALIF
+from spikewright.toolchain.blocks.tcja import TCJA
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Input, Output
+from spikewright.toolchain.spike_driven.signals import Context
 
-GESTURE = (Block(60, 64, 32 * 32), Block(60, 128, 16 * 16), Block(60, 128, 8 * 8))
+Sizes = tuple[int, int, int]
+"""T, C, and H = W."""
+
+
+def block(
+    cls: type[AttentionBlock], sizes: Sizes, parameters: dict[str, tuple[int, ...]], **options: str
+) -> AttentionBlock:
+    T, C, side = sizes
+    zeros = {name: np.broadcast_to(0.0, shape) for name, shape in parameters.items()}
+    return cls(name="block", shape=(C, side, side), neuron=None, timesteps=T, parameters=zeros, **options)
+
+
+def ma_ops(sizes: Sizes, *, variant: str, dims: str, hidden_t: int, hidden_c: int, kernel: int) -> AttentionOps:
+    T, C, _ = sizes
+    shapes = {"ta_w0": (hidden_t, T), "ta_w1": (T, hidden_t), "ca_w0": (hidden_c, C), "ca_w1": (C, hidden_c)}
+    shapes |= {"sa_kernel": (1, 2, kernel, kernel)}
+    return block(MALIF, sizes, shapes, variant=variant, dims=dims).cost()
+
+
+def causal_ops(sizes: Sizes, *, dims: str, hidden_c: int, kernel: int, spikes: float | None) -> AttentionOps:
+    C = sizes[1]
+    shapes = {"ca_w0": (hidden_c, C), "ca_w1": (C, hidden_c), "sa_kernel": (1, 1, kernel, kernel)}
+    return block(MALIF, sizes, shapes, variant="causal", dims=dims).cost(spikes)
+
+
+def gac_ops(sizes: Sizes, *, hidden_t: int, kernel: int) -> AttentionOps:
+    T, C, _ = sizes
+    shapes = {"ta_w0": (hidden_t, T), "ta_w1": (T, hidden_t)}
+    return block(GAC, sizes, shapes | dict.fromkeys(("conv0", "conv1"), (C, C, kernel, kernel))).cost()
+
+
+def tcja_ops(sizes: Sizes, *, dims: str = "TC", kernel: int, spikes: float | None = None) -> AttentionOps:
+    T, C, _ = sizes
+    variant = "published" if spikes is None else "causal"
+    shapes = {"tla": (C, C, kernel), "cla": (T, T, kernel)}
+    return block(TCJA, sizes, shapes, variant=variant, dims=dims).cost(spikes)
+
+
+def staa_ops(sizes: Sizes, *, hidden_c: int, hidden_t: int) -> AttentionOps:
+    T, C, _ = sizes
+    shapes = {"gc_key": (1, C), "gc_query": (hidden_c, C), "gc_value": (C, hidden_c)}
+    shapes |= {"sa_w0": (hidden_t, T), "sa_w1": (T, hidden_t)}
+    return block(STAALIF, sizes, shapes, variant="reconstruction").cost()
+
+
+GESTURE = ((60, 64, 32), (60, 128, 16), (60, 128, 8))
 """MA's 3-layer Gesture net behind its pools."""
 
 
 def mas(dims: str, *, r_c: int = 16, kernel: int = 7, variant: str = "paper") -> list[AttentionOps]:
-    return [
-        ma_ops(b, variant=variant, dims=dims, hidden_t=12, hidden_c=b.channels // r_c, kernel=kernel)  # type: ignore[arg-type]
-        for b in GESTURE
-    ]
+    return [ma_ops(b, variant=variant, dims=dims, hidden_t=12, hidden_c=b[1] // r_c, kernel=kernel) for b in GESTURE]
 
 
 def test_mas_table_5_counts_one_path_and_no_refinement() -> None:
@@ -70,11 +115,9 @@ def test_the_first_convolution_of_the_gesture_net_is_70_8_million_macs_when_dens
 
 
 def test_gacs_gate_unit_on_cifar_is_left_out_by_the_papers_and_is_0_6_mj_once() -> None:
-    block = Block(6, 64, 32 * 32)
-    ops = gac_ops(block, hidden_t=3, kernel=4)
+    ops = gac_ops((6, 64, 32), hidden_t=3, kernel=4)
 
-    assert sca_macs(64, 32 * 32, 4) == 134_217_728
-    assert ops.sca - 134_217_728 == 4 * 6 * 3
+    assert (ops.sca, ops.sca_time) == (134_217_728, 4 * 6 * 3)
     sca = Accounting(include_sca=True)
     assert paper_energy(0, [], [ops], timesteps=6).attention_j == 0.0
     assert paper_energy(0, [], [ops], timesteps=6, accounting=sca).attention_j == pytest.approx(0.617e-3, rel=1e-3)
@@ -82,12 +125,12 @@ def test_gacs_gate_unit_on_cifar_is_left_out_by_the_papers_and_is_0_6_mj_once() 
     assert paper_energy(0, [], [ops], timesteps=6, accounting=every_step).attention_j == pytest.approx(
         3.70e-3, rel=2e-3
     )
-    assert sca_macs(64, 112 * 112, 4) * 4.6e-12 == pytest.approx(7.56e-3, rel=1e-3), "ImageNet"
+    assert gac_ops((6, 64, 112), hidden_t=3, kernel=4).sca * 4.6e-12 == pytest.approx(7.56e-3, rel=1e-3), "ImageNet"
 
 
 def test_tcja_on_dvs128_is_18_uj() -> None:
-    blocks = [Block(20, 128, 16 * 16), Block(20, 128, 8 * 8)]
-    found = [tcja_ops(b, tla_kernel=4, cla_kernel=4) for b in blocks]
+    blocks = [(20, 128, 16), (20, 128, 8)]
+    found = [tcja_ops(b, kernel=4) for b in blocks]
 
     assert sum(ops.generate for ops in found) == 2 * (1_310_720 + 204_800)
     assert sum(ops.pooling for ops in found) == 819_200
@@ -96,11 +139,11 @@ def test_tcja_on_dvs128_is_18_uj() -> None:
 
 
 def test_causal_gates_are_counted_by_their_events() -> None:
-    ops = causal_ops(Block(4, 8, 9), dims="TCS", hidden_c=2, kernel=3, spikes=10.0)
+    ops = causal_ops((4, 8, 3), dims="TCS", hidden_c=2, kernel=3, spikes=10.0)
 
     assert ops == AttentionOps(generate=4 * (1 + 32 + 81), refine=3 * 288, pooling=30.0)
-    assert tcja_ops(Block(4, 8, 9), tla_kernel=2, spikes=10.0) == AttentionOps(4 * 64 * 2, 0, 288, 10.0)
-    assert staa_ops(Block(4, 8, 9), hidden_c=2, hidden_t=2).generate == 4 * (144 + 32) + 16
+    assert tcja_ops((4, 8, 3), dims="T", kernel=2, spikes=10.0) == AttentionOps(4 * 64 * 2, 0, 288, 10.0)
+    assert staa_ops((4, 8, 3), hidden_c=2, hidden_t=2).generate == 4 * (144 + 32) + 16
 
 
 def test_layers_are_priced_by_rate_and_graded_spikes_as_macs_where_asked() -> None:
@@ -115,3 +158,25 @@ def test_layers_are_priced_by_rate_and_graded_spikes_as_macs_where_asked() -> No
     assert (published.first_j, repeated.first_j) == pytest.approx((46e-12, 184e-12))
     assert efficiency(complete, published) == pytest.approx(complete.total_j / published.total_j)
     assert published.basis.startswith("estimate: literature convention")
+
+
+@pytest.mark.parametrize(("variant", "macs"), [("code", 1_408), ("causal", 5_128), ("paper", 10_368)])
+def test_one_count_of_a_gates_macs_is_what_checker_report_and_formula_read(variant: str, macs: int) -> None:
+    """T = 8, C = 16, 8 x 8, TCS: 2 paths of 2 T h_t and 2 C h_c MACs, 2 k^2 H W; causal: one path, a product a step for TA."""
+    path_t, path_c, space = 2 * 8 * 4, 2 * 16 * 2, 3 * 3 * 8 * 8
+    by_hand = {
+        "code": 2 * path_t + 2 * path_c + 2 * space,
+        "paper": 2 * path_t + 8 * (2 * path_c + 2 * space),
+        "causal": 8 * (1 + path_c + space),
+    }
+    shapes = {"ta_w0": (4, 8), "ta_w1": (8, 4), "ca_w0": (2, 16), "ca_w1": (16, 2)}
+    shapes |= {"sa_kernel": (1, 1 if variant == "causal" else 2, 3, 3)}
+    op = replace(block(MALIF, (8, 16, 8), shapes, variant=variant, dims="TCS"), inputs=("in",))
+    graph = Graph((Input(name="in", shape=op.shape), op, Output(name="out", inputs=("block",))), timesteps=8)
+    context = Context("binary", True, None, 8, frozenset(), graph.by_name, {})
+
+    assert by_hand[variant] == macs == op.cost().macs
+    assert op.judge([()], context).macs == op.macs_per_step == ceil(macs / 8)
+    assert macs_per_sample(graph, still=False) == macs_per_sample(graph, still=True) == macs + 3 * 8 * 16 * 64
+    priced = paper_energy(0, [], [op.cost()], timesteps=8, accounting=Accounting(include_maxpath=True))
+    assert priced.attention_j == pytest.approx(macs * 4.6e-12)

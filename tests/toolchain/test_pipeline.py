@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from spikewright import toolchain
+from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, ToolchainError, VerifyError
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, AttentiveLif, Input, Lif, Output
+from spikewright.toolchain.ops import Affine, Input, Lif, Output
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph, input_code
 from spikewright.toolchain.samples import Samples
@@ -158,7 +159,7 @@ def test_a_published_variant_deploys_with_static_gates_and_is_refused_causally()
     rng = np.random.default_rng(3)
 
     def published(op: object) -> object:
-        if not isinstance(op, AttentiveLif):
+        if not isinstance(op, MALIF):
             return op
         c, t = op.neuron.shape[0], causal.timesteps
         weights = {

@@ -12,7 +12,6 @@ from spikewright.toolchain.analysis.latency import Latency as Latency
 from spikewright.toolchain.analysis.latency import latency as latency
 from spikewright.toolchain.analysis.literature import Literature as Literature
 from spikewright.toolchain.analysis.literature import literature as literature
-from spikewright.toolchain.analysis.macs import macs_per_frame as macs_per_frame
 from spikewright.toolchain.analysis.macs import macs_per_sample as macs_per_sample
 from spikewright.toolchain.analysis.quantity import Quantity as Quantity
 from spikewright.toolchain.analysis.quantity import total as total

@@ -5,8 +5,8 @@
     dE = E_MAC dMAC, what the attention adds;   the ACs it saves are in the smaller Phi
     r_EE = E(vanilla twin) / E(with attention);   NASAR = mean over t of spikes at t / neurons
 
-Yao et al., TPAMI 2023 (MA-SNN); E_MAC 4.6 pJ, E_AC 0.9 pJ (Horowitz, ISSCC 2014, 45 nm fp32). GAC's equation is known from
-second hand only: the same without dE. A multiply alone is priced as a MAC, as MA's own SimAM row does.
+Yao et al., TPAMI 2023; E_MAC 4.6 pJ, E_AC 0.9 pJ (Horowitz, ISSCC 2014, 45 nm fp32). That of Qiu et al., AAAI 2024, is known
+from second hand only: the same without dE. A multiply alone is priced as a MAC, as the SimAM row of Yao et al. does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spikewright.toolchain.analysis.attention_ops import AttentionOps
 from spikewright.toolchain.analysis.literature import AC_PJ, LABEL, MAC_PJ
+from spikewright.toolchain.blocks.base import AttentionOps
 
 BASIS = f"estimate: {LABEL}"
 
@@ -28,7 +28,7 @@ class Accounting:
         include_maxpath: The second path of MLPs that read an average and a maximum.
         include_refine: The multiplies that apply gates, g X.
         include_pooling: The additions and comparisons of the squeezes, priced as ACs.
-        include_sca: GAC's gate unit.
+        include_sca: The gate unit of a block that reads frames.
         count_first_layer_T: The first layer (and the gate unit that reads it) T times, as the authors' code runs; else once: on
             an image every step is the same.
         graded_as_mac: A synapse that a graded spike reaches multiplies.
@@ -117,7 +117,7 @@ def _attention_pj(ops: AttentionOps, times: int, accounting: Accounting) -> floa
     if accounting.include_refine:
         macs += ops.refine
     if accounting.include_sca:
-        macs += times * ops.sca
+        macs += times * (ops.sca + ops.sca_time)
     return macs * MAC_PJ + (ops.pooling * AC_PJ if accounting.include_pooling else 0.0)
 
 

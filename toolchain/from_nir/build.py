@@ -141,10 +141,7 @@ def _timesteps(graph: nir.NIRGraph, given: int | None, where: str) -> int:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ImportingError(f"T = {steps!r}; T is at least 1", where=where, help="give a positive number of timesteps")
     for name, node in sorted(graph.nodes.items()):
-        if (
-            isinstance(node, nirx.AttentiveLif | nirx.GatedCoding | nirx.JointGate | nirx.StaaLif)
-            and node.timesteps != steps
-        ):
+        if isinstance(node, nirx.AttentionNode) and node.timesteps != steps:
             raise ImportingError(
                 f"T = {steps}; its weights were trained for T = {node.timesteps}",
                 where=f"{where}: node {name!r}",

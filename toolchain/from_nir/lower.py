@@ -9,7 +9,6 @@ import numpy as np
 
 from spikewright.toolchain import nirx, ops
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.from_nir.attention import attention
 from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
 from spikewright.toolchain.from_nir.order import OneStep
 from spikewright.toolchain.ops import Array, Op, Pair
@@ -31,7 +30,7 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
             return _linear(node, at)
         case nir.SumPool2d() | nir.AvgPool2d() | nirx.MaxPool2d() | nir.Flatten():
             return [_reshaping(node, at)]
-        case nirx.BatchNorm() | nirx.AttentiveLif() | nirx.GatedCoding() | nirx.JointGate() | nirx.StaaLif():
+        case nirx.BatchNorm() | nirx.AttentionNode():
             return [_extension(node, at)]
         case nirx.Relu():
             return [ops.Relu(name=at.name, inputs=at.inputs)]
@@ -175,10 +174,11 @@ def _in_time(node: nir.NIRNode, at: Place) -> Op:
             return ops.Delay(name=at.name, inputs=at.inputs, steps=round(steps[0]))
 
 
-def _extension(node: nir.NIRNode, at: Place) -> Op:
+def _extension(node: nirx.BatchNorm | nirx.AttentionNode, at: Place) -> Op:
     if tuple(node.shape) != at.shape:
+        kind = f"block {node.kind!r}" if isinstance(node, nirx.AttentionNode) else "BatchNorm"
         raise ImportingError(
-            f"{type(node).__name__} is for shape {tuple(node.shape)}; its input has {at.shape}",
+            f"{kind} is for shape {tuple(node.shape)}; its input has {at.shape}",
             where=at.here,
             help="export the net again",
         )
@@ -186,7 +186,8 @@ def _extension(node: nir.NIRNode, at: Place) -> Op:
         scale = _array(node.weight) / np.sqrt(_array(node.variance) + node.epsilon)
         shift = _array(node.bias) - _array(node.mean) * scale
         return ops.Scale(name=at.name, inputs=at.inputs, scale=scale, shift=shift)
-    return attention(node, at)
+    inside = Place(f"{at.name}.neuron", (), at.shape, at.dt_s, at.where)
+    return node.op(at.name, at.inputs, None if node.neuron is None else lif(node.neuron, inside))
 
 
 def _array(value: Any) -> Array:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.linear import conv2d, windows
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
-from spikewright.toolchain.interpret.attention import attentive_lif, gated_coding
-from spikewright.toolchain.interpret.joint import joint_gate, staa_lif
 from spikewright.toolchain.interpret.schedule import loops, shifted
 from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph
@@ -21,16 +20,12 @@ from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,
-    Attention,
-    AttentiveLif,
     Conv,
     Delay,
     Flatten,
-    GatedCoding,
     GateNeuron,
     GateTable,
     Input,
-    JointGate,
     Lif,
     MaxPool,
     Multiply,
@@ -38,7 +33,6 @@ from spikewright.toolchain.ops import (
     Output,
     Relu,
     Scale,
-    StaaLif,
     SumPool,
 )
 from spikewright.toolchain.shapes import shapes
@@ -102,8 +96,10 @@ class _Run:
                 if rows.shape[0] < T:
                     raise VerifyError(f"table has {rows.shape[0]} rows, the input {T} steps", where=f"op {op.name!r}")
                 y = np.repeat(rows[:T, None], B, axis=1)
-            case AttentiveLif() | GatedCoding() | JointGate() | StaaLif():
-                y = self.attention(op, operands)
+            case AttentionBlock():
+                y, membrane = op.evaluate(operands)
+                if membrane is not None:
+                    self.membranes[op.name] = membrane
             case Lif() | Accumulator() | GateNeuron():
                 state = FloatState(op, B)
                 steps_out, membranes = [], []
@@ -118,19 +114,6 @@ class _Run:
                 y = flat.reshape((-1, B, *flat.shape[1:]))
                 y = np.broadcast_to(y, (T, *y.shape[1:])) if still else y
         self.out[op.name] = y
-
-    def attention(self, op: Attention, operands: list[Array]) -> Array:
-        """Evaluate an attention block."""
-        match op:
-            case JointGate():
-                return joint_gate(op, operands)
-            case AttentiveLif():
-                y, self.membranes[op.name] = attentive_lif(op, operands[0])
-            case GatedCoding():
-                y, self.membranes[op.name] = gated_coding(op, operands[0])
-            case StaaLif():
-                y, self.membranes[op.name] = staa_lif(op, operands[0])
-        return y
 
     def together(self, ops: tuple[Op, ...]) -> None:
         """Evaluate the ops of a feedback loop step by step."""
@@ -150,7 +133,7 @@ class _Run:
                     case Lif() | Accumulator() | GateNeuron():
                         y = states[op.name].step([at(name, t) for name in op.inputs])
                         membranes[op.name].append(states[op.name].v)
-                    case AttentiveLif() | GatedCoding() | JointGate() | StaaLif() | GateTable() | Input():
+                    case AttentionBlock() | GateTable() | Input():
                         raise UnsupportedNodeError(
                             f"{type(op).__name__} inside a feedback loop: it needs the whole sequence",
                             where=f"op {op.name!r}",

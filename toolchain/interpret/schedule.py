@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Op
 
 Signal = NDArray[Any]
-Stepper = Callable[[list[Signal]], Signal]
-"""One step of an op: operands (B, ...) to result (B, ...); keeps the op's state."""
 
 
 class NotAvailable(VerifyError):
@@ -56,11 +53,6 @@ def loops(graph: Graph) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
-
-
-def delayed(history: list[Signal], t: int, lag: int, initial: Signal) -> Signal:
-    """Return the operand ``lag`` steps before ``t``, or ``initial``."""
-    return history[t - lag] if t >= lag else initial
 
 
 def shifted(x: Signal, lag: int, initial: float) -> Signal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.toolchain.interpret.gates import gate_function
+from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Shape
 
 

@@ -4,13 +4,10 @@ from spikewright.toolchain.nirx.compare import difference as difference
 from spikewright.toolchain.nirx.compare import same as same
 from spikewright.toolchain.nirx.file import read as read
 from spikewright.toolchain.nirx.file import write as write
-from spikewright.toolchain.nirx.joint import JointGate as JointGate
-from spikewright.toolchain.nirx.joint import StaaLif as StaaLif
 from spikewright.toolchain.nirx.metadata import Settings as Settings
 from spikewright.toolchain.nirx.metadata import settings as settings
-from spikewright.toolchain.nirx.nodes import AttentiveLif as AttentiveLif
+from spikewright.toolchain.nirx.nodes import AttentionNode as AttentionNode
 from spikewright.toolchain.nirx.nodes import BatchNorm as BatchNorm
-from spikewright.toolchain.nirx.nodes import GatedCoding as GatedCoding
 from spikewright.toolchain.nirx.nodes import MaxPool2d as MaxPool2d
 from spikewright.toolchain.nirx.nodes import Relu as Relu
 from spikewright.toolchain.nirx.registry import EXTENSION_VERSION as EXTENSION_VERSION

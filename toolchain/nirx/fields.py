@@ -10,15 +10,15 @@ from spikewright.toolchain.errors import ImportingError
 
 WHOLE = {
     **dict.fromkeys(("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1),
-    **dict.fromkeys(("padding", "gate_delay"), 0),
+    **dict.fromkeys(("padding",), 0),
     **dict.fromkeys(("start_dim", "end_dim"), -8),
     **dict.fromkeys(("input_type",), 1),
 }
 """Fields of whole numbers, and the least value of each."""
 LARGEST = 2**31 - 1
 """Largest whole number of a size, stride or count."""
-TEXT = ("gate", "variant", "dims", "memory")
-GROUPS = ("nodes", "metadata", "parameters", "neuron")
+TEXT = ("kind",)
+GROUPS = ("nodes", "metadata", "parameters", "options", "neuron")
 RANKS = {"Conv2d": 4, "Conv1d": 3}
 """Axes of a convolution's weight."""
 
@@ -50,9 +50,10 @@ def check_fields(kind: str, tree: dict[str, Any], where: str) -> None:
 
 def _group(key: str, value: Any, where: str) -> None:
     _expect(isinstance(value, dict), key, value, "a group", where)
-    if key == "parameters":
-        for name, item in value.items():
+    for name, item in value.items():
+        if key == "parameters" or (key == "options" and not isinstance(item, str)):
             _numbers(name, item, where)
+            _expect(key == "parameters" or np.ndim(item) == 0, name, item, "one number or text", where)
 
 
 def _edges(value: Any, where: str) -> None:

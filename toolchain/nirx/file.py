@@ -17,13 +17,14 @@ import h5py
 import nir
 import numpy as np
 
+from spikewright.toolchain.blocks import block_of_op
 from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
 from spikewright.toolchain.nirx import nodes as nodes  # registers the extension classes
 from spikewright.toolchain.nirx.fields import check_fields
 from spikewright.toolchain.nirx.metadata import check_version
 from spikewright.toolchain.nirx.registry import EXTENSIONS, STANDARD
 
-NULLABLE = {"bias", "input_shape"}
+NULLABLE = {"bias", "input_shape", "neuron"}
 """Fields that may be None, i.e. left out."""
 
 
@@ -164,6 +165,7 @@ def _tree(item: h5py.Group | h5py.Dataset) -> Any:
 def _node(tree: Any, where: str) -> nir.NIRNode:
     if not isinstance(tree, dict) or not isinstance(tree.get("type"), str):
         raise ImportingError("a node without a type", where=where, help="write the file again; names may not hold '/'")
+    tree = _of_this_version(tree)
     kind = tree["type"]
     cls = STANDARD.get(kind) or EXTENSIONS.get(kind)
     if cls is None:
@@ -178,6 +180,17 @@ def _node(tree: Any, where: str) -> nir.NIRNode:
     if cls is nir.NIRGraph:
         return _graph(values, where)
     return _construct(cls, values, where)
+
+
+def _of_this_version(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a node as this version writes it: up to version 1 every attention block had a node type of its own."""
+    if tree["type"] in STANDARD or tree["type"] in EXTENSIONS or (block := block_of_op(tree["type"])) is None:
+        return tree
+    kept: dict[str, Any] = {
+        key: tree[key] for key in ("neuron", "parameters", "timesteps", "shape", "metadata") if key in tree
+    }
+    options = {key: value for key, value in tree.items() if key not in kept and key != "type"}
+    return {"type": "AttentionNode", "kind": block.kind, "options": options, **kept}
 
 
 def _graph(values: dict[str, Any], where: str) -> nir.NIRGraph:
@@ -218,6 +231,8 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
     values |= dict.fromkeys(lacking)
     try:
         return cls(**values)
+    except UnsupportedNodeError as error:
+        raise UnsupportedNodeError(error.what, where=where, help=error.help) from error
     except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
 

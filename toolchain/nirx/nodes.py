@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.toolchain.blocks import AttentionBlock, block_class
 from spikewright.toolchain.nirx.registry import extension
-
-GATES: tuple[str, ...] = ("hard", "sigmoid", "pow2", "binary")
-"""Gate functions; equations in ``toolchain.ops.GateNeuron``."""
-VARIANTS = ("paper", "code", "causal")
-"""Forms of MA attention; equations in ``toolchain.ops.AttentiveLif``."""
-DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
-"""Which gates an MA block has: temporal, channel, spatial."""
+from spikewright.toolchain.ops import Lif
 
 Array = NDArray[Any]
-Gate = Literal["hard", "sigmoid", "pow2", "binary"]
-Variant = Literal["paper", "code", "causal"]
 Neuron: TypeAlias = nir.LIF | nir.IF
 
 
@@ -55,16 +47,11 @@ def _check_parameters(node: str, found: dict[str, Array], expected: dict[str, tu
             raise ValueError(f"{node}: {name} has shape {actual}; expected {wanted}")
 
 
-def _check_neuron(node: str, neuron: Neuron, shape: tuple[int, ...]) -> None:
+def _check_neuron(node: str, neuron: Neuron | None, shape: tuple[int, ...]) -> None:
     if not isinstance(neuron, nir.LIF | nir.IF):
         raise ValueError(f"{node}: neuron is a {type(neuron).__name__}; expected LIF or IF")
     if tuple(neuron.v_threshold.shape) != shape:
         raise ValueError(f"{node}: neuron has shape {neuron.v_threshold.shape}; expected {shape}")
-
-
-def _check_choice(node: str, field: str, found: object, allowed: tuple[str, ...]) -> None:
-    if found not in allowed:
-        raise ValueError(f"{node}: {field} is {found!r}; allowed are {', '.join(allowed)}")
 
 
 @extension
@@ -146,93 +133,43 @@ class Relu(nir.NIRNode):  # type: ignore[misc]
 
 @extension
 @dataclass(eq=False)
-class AttentiveLif(nir.NIRNode):  # type: ignore[misc]
-    r"""MA-SNN attention with its neuron, from a current to binary spikes; equations in ``toolchain.ops.AttentiveLif``.
+class AttentionNode(nir.NIRNode):  # type: ignore[misc]
+    r"""An attention block of any kind, with its neuron if it has one; equations and citation in the block's file.
 
-    .. math::
-        s = \mathrm{LIF}(g_T \, g_C \, g_S \, x), \qquad g = h(\text{scores of the current, membrane or own spikes})
+    ``kind`` is the name under which a block's class is registered (entry point group ``spikewright.blocks``); it says what
+    ``parameters`` (arrays), ``options`` (numbers and text) and the neuron mean, and checks them.
 
-    Shapes: x, s ``shape``: ``(C, H, W)`` or ``(C,)``. ``parameters``, as far as ``dims`` names them:
-
-    * paper, code: ``ta_w0 (h, T)``, ``ta_w1 (T, h)``, ``ca_w0 (h, C)``, ``ca_w1 (C, h)``, ``sa_kernel (1, 2, k, k)``;
-    * causal: ``ta_w ()``, ``ta_b ()``, ``ca_w0 (h, C)``, ``ca_w1 (C, h)``, ``ca_b (C,)``, ``sa_kernel (1, 1, k, k)``,
-      ``sa_b ()``.
-
-    Reference: Yao et al., "Attention Spiking Neural Networks", TPAMI 45(8):9393-9410, 2023 (causal: ours).
+    Shapes: y ``shape``, ``(C, H, W)`` or ``(C,)``; x as the kind says.
     """
 
-    neuron: Neuron
+    kind: str
+    neuron: Neuron | None
     parameters: dict[str, Array]
-    dims: str  # of T, C, S
-    variant: Variant
+    options: dict[str, Any]
     timesteps: int  # T the weights are for
-    gate: Gate  # the function h
-    gate_delay: int  # causal: steps from a spike to the gate it moves
-    decay: float  # causal: share of the counts kept per step
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Check shapes, then set NIR's port types."""
-        self.shape, self.timesteps, self.gate_delay = _shape(self.shape), int(self.timesteps), int(self.gate_delay)
-        self.decay = float(self.decay)
-        _check_neuron("AttentiveLif", self.neuron, self.shape)
-        _check_choice("AttentiveLif", "gate", self.gate, GATES)
-        _check_choice("AttentiveLif", "variant", self.variant, VARIANTS)
-        _check_choice("AttentiveLif", "dims", self.dims, DIMS)
-        if self.timesteps < 1 or self.gate_delay < 1 or not 0 <= self.decay <= 1:
-            raise ValueError(
-                f"AttentiveLif: timesteps {self.timesteps}, gate_delay {self.gate_delay}, decay {self.decay}; "
-                "expected timesteps and gate_delay >= 1, decay in 0 .. 1"
-            )
-        self.parameters = {name: np.asarray(value) for name, value in self.parameters.items()}
-        _check_parameters("AttentiveLif", self.parameters, self._expected())
-        _ports(self, self.shape)
-
-    def _expected(self) -> dict[str, tuple[int | None, ...]]:
-        channels, steps, causal = self.shape[0], self.timesteps, self.variant == "causal"
-        expected: dict[str, tuple[int | None, ...]] = {}
-        if "T" in self.dims:
-            expected |= {"ta_w": (), "ta_b": ()} if causal else {"ta_w0": (None, steps), "ta_w1": (steps, None)}
-        if "C" in self.dims:
-            expected |= {"ca_w0": (None, channels), "ca_w1": (channels, None)}
-            expected |= {"ca_b": (channels,)} if causal else {}
-        if "S" in self.dims:
-            expected |= {"sa_kernel": (1, 1 if causal else 2, None, None)}
-            expected |= {"sa_b": ()} if causal else {}
-        return expected
-
-
-@extension
-@dataclass(eq=False)
-class GatedCoding(nir.NIRNode):  # type: ignore[misc]
-    r"""Gated attention coding: from the stem's current to graded spikes; equations in ``toolchain.ops.GatedCoding``.
-
-    .. math::
-        o = h(A \odot F) \odot \mathrm{LIF}(x), \qquad
-        A = M(\mathrm{avg}\, x) + M(\max x), \quad F = K_1 * \mathrm{relu}(K_0 * x)
-
-    Shapes: x, o ``shape`` ``(C, H, W)``; ``ta_w0 (h, T)``, ``ta_w1 (T, h)``, ``conv0``, ``conv1`` ``(C, C, k, k)``.
-    The gate is real: a binary spike leaves as a *graded* one.
-
-    Reference: Qiu et al., "Gated Attention Coding", AAAI 38(1):601-610, 2024 (released code).
-    """
-
-    neuron: Neuron
-    parameters: dict[str, Array]
-    timesteps: int  # T the weights are for
-    gate: Gate  # the function h
-    shape: tuple[int, ...]  # (C, H, W)
-
-    def __post_init__(self) -> None:
-        """Check shapes, then set NIR's port types."""
+        """Check that the kind is known and takes these fields, then set NIR's port types."""
         self.shape, self.timesteps = _shape(self.shape), int(self.timesteps)
-        if len(self.shape) != 3 or prod(self.shape) < 1:
-            raise ValueError(f"GatedCoding: shape {self.shape}; expected (C, H, W)")
-        _check_neuron("GatedCoding", self.neuron, self.shape)
-        _check_choice("GatedCoding", "gate", self.gate, GATES)
         self.parameters = {name: np.asarray(value) for name, value in self.parameters.items()}
-        c, t = self.shape[0], self.timesteps
-        expected: dict[str, tuple[int | None, ...]] = {"ta_w0": (None, t), "ta_w1": (t, None)}
-        expected |= {"conv0": (c, c, None, None), "conv1": (c, c, None, None)}
-        _check_parameters("GatedCoding", self.parameters, expected)
+        block = block_class(self.kind)
+        if block.spiking:
+            _check_neuron(block.__name__, self.neuron, self.shape)
+        elif self.neuron is not None:
+            raise ValueError(f"{block.__name__}: has a neuron; expected none")
+        self.op("node", (), None).check()
         _ports(self, self.shape)
+
+    def op(self, name: str, inputs: tuple[str, ...], neuron: Lif | None) -> AttentionBlock:
+        """Return the block; ``neuron`` is the node's, discretised."""
+        parameters = {key: np.asarray(value, np.float64) for key, value in self.parameters.items()}
+        return block_class(self.kind)(
+            name=name,
+            inputs=inputs,
+            shape=self.shape,
+            neuron=neuron,
+            timesteps=self.timesteps,
+            parameters=parameters,
+            **self.options,
+        )

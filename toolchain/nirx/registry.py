@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import nir
 
-EXTENSION_VERSION = 1
-"""Version of our node definitions; written into a file's graph metadata, checked when it is read."""
+EXTENSION_VERSION = 2
+"""Version of our node definitions; written into a file's graph metadata, checked when it is read. 1: a node type a block."""
 
 STANDARD: dict[str, type[nir.NIRNode]] = {
     node.__name__: node

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, Literal, get_args
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, JointGate, Lif, MaxPool, Op, Output, StaaLif
+from spikewright.toolchain.ops import Input, Lif, MaxPool, Op, Output
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -78,7 +79,7 @@ def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | Lif() | AttentiveLif() | GatedCoding() | JointGate() | StaaLif():
+        case Input() | Lif() | AttentionBlock():
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])
@@ -119,3 +120,16 @@ def _loaded(point: EntryPoint) -> Pass:
         if fault:
             raise PassError(what, where=where, help=help)
     return made
+
+
+def sends_binary(op: Op) -> bool:
+    """Say whether an op sends binary spikes; a max pool does, as its own rules refuse all but spikes in front of it."""
+    match op:
+        case Input():
+            return op.binary
+        case Lif():
+            return not op.output_gate
+        case AttentionBlock():
+            return op.sends == "binary"
+        case _:
+            return isinstance(op, MaxPool)

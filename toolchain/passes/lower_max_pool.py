@@ -2,22 +2,23 @@
 
     max over a window of spikes  =  [sum over the window > 1/2]
 
-    max(g s)  =  g max(s)        for a gate g >= 0 that is one for the window (TCJA's)
+    max(g s)  =  g max(s)        for an attention block's gate g >= 0 that is one for the window
 
 Exact for binary spikes; a map of graded spikes is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import AttentiveLif, Conv, Input, JointGate, Lif, MaxPool, Op, StaaLif
-from spikewright.toolchain.passes.base import Pass, drop_unread
+from spikewright.toolchain.ops import Conv, Lif, MaxPool, Op
+from spikewright.toolchain.passes.base import Pass, drop_unread, sends_binary
 from spikewright.toolchain.shapes import shapes
 
 
@@ -26,20 +27,15 @@ class LowerMaxPool(Pass):
     """Replace ``MaxPool`` by a depthwise ``Conv`` of ones and a memoryless ``Lif``."""
 
     name: ClassVar[str] = "lower-max-pool"
-    binary_input: bool = True
-    """Whether the net's input is binary spikes."""
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the pool at ``op``."""
         if not isinstance(op, MaxPool):
             return None
         source = graph[op.inputs[0]]
-        if isinstance(source, JointGate):
-            return _pool_first(graph, source, op)
-        binary = isinstance(source, AttentiveLif) or (isinstance(source, Input) and self.binary_input)
-        binary = binary or (isinstance(source, Lif) and not source.output_gate)
-        binary = binary or (isinstance(source, StaaLif) and source.variant == "causal")
-        if not binary:
+        if isinstance(source, AttentionBlock) and (moved := source.behind_pool(graph, op)) is not None:
+            return moved
+        if not sends_binary(source):
             raise UnsupportedNodeError(
                 f"max pooling of {type(source).__name__} {source.name!r}, which is not binary spikes",
                 where=f"op {op.name!r}",
@@ -67,15 +63,10 @@ class LowerMaxPool(Pass):
 
 
 def pool_first(graph: Graph) -> Graph:
-    """Move every max pool behind a TCJA gate in front of it; the same graph if there is none."""
+    """Move every max pool in front of an attention block where that is exact; the same graph if there is none."""
     for op in graph:
-        if isinstance(op, MaxPool) and isinstance(gate := graph[op.inputs[0]], JointGate):
-            return pool_first(drop_unread(_pool_first(graph, gate, op)))
+        if isinstance(op, MaxPool) and isinstance(block := graph[op.inputs[0]], AttentionBlock):
+            moved = block.behind_pool(graph, op)
+            if moved is not None:
+                return pool_first(drop_unread(moved))
     return graph
-
-
-def _pool_first(graph: Graph, gate: JointGate, op: MaxPool) -> Graph:
-    """Gate the pooled spikes; what is counted stays what it was."""
-    pool = replace(op, name=f"{op.name}.spikes", inputs=gate.inputs[-1:])
-    pooled = replace(gate, name=op.name, inputs=(gate.inputs[0], pool.name), shape=shapes(graph)[op.name])
-    return graph.replace((op,), (pool, pooled))

@@ -19,6 +19,7 @@ from spikewright.hw_sim import somas
 from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
+from spikewright.toolchain.gates import gate_levels
 from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
@@ -37,7 +38,6 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass
-from spikewright.toolchain.passes.gate_levels import gate_levels
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 

@@ -1,19 +1,21 @@
 """Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
 
-Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or ``GatedCoding`` with its
-graded spikes); the chip's input is what they send. A net that is fed spikes or event counts has no host part.
+Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or an attention block that runs on
+the host); the chip's input is what they send. A net that is fed spikes or event counts has no host part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import AttentiveLif, GatedCoding, Input, Lif, Op, Output, StaaLif
+from spikewright.toolchain.ops import Input, Lif, Op, Output
 from spikewright.toolchain.passes.base import drop_unread
 from spikewright.toolchain.shapes import shapes
 
@@ -40,38 +42,27 @@ def is_still(x: NDArray[Any]) -> bool:
     return bool((x == x[:1]).all())
 
 
-def split_host(graph: Graph) -> tuple[Graph, HostPart]:
-    """Return (chip graph, host part) of a net with real-valued input.
+def fires(op: Op) -> bool:
+    """Say whether an op holds neurons that send spikes: the first spikes stand behind it."""
+    return isinstance(op, Lif) or (isinstance(op, AttentionBlock) and op.spiking)
 
-    Raises:
-        UnsupportedNodeError: The input reaches the chip by another way than one first spiking layer.
-    """
-    entry = next(op for op in graph if isinstance(op, Input))
-    inside = {entry.name}
+
+def hostable(op: Op) -> bool:
+    """Say whether the host part may end at an op that fires."""
+    return isinstance(op, Lif) or (isinstance(op, AttentionBlock) and op.on_host)
+
+
+def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set[str], list[Op]]:
+    """Return what real values reach by all (or any) of its operands in front of the first spikes, and what fires there."""
+    inside: set[str] = set()
     first: list[Op] = []
     for op in graph:
-        if any(name in inside for name in op.inputs):
-            if isinstance(op, Lif | GatedCoding | AttentiveLif | StaaLif):
+        if isinstance(op, Input) or (op.inputs and reached(name in inside for name in op.inputs)):
+            if fires(op):
                 first.append(op)
-            elif isinstance(op, Output):
-                raise UnsupportedNodeError("has no spiking neuron on a path to the output", where=f"op {op.name!r}")
-            else:
+            elif not isinstance(op, Output):
                 inside.add(op.name)
-    if len(first) != 1 or isinstance(first[0], AttentiveLif | StaaLif):
-        named = ", ".join(repr(op.name) for op in first) or "none"
-        raise UnsupportedNodeError(
-            f"the real-valued input reaches these first neurons: {named}; "
-            "the host encoder needs exactly one Lif or GatedCoding",
-            where=f"input {entry.name!r}",
-            help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
-        )
-    boundary = first[0]
-    ops = [op for op in graph if op.name in inside or op is boundary]
-    host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
-    source = Input(name=boundary.name, shape=shapes(graph)[boundary.name], block=boundary.block)
-    rest = [op for op in graph if op is not entry and op not in ops]
-    chip = drop_unread(graph.with_ops([source, *rest]))
-    return chip, HostPart(drop_unread(host), boundary.name, isinstance(boundary, GatedCoding))
+    return inside, first
 
 
 def before_first_spike(graph: Graph) -> frozenset[str]:
@@ -79,12 +70,35 @@ def before_first_spike(graph: Graph) -> frozenset[str]:
 
     For any net, also one that cannot be deployed.
     """
-    silent: set[str] = set()
-    first_spikes: set[str] = set()
+    inside, first = _front(graph, all)
+    return frozenset(inside) | {op.name for op in first if hostable(op)}
+
+
+def split_host(graph: Graph) -> tuple[Graph, HostPart]:
+    """Return (chip graph, host part) of a net with real-valued input.
+
+    Raises:
+        UnsupportedNodeError: The input reaches the chip by another way than one first spiking layer.
+    """
+    entry = next(op for op in graph if isinstance(op, Input))
+    inside, first = _front(graph, any)
     for op in graph:
-        if isinstance(op, Input) or (op.inputs and all(name in silent for name in op.inputs)):
-            if isinstance(op, Lif | GatedCoding):
-                first_spikes.add(op.name)
-            elif not isinstance(op, AttentiveLif | StaaLif | Output):
-                silent.add(op.name)
-    return frozenset(silent | first_spikes)
+        if isinstance(op, Output) and any(name in inside for name in op.inputs):
+            raise UnsupportedNodeError("has no spiking neuron on a path to the output", where=f"op {op.name!r}")
+    if len(first) != 1 or not hostable(first[0]):
+        named = ", ".join(repr(op.name) for op in first) or "none"
+        raise UnsupportedNodeError(
+            f"the real-valued input reaches these first neurons: {named}; the host encoder needs exactly one, "
+            "a Lif or an attention block that runs on the host",
+            where=f"input {entry.name!r}",
+            help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
+        )
+    boundary = first[0]
+    graded = isinstance(boundary, AttentionBlock) and boundary.sends == "graded"
+    ops = [op for op in graph if op.name in inside or op is boundary]
+    host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
+    shape = shapes(graph)[boundary.name]
+    source = Input(name=boundary.name, shape=shape, binary=not graded, block=boundary.block)
+    rest = [op for op in graph if op is not entry and op not in ops]
+    chip = drop_unread(graph.with_ops([source, *rest]))
+    return chip, HostPart(drop_unread(host), boundary.name, graded)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Chip, Gate, GateLink, GateTable, Population, Program, Source, Trace, compile, simulate
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import Result, Row
-from spikewright.toolchain.spike_driven.walk import KINDS, Walked, walk
+from spikewright.toolchain.spike_driven.event_replay import KINDS, Walked, walk
 
 Outputs = dict[str, NDArray[Any]]
 SHOWN = 5

@@ -6,15 +6,16 @@ from dataclasses import replace
 from math import prod
 from typing import Literal
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Attention, Delay, Flatten, Input, Op, Relu, Scale
+from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Relu, Scale
 from spikewright.toolchain.shapes import shapes
-from spikewright.toolchain.spike_driven.attention import family
+from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.host import host_ops
 from spikewright.toolchain.spike_driven.host import judge as judge_host
-from spikewright.toolchain.spike_driven.prepare import by_op, copies, lower
-from spikewright.toolchain.spike_driven.rest import bias_driven, resting
+from spikewright.toolchain.spike_driven.lowering import by_op, copies, lower
+from spikewright.toolchain.spike_driven.resting_state import bias_driven, resting
 from spikewright.toolchain.spike_driven.rules import RULES
 from spikewright.toolchain.spike_driven.signals import (
     Context,
@@ -51,8 +52,8 @@ def check_graph(
         input_kind: What the net is fed: ``binary`` spikes, ``graded`` integer payloads (event counts), ``dense`` real values.
         still: Whether ``dense`` input is one image, the same in every step; else frames that change.
         host: Names of the ops that run on the host in front of the first spike.
-        strategies: Gate lowering by block (or op) name: ``static``, ``causal``, ``host``, ``barrier``, ``replay``; blocks not
-            named stream as published.
+        strategies: Gate lowering by block (or op) name: ``static``, ``causal``, ``host``; blocks not named stream as
+            published.
         payload_bits: Bits of a gated spike's integer payload; None: gates are real-valued.
         fits: Whether the deployed net fits its chip, if known.
 
@@ -62,7 +63,7 @@ def check_graph(
     """
     chosen = by_op(graph, strategies or {})
     hosts = host_ops(graph, host, chosen)
-    families = {op.block: family(op) for op in graph if isinstance(op, Attention)}
+    families = {op.block: op.kind for op in graph if isinstance(op, AttentionBlock)}
     lowered, notes = lower(graph, chosen, hosts)
     known = shapes(lowered)
     context = Context(
@@ -71,7 +72,6 @@ def check_graph(
         payload_bits=payload_bits,
         timesteps=graph.timesteps,
         hosts=hosts,
-        strategies=chosen,
         ops=lowered.by_name,
         shapes=known,
         rest=resting(lowered, known, hosts),
@@ -120,6 +120,8 @@ def _kinds(signals: dict[str, Signal]) -> dict[str, frozenset[tuple[str, str]]]:
 def _apply(op: Op, operands: list[Signal], context: Context) -> Judgement:
     if op.name in context.hosts and not isinstance(op, Input):
         return judge_host(op, operands, context)
+    if isinstance(op, AttentionBlock):
+        return attention(op, operands, context)
     rule = RULES.get(type(op))
     if rule is None:
         raise UnsupportedNodeError(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from spikewright.hw_sim import Trace
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.integer_deploy import input_code
-from spikewright.toolchain.ops import Attention
 from spikewright.toolchain.options import GATES, option
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
@@ -179,7 +179,7 @@ def check_model(imported: Imported, how: AsTrained) -> Check:
         )
     kind = how.input_kind or _input_kind(imported)
     graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps)
-    attention = [op for op in graph if isinstance(op, Attention)]
+    attention = [op for op in graph if isinstance(op, AttentionBlock)]
     verdict = check_graph(
         graph,
         input_kind=kind,

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import (
-    Affine,
-    AttentiveLif,
-    Conv,
-    GatedCoding,
-    Input,
-    JointGate,
-    Lif,
-    Op,
-    StaaLif,
-    SumPool,
-)
+from spikewright.toolchain.ops import Affine, Conv, Input, Lif, Op, SumPool
+from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
-from spikewright.toolchain.spike_driven.attention import gated_coding
+from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
 
-SPIKING = (Lif, AttentiveLif, GatedCoding, JointGate, StaaLif)
+SPIKING = (Lif, AttentionBlock)
 """Ops that send spikes: the host part ends at the first of them."""
 
 
 def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str]) -> frozenset[str]:
     """Return the ops on the host: those declared, and those that only they read (folding may have merged names)."""
     inside = {name for name in declared if name in graph}
-    inside |= {op.name for op in graph if isinstance(op, GatedCoding) and strategies.get(op.name) == "host"}
+    inside |= {op.name for op in graph if isinstance(op, AttentionBlock) and strategies.get(op.name) == "host"}
     for op in reversed(graph.ops):
         readers = graph.readers[op.name]
         if readers and all(r.name in inside for r in readers) and not isinstance(op, SPIKING):
@@ -37,11 +28,11 @@ def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str])
 def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
     """Judge an op on the host: dense and allowed, unless it reads from behind the first spike."""
     faults = _behind(op, operands, ctx)
-    if isinstance(op, GatedCoding):
-        made = gated_coding(op, operands, ctx)
+    if isinstance(op, AttentionBlock) and op.on_host:
+        made = attention(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
-    if isinstance(op, Lif | AttentiveLif):
+    if isinstance(op, SPIKING) and sends_binary(op):
         leaf = Leaf("binary", op.name, path)
         return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
     help = "let the host run up to the first spiking neuron, {reader} included"

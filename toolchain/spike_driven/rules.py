@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.ops import (
     Accumulator,
     Add,
     Affine,
-    AttentiveLif,
     Conv,
     Delay,
     Flatten,
-    GatedCoding,
     GateNeuron,
     GateTable,
     Input,
-    JointGate,
     Lif,
     MaxPool,
     Multiply,
@@ -31,12 +29,10 @@ from spikewright.toolchain.ops import (
     Output,
     Relu,
     Scale,
-    StaaLif,
     SumPool,
 )
-from spikewright.toolchain.spike_driven import costs, joint, neurons
-from spikewright.toolchain.spike_driven.attention import attentive_lif, gate_message, gated_coding
-from spikewright.toolchain.spike_driven.faults import dense_read, real_value_taken
+from spikewright.toolchain.spike_driven import costs, neurons
+from spikewright.toolchain.spike_driven.faults import dense_read, gate_message, real_value_taken
 from spikewright.toolchain.spike_driven.signals import (
     Context,
     Fault,
@@ -85,7 +81,7 @@ def _sum_pool(op: SumPool, operands: list[Signal], ctx: Context) -> Judgement:
     """Linear, so it folds into the synapses beside it; alone in front of a neuron it is synapses itself."""
     leaves = together(operands)
     events = sum(leaf.event for leaf in leaves)
-    alone = any(isinstance(r, Lif | AttentiveLif | Output) for r in _readers(op, ctx))
+    alone = any(isinstance(r, Lif | AttentionBlock | Output) for r in _readers(op, ctx))
     count = costs.synapses(op, ctx.shapes[op.inputs[0]], ctx.shapes[op.name]) * events if alone else 0
     why = "adds up spikes" if alone and events else "is linear: folds into the synapses beside it"
     return Judgement(through(op, operands), why, event_class(leaves), synapses=count)
@@ -204,10 +200,6 @@ RULES: Mapping[type[Op], Rule] = {
     Accumulator: neurons.accumulator,
     GateNeuron: neurons.gate_neuron,
     GateTable: neurons.gate_table,
-    AttentiveLif: attentive_lif,
-    GatedCoding: gated_coding,
-    JointGate: joint.joint_gate,
-    StaaLif: joint.staa_lif,
     Output: neurons.output,
 }
 """Op type -> rule."""

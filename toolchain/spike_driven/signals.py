@@ -145,7 +145,6 @@ class Context:
         payload_bits: Bits of a graded gate message; None: gates are real-valued.
         timesteps: T.
         hosts: Ops on the host.
-        strategies: Lowering per op name of an attention op that is judged as published.
         ops: By name.
         shapes: Of every signal.
         rest: Value of every signal where no event ever happens (currents: what biases make of it), (1, *shape).
@@ -157,7 +156,6 @@ class Context:
     payload_bits: int | None
     timesteps: int
     hosts: frozenset[str]
-    strategies: dict[str, str]
     ops: dict[str, Op]
     shapes: dict[str, Shape]
     rest: dict[str, Array] = field(default_factory=dict)

@@ -27,7 +27,7 @@ class Block:
 
     Args:
         name: The block.
-        family: ``ma``, ``gac``, ``tcja``, ``staa``, or ``vanilla``: the attention family it belongs to.
+        family: The kind of its attention block, or ``vanilla``.
         cost_class: A accumulate, B graded spike, C neuron-local multiply, D dense: the dearest of its ops.
         causal: Whether no op of it needs a later step.
         scope: The widest of its ops: ``step``, ``state``, ``window(k)``, ``sequence``.

@@ -43,7 +43,7 @@ def test_every_form_of_ma_is_captured_with_equal_spikes(variant: str, dims: str)
 
     graph = agree(trained(net, x), x)
 
-    assert graph.nodes["lif1"].variant == variant
+    assert graph.nodes["lif1"].options["variant"] == variant
     assert nirx.extension_names(graph) == ["bn1", "bn2", "bn_fc", "lif1", "lif2"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,15 @@ def test_a_refused_op_names_its_source_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "message"),
+    ("make", "message"),
     [
-        (nn.Sequential(Doubled(4, 3)), "its output differs from the module's by"),
-        (nn.Sequential(Linear(4, 3), Shifted(0.5, 0.1)), "spikes differ between the module and its capture"),
+        (lambda: nn.Sequential(Doubled(4, 3)), "its output differs from the module's by"),
+        (lambda: nn.Sequential(Linear(4, 3), Shifted(0.5, 0.1)), "spikes differ between the module and its capture"),
     ],
 )
-def test_a_class_that_computes_something_else_is_found_out(net: nn.Module, message: str) -> None:
+def test_a_class_that_computes_something_else_is_found_out(make: Callable[[], nn.Module], message: str) -> None:
     torch.manual_seed(0)
+    net = make()
 
     with pytest.raises(ImportingError, match=message):
         capture(net, events(4))
@@ -133,3 +135,41 @@ def test_weights_that_are_not_finite_are_refused_by_name(value: float) -> None:
 
     with pytest.raises(ImportingError, match=r"0.weight holds 1 values that are not finite .* of 12"):
         capture(net, events(4))
+
+
+class Foreign(nn.Module):
+    """Declares itself a block of some kind."""
+
+    def __init__(self, kind: str, **options: object) -> None:
+        super().__init__()
+        self.kind, self.given, self.neuron = kind, options, lif("N1")
+
+    def options(self) -> dict[str, object]:
+        """Return the options of the block."""
+        return self.given
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fire."""
+        return self.neuron(x)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            Foreign("depth-gate"),
+            "net: module '0': no attention block of kind 'depth-gate'; there are gac, ma, staa, tcja",
+        ),
+        (Foreign("ma", dims="T"), "net: module '0': block 'ma': .*missing 1 required keyword-only argument: 'variant'"),
+        (
+            Foreign("ma", dims="T", variant="new"),
+            "net: module '0': block 'ma': MALIF: variant is 'new'; allowed are paper",
+        ),
+        (Foreign("ma", dims="T", variant="causal"), r"net: module '0': block 'ma': MALIF: parameters \[\]; expected"),
+    ],
+)
+def test_a_module_that_declares_a_block_it_is_not_is_refused_by_name(block: nn.Module, message: str) -> None:
+    with pytest.raises(SpikewrightError, match=message) as caught:
+        capture(nn.Sequential(block), events(4))
+
+    assert caught.value.help

@@ -43,7 +43,7 @@ def test_every_form_of_tcja_is_captured_with_equal_payloads(form: dict[str, Any]
     graph = agree(net, events(2, 8, 8))
 
     assert nirx.extension_names(graph) == ["2", "3"]
-    assert graph.nodes["2"].dims == gate.dims
+    assert graph.nodes["2"].options["dims"] == gate.dims
 
 
 @pytest.mark.parametrize("form", STAA_FORMS)

@@ -95,7 +95,7 @@ def test_dt_comes_from_metadata_then_argument_then_the_default() -> None:
 
 def test_attention_trained_for_another_t_is_refused() -> None:
     parameters = {"ta_w": np.array(1.0), "ta_b": np.array(0.0)}
-    node = nirx.AttentiveLif(lif(), parameters, "T", "causal", T, "hard", 2, 1.0, (3,))
+    node = nirx.AttentionNode("ma", lif(), parameters, {"dims": "T", "variant": "causal", "gate_delay": 2}, T, (3,))
     graph = chain(node, shape=(3,), out=(3,))
 
     assert from_nir(graph)["n0"].timesteps == T

@@ -9,13 +9,12 @@ from int_nets import int_gate
 
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain.errors import PassError
+from spikewright.toolchain.gates import gate_function, gate_levels
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.interpret import run_float, run_int
-from spikewright.toolchain.interpret.gates import gate_function
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output
 from spikewright.toolchain.passes.align import Align
-from spikewright.toolchain.passes.gate_levels import gate_levels
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 
 

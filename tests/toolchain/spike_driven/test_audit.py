@@ -25,7 +25,7 @@ from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven import audit, check_graph
-from spikewright.toolchain.spike_driven.walk import fan_out
+from spikewright.toolchain.spike_driven.event_replay import fan_out
 
 audit_module = sys.modules[audit.__module__]
 

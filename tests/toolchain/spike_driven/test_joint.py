@@ -49,7 +49,7 @@ def test_published_tcja_is_named_with_what_it_waits_for(
         False,
         scope,
     )
-    assert found.violation == f"JointGate 'tcja' (TCJA {dims}, variant 'published') is not causal: {reason}"
+    assert found.violation == f"TCJA 'tcja' ({dims}, variant 'published') is not causal: {reason}"
 
 
 def test_a_real_gate_on_spikes_is_a_second_violation_of_the_published_form(rng: np.random.Generator) -> None:
@@ -99,7 +99,7 @@ def test_the_reconstruction_is_named_for_its_step_attention_and_its_aggregator(
     verdict = check_graph(graph, input_kind="binary", payload_bits=8)
 
     (found,) = verdict.violations
-    title = "StaaLif 'staa' (STAA-style, variant 'reconstruction')"
+    title = "STAALIF 'staa' (STAA-style, variant 'reconstruction')"
     assert (found.family, found.cost_class, found.causal, found.in_step_barrier) == ("staa", "D", False, softmax)
     assert found.violation == (
         f"{title} is not causal: its step attention reads all 6 steps, so step 0 waits for step 5; {title} {reason}"

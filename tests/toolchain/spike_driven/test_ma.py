@@ -73,23 +73,6 @@ def test_what_stands_behind_a_non_causal_block_waits_and_is_not_blamed() -> None
         assert block(verdict, name).causal
 
 
-def test_a_barrier_allows_gates_inside_the_step_but_not_the_temporal_gate() -> None:
-    allowed = check_graph(ma("paper", "CS"), input_kind="binary", strategies={"ma": "barrier"})
-    refused = check_graph(ma("paper", "TCS"), input_kind="binary", strategies={"ma": "barrier"})
-
-    assert allowed.spike_driven
-    assert block(allowed, "ma").in_step_barrier
-    assert block(allowed, "ma").cost_class == "C"
-    assert "its TA pools over all 8 steps" in str(only_violation(refused).violation)
-
-
-def test_replay_is_exact_but_offline_and_so_not_spike_driven() -> None:
-    found = only_violation(check_graph(ma("paper", "CS"), input_kind="binary", strategies={"ma": "replay"}))
-
-    assert not found.causal
-    assert "exact but offline" in str(found.violation)
-
-
 def test_a_lowering_that_the_variant_refuses_changes_nothing_and_says_why() -> None:
     found = only_violation(check_graph(ma("code", "C"), input_kind="binary", strategies={"ma": "causal"}))
 

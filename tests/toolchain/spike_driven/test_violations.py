@@ -125,8 +125,7 @@ def test_a_temporal_gate_in_streaming_mode_is_a_violation() -> None:
     found = only_violation(check_graph(ma("paper", "T"), input_kind="binary"))
 
     assert found.violation == (
-        "AttentiveLif 'ma' (MA T, variant 'paper') is not causal: its TA pools over all 8 steps, "
-        "so step 0 waits for step 7"
+        "MALIF 'ma' (MA T, variant 'paper') is not causal: its TA pools over all 8 steps, so step 0 waits for step 7"
     )
     assert found.witness == "in -> conv1 -> ma: TA of step 0 reads the current of step 7"
     assert found.macs_per_step == 2 * 2 * 2  # two paths through 2 hidden units and back, per step

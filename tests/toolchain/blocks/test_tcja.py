@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from joint_nets import C, H, T, events, joint, joint_net
 
+from spikewright.toolchain.blocks.tcja import TCJA
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.interpret import answer, run_float
-from spikewright.toolchain.interpret.joint import joint_gains
-from spikewright.toolchain.ops import GateNeuron, JointGate, Lif
+from spikewright.toolchain.ops import GateNeuron, Lif
 from spikewright.toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 
@@ -17,7 +17,7 @@ Z = np.array([[0.2, 0.4], [0.6, 0.0], [1.0, 0.8]])
 
 
 def golden(dims: str) -> np.ndarray:
-    op = JointGate(
+    op = TCJA(
         name="tcja",
         shape=(2,),
         dims=dims,  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def golden(dims: str) -> np.ndarray:
             "tla": np.arange(8).reshape(2, 2, 2) * 0.2 - 0.6,
         },
     )
-    return joint_gains(op, Z[:, None])[:, 0]
+    return op.gains(Z[:, None])[:, 0]
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_causal_gains_do_not_see_the_last_step_before_they_act(
     changed = s.copy()
     changed[T - 3] = 1 - changed[T - 3]
 
-    before, after = joint_gains(op, s), joint_gains(op, changed)
+    before, after = op.gains(s), op.gains(changed)
 
     np.testing.assert_array_equal(before[: T - 1], after[: T - 1])
     assert (before[T - 1] != after[T - 1]).any()
@@ -116,19 +116,9 @@ REFUSALS = [
     ),
     (
         ("T", "causal", "count"),
-        "replay",
-        "TCJA (T, variant 'causal') cannot be lowered by 'replay': its gates are known in time, so there is nothing to replay",
-    ),
-    (
-        ("T", "published", "table"),
-        "replay",
-        "TCJA (T, variant 'published') cannot be lowered by 'replay': replaying the input is not built yet",
-    ),
-    (
-        ("T", "causal", "count"),
-        "barrier",
-        "TCJA (T, variant 'causal') cannot be lowered by 'barrier': a relay waits for its gate anyway, "
-        "so there is nothing to wait for inside a step",
+        "host",
+        "TCJA (T, variant 'causal') cannot be lowered by 'host': the block stands behind the first spike; "
+        "only blocks in front of it can run on the host",
     ),
 ]
 
@@ -161,7 +151,7 @@ def test_auto_takes_constants_where_no_exact_lowering_exists(
 
 def test_a_gate_on_graded_spikes_is_refused(rng: np.random.Generator) -> None:
     first = joint(rng, "T")
-    second = JointGate(**{**vars(joint(rng, "T")), "name": "again", "block": "again", "inputs": ("tcja",)})
+    second = TCJA(**{**vars(joint(rng, "T")), "name": "again", "block": "again", "inputs": ("tcja",)})
     graph = joint_net(rng, first)
     position = graph.ops.index(first) + 1
     graph = graph.with_ops([*graph.ops[:position], second, *graph.ops[position:]])

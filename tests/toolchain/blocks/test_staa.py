@@ -8,7 +8,6 @@ from joint_nets import C, T, events, staa, staa_net
 
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.interpret import answer, run_float
-from spikewright.toolchain.interpret.joint import staa_gains
 from spikewright.toolchain.ops import Lif
 from spikewright.toolchain.passes.lower_gates import LowerGates, mean_gates, strategy_for
 
@@ -55,7 +54,7 @@ def test_the_count_form_reads_the_spikes_of_the_step_before(rng: np.random.Gener
     changed = x.copy()
     changed[3] = -changed[3]
 
-    before, after = staa_gains(op, x)[0], staa_gains(op, changed)[0]
+    before, after = op.gates_on([x])["C"], op.gates_on([changed])["C"]
 
     np.testing.assert_array_equal(before[:4], after[:4])
     assert (before[4] != after[4]).any()

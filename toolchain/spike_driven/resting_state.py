@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
@@ -14,17 +15,14 @@ from spikewright.toolchain.ops import (
     Add,
     Affine,
     Array,
-    AttentiveLif,
     Conv,
     Flatten,
-    GatedCoding,
     Lif,
     Op,
     Output,
     Relu,
     Scale,
     Shape,
-    StaaLif,
     SumPool,
 )
 
@@ -53,7 +51,7 @@ def _bias(bias: Array | None, spatial: int) -> Array:
 
 def bias_driven(op: Op, values: dict[str, Array], timesteps: int) -> int:
     """Count the neurons of ``op`` that fire within T steps although no event ever reaches them."""
-    neuron = op.neuron if isinstance(op, AttentiveLif | GatedCoding | StaaLif) else op
+    neuron = op.neuron if isinstance(op, AttentionBlock) else op
     if not isinstance(neuron, Lif):
         return 0
     currents = [values[name] for name in op.inputs[: len(op.inputs) - neuron.gates]]

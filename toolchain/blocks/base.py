@@ -1,0 +1,273 @@
+"""What an attention block is: one op of a graph until it is lowered, with everything that is known about its paper.
+
+A block's class holds its fields and equation, its meaning (``evaluate``), its gates, its lowerings and the reasons why it has
+no others, the checker's rule for its published form, its cost, and what it sends. All other parts of the compiler call this
+class; none of them names a paper. To add one: a class in one file, an entry point, a torch module with its ``kind``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, fields
+from math import ceil, prod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
+from spikewright.toolchain.gates import GATES, GateName
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Array, Lif, MaxPool, Op, Shape
+
+if TYPE_CHECKING:
+    from spikewright.toolchain.spike_driven.signals import Context, Judgement, Signal
+
+Gates = Mapping[str, Array]
+"""Gates by dimension ("T", "C", "S", ... as the block names them), (T or 1, *gate shape)."""
+Lowering = Callable[[Graph, Gates], Graph]
+"""From a graph with the block, and the mean gates of calibration data, to a graph without it."""
+BEHIND = "the block stands behind the first spike; only blocks in front of it can run on the host"
+IN_FRONT = "it stands in front of the first spike, where its gates are computed once per sample on the host"
+
+
+class HostBuilder(Protocol):
+    """What a block writes the host's form of itself with: one tensor name a step, operator names as in ONNX."""
+
+    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add an operator; return the name of its result."""
+        ...
+
+    def constant(self, value: Any) -> str:
+        """Add a constant; return its name."""
+        ...
+
+    def lif(self, op: Lif, currents: list[str]) -> list[str]:
+        """Unroll a neuron over T; return its spikes."""
+        ...
+
+    def same(self, kernel: Array, x: str) -> str:
+        """Convolve with 'same' padding."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttentionOps:
+    """Operations of one block per sample of T steps: the one count, that the checker, the report and the energy figures read.
+
+    Args:
+        generate: MACs that make the gates, one path: what the papers count.
+        maxpath: MACs of the second path of MLPs that read an average and a maximum.
+        refine: Multiplies that apply the gates.
+        pooling: Additions and comparisons of the squeezes.
+        sca: MACs of a gate unit that reads a frame, one evaluation (of a still image one is enough).
+        sca_time: MACs of that unit over all T, once.
+    """
+
+    generate: float = 0
+    maxpath: float = 0
+    refine: float = 0
+    pooling: float = 0
+    sca: float = 0
+    sca_time: float = 0
+
+    @property
+    def made_once(self) -> float:
+        """MACs that make gates, the unit that reads a frame left out."""
+        return self.generate + self.maxpath + self.sca_time
+
+    @property
+    def macs(self) -> float:
+        """All MACs that make gates, the gate unit evaluated once."""
+        return self.made_once + self.sca
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AttentionBlock(Op, ABC):
+    """A block: an op with a neuron (it reads a current and fires) or without one (it scales spikes).
+
+    Fields that a subclass adds are its options: numbers or text, written to a NIR file as they are.
+
+    Args:
+        shape: Of what it sends; taken from the neuron where there is one.
+        neuron: Its neuron.
+        timesteps: T its weights are for.
+        parameters: Its weights by name; shapes as ``expected`` says.
+        gate: The gate function h.
+    """
+
+    kind: ClassVar[str]
+    """The name it is registered, written and captured by."""
+    former: ClassVar[tuple[str, ...]] = ()
+    """Names it had in files of earlier versions."""
+    spiking: ClassVar[bool] = True
+    """Whether it holds a neuron."""
+    on_host: ClassVar[bool] = False
+    """Whether it may stand in front of the first spike, where a host computes it."""
+    operands: ClassVar[tuple[int, int]] = (1, 1)
+    """How many operands it reads, at least and at most."""
+    advice: ClassVar[str] = "deploy with --gates static"
+    """What to do where a lowering is refused."""
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Values that text options may have; ``gate`` is checked anyway."""
+
+    shape: Shape = ()
+    neuron: Lif | None = None
+    timesteps: int
+    parameters: dict[str, Array]
+    gate: GateName = "sigmoid"
+
+    def __post_init__(self) -> None:
+        """Name the block, and take the neuron's shape."""
+        super().__post_init__()
+        if not self.shape and self.neuron is not None:
+            object.__setattr__(self, "shape", self.neuron.shape)
+
+    # ----------------------------------------------------------------------------------------- what it is
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{type(self).__name__} {self.block!r}"
+
+    @property
+    def sends(self) -> Literal["binary", "graded"]:
+        """What it sends: spikes, or spikes scaled by a gate."""
+        return "binary" if self.spiking else "graded"
+
+    def expected(self) -> Mapping[str, tuple[int | None, ...]]:
+        """Return the shapes of its parameters; None: any length."""
+        return {name: np.shape(value) for name, value in self.parameters.items()}
+
+    def check(self) -> None:
+        """Check options and parameters, as read from a file.
+
+        Raises:
+            ValueError: They do not fit; the reader says where.
+        """
+        name = type(self).__name__
+        self._check_types()
+        for option, allowed in {"gate": GATES, **self.choices}.items():
+            found = getattr(self, option)
+            if found not in allowed:
+                raise ValueError(f"{name}: {option} is {found!r}; allowed are {', '.join(allowed)}")
+        if self.timesteps < 1:
+            raise ValueError(f"{name}: timesteps {self.timesteps}; expected timesteps >= 1")
+        expected = self.expected()
+        if sorted(self.parameters) != sorted(expected):
+            raise ValueError(f"{name}: parameters {sorted(self.parameters)}; expected {sorted(expected)}")
+        for key, shape in expected.items():
+            actual = np.shape(self.parameters[key])
+            if len(actual) != len(shape) or any(e not in (None, a) for a, e in zip(actual, shape, strict=True)):
+                wanted = "(" + ", ".join("n" if e is None else str(e) for e in shape) + ")"
+                raise ValueError(f"{name}: {key} has shape {actual}; expected {wanted}")
+
+    def _check_types(self) -> None:
+        for option in own_fields(type(self)):
+            value = getattr(self, option.name)
+            wanted, what = _TYPES.get(str(getattr(option.type, "__name__", option.type)), (str, "text"))
+            if isinstance(value, bool) or not isinstance(value, wanted):
+                raise ValueError(f"{type(self).__name__}: {option.name} is {value!r}; expected {what}")
+
+    def shape_of(self, operands: list[Shape]) -> Shape:
+        """Return the shape of what it sends, from those of its operands, and check them."""
+        for found in operands:
+            if found != self.shape and not (prod(found) == prod(self.shape) and 1 in (len(found), len(self.shape))):
+                raise self.misfit(found, self.shape, "give the neurons the shape of their current")
+        return self.shape
+
+    def misfit(self, found: object, allowed: object, help: str) -> VerifyError:
+        """Make the error for an operand of a wrong shape."""
+        what = f"{type(self).__name__} reads shape {found}; it takes {allowed}"
+        return VerifyError(what, where=f"op {self.name!r}", help=help)
+
+    # ------------------------------------------------------------------------------------------ its meaning
+    @abstractmethod
+    def evaluate(self, operands: list[Array]) -> tuple[Array, Array | None]:
+        """Return what it sends, and its neuron's membranes after reset, (T, B, *shape), from operands (T, B, ...)."""
+
+    @abstractmethod
+    def gates_on(self, operands: list[Array]) -> dict[str, Array]:
+        """Return the gates it applies to operands, by dimension: (T or 1, B, *gate shape)."""
+
+    @abstractmethod
+    def gate_shapes(self) -> dict[str, Shape]:
+        """Return the shape of each of its gates, by dimension."""
+
+    def need_timesteps(self, T: int) -> None:
+        """Refuse an input of another number of steps than it was made for."""
+        if self.timesteps != T:
+            raise VerifyError(
+                f"its weights are for T = {self.timesteps} steps; the input has {T}",
+                where=f"op {self.name!r}",
+                help=f"run with --timesteps {self.timesteps}, or train a net for T = {T}",
+            )
+
+    # -------------------------------------------------------------------------------------------- lowerings
+    def lowerings(self) -> Mapping[str, Lowering]:
+        """Return the lowerings it has, by strategy; ``host`` is none (the pass split-host cuts in front of the chip)."""
+        return {}
+
+    def refusal(self, strategy: str) -> str:
+        """Return why it cannot be lowered by a strategy; "" where it can."""
+        if self.on_host:
+            return "" if strategy == "host" else IN_FRONT
+        if strategy == "host":
+            return BEHIND
+        own = self.lowerings()
+        return "" if strategy in own else f"it has no such lowering; it has {', '.join(own) or 'none'}"
+
+    @property
+    def own_strategy(self) -> str:
+        """Its exact lowering where it has one, else ``static``."""
+        if self.on_host:
+            return "host"
+        return "static" if self.refusal("causal") else "causal"
+
+    def misread(self, graph: Graph) -> Op | None:
+        """Return an operand's producer that a lowering cannot read from, if any."""
+        return None
+
+    def behind_pool(self, graph: Graph, pool: MaxPool) -> Graph | None:
+        """Return the graph with a max pool moved from behind the block to in front of it; None where that is not exact."""
+        return None
+
+    def host_form(self, make: HostBuilder, currents: list[str]) -> list[str]:
+        """Write the block with a host's operators, unrolled over T; return what it sends."""
+        raise UnsupportedNodeError(f"{type(self).__name__} has no ONNX form here", where=f"op {self.name!r}")
+
+    # ------------------------------------------------------------------------------- its cost, the checker's rule
+    @abstractmethod
+    def cost(self, spikes: float | None = None) -> AttentionOps:
+        """Count its operations per sample, as published.
+
+        Args:
+            spikes: Spikes per sample that a squeeze counts, where it counts events; None: every one.
+        """
+
+    @property
+    def macs_per_step(self) -> int:
+        """MACs of making the gates in one step; those of gates for all T are divided by T."""
+        cost = self.cost()
+        return ceil(cost.made_once / self.timesteps + cost.sca)
+
+    @property
+    def note(self) -> str:
+        """Say where the gates of an exact lowering come from."""
+        return "gates from its own spikes"
+
+    def judge(self, operands: list[Signal], ctx: Context) -> Judgement | None:
+        """Judge the block as published; None: by the checker's rule, that it computes dense gates in every step.
+
+        Asked only where no lowering makes events of it; a lowered block is judged op by op.
+        """
+        return None
+
+
+_TYPES: Mapping[str, tuple[type, str]] = {"int": (Integral, "a whole number"), "float": (Real, "a number")}
+_SHARED = frozenset(f.name for f in fields(AttentionBlock)) - {"gate"}
+
+
+def own_fields(block: type[AttentionBlock]) -> list[Field[Any]]:
+    """Return the options of a block's class: the fields that not every block has, and the gate function."""
+    return [f for f in fields(block) if f.name not in _SHARED]

@@ -118,7 +118,7 @@ def test_the_command_line_refuses_cuda_without_a_gpu(
     words = ("run", folder, "--input", tmp_path / "x.npz", "--device", "cuda")
 
     assert "numba finds no CUDA device" in cli.refused(*words)
-    assert "backend 'interpreter' runs on the cpu only" in cli.refused(*words, "--backend", "interpreter")
+    assert "backend 'interpreter' has no option 'device'" in cli.refused(*words, "--backend", "interpreter")
 
 
 def test_an_unknown_device_is_refused() -> None:

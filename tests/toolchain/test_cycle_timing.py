@@ -30,4 +30,4 @@ def test_run_with_cycle_timing_changes_the_time_and_nothing_else(cli: Cli, tmp_p
 
 def test_cycle_timing_needs_the_machine(cli: Cli, tmp_path: Path) -> None:
     said = cli.refused("run", tiny_bundle(tmp_path / "bundle"), "--backend", "interpreter", "--timing", "cycle")
-    assert "--timing: backend 'interpreter' has no clock" in said
+    assert "--timing: backend 'interpreter' has no option 'timing'" in said

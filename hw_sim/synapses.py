@@ -275,23 +275,35 @@ class ConvSynapses(Synapses):
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
         """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
-        walk = _Windows(self, source, target)
-        real, stored = (self.weight != 0).astype(np.int32), np.ones(self.weight.shape, np.int32)
         counts, reach = (np.zeros((parts, *source), np.int32) for _ in range(2))
         kernel = np.zeros(parts, np.int64)
         for k in range(parts):
-            inside = (part == k).reshape(target)
-            channels, places = inside.any(axis=(1, 2)), inside.any(axis=0)
-            kernel[k] = int(channels.sum()) * prod(self.weight.shape[1:])
-            if np.array_equal(inside, channels[:, None, None] & places):
-                walk.add(counts[k], real, channels, places)
-                walk.add(reach[k], stored, channels, places)
-                continue
-            for c in np.flatnonzero(channels):
-                one = np.arange(target[0]) == c
-                walk.add(counts[k], real, one, inside[c])
-                walk.add(reach[k], stored, one, inside[c])
+            inside = (part == k).reshape(target[0], -1)
+            channels = np.flatnonzero(inside.any(axis=1))
+            kernel[k] = channels.size * prod(self.weight.shape[1:])
+            alike: dict[bytes, list[int]] = {}
+            for c in channels:
+                alike.setdefault(inside[c].tobytes(), []).append(c)
+            for same in alike.values():
+                self._count(counts[k], reach[k], same, inside[same[0]].reshape(target[1:]))
         return counts.reshape(parts, -1).T, reach.reshape(parts, -1).T, kernel
+
+    def _count(self, counts: Counts, reach: Counts, channels: list[int], places: NDArray[np.bool_]) -> None:
+        """Add what each source neuron (Ci, H, W) reaches of ``channels`` at ``places`` (H', W'), and the taps stored."""
+        shape, held = (self.groups, -1, *self.weight.shape[1:]), np.zeros(self.weight.shape, np.int32)
+        held[channels] = 1
+        real = (held * (self.weight != 0)).reshape(shape).sum(axis=1, dtype=np.int32)
+        real = real.reshape(-1, *self.weight.shape[2:])  # (Ci, kh, kw): channels are group by group
+        stored = held.reshape(shape)[:, :, :, 0, 0].sum(axis=1, dtype=np.int32).ravel()
+        covered = np.zeros(reach.shape[1:], np.int32)
+        for i, j in np.ndindex(*self.weight.shape[2:]):
+            (rows, down), (columns, right) = (
+                _under(tap, axis, places, self, covered.shape[axis]) for axis, tap in enumerate((i, j))
+            )
+            here = places[rows, columns].astype(np.int32)
+            covered[down, right] += here
+            counts[:, down, right] += real[:, i, j, None, None] * here
+        reach += stored[:, None, None] * covered
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
@@ -302,25 +314,15 @@ class ConvSynapses(Synapses):
         return f"conv {'x'.join(map(str, self.weight.shape))}{extra}{groups} {shown(self.weight)}"
 
 
-class _Windows:
-    """The windows of a convolution, tap by tap, to add what a set of channels at a set of places is reached by."""
-
-    def __init__(self, conv: ConvSynapses, source: Shape, target: Shape) -> None:
-        self.conv, self.source, self.target = conv, source, target
-
-    def add(self, total: Counts, weight: Counts, channels: NDArray[np.bool_], places: NDArray[np.bool_]) -> None:
-        """Add to ``total`` (Ci, H, W), for each source neuron, the sum of ``weight`` over its synapses to these targets."""
-        conv = self.conv
-        rows, columns = np.flatnonzero(places.any(axis=1)), np.flatnonzero(places.any(axis=0))
-        shape = (conv.groups, -1, *weight.shape[1:])
-        per_source = (weight * channels[:, None, None, None]).reshape(shape).sum(axis=1)
-        per_source = per_source.reshape(-1, *weight.shape[2:])  # (Ci, kh, kw): channels are group by group
-        for i, j in np.ndindex(*weight.shape[2:]):
-            y = rows * conv.stride[0] - conv.padding[0] + i * conv.dilation[0]
-            x = columns * conv.stride[1] - conv.padding[1] + j * conv.dilation[1]
-            down, right = (y >= 0) & (y < self.source[1]), (x >= 0) & (x < self.source[2])
-            here = places[np.ix_(rows[down], columns[right])]
-            total[:, y[down][:, None], x[right]] += (per_source[:, i, j, None, None] * here).astype(np.int32)
+def _under(tap: int, axis: int, places: NDArray[np.bool_], conv: ConvSynapses, size: int) -> tuple[slice, slice]:
+    """Return along one axis the windows that have places, and the source pixels under one of their taps: inside both."""
+    step, offset = conv.stride[axis], tap * conv.dilation[axis] - conv.padding[axis]
+    held = np.flatnonzero(places.any(axis=1 - axis))
+    first = max(int(held[0]), -(offset // step)) if held.size else 0
+    last = min(int(held[-1]), (size - 1 - offset) // step) if held.size else -1
+    count = max(last - first + 1, 0)
+    start = first * step + offset if count else 0
+    return slice(first, first + count), slice(start, start + max(count - 1, 0) * step + bool(count), step)
 
 
 @dataclass(frozen=True, eq=False)

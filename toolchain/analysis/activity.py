@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikewright.hw_sim import DeltaRelu, Gate, Population, Program, Source, Trace
+from spikewright.hw_sim import Population, Program, Trace
 from spikewright.toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]
@@ -160,11 +160,11 @@ def block_of(graph: Graph, population: str) -> str:
 
 def _layer(name: str, rows: list[Population], program: Program, trace: Trace) -> Layer:
     names = {p.name for p in rows}
-    gates = {p.name for p in rows if isinstance(p.soma, Gate | DeltaRelu)}
+    gates = {p.name for p in rows if p.kind in ("graded", "gate") and p.soma.integrates and not p.soma.takes_gates}
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
-    firing = [p.name for p in rows if p.kind == "binary" or isinstance(p.soma, Source)]
+    firing = [p.name for p in rows if p.kind == "binary" or p.name in program.sources]
     gating = [p.name for p in rows if p.kind in ("graded", "gate") and p.name not in firing]
     held = np.concatenate([p.core for p in rows])
     on_core = held[held >= 0]

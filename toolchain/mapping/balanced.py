@@ -21,8 +21,8 @@ from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.integer import IntNeuron, neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
-from spikewright.toolchain.mapping.cuts import Cores, Cut, cores_used
 from spikewright.toolchain.mapping.greedy import Greedy
+from spikewright.toolchain.mapping.partition import Cores, Partition, cores_used
 from spikewright.toolchain.mapping.place import place
 
 MEASURED_SAMPLES = 8
@@ -120,8 +120,8 @@ def _parts(shape: tuple[int, ...], parts: int, idlest: int) -> IntArray:
     if prod(shape) <= TINY:
         return np.full(prod(shape), idlest, np.int64)
     if prod(shape[1:]) >= parts:
-        return Cut(shape, space=parts).part_of()
-    return Cut(shape, channels=min(parts, shape[0])).part_of()
+        return Partition(shape, space=parts).part_of()
+    return Partition(shape, channels=min(parts, shape[0])).part_of()
 
 
 def _shares(work: list[float], least: list[int], cores: int) -> list[int]:

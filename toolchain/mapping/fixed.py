@@ -12,7 +12,7 @@ from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
-from spikewright.toolchain.mapping.cuts import Cores
+from spikewright.toolchain.mapping.partition import Cores
 
 
 @dataclass(frozen=True, eq=False)

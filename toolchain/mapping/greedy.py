@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.mapping.cuts import coarsest, fit
+from spikewright.toolchain.mapping.partition import coarsest, fit
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program, Trace
 from spikewright.hw_sim.noc import coordinates
-from spikewright.toolchain.mapping.cuts import cores_used
+from spikewright.toolchain.mapping.partition import cores_used
 
 Traffic = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntArray, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, map_graph
-from spikewright.toolchain.mapping.cuts import cores_used
+from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.mapping.place import place, traffic
 from spikewright.toolchain.passes.align import Align
 

@@ -24,7 +24,7 @@ Cores = dict[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class Cut:
+class Partition:
     """How one population is cut; ``shares``: it may sit on the core of its neighbours."""
 
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ class Cut:
         place = np.arange(rest) * self.space // rest
         return (channel[:, None] * self.space + place[None, :]).reshape(-1)
 
-    def finer(self, resource: str = "max_neurons", factor: int = 2) -> Cut | None:
+    def finer(self, resource: str = "max_neurons", factor: int = 2) -> Partition | None:
         """Return the population cut ``factor`` times finer, or None if every neuron is alone already."""
         c, rest = self.shape[0], prod(self.shape[1:])
         if self.channels < c and (resource in MEMORY_BOUND or self.space >= rest):
@@ -59,21 +59,21 @@ class Cut:
         return None
 
 
-Cuts = dict[str, Cut]
+Partitions = dict[str, Partition]
 
 
-def coarsest(graph: Graph, chip: Chip) -> Cuts:
+def coarsest(graph: Graph, chip: Chip) -> Partitions:
     """Return the coarsest cuts that respect the neurons a core holds."""
     cuts = {}
     for op in neurons_of(graph):
-        cut = Cut(op.shape, shares=prod(op.shape) <= SMALL)
+        cut = Partition(op.shape, shares=prod(op.shape) <= SMALL)
         while int(np.bincount(cut.part_of()).max()) > chip.core.max_neurons and (finer := cut.finer()) is not None:
             cut = finer
         cuts[op.name] = cut
     return cuts
 
 
-def in_order(cuts: Cuts, max_neurons: int) -> Cores:
+def in_order(cuts: Partitions, max_neurons: int) -> Cores:
     """Number the cores in the order of the populations; small neighbours share one."""
     placed: Cores = {}
     core, room = -1, 0
@@ -88,7 +88,7 @@ def in_order(cuts: Cuts, max_neurons: int) -> Cores:
     return placed
 
 
-def fit(graph: Graph, chip: Chip, cuts: Cuts) -> tuple[Program, Cuts]:
+def fit(graph: Graph, chip: Chip, cuts: Partitions) -> tuple[Program, Partitions]:
     """Cut finer until every core is within every limit; return the checked program and the cuts.
 
     Raises:
@@ -108,7 +108,7 @@ def fit(graph: Graph, chip: Chip, cuts: Cuts) -> tuple[Program, Cuts]:
             _relieve(program, before, cuts, use, chip)
 
 
-def _relieve(program: Program, before: Cuts, cuts: Cuts, use: drc.Use, chip: Chip) -> None:
+def _relieve(program: Program, before: Partitions, cuts: Partitions, use: drc.Use, chip: Chip) -> None:
     """Give the populations of a full core more room; each is cut once a round, however many of its cores are full."""
     names = [p.name for p in program.populations if bool((p.core == use.core).any())]
     shared = [name for name in names if before[name].shares]

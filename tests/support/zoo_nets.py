@@ -12,7 +12,7 @@ from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
 
-SAMPLES = 32
+SAMPLES = 64
 """Test samples that travel with each."""
 CALIBRATION = 64
 """Train samples that decide ranges, drawn by seed 0."""

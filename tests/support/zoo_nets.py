@@ -14,7 +14,7 @@ from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
-SAMPLES = 32
+SAMPLES = 64
 """Test samples that travel with each."""
 CALIBRATION = 64
 """Train samples that decide ranges, drawn by seed 0."""

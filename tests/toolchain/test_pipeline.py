@@ -71,6 +71,7 @@ def spikes(n: int = 16, T: int = 5) -> Samples:
     return Samples((rng.random((T, n, 6)) < 0.5).astype(np.float32), rng.integers(0, 4, n), "random")
 
 
+@pytest.mark.slow
 def test_auto_takes_the_cheapest_lowering_within_the_tolerance() -> None:
     generous = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.05))
     strict = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.0))
@@ -154,6 +155,7 @@ def test_data_between_the_levels_of_the_coding_is_refused() -> None:
         made.encode(np.full((5, 1, 6), 0.5))
 
 
+@pytest.mark.slow
 def test_a_published_variant_deploys_with_static_gates_and_is_refused_causally() -> None:
     causal = toolchain.deploy("ma-digits").captured
     rng = np.random.default_rng(3)

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from spikewright.toolchain.blocks import AttentionBlock
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.integer import IntInput
+from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Add,
@@ -169,8 +169,8 @@ def _signals(builder: _Builder, graph: Graph) -> list[str]:
 def host_model(graph: Graph, scale: float) -> onnx.ModelProto:
     """Return the ONNX model of a host graph: ``x`` to integer ``payload``."""
     builder = _Builder(graph.timesteps)
-    shape = next(op.shape for op in graph if isinstance(op, Input))
-    sent = shapes(graph)[next(op for op in graph if isinstance(op, Output)).inputs[0]]
+    shape = graph.input.shape
+    sent = shapes(graph)[graph.output.inputs[0]]
     axis = builder.constant(np.array([0], np.int64))
     rows = [builder.node("Unsqueeze", step, axis) for step in _signals(builder, graph)]
     units = builder.node("Round", builder.node("Div", builder.node("Concat", *rows, axis=0), builder.constant(scale)))
@@ -214,7 +214,7 @@ def export_host(deployment: Deployment, folder: Path) -> dict[str, str]:
     """Write ``host.onnx`` into a bundle's folder where there is a host part; entry point of ``spikewright.exporters``."""
     if deployment.host is None:
         return {"host.onnx": "not written: the net has no host part"}
-    source = next(op for op in deployment.integer if isinstance(op, IntInput))
+    source = source_of(deployment.integer)
     try:
         model = host_model(deployment.host.graph, source.scale)
     except UnsupportedNodeError as error:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.deployment import CHUNK, Drift, payloads
-from spikewright.toolchain.integer import IntInput, IntOutput
+from spikewright.toolchain.integer import IntInput, answer_of
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Lif, Output
+from spikewright.toolchain.ops import Array, Lif
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.split_host import HostPart
 
@@ -33,14 +33,14 @@ def chunks(x: Data) -> Iterator[Data]:
 
 def answers(graph: Graph, x: Data) -> Array:
     """Return a float or an integer graph's answers (B, n), in the net's units, to what its input gets."""
-    if any(isinstance(op, IntInput) for op in graph):
+    if isinstance(graph.input, IntInput):
         return to_units(graph, run_int(graph, payloads(graph, x)).answer)
     return answer(graph, run_float(graph, x))
 
 
 def to_units(integer: Graph, raw: IntArray) -> Array:
     """Return an integer graph's answers in the net's units."""
-    return np.asarray(raw * next(op.scale for op in integer if isinstance(op, IntOutput)), np.float64)
+    return np.asarray(raw * answer_of(integer).scale, np.float64)
 
 
 def sent_by(host: HostPart, x: Data) -> Data:
@@ -80,7 +80,7 @@ class Seen:
 
 def observe(lowered: Graph, x: Data) -> Seen:
     """Run a lowered net once, and keep what quantize and its drift ask for."""
-    output = next(op for op in lowered if isinstance(op, Output))
+    output = lowered.output
     found, spikes, reach = [], [], 0.0
     for part in chunks(x):
         signals = run_float(lowered, part)

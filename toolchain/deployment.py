@@ -15,10 +15,10 @@ from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, IntOutput
+from spikewright.toolchain.integer import answer_of, source_of
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Input
+from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart
@@ -116,12 +116,12 @@ class Deployment(Result):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one frame of the net's input."""
-        return next(op.shape for op in self.captured if isinstance(op, Input))
+        return self.captured.input.shape
 
     @property
     def answer_scale(self) -> float:
         """What one unit of the integer answer is worth in the net's units."""
-        return next(op.scale for op in self.integer if isinstance(op, IntOutput))
+        return answer_of(self.integer).scale
 
     def check_input(self, x: NDArray[Any]) -> NDArray[Any]:
         """Refuse data of the wrong shape, length or with values that are not finite.
@@ -148,7 +148,7 @@ class Deployment(Result):
             InputError: The data does not fit the net or its coding.
         """
         x = self.check_input(np.asarray(x))
-        source = next(op for op in self.integer if isinstance(op, IntInput))
+        source = source_of(self.integer)
         small = np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
         parts = range(0, x.shape[1], CHUNK)
         kind = small if compact else np.int64
@@ -421,7 +421,7 @@ def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> I
     Raises:
         InputError: The values do not fit the input's coding.
     """
-    source = next(op for op in integer if isinstance(op, IntInput))
+    source = source_of(integer)
     real = np.asarray(sent, np.float64)
     payload = np.round(real / source.scale)
     if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:

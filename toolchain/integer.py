@@ -20,16 +20,15 @@ from spikewright.hw_sim.ranges import Wrong
 from spikewright.hw_sim.somas import Lif, Soma, Source
 from spikewright.hw_sim.synapses import Synapses
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Op, Shape
+from spikewright.toolchain.ops import AnyInput, AnyOutput, Array, Op, Shape
 
 IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IntInput(Op):
+class IntInput(AnyInput):
     """Integer payloads from outside: x = payload * scale. ``start`` is 0."""
 
-    shape: Shape
     soma: Source = field(default_factory=Source)
     scale: float = 1.0
     start: int = 0
@@ -77,7 +76,7 @@ class IntNeuron(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IntOutput(Op):
+class IntOutput(AnyOutput):
     """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
 
     readout: Literal["membrane", "spikes"] = "membrane"
@@ -105,12 +104,16 @@ def kind_of(op: Op) -> str:
 
 def source_of(graph: Graph) -> IntInput:
     """Return the input."""
-    return next(op for op in graph if isinstance(op, IntInput))
+    source = graph.input
+    assert isinstance(source, IntInput)
+    return source
 
 
 def answer_of(graph: Graph) -> IntOutput:
     """Return the output."""
-    return next(op for op in graph if isinstance(op, IntOutput))
+    output = graph.output
+    assert isinstance(output, IntOutput)
+    return output
 
 
 def neurons_of(graph: Graph) -> list[IntNeuron]:

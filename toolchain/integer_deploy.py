@@ -10,7 +10,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, IntOutput
+from spikewright.toolchain.integer import IntOutput, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.options import Options
@@ -61,8 +61,7 @@ def deploy_integer(
     check_options(options, graph, chip)
     verify(graph, level="integer")
     if samples is not None:
-        shape = next(op.shape for op in graph if isinstance(op, IntInput))
-        check_data(samples.x, graph.timesteps, shape, where="samples data")
+        check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
     twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(name, twin, graph, options, chip, options.gates, {}, input_code(graph), x, lowered=twin)
@@ -72,7 +71,7 @@ def deploy_integer(
 
 def input_code(graph: Graph) -> InputCode:
     """Return how an integer graph's input is coded."""
-    source = next(op for op in graph if isinstance(op, IntInput))
+    source = source_of(graph)
     if source.soma.sends == "binary":
         return InputCode("binary")
     return InputCode("counts", float((1 << source.soma.payload_bits) - 1) * source.scale, source.soma.signed)

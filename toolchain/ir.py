@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from spikewright.toolchain.graph_text import text
-from spikewright.toolchain.ops import Op
+from spikewright.toolchain.ops import AnyInput, AnyOutput, Op
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,16 @@ class Graph:
 
     def __str__(self) -> str:
         return text(self)
+
+    @property
+    def input(self) -> AnyInput:
+        """Where data comes in."""
+        return next(op for op in self.ops if isinstance(op, AnyInput))
+
+    @property
+    def output(self) -> AnyOutput:
+        """Where the answer is read."""
+        return next(op for op in self.ops if isinstance(op, AnyOutput))
 
     @cached_property
     def by_name(self) -> dict[str, Op]:

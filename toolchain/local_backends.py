@@ -12,7 +12,7 @@ import numpy as np
 from spikewright.hw_sim import Compiled, Trace, compile, simulate
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
 from spikewright.toolchain.deployment import CHUNK, Deployment
-from spikewright.toolchain.integer import IntInput, IntNeuron
+from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import option
@@ -75,7 +75,7 @@ class HwSimBackend:
         begin = time.perf_counter()
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
-        source = next(op.name for op in deployment.integer if isinstance(op, IntInput))
+        source = deployment.integer.input.name
         if not known:
             simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
         start = time.perf_counter()

@@ -37,15 +37,26 @@ class Op:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Input(Op):
-    """The net's input, (T, B, *shape): ``binary`` spikes, or payloads (event counts, graded spikes, real values)."""
+class AnyInput(Op):
+    """Where data comes in, frames of ``shape``; ``Graph.input`` returns it, float or integer."""
 
     shape: Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AnyOutput(Op):
+    """Where the answer is read; ``Graph.output`` returns it, float or integer."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Input(AnyInput):
+    """The net's input, (T, B, *shape): ``binary`` spikes, or payloads (event counts, graded spikes, real values)."""
+
     binary: bool = True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Output(Op):
+class Output(AnyOutput):
     """The net's answer: ``mean`` over T of its operand (logits, or spike rates)."""
 
     readout: Literal["mean"] = "mean"

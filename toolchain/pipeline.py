@@ -262,7 +262,7 @@ def deploy_graph(
     chip = load_chip(options.chip)
     check_options(options, graph, chip)
     verify(graph, level="float")
-    shape = next(op.shape for op in graph if isinstance(op, Input))
+    shape = graph.input.shape
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples

@@ -196,6 +196,6 @@ def _float64(x: NDArray[Any]) -> Array:
 
 def answer(graph: Graph, signals: dict[str, Array]) -> Array:
     """Return the net's answer (B, n): the mean over T at the ``Output`` op."""
-    output = next(op for op in graph if isinstance(op, Output))
+    output = graph.output
     y: Array = signals[output.name].mean(axis=0)
     return y.reshape(y.shape[0], -1)

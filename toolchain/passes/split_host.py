@@ -80,7 +80,7 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     Raises:
         UnsupportedNodeError: The input reaches the chip by another way than one first spiking layer.
     """
-    entry = next(op for op in graph if isinstance(op, Input))
+    entry = graph.input
     inside, first = _front(graph, any)
     for op in graph:
         if isinstance(op, Output) and any(name in inside for name in op.inputs):

@@ -19,6 +19,7 @@ from spikewright.hw_sim import load_program
 from spikewright.toolchain import auto, calibration, graph_io, nirx, pipeline
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
+from spikewright.toolchain.integer_road import deploy_integer
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Lif
@@ -125,6 +126,24 @@ def test_auto_stops_with_the_graph_of_the_strategy_that_wins(stage: str, tmp_pat
     last = sorted(path.name for path in tmp_path.glob("*.npz"))[-1]
     assert last == f"{NAMES.index(stage) + 1:02d}-{stage}.npz"
     same(graph_io.load(tmp_path / last), wanted.graph)  # type: ignore[union-attr]
+
+
+def test_a_model_that_is_integer_already_takes_the_stages_behind_quantize() -> None:
+    integer = deploy_graph(tiny_graph(), Options(), tiny_samples(), name="tiny").integer
+    told: list[str] = []
+
+    stopped = deploy_integer(
+        integer, Options(), name="tiny", samples=tiny_samples(), note=told.append, stop_after="align"
+    )
+
+    assert isinstance(stopped, Stopped)
+    assert told == ["align"]
+    same(stopped.graph, integer)
+    with pytest.raises(InputError, match="there is no stage 'quantize'; there are align, map"):
+        deploy_integer(integer, Options(), name="tiny", stop_after="quantize")
+    short = replace(tiny_samples(), x=tiny_samples().x[:3])
+    with pytest.raises(InputError, match=r"samples data: x has shape \(3, 12, 2, 4, 4\); the net takes \(5, samples"):
+        deploy_integer(integer, Options(), name="tiny", samples=short)
 
 
 def test_an_unknown_stage_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spikewright.hw_sim import Chip, Program
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import stage_files
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.calibration import Data, answers
@@ -127,11 +127,10 @@ def position(name: str, names: list[str], *, where: str, error: type[ToolchainEr
     """Return a stage's place, or refuse a name that is none with the one that is meant."""
     if name in names:
         return names.index(name)
-    meant = get_close_matches(name, names, n=1)
     raise error(
         f"there is no stage {name!r}; there are {', '.join(names)}",
         where=where,
-        help=f"did you mean {meant[0]!r}?" if meant else "see `spikewright passes`",
+        help=f"{did_you_mean(name, names)}see `spikewright passes`",
     )
 
 

@@ -19,7 +19,7 @@ from spikewright.hw_sim import load_program
 from spikewright.toolchain import auto, calibration, graph_io, nirx, pipeline
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
-from spikewright.toolchain.integer_road import deploy_integer
+from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Lif

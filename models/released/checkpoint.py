@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikewright.models.errors import CheckpointError
-from spikewright.models.released.fitting import fit
+from spikewright.models.released.fitting import EXTRA_STATE, fit
 from spikewright.models.released.names import released
 from spikewright.models.released.reading import read, shown
 from spikewright.models.released.table import Released, Shapes
@@ -74,8 +74,11 @@ def import_checkpoint(path: str | Path, name: str, *, timesteps: int | None = No
     arguments = {**net.arguments, **net.decides(shapes), "T": T}
     with torch.device("meta"):
         module = make(net.net, arguments)
-    expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    module.load_state_dict(fit(net, net.rows(arguments), expected, state, str(file)), assign=True)
+    own = module.state_dict()
+    kept = {key: value for key, value in own.items() if key.rpartition(".")[2] == EXTRA_STATE}  # T, of the arguments
+    expected = {key: tuple(value.shape) for key, value in own.items() if key not in kept}
+    fitted = fit(net, net.rows(arguments), expected, state, str(file))
+    module.load_state_dict({**kept, **fitted}, assign=True)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     assumed = net.assumed if said else (f"T = {T}: no weight says it", *net.assumed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COUNTER = "num_batches_tracked"
-IGNORED = "_extra_state"
+EXTRA_STATE = "_extra_state"
+"""What modules keep that is no weight: not read."""
 VTH = "Vth"
 """Buffer of GAC's ``tdBatchNorm``: its y is Vth w (x - mean) / sqrt(var + eps) + b."""
 SHOWN = 40
@@ -97,10 +99,11 @@ def _fitted(
         return None
     dtype = torch.int64 if ours.endswith(COUNTER) else torch.float32
     value = first.detach().to(dtype).reshape(expected).contiguous()
-    if not torch.isfinite(value).all():
+    low, high = map(float, torch.aminmax(value)) if value.numel() else (0.0, 0.0)  # not finite where one value is not
+    if not math.isfinite(low) or not math.isfinite(high):
         misfits.unfit.append(f"{shown(keys[0])}: {int((~torch.isfinite(value)).sum())} values are not finite")
         return None
-    if ours.endswith("running_var") and bool((value < 0).any()):
+    if low < 0.0 and ours.endswith("running_var"):
         misfits.unfit.append(f"{shown(keys[0])}: {int((value < 0).sum())} variances are below 0")
         return None
     return value
@@ -140,9 +143,9 @@ def _scale_by_vth(
 
 def _find_surplus(state: StateDict, taken: set[str], misfits: _Misfits) -> None:
     for key, value in state.tensors.items():
-        if key not in taken and key.rpartition(".")[2] != IGNORED:
+        if key not in taken and key.rpartition(".")[2] != EXTRA_STATE:
             misfits.surplus.append(f"{shown(key)} {tuple(value.shape)}")
-    misfits.surplus += [f"{shown(key)}, no tensor" for key in state.others if key.rpartition(".")[2] != IGNORED]
+    misfits.surplus += [f"{shown(key)}, no tensor" for key in state.others if key.rpartition(".")[2] != EXTRA_STATE]
 
 
 def _with_counters(fitted: dict[str, Tensor], expected: Shapes) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import pickletools
 import re
 import stat
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ZIP_START = b"PK\x03\x04"
 PICKLE_START = b"\x80"
+JSON_START = b"{"
+"""Of safetensors' header, behind its length in 8 bytes."""
 LEGACY_PICKLES = 5
 """torch.save before 1.6, and with ``_use_new_zipfile_serialization=False``: so many pickles, then the tensors."""
 MAX_PICKLE_BYTES = 1 << 26
@@ -65,12 +68,12 @@ def read(path: Path) -> StateDict:
         if not stat.S_ISREG(found.st_mode):
             raise CheckpointError("not a regular file", where=str(path), help="give a file that torch.save wrote")
         with path.open("rb") as file:
-            start = file.read(len(ZIP_START))
+            start = file.read(9)
     except OSError as error:
         raise CheckpointError(
             f"cannot be read: {error.strerror or error}", where=str(path), help="give a checkpoint file"
         ) from error
-    if start != ZIP_START and not start.startswith(PICKLE_START):
+    if start[8:] == JSON_START or not start.startswith((ZIP_START, PICKLE_START)):
         return _named(_read_safetensors(path), path)
     _check_sizes(path, start, found.st_size)
     return _named(_unwrapped(_load(path), path), path)
@@ -80,10 +83,12 @@ def _load(path: Path) -> object:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols other than torch.save's own, read or refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)|[Uu]nsupported (?:global|class|operand|opcode):? (\S+)", str(error))
-        what = f"holds {shown(next(filter(None, named.groups())))}" if named else "holds more than tensors"
+        named = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"([Uu]nsupported .*)", str(error))
+        what = f"holds {shown(named.group(1))}" if named else "holds more than tensors"
         raise CheckpointError(
             f"{what}, which would have to be unpickled and can run any code; read are tensors, numbers and text alone",
             where=str(path),
@@ -105,7 +110,7 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
 def _check_sizes(path: Path, start: bytes, size: int) -> None:
     """Refuse what declares more bytes than the file has."""
     try:
-        if start == ZIP_START:
+        if start.startswith(ZIP_START):
             _check_zip(path, size)
         else:
             with path.open("rb") as file:

@@ -70,6 +70,6 @@ class Released:
 
 
 def table(text: str, *others: Row) -> tuple[Row, ...]:
-    """Return the rows of a text with a line ``theirs ours`` for every plain module, and others."""
+    """Return the rows of a text with a line ``theirs|theirs ours`` for every plain module, and others."""
     pairs = (line.split() for line in text.splitlines() if line.strip())
-    return (*(Row(ours, (theirs,)) for theirs, ours in pairs), *others)
+    return (*(Row(ours, tuple(theirs.split("|"))) for theirs, ours in pairs), *others)

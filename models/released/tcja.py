@@ -7,6 +7,7 @@
 | tcja-ncaltech101    | src/caltech101.py CextNet (B, T, 2, 180, 240)  | 14 | N5                                            |
 | tcja-cifar10dvs-tet | src/tet VGGSNN_TCJA (B, T, 2, 48, 48)          | 10 | N4: LIFSpike, m = m / 2 + x, > 1, to 0        |
 
+The released folder's SpikingJelly keeps a container's layers as ``conv.0.0``, an older one as ``conv.0.module.0``.
 ``conv.weight`` (T, T, k) slides over channels and is our ``cla``; ``conv_c.weight`` (C, C, k) slides over time: ``tla``.
 Zhu et al., IEEE TNNLS, 2024; github.com/ridgerchu/TCJA.
 """
@@ -23,18 +24,18 @@ _ATTENTION_TET: Mapping[str, str] = {"conv.0.weight": "cla", "conv_c.weight": "t
 
 _CEXT = table(
     """
-    conv.0.module.0     layers.0
-    conv.0.module.1     layers.1
-    conv.3.module.0     layers.4
-    conv.3.module.1     layers.5
-    conv.6.module.0     layers.8
-    conv.6.module.1     layers.9
-    conv.9.module.0     layers.12
-    conv.9.module.1     layers.13
-    conv.13.module.0    layers.17
-    conv.13.module.1    layers.18
-    fc.2.module         layers.24
-    fc.5.module         layers.27
+    conv.0.0|conv.0.module.0        layers.0
+    conv.0.1|conv.0.module.1        layers.1
+    conv.3.0|conv.3.module.0        layers.4
+    conv.3.1|conv.3.module.1        layers.5
+    conv.6.0|conv.6.module.0        layers.8
+    conv.6.1|conv.6.module.1        layers.9
+    conv.9.0|conv.9.module.0        layers.12
+    conv.9.1|conv.9.module.1        layers.13
+    conv.13.0|conv.13.module.0      layers.17
+    conv.13.1|conv.13.module.1      layers.18
+    fc.2.0|fc.2.module              layers.24
+    fc.5.0|fc.5.module              layers.27
 """,
     Row("layers.15", ("conv.11",), _ATTENTION),
     Row("layers.20", ("conv.15",), _ATTENTION),
@@ -42,23 +43,23 @@ _CEXT = table(
 
 _CIFAR10_DVS = table(
     """
-    conv.1.module.0     layers.1
-    conv.1.module.1     layers.2
-    conv.3.module.0     layers.4
-    conv.3.module.1     layers.5
-    conv.6.module.0     layers.8
-    conv.6.module.1     layers.9
-    conv.8.module.0     layers.11
-    conv.8.module.1     layers.12
-    conv.11.module.0    layers.15
-    conv.11.module.1    layers.16
-    conv.13.module.0    layers.18
-    conv.13.module.1    layers.19
-    conv.17.module.0    layers.23
-    conv.17.module.1    layers.24
-    conv.19.module.0    layers.26
-    conv.19.module.1    layers.27
-    fc.1.module         layers.32
+    conv.1.0|conv.1.module.0        layers.1
+    conv.1.1|conv.1.module.1        layers.2
+    conv.3.0|conv.3.module.0        layers.4
+    conv.3.1|conv.3.module.1        layers.5
+    conv.6.0|conv.6.module.0        layers.8
+    conv.6.1|conv.6.module.1        layers.9
+    conv.8.0|conv.8.module.0        layers.11
+    conv.8.1|conv.8.module.1        layers.12
+    conv.11.0|conv.11.module.0      layers.15
+    conv.11.1|conv.11.module.1      layers.16
+    conv.13.0|conv.13.module.0      layers.18
+    conv.13.1|conv.13.module.1      layers.19
+    conv.17.0|conv.17.module.0      layers.23
+    conv.17.1|conv.17.module.1      layers.24
+    conv.19.0|conv.19.module.0      layers.26
+    conv.19.1|conv.19.module.1      layers.27
+    fc.1.0|fc.1.module              layers.32
 """,
     Row("layers.21", ("conv.15",), _ATTENTION),
     Row("layers.29", ("conv.21",), _ATTENTION),

@@ -68,6 +68,12 @@ def import_checkpoint(path: str | Path, name: str, *, timesteps: int | None = No
     from spikewright.models.nets import make
 
     net, file = released(name), Path(path)
+    if net.other is not None and net.other in file.name:
+        raise CheckpointError(
+            f"its name says {net.other}, a net with the keys of {name} that sends membranes, not spikes",
+            where=str(file),
+            help=f"import a spiking net; if this is one, give the file a name without {net.other}",
+        )
     state = read(file)
     shapes = {key: tuple(value.shape) for key, value in state.tensors.items()}
     T, said = _timesteps(net, shapes, timesteps, str(file))

@@ -77,6 +77,7 @@ def _net(
         decides=attention_dims,
         clock=("convAttLIF0.attention.ta.sharedMLP.0.weight",),
         assumed=_ASSUMED,
+        other="LIAF",
         side=side,
         window_us=window_us,
     )

@@ -50,6 +50,7 @@ class Released:
         decides: Arguments that the file's keys and shapes decide.
         clock: Keys of a tensor whose second axis is T, in the order they are looked for; T is read there.
         assumed: What the file cannot say, and is taken as in the released code.
+        other: A word in the names of files that the released code gives to another net with the same keys.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Released:
     decides: Callable[[Shapes], Mapping[str, Any]] = lambda shapes: {}
     clock: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    other: str | None = None
     side: int | None = None
     window_us: float | None = None
 

@@ -384,6 +384,14 @@ def test_batch_norm_without_running_statistics_is_refused_with_the_reason(tmp_pa
     assert "track_running_stats=False" in error.help
 
 
+def test_a_liaf_net_is_refused_by_the_name_the_released_code_gives_it(tmp_path: Path) -> None:
+    path = written(tmp_path / "TCSA_SNN(CNN)_LIAF-DVS-Gesture_dt=25ms_T=60.t7", numbered(gesture()), "ma-gesture")
+
+    assert (
+        refused(path).what == "its name says LIAF, a net with the keys of ma-gesture that sends membranes, not spikes"
+    )
+
+
 def test_copies_that_differ_are_named(tmp_path: Path) -> None:
     state = drawn(gac_cifar(10))
     state["layer1.0.conv1_s.bn.seqbn.module.weight"] = state["layer1.0.bn1.bn.weight"] + 1

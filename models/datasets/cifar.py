@@ -3,11 +3,14 @@
 binary   records of 1 (CIFAR-100: 2, coarse and fine) label bytes and 3,072 pixels, C H W: data_batch_1.bin .. 5, test_batch.bin
 mosaic   train_0.webp .. train_4.webp, test.webp: 100 x 100 images in one picture, row by row; labels in <name>_labels.npy
 
+``*_normalized``: per channel less the mean, divided by the deviation, as GAC's and others' released code feeds their nets.
+
 Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,9 @@ from spikewright.models.errors import DatasetError
 
 SIDE, PIXELS = 32, 3 * 32 * 32
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MEAN10, DEVIATION10 = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+MEAN100, DEVIATION100 = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+"""Of each channel, as GAC's ``data_loaders.py`` has them."""
 AGAIN = "copy or download the file again"
 
 
@@ -59,6 +65,21 @@ def cifar100(split: Split, root: Path | None) -> Images:
     named = folder / "fine_label_names.txt"
     classes = named.read_text().split() if named.is_file() else [str(i) for i in range(100)]
     return _images([_records(folder / name, 2)], tuple(classes))
+
+
+def cifar10_normalized(split: Split, root: Path | None) -> Images:
+    """Load a split of CIFAR-10, normalised per channel."""
+    return _normalized(cifar10(split, root), MEAN10, DEVIATION10)
+
+
+def cifar100_normalized(split: Split, root: Path | None) -> Images:
+    """Load a split of CIFAR-100 with its fine labels, normalised per channel."""
+    return _normalized(cifar100(split, root), MEAN100, DEVIATION100)
+
+
+def _normalized(images: Images, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Images:
+    m, d = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, deviation))
+    return replace(images, x=(images.x - m) / d)
 
 
 def _images(parts: list[tuple[NDArray[np.uint8], NDArray[Any]]], classes: tuple[str, ...]) -> Images:

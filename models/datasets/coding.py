@@ -22,10 +22,16 @@ def encode(images: NDArray[np.float32], coding: ImageCoding, timesteps: int) -> 
     """Code images (B, C, H, W) in [0, 1] as (T, B, C, H, W).
 
     Raises:
-        DatasetError: The coding does not exist, or T is below 1.
+        DatasetError: The coding does not exist or does not take such pixels, or T is below 1.
     """
     if timesteps < 1:
         raise DatasetError(f"T = {timesteps}; T is at least 1", where="--timesteps", help="give a positive number")
+    if coding != "direct" and images.size and not 0.0 <= images.min() <= images.max() <= 1.0:
+        raise DatasetError(
+            f"pixels from {images.min():.3g} to {images.max():.3g}; coding {coding!r} takes 0 to 1",
+            where="--coding",
+            help="use coding='direct'",
+        )
     p = images.astype(np.float64)
     step = np.arange(timesteps).reshape(-1, 1, 1, 1, 1)
     match coding:

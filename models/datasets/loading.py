@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.names import did_you_mean
-from spikewright.models.datasets.cifar import cifar10, cifar100
+from spikewright.models.datasets.cifar import cifar10, cifar10_normalized, cifar100, cifar100_normalized
 from spikewright.models.datasets.coding import IMAGE_CODINGS, ImageCoding, encode
 from spikewright.models.datasets.digits import digits_images
 from spikewright.models.datasets.events import Framing, Recordings, frames
@@ -35,7 +35,9 @@ DATASETS: dict[str, Callable[[Split, Path | None], Images | Recordings]] = {
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
+    "cifar10-normalized": cifar10_normalized,
     "cifar100": cifar100,
+    "cifar100-normalized": cifar100_normalized,
     "nmnist": nmnist,
     "dvs128gesture": dvs128_gesture,
     "cifar10-dvs": cifar10_dvs,

@@ -13,7 +13,7 @@ Split = Literal["train", "test", "all"]
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Still images ``x`` (B, C, H, W) in [0, 1], labels ``y`` (B,), and the class names."""
+    """Still images ``x`` (B, C, H, W) in [0, 1], labels ``y`` (B,), and the class names; normalised sets go beyond [0, 1]."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]

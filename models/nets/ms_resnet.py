@@ -183,12 +183,12 @@ def gac_ms_resnet_cifar(
     side: int = 32,
     in_channels: int = 3,
 ) -> MSResNet:
-    """Make GAC-MS-ResNet-18 for CIFAR-10 or -100, or its vanilla twin (stem BN - LIF).
+    """Make GAC-MS-ResNet-18 for CIFAR-10 or -100, or the released code's net without GAC (``using_GAC=False``).
 
     Args:
         T: Timesteps.
         classes: Number of logits.
-        attention: False gives the twin.
+        attention: False leaves the encoder out, its neuron too: the first block reads the stem's current.
         gate: GAC's gate function.
         width: Factor on all channel numbers; 1 is the paper's.
         side: Side of the image in pixels, a multiple of 4.
@@ -203,5 +203,5 @@ def gac_ms_resnet_cifar(
             size //= step
             blocks.append(MSBlock(BlockPlan(inside, out, step, "N4", size)))
             inside = out
-    encoder = GAC(lif("N4"), T, first, gate=gate) if attention else lif("N4")
+    encoder = GAC(lif("N4"), T, first, gate=gate) if attention else nn.Identity()
     return MSResNet(stem, encoder, blocks, "N4", inside, size, classes)

@@ -46,7 +46,7 @@ class Card:
         timesteps: T.
         dataset: Dataset in ``models.datasets``, with its ``coding``; ``simulated`` if the events were made from images.
         command: The one command that makes this checkpoint.
-        seed: Its seed.
+        seed: Its seed; this and what else only the training says is None for imported checkpoints.
         accuracy: Fraction of the test split, read once, after training; None for nets that do not classify.
         accuracy_per_seed: The same for every seed trained (``--repeat``); the shipped seed is the first, not the best.
         parameters: Number of trained parameters.
@@ -59,6 +59,8 @@ class Card:
         reconstruction_mse: Autoencoders: mean squared error on the test split, images in [-1, 1].
         side: Events: side of smaller, square frames than the sensor's; see ``models.datasets.load``.
         window_us: Events framed by time: length of a step in µs, where it is fixed.
+        source_file: Imported checkpoints: name of the file the weights were read from.
+        source_sha256: SHA-256 of that file, in hexadecimal.
     """
 
     name: str
@@ -71,20 +73,22 @@ class Card:
     coding: str
     simulated: bool
     command: str
-    seed: int
+    seed: int | None
     accuracy: float | None
     accuracy_per_seed: Mapping[str, float]
     parameters: int
-    spike_rate: float
-    train_seconds: float
-    epochs: int
+    spike_rate: float | None
+    train_seconds: float | None
+    epochs: int | None
     provenance: str
-    torch: str
+    torch: str | None
     format: int = field(default=FORMAT)
     cross_validation: CrossValidation | None = None
     reconstruction_mse: float | None = None
     side: int | None = None
     window_us: float | None = None
+    source_file: str | None = None
+    source_sha256: str | None = None
 
     def to_json(self) -> str:
         """Return the card as JSON text; what was not measured is left out."""

@@ -15,30 +15,24 @@ import time
 
 import numpy as np
 
-from spikewright.hw_sim import Program
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.interpret import run_int
-from spikewright.toolchain.ir import Graph
 
 
 class OneByOne:
-    """Runs the integer graph; one that reads the mapped program takes ``program`` instead."""
+    """Runs the integer graph; one that reads the mapped program takes ``deployment.program`` instead."""
 
     name = "one-by-one"
+    counts = False  # it has no counters of events
 
     def run(
-        self,
-        graph: Graph,
-        program: Program | None,
-        x: IntArray,
-        *,
-        record: bool = False,
-        progress: Progress | None = None,
+        self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
         """Run integer payloads (T, B, *shape)."""
         start, parts = time.perf_counter(), []
         for i in range(x.shape[1]):
-            parts.append(run_int(graph, x[:, i : i + 1]))
+            parts.append(run_int(deployment.integer, x[:, i : i + 1]))
             if progress is not None:
                 progress(i + 1, x.shape[1])
         answer = np.concatenate([part.answer for part in parts])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +136,19 @@ def test_intels_nets_come_back_from_an_export_op_by_op(name: str, data_dir: Path
     back = import_net(tmp_path / "again.net")
 
     for one, two in zip((op for op in net), (op for op in back), strict=True):
-        assert type(one) is type(two)
-        for key, value in vars(one).items():
-            if isinstance(value, np.ndarray):
-                np.testing.assert_array_equal(
-                    np.broadcast_to(vars(two)[key], value.shape), value, err_msg=f"{one.name} {key}"
-                )
-            elif key not in ("name", "inputs", "block"):
-                assert vars(two)[key] == value, (one.name, key)
+        same_fields(one, two, one.name)
+
+
+def same_fields(one: object, two: object, path: str) -> None:
+    assert type(one) is type(two), path
+    for key, value in vars(one).items():
+        other = vars(two)[key]
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(np.broadcast_to(other, value.shape), value, err_msg=f"{path} {key}")
+        elif is_dataclass(value):
+            same_fields(value, other, f"{path} {key}")
+        elif key not in ("name", "inputs", "block"):
+            assert other == value, (path, key)
 
 
 def test_a_net_file_deploys_and_its_bundle_holds_it_again(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -93,7 +93,7 @@ def test_a_shipped_net_that_does_not_classify_is_refused(name: str, data: Path |
 
 def test_auto_says_why_no_other_lowering_is_exact() -> None:
     with pytest.raises(
-        GateLoweringError, match=r"static loses .*its temporal gate needs all T steps.*replay"
+        GateLoweringError, match=r"static loses .*no other is exact: .*its temporal gate needs all T steps"
     ) as refusal:
         toolchain.deploy("ma-digits-published", options=toolchain.Options(tolerance=-1.0))
 

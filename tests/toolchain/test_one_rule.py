@@ -11,17 +11,19 @@ from hw_reference import run as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from int_nets import int_dense, int_gate, int_gate_link, int_gate_table, int_identity, int_input, int_lif
+from mapped import mapped
 from numpy.typing import NDArray
 from tiny import tiny_graph, tiny_samples
 
 from spikewright.export.lava import LavaBackend
 from spikewright.hw_sim import ProgramError, compile, drc, load_chip, simulate
-from spikewright.toolchain.deployment import Deployment, Options, encode
+from spikewright.toolchain.deployment import Deployment, encode
 from spikewright.toolchain.errors import InputError, VerifyError
 from spikewright.toolchain.integer import IntOutput
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.verify import verify
@@ -155,7 +157,7 @@ def test_a_payload_beyond_the_extremes_is_refused_by_all_in_the_same_words(bits:
     for refuse in (
         lambda: encode(None, graph, x),
         lambda: run_int(graph, x),
-        lambda: LavaBackend().run(graph, None, x),
+        lambda: LavaBackend().run(mapped(graph), x),
     ):
         with pytest.raises(InputError) as caught:
             refuse()
@@ -190,7 +192,7 @@ def test_the_weights_of_a_narrow_chip_are_as_wide_as_it_says(bits: int, tmp_path
     assert drc.violations(made.program, made.chip) == []
     oracle = run_int(made.integer, x)
     machine = simulate(compile(made.program, made.chip), {"input": x}, record=True)
-    lava = LavaBackend().run(made.integer, None, x, record=True)
+    lava = LavaBackend().run(made, x, record=True)
     for name in ("lif1", "lif2"):
         np.testing.assert_array_equal(machine.v[name], oracle.recordings[name].v)
         np.testing.assert_array_equal(lava.recordings[name].v, oracle.recordings[name].v)

@@ -36,7 +36,7 @@ class Options:
     weight_bits: int = 8
     payload_bits: int = 8
     seed: int = 0
-    mapping: Literal["greedy", "balanced"] = "balanced"
+    mapping: Literal["greedy", "balanced", "vendor"] = "balanced"
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,9 +65,10 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", default=DEFAULT.seed)
     parser.add_argument(
         "--mapping",
-        choices=("greedy", "balanced"),
+        choices=("greedy", "balanced", "vendor"),
         default=DEFAULT.mapping,
-        help="neurons to cores: a layer after the other, or even work and little traffic (default %(default)s)",
+        help="neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts "
+        "(default %(default)s)",
     )
 
 

@@ -34,7 +34,10 @@ Target = Literal["list", "grid", "host"]
 
 GATED = "gate ports have no counterpart in the vendor's tables: their axons and words are not counted"
 ONE_TO_ONE = "one-to-one synapses of a grid: no printed row, their words are not counted"
-DELAYED = "delays: the bits a delayed synapse takes are not known and not counted"
+DELAYED = "delays of more than one step: how they are stored is not known; each is counted as lists of its own, no bits for it"
+HOSTED = (
+    "one-to-one from the host: counted as an input layer whose biases it sets (one axon, no synapses; one printed row)"
+)
 GROUPED = "grouped convolution: no printed row, its lists are those of its groups (assumed)"
 
 
@@ -125,7 +128,8 @@ def _layer(graph: Graph, op: IntLif | IntDeltaRelu | IntGate, bits: Bits) -> Lay
     found = {
         GATED: gated,
         ONE_TO_ONE: made.grid is not None and OneToOne in kinds,
-        DELAYED: any(link.lag > 1 for link in synapses),
+        HOSTED: FromHost in kinds,
+        DELAYED: any(link.delay > 1 for link in synapses),
         GROUPED: any(isinstance(link, Conv) and link.groups > 1 for link in made.connections),
     }
     return replace(made, notes=tuple(note for note, true in found.items() if true))

@@ -10,6 +10,9 @@ Compiler of 2023, as its ten rows of one net (YOLO-KP) say: x is first rounded d
 until the synapses fit, then x and y in turn until the neurons fit: x first, or y first where channels were cut (that order is
 fitted on the four rows with a channel cut, three of them of one geometry). No row shows an odd y halved (here: rounded down),
 a grid that would fit one core whole, or a grid of 2022 whose synapses do not fit (here: does not converge, as only x is cut).
+
+Not explained: a public report of "Partitioning could not converge" (sgluege/sdnn_loihi2_compiler_test, lava-nc 0.8.0). By these
+rules its widest layer, 11,352 -> 1,000, converges on 500 cores, which are more than one chip has.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
     sparse   Σ over inputs that reach the core   ceil64(nnz (wb + 12) + h)
     conv     Σ over (input channel, kernel position) and powers of two 2^k of the channels   ceil64(2^k wb + h)
 
-ceil64(b) = ceil(b / 64); n targets on the core, wb bits of a weight, h = 6 bits of header. Dense: 14 of 14 printed rows whose
-weights are public or whose wb is given. Conv: 15 of 15, ten of them with wb taken from the row (no weights public); that
-channels are cut into powers of two (24 = 16 + 8) is inferred from the rows of PilotNet, the format itself is not published.
-Sparse and grouped convolutions: the same lists for the pattern; no printed row has both pattern and words (basis: assumed).
+ceil64(b) = ceil(b / 64); n targets on the core, wb bits of a weight, h = 6 bits of header. Dense: 10 of 10 printed rows (nine
+with public weights; the QUBO row's wb = 1 is fitted). Conv: 15 of 15, ten of them with wb taken from the row (no weights
+public); that channels are cut into powers of two (24 = 16 + 8) is inferred from the rows of PilotNet, the format itself is not
+published. Sparse and grouped convolutions: the same lists for the pattern; no printed row has both pattern and words (basis:
+assumed).
 """
 
 from __future__ import annotations

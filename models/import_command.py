@@ -12,7 +12,7 @@ from spikewright.models.released import RELEASED, import_checkpoint
 from spikewright.models.released.checkpoint import check_target
 from spikewright.models.released.names import released
 from spikewright.models.zoo.checkpoint import SUFFIX
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 
 
 def add_import(subparsers: _SubParsersAction[Any]) -> None:

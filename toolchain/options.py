@@ -125,10 +125,10 @@ class Options:
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
-    mapping: Literal["greedy", "balanced"] = option(
+    mapping: Literal["greedy", "balanced", "vendor"] = option(
         "balanced",
-        "neurons to cores: a layer after the other, or even work and little traffic",
-        choices=("greedy", "balanced"),
+        "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
+        choices=("greedy", "balanced", "vendor"),
     )
 
     def words(self) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.silicon import measured
+from benchmarks.silicon import compiler, measured
 from benchmarks.silicon.compare import Comparison, compare
 from benchmarks.silicon.net import as_on_silicon, fed_with_spikes, graph, intel_partition
 from benchmarks.silicon.text import table
@@ -49,9 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
     scale = measured.STEPS / options.steps
     cores = compile(ours, chip).cores
     if options.json:
-        sys.stdout.write(json.dumps(record(result, cores, seconds * scale, random_seconds * scale)) + "\n")
+        found = record(result, cores, seconds * scale, random_seconds * scale) | compiler.summary(options.data)
+        sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write(table(result, cores, seconds * scale, random_seconds * scale, chip))
+        sys.stdout.write(compiler.text(options.data) + "\n")
     return 0
 
 

@@ -26,7 +26,7 @@ from spikewright.models.import_command import add_import
 from spikewright.models.neurons import LIF
 from spikewright.models.released import RELEASED, import_checkpoint
 from spikewright.models.released.example import example
-from spikewright.toolchain.commands import Outcome
+from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.importing import load_model
 
 BIG = ("att-resnet34", "att-resnet104", "gac-imagenet34", "tcja-ncaltech101")

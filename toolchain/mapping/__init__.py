@@ -11,13 +11,16 @@ from spikewright.toolchain.mapping.assemble import assemble as assemble
 from spikewright.toolchain.mapping.balanced import Balanced as Balanced
 from spikewright.toolchain.mapping.fixed import Fixed as Fixed
 from spikewright.toolchain.mapping.greedy import Greedy as Greedy
+from spikewright.toolchain.mapping.vendor import Vendor as Vendor
 
 Strategy = Callable[[Graph, Chip], Program]
 """A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""
 
 
 def strategy_called(name: str, payloads: IntArray | None) -> Strategy:
-    """Return ``greedy`` or ``balanced``; the latter needs payloads (T, B, *shape) to measure on, else it is greedy too."""
+    """Return a strategy; ``balanced`` needs payloads (T, B, *shape) to measure on, else it is ``greedy`` too."""
+    if name == "vendor":
+        return Vendor()
     return Balanced(payloads) if name == "balanced" and payloads is not None else Greedy()
 
 

@@ -1,0 +1,41 @@
+"""``spikewright fit``: cores and memory of a net as the vendor's compiler prints them; exit 1 where it does not converge."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+from typing import Any
+
+from spikewright.toolchain import bundle
+from spikewright.toolchain.api import deploy
+from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.importing import load_model
+from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.vendor import COMPILERS, VendorTable, compiler_called, layers_of, table_of
+from spikewright.toolchain.vendor import fit as fit_deployment
+
+
+def add(verbs: _SubParsersAction[Any]) -> None:
+    """Add the verb's parser."""
+    parser = verbs.add_parser("fit", help="cores and memory as the vendor's compiler prints them; exit 1: does not fit")
+    parser.add_argument("target", metavar="DIR|MODEL", help="a bundle, or a model as deploy takes it")
+    parser.add_argument(
+        "--compiler", choices=tuple(COMPILERS), default="2023", help="version of the compiler (default %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> Outcome:
+    """Print the table."""
+    table = _table(arguments.target, arguments.compiler)
+    return Outcome(text=str(table), data=table.to_dict(), code=int(not table.converged))
+
+
+def _table(target: str, compiler: str) -> VendorTable:
+    if Path(target).is_dir():
+        return fit_deployment(bundle.load(Path(target)), compiler)
+    imported = load_model(target)
+    if imported.integer is None:
+        return fit_deployment(deploy(target), compiler)
+    return table_of(layers_of(Align()(imported.integer)), compiler_called(compiler))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spikewright.export.foreign.node import NodeModule
 from spikewright.export.torch_to_nir.attention import AttentionModule, attention, neuron
 from spikewright.models.neurons import Neuron
 from spikewright.toolchain import nirx
@@ -45,6 +46,8 @@ def layer(module: nn.Module, shape: Shape, out: Shape, dt_s: float, where: str) 
             return _pool(module, shape, out, where)
         case nn.ReLU():
             return nirx.Relu(shape)
+        case NodeModule():
+            return module.make(shape, out, dt_s, where)
         case _:
             raise UnsupportedNodeError(
                 f"the module {type(module).__name__} has no meaning in NIR",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from math import prod
 
+from spikewright.toolchain.errors import UnsupportedNodeError
+
 _SERIAL = count()
 
 
@@ -34,6 +36,10 @@ Axes = tuple[Group, ...]
 
 class LayoutError(ValueError):
     """An op that mixes axes in a way that has no meaning here."""
+
+
+class LayoutRefused(UnsupportedNodeError):
+    """A refusal that may be of the layout, not of the net: another layout is tried."""
 
 
 def sizes(axes: Axes) -> tuple[int, ...]:

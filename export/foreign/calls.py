@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from spikewright.export.foreign.axes import Atom, Axes, LayoutError, sizes
+from spikewright.export.foreign.axes import Axes, LayoutError, LayoutRefused, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
 from spikewright.export.foreign.registry import Made, Row, Site
-from spikewright.export.foreign.values import Flattened, Opaque, Pending, Value
+from spikewright.export.foreign.values import Opaque, Pending, Value
 from spikewright.models.attention.gates import FixedTimesteps
 from spikewright.models.layers import MeanOverTime
 from spikewright.models.neurons import Neuron
@@ -68,9 +68,11 @@ def note(rec: Recorder, name: str, module: nn.Module, kind: Row | nn.Module, arg
         else:
             layer(rec, name, module, rec.original_of(name, module), values[0], result)
     except LayoutError as error:
-        raise rec.refuse(
+        raise LayoutRefused(
             f"{type(module).__name__} reads {sizes(values[0].axes)}: {error}",
-            "keep time, batch and features apart; give the net's layout (TB or BT) if it was not found",
+            where=f"{rec.where}: module {name!r}",
+            help="flatten in front of a linear map; keep time, batch and features apart; or give the layout of the example "
+            "(capture(..., layout=), TB or BT) if it was not found",
         ) from error
 
 
@@ -106,11 +108,13 @@ def frames(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, r
     """Note a layer over the last ``rank`` axes; those in front are time and batch, in any arrangement."""
     lead, rest = value.axes[:-rank], value.axes[-rank:]
     if any(not a.name for group in lead for a in group) or any(a.name for group in rest for a in group):
-        raise LayoutError(f"it maps the last {rank} axes, which are not the features alone")
+        seen = sizes(value.axes)
+        what = {"Linear": "a linear map", "Conv2d": "a convolution"}.get(type(made).__name__, "a pooling")
+        raise LayoutError(f"{what} of shape {seen[2:]}; it maps the last {rank} axes, which are not the features alone")
     value = averaged(rec, value, linear=isinstance(made, AFFINE))
     operand = materialise(rec, value, rank)
-    features = tuple(Atom(n) for n in y.shape[-rank:])
-    node = emit_module(rec, name, made, operand, features, value.time)
+    node = emit_module(rec, name, made, operand, value.time, tuple(y.shape[-rank:]))
+    features = rec.atoms(node, y.shape[-rank:])
     out = Value(node, (*lead, *((a,) for a in features)), features, value.time)
     keep(rec, out, y, runs or made, operand)
     rec.track(y, out)
@@ -126,8 +130,8 @@ def _norm(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor) ->
     operand = materialise(rec, value, len(groups))
     if isinstance(made, nn.BatchNorm3d) or not isinstance(made, nn.BatchNorm2d if len(groups) == 3 else nn.BatchNorm1d):
         made = _as_2d(made)
-    features = tuple(Atom(a.size) for a in value.features)
-    node = emit_module(rec, name, made, operand, features, value.time)
+    node = emit_module(rec, name, made, operand, value.time, rec.shapes[operand])
+    features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
     out = Value(node, tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes), features, value.time)
     keep(rec, out, y, made, operand)
@@ -145,9 +149,9 @@ def elementwise(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tens
     """Note a layer that maps every element."""
     value = averaged(rec, value, linear=linear)
     operand = materialise(rec, value, None)
-    features = tuple(Atom(a.size) for a in value.features)
+    node = emit_module(rec, name, made, operand, value.time, rec.shapes[operand])
+    features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
-    node = emit_module(rec, name, made, operand, None, value.time, rec.shapes[operand])
     out = Value(node, tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes), features, value.time, flattened=value.flattened)
     if value.time in ("mean", "sum"):
         rec.later(node, lambda values: later(values[operand]))
@@ -171,11 +175,11 @@ def keep(rec: Recorder, out: Value, y: Tensor, runs: nn.Module, operand: fx.Node
 
 
 def emit_module(
-    rec: Recorder, name: str, made: nn.Module, operand: fx.Node, features: Any, time: Any, shape: tuple[int, ...] | None = None
+    rec: Recorder, name: str, made: nn.Module, operand: fx.Node, time: Any, shape: tuple[int, ...]
 ) -> fx.Node:
     """Return the node of a module's call over all steps."""
     rec.modules.setdefault(name, made)
-    return rec.emit("call_module", name, (operand,), (), shape or tuple(a.size for a in features), time)
+    return rec.emit("call_module", name, (operand,), (), shape, time)
 
 
 def averaged(rec: Recorder, value: Value, *, linear: bool) -> Value:
@@ -261,12 +265,10 @@ def block(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, *,
     time: Any = value.time
     if time == "still":
         time = rec.counts[name] - 1 if rec.counts.get(name) else "still"
-    features = tuple(Atom(a.size) for a in value.features)
+    node = emit_module(rec, name, made, operand, time, rec.shapes[operand])
+    features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
     axes: Axes = tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes)
-    if rec.shapes[operand] != rec.shapes[value.node] and len(axes):  # flattened in front of it
-        features = tuple(a for g in axes for a in g if not a.name)
-    node = emit_module(rec, name, made, operand, None, time, rec.shapes[operand])
     out = Value(node, axes, features, time)
     rec.store(out, y)
     rec.track(y, out)

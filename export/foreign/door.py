@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from spikewright.export.foreign.axes import Atom, Axes, LayoutError
+from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefused
 from spikewright.export.foreign.record import Recording, record
 from spikewright.export.foreign.registry import refuse_unknown
 from spikewright.export.torch_to_nir.trace import Traced
@@ -55,10 +55,13 @@ def open_door(module: nn.Module, example: Tensor, name: str, layout: str | None 
         try:
             first = _record(module, example, candidate, name)
         except LayoutError as error:
-            errors.append((candidate, UnsupportedNodeError(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP)))
+            errors.append((candidate, LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP)))
             continue
         except SpikewrightError as error:
             errors.append((candidate, error))
+            continue
+        if candidate == "B" and layout is None and not first.timed:
+            errors.append((candidate, LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)))
             continue
         return _opened(module, example, candidate, name, first, said=len(LAYOUTS) > 1 and candidate != "TB")
     raise _best(errors, example)
@@ -69,7 +72,7 @@ _LAYOUT_HELP = "give the layout of the example: layout='TB' for (T, B, ...), 'BT
 
 def _best(errors: Sequence[tuple[Layout, SpikewrightError]], example: Tensor) -> SpikewrightError:
     """Return the error that says most: not of a layout that does not fit, if there is one that fits."""
-    return max((error for _, error in errors), key=lambda e: ("reads" not in str(e), not str(e).startswith("layout")))
+    return next((e for _, e in errors if not isinstance(e, LayoutRefused)), errors[0][1])
 
 
 def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout, ...]:

@@ -20,7 +20,8 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError
 from spikewright.export.foreign.registry import Row, row_of
 from spikewright.export.foreign.values import Later, Opaque, Tracked, Value
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 WIDE = torch.float64
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
@@ -38,6 +39,8 @@ class Recording:
     neurons: tuple[fx.Node, ...]
     constants: tuple[Tensor, ...]
     notes: tuple[str, ...]
+    timed: bool
+    """Whether time is seen at all."""
 
     def text(self) -> str:
         """Return the sequence of calls, to compare two recordings."""
@@ -56,7 +59,7 @@ class Recorder(TorchFunctionMode):
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.modules: dict[str, nn.Module] = {}
         self.pieces: dict[fx.Node, Tensor | dict[int, Tensor] | Later] = {}
-        self.arranged: dict[fx.Node, Callable[[Tensor, bool], Tensor]] = {}
+        self.features: dict[fx.Node, Group] = {}
         self.tracked: dict[int, Tracked] = {}
         self.aliases: dict[tuple[int, tuple[int, ...]], Opaque] = {}
         self.keep: list[Any] = []
@@ -155,6 +158,15 @@ class Recorder(TorchFunctionMode):
             self.depth += 1
             try:
                 result = orig(module, *args, **kwargs)
+            except SpikewrightError:
+                raise
+            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+                shape = next((tuple(a.shape) for a in args if isinstance(a, Tensor)), None)
+                raise ImportingError(
+                    f"{name} refuses its input of shape {shape}: {(str(error).splitlines() or [''])[0]}",
+                    where=f"{self.where}: module {name!r}",
+                    help="give an example of the shape the net takes, and layers that take it",
+                ) from error
             finally:
                 self.depth -= 1
             calls.note(self, name, module, kind, args, kwargs, result)
@@ -176,7 +188,7 @@ class Recorder(TorchFunctionMode):
         frame = sys._getframe(1)
         while frame is not None:
             file = frame.f_code.co_filename
-            if "/torch/" not in file and "/export/foreign/" not in file and "/export/torch_to_nir/" not in file:
+            if "/torch/" not in file and "/spikewright/export/" not in file:
                 return file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip()
             frame = frame.f_back  # type: ignore[assignment]
         return "", 0, ""
@@ -200,6 +212,10 @@ class Recorder(TorchFunctionMode):
         self.shapes[node] = shape
         self.rolled[key] = node
         return node
+
+    def atoms(self, node: fx.Node, sizes: Sequence[int]) -> Group:
+        """Return the feature atoms of a node's output, the same at every step."""
+        return self.features.setdefault(node, tuple(Atom(n) for n in sizes))
 
     def store(self, value: Value, y: Tensor) -> None:
         """Keep what a node gives, as it comes: whole, per step, or still."""
@@ -268,7 +284,7 @@ class Recorder(TorchFunctionMode):
         modules = {name: m for name, m in self.modules.items()}
         return Recording(
             self.graph, modules, values, values[first], tuple(n for n in dict.fromkeys(self.neurons) if n in used),
-            tuple(self.constants), tuple(dict.fromkeys(self.notes)),
+            tuple(self.constants), tuple(dict.fromkeys(self.notes)), self.steps is not None or bool(self.counts),
         )  # fmt: skip
 
     def fixed_steps(self) -> int:

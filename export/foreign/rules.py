@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from spikewright.export.foreign import calls
-from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError, permuted, refine, regroup, sizes
+from spikewright.export.foreign.axes import Axes, Group, LayoutError, permuted, refine, regroup, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
 from spikewright.export.foreign.values import Flattened, Opaque, Tracked, Value
@@ -276,7 +276,8 @@ def _add(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tra
     if isinstance(a, Value) and isinstance(b, Value) and not minus and alpha == 1:
         return _join(rec, key, a, b, result)
     if isinstance(a, Value) and isinstance(b, Value):
-        other = scaled(rec, b if not swap else a, np.full((), -float(alpha)), None, right if not swap else left)
+        factor = np.full((), -float(alpha) if minus else float(alpha))
+        other = scaled(rec, b if not swap else a, factor, None, right if not swap else left)
         return _join(rec, key, a if not swap else b, other, result)
     value, constant, tensor = (a, right, left) if isinstance(a, Value) else (b, left, right)
     assert isinstance(value, Value)
@@ -306,7 +307,7 @@ def _join(rec: Recorder, key: str, a: Value, b: Value, result: Tensor) -> Tracke
     import operator
 
     node = rec.emit("call_function", operator.add, nodes, (), rec.shapes[nodes[0]], time)
-    features = tuple(Atom(x.size) for x in a.features)
+    features = rec.atoms(node, [x.size for x in a.features])
     fresh = dict(zip(a.features, features, strict=True))
     base = a if a.time != "still" else replace(b, features=b.features)
     if base is b:
@@ -385,11 +386,8 @@ def scaled(rec: Recorder, value: Value, scale: Any, shift: Any, tensor: Tensor) 
         return replace(value, factor=value.factor * float(scale))
     value = calls.averaged(rec, value, linear=True)
     node = scale_node(rec, value, scale, shift)
-    groups = value.feature_groups()
-    whole = rec.shapes[node] == sizes(groups)
-    features = tuple(Atom(a.size) for a in value.features)
+    features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
-    del whole
     return replace(value, node=node, axes=tuple(tuple(fresh.get(x, x) for x in g) for g in value.axes), features=features, factor=1.0)
 
 
@@ -413,7 +411,7 @@ def scale_node(rec: Recorder, value: Value, scale: Any, shift: Any) -> fx.Node:
         c, b = shape[:1], np.asarray(shift, np.float64)
         weight, bias = np.broadcast_to(s, c).copy(), np.broadcast_to(b, c).copy()
         made = lambda *_: nirx.BatchNorm(np.zeros(c), np.ones(c), weight, bias, 0.0, shape)  # noqa: E731
-    node = calls.emit_module(rec, name, NodeModule(made), operand, None, "whole", shape)
+    node = calls.emit_module(rec, name, NodeModule(made), operand, "whole", shape)
     column = torch.from_numpy(np.broadcast_to(b.reshape(b.shape + (1,) * (len(shape) - b.ndim)) if b.ndim else b, shape).copy())
     factor = torch.from_numpy(full.copy())
     rec.later(node, lambda values: values[operand] * factor + column)
@@ -427,6 +425,7 @@ def _mean(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tr
     assert isinstance(value, Value)
     dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
     chosen = list(range(len(value.axes))) if dims is None else [int(d) % len(value.axes) for d in (dims if isinstance(dims, tuple | list) else (dims,))]
+    chosen.sort()
     kept = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
     if key == "sum":
         if any(rec.steps is None or value.axes[i] != (rec.steps,) for i in chosen):
@@ -470,8 +469,8 @@ def _spatial(rec: Recorder, value: Value, dims: list[int], kept: bool, own: list
     operand = calls.materialise(rec, value.moved(_lead(value) + tuple((a,) for a in value.features)), 3)
     shape = rec.shapes[operand]
     node = rec.emit("call_function", torch.mean, (operand,), ((3, 4), True) if kept else ((3, 4),), (shape[0], 1, 1) if kept else shape[:1], value.time)
-    channel = Atom(shape[0])
-    features: Group = (channel, Atom(1), Atom(1)) if kept else (channel,)
+    features = rec.atoms(node, rec.shapes[node])
+    channel = features[0]
     rec.later(node, lambda values: values[operand].mean((3, 4), keepdim=kept))
     axes: list[Group] = []
     ones = list(features[1:])
@@ -498,10 +497,10 @@ def _votes(rec: Recorder, value: Value, own: list[Atom], dims: list[int], kept: 
     axis = tuple(i for i, a in enumerate(groups) if a in own)
     eye = np.eye(prod(shape)).reshape(prod(shape), *shape)
     weight = eye.mean(axis=tuple(i + 1 for i in axis)).reshape(prod(shape), -1).T
-    left = tuple(Atom(a.size) for a in groups if a not in own) or (Atom(1),)
-    fresh = dict(zip([a for a in groups if a not in own], left, strict=False))
     name = rec.fresh(f"{rec.scopes[-1]}.vote" if rec.scopes[-1] else "vote")
     node = _linear_node(rec, name, operand, weight)
+    left = rec.atoms(node, [a.size for a in groups if a not in own] or [1])
+    fresh = dict(zip([a for a in groups if a not in own], left, strict=False))
     axes = []
     for group in value.axes:
         if any(a in own for a in group) and all(a in own for a in group):
@@ -520,7 +519,7 @@ def _linear_node(rec: Recorder, name: str, operand: fx.Node, weight: Any) -> fx.
         return rec.rolled[key]
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     made.weight = nn.Parameter(torch.from_numpy(np.ascontiguousarray(weight)), requires_grad=False)
-    node = calls.emit_module(rec, name, made, operand, None, "whole", (weight.shape[0],))
+    node = calls.emit_module(rec, name, made, operand, "whole", (weight.shape[0],))
     matrix = torch.from_numpy(np.ascontiguousarray(weight.T))
     rec.later(node, lambda values: values[operand] @ matrix)
     rec.rolled[key] = node

@@ -223,9 +223,9 @@ class Recorder(TorchFunctionMode):
         if value.time == "whole":
             assert self.steps is not None
             lead: Group = (self.steps, self.batch)
-            self.pieces[node] = value.arranged(y.detach(), lead).reshape(self.steps.size, self.batch.size, *shape)
+            self.pieces[node] = value.arranged(y.detach(), lead).reshape(self.steps.size, self.batch.size, *shape).clone()
         else:
-            piece = value.arranged(y.detach(), (self.batch,)).reshape(self.batch.size, *shape)
+            piece = value.arranged(y.detach(), (self.batch,)).reshape(self.batch.size, *shape).clone()
             if value.time == "still":
                 self.pieces[node] = piece[None]
             elif isinstance(value.time, int):

@@ -240,6 +240,10 @@ def spiking_state(rec: Recorder, name: str, value: Value, axis: tuple[int | None
     steps = [i for i, group in enumerate(value.axes) if rec.steps is not None and group == (rec.steps,)]
     if value.time in ("mean", "sum"):
         raise rec.refuse("a neuron behind the mean over T", "take the mean over T at the end of the net")
+    if wanted == -2:
+        if not whole or value.axes[:1] != ((rec.batch, rec.steps),):
+            raise LayoutError("it takes batch and time as one axis, (B T, ...)")
+        steps, wanted = [0], 0
     if whole and wanted == -1:
         raise rec.refuse("takes one step a call and is given all T", "set its step mode to 'm', or call it step by step")
     if whole and (not steps or (wanted is not None and wanted not in steps)):

@@ -71,8 +71,8 @@ _LAYOUT_HELP = "give the layout of the example: layout='TB' for (T, B, ...), 'BT
 
 
 def _best(errors: Sequence[tuple[Layout, SpikewrightError]], example: Tensor) -> SpikewrightError:
-    """Return the error that says most: not of a layout that does not fit, if there is one that fits."""
-    return next((e for _, e in errors if not isinstance(e, LayoutRefused)), errors[0][1])
+    """Return the error that says most: not of a layout that does not fit, and as far into the net as may be."""
+    return max((e for _, e in errors), key=lambda e: (not isinstance(e, LayoutRefused), getattr(e, "progress", 0)))
 
 
 def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout, ...]:

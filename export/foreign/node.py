@@ -21,6 +21,7 @@ class NodeModule(nn.Module):
     def __init__(self, make: Callable[[Shape, Shape, float, str], nir.NIRNode], *, spiking: bool = False) -> None:
         super().__init__()
         self.make, self.spiking = make, spiking
+        self.loop: Callable[[Shape], nir.NIRNode] | None = None  # a synapse from its spikes to itself, one step late
 
     def forward(self, x: Tensor) -> Tensor:
         """Refuse: what it computes is the foreign module's."""

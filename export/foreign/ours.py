@@ -66,7 +66,7 @@ def neuron(
     exact = {"beta": beta, "gain": gain}
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
-        b, g, theta, to = (full(p, shape) for p in parameters.values())
+        b, theta, g, to = (full(p, shape) for p in parameters.values())
         metadata = {"comparison": comparison, "reset": reset}
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
         if np.all(b == 1):

@@ -351,8 +351,12 @@ def record(net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: At
         LayoutError: Axes are mixed in a way that does not fit these ``axes``.
     """
     recorder = Recorder(net, original, x, axes, batch, steps, where)
-    with _recording(recorder):
-        result = net(x)
-    return recorder.finish(result)
+    try:
+        with _recording(recorder):
+            result = net(x)
+        return recorder.finish(result)
+    except (SpikewrightError, LayoutError) as error:
+        error.progress = len(recorder.graph.nodes)  # type: ignore[union-attr]
+        raise
 
 

@@ -25,14 +25,26 @@ from spikewright.export.foreign.registry import Row, Site, Table
 
 
 def _lif_spike(module: Any, site: Site) -> nn.Module:
-    tie = ours.fires_at_tie(module.act, site, module.gama) if hasattr(module, "gama") else ours.fires_at_tie(module.act, site)
+    tie = (
+        ours.fires_at_tie(module.act, site, module.gama)
+        if hasattr(module, "gama")
+        else ours.fires_at_tie(module.act, site)
+    )
     return ours.neuron(site, beta=ours.value(module.tau), threshold=ours.value(module.thresh), comparison=tie)
 
 
 def _mem_update(module: Any, site: Site) -> nn.Module:
     home = type(module).forward.__globals__
-    site.need("thresh" in home and "decay" in home and "act_fun" in home, "mem_update without thresh, decay and act_fun in its file", "keep them there")
-    site.need(home.get("time_window", site.steps) == site.steps, f"time_window {home.get('time_window')}, where T = {site.steps}", "make them equal")
+    site.need(
+        "thresh" in home and "decay" in home and "act_fun" in home,
+        "mem_update without thresh, decay and act_fun in its file",
+        "keep them there",
+    )
+    site.need(
+        home.get("time_window", site.steps) == site.steps,
+        f"time_window {home.get('time_window')}, where T = {site.steps}",
+        "make them equal",
+    )
     threshold = float(home["thresh"])
     tie = ours.fires_at_tie(lambda x: home["act_fun"](x + threshold), site)
     return ours.neuron(site, beta=float(home["decay"]), threshold=threshold, comparison=tie)
@@ -40,8 +52,14 @@ def _mem_update(module: Any, site: Site) -> nn.Module:
 
 def _cell(module: Any, site: Site) -> nn.Module:
     alpha, beta, threshold = (ours.value(getattr(module, n)) for n in ("alpha", "beta", "Vthres"))
-    site.need(getattr(module, "mode_select", "spike") == "spike", "mode_select 'mem' (LIAF): it sends real values, not spikes", "train with mode_select='spike'")
-    site.need(not np.any(np.asarray(beta)), "a cell with beta != 0, a leak that starts at step 1", "train with beta = 0")
+    site.need(
+        getattr(module, "mode_select", "spike") == "spike",
+        "mode_select 'mem' (LIAF): it sends real values, not spikes",
+        "train with mode_select='spike'",
+    )
+    site.need(
+        not np.any(np.asarray(beta)), "a cell with beta != 0, a leak that starts at step 1", "train with beta = 0"
+    )
     tie = ours.fires_at_tie(module.spikeActFun, site)
     return ours.neuron(site, beta=alpha, threshold=threshold, v_reset=threshold, comparison=tie)
 
@@ -57,13 +75,19 @@ def _tcja(module: Any, site: Site) -> nn.Module:
     return ours.tcja(site, tla=_kernel(getattr(module, "conv_c", None)), cla=_kernel(getattr(module, "conv", None)))
 
 
-def _gac(module: Any, neuron: nn.Module, site: Site) -> nn.Module:
+def _gac(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
+    assert neuron is not None
     ta, sca = module.TA.sharedMLP, module.SCA.sharedMLP
-    weights = {"ta_w0": ours.flat(ta[0].weight), "ta_w1": ours.flat(ta[2].weight), "conv0": sca[0].weight, "conv1": sca[2].weight}
+    weights = {
+        "ta_w0": ours.flat(ta[0].weight),
+        "ta_w1": ours.flat(ta[2].weight),
+        "conv0": sca[0].weight,
+        "conv1": sca[2].weight,
+    }
     return ours.gac(neuron, site, weights)
 
 
-def _ma(module: Any, neuron: nn.Module, site: Site) -> nn.Module:
+def _ma(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
     weights: dict[str, Tensor] = {}
     dims = ""
     for d in "TC":
@@ -71,7 +95,10 @@ def _ma(module: Any, neuron: nn.Module, site: Site) -> nn.Module:
         if part is not None:
             dims += d
             key = f"{d.lower()}a"
-            weights |= {f"{key}_w0": ours.flat(part.sharedMLP[0].weight), f"{key}_w1": ours.flat(part.sharedMLP[2].weight)}
+            weights |= {
+                f"{key}_w0": ours.flat(part.sharedMLP[0].weight),
+                f"{key}_w1": ours.flat(part.sharedMLP[2].weight),
+            }
     if getattr(module, "sa", None) is not None:
         dims += "S"
         weights["sa_kernel"] = module.sa.conv.weight
@@ -107,7 +134,6 @@ TABLE = Table(
                 ("TA", "T", ("ta", "relu")), ("CA", "C", ("ca", "relu")), ("SA", "S", ("sa", "relu")),
             )
         ),
-        Row("PruningCell", None, "a mask of pruned channels beside the attention", kind="layer"),
     ),
     "ridgerchu/TCJA, bollossom/GAC, BICLab/Attention-SNN",
 )  # fmt: skip

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Axes, LayoutError, LayoutRefused, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
-from spikewright.export.foreign.registry import Made, Row, Site
+from spikewright.export.foreign.registry import Row, Site, as_module
 from spikewright.export.foreign.values import Opaque, Pending, Value
 from spikewright.models.attention.gates import FixedTimesteps
 from spikewright.models.layers import MeanOverTime
@@ -41,7 +41,9 @@ def is_torch_leaf(module: nn.Module) -> bool:
     return home.startswith(("torch.nn.modules", "spikewright.models.layers")) and not isinstance(module, CONTAINERS)
 
 
-def note(rec: Recorder, name: str, module: nn.Module, kind: Row | nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+def note(
+    rec: Recorder, name: str, module: nn.Module, kind: Row | nn.Module, args: Any, kwargs: Any, result: Any
+) -> None:
     """Note one call of a leaf."""
     tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     known = [(x, rec.lookup(x)) for x in tensors]
@@ -96,6 +98,11 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
             elementwise(rec, name, made, value, y)
     elif isinstance(made, NORMS):
         _norm(rec, name, made, value, y)
+    elif isinstance(made, nn.AvgPool3d | nn.MaxPool3d):
+        flat = _flat_pool(made)
+        if flat is None:
+            return rec.blind(y, f"{type(module).__name__} over more than H and W has no meaning in NIR")
+        frames(rec, name, flat, value, y, 3)
     else:
         rank = next((r for kind, r in RANKS if isinstance(made, kind)), None)
         if rank is None:
@@ -104,7 +111,18 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
     return None
 
 
-def frames(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, rank: int, runs: nn.Module | None = None) -> None:
+def _flat_pool(made: Any) -> nn.Module | None:
+    """Return a pooling over (C, H, W) that leaves C alone as one over H and W."""
+    k, s, p = ([v] * 3 if isinstance(v, int) else list(v) for v in (made.kernel_size, made.stride, made.padding))
+    if (k[0], s[0], p[0]) != (1, 1, 0) or made.ceil_mode:
+        return None
+    kind = nn.AvgPool2d if isinstance(made, nn.AvgPool3d) else nn.MaxPool2d
+    return kind(tuple(k[1:]), tuple(s[1:]), tuple(p[1:]))
+
+
+def frames(
+    rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, rank: int, runs: nn.Module | None = None
+) -> None:
     """Note a layer over the last ``rank`` axes; those in front are time and batch, in any arrangement."""
     lead, rest = value.axes[:-rank], value.axes[-rank:]
     if any(not a.name for group in lead for a in group) or any(a.name for group in rest for a in group):
@@ -145,14 +163,22 @@ def _as_2d(made: Any) -> nn.BatchNorm2d:
     return norm.eval()
 
 
-def elementwise(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, *, linear: bool = False, later: Any = None) -> Value:
+def elementwise(
+    rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, *, linear: bool = False, later: Any = None
+) -> Value:
     """Note a layer that maps every element."""
     value = averaged(rec, value, linear=linear)
     operand = materialise(rec, value, None)
     node = emit_module(rec, name, made, operand, value.time, rec.shapes[operand])
     features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
-    out = Value(node, tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes), features, value.time, flattened=value.flattened)
+    out = Value(
+        node,
+        tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes),
+        features,
+        value.time,
+        flattened=value.flattened,
+    )
     if value.time in ("mean", "sum"):
         rec.later(node, lambda values: later(values[operand]))
     else:
@@ -189,7 +215,8 @@ def averaged(rec: Recorder, value: Value, *, linear: bool) -> Value:
         value = replace(value, time="mean", factor=value.factor * value.count, count=0)
     if value.time == "mean" and not linear:
         raise rec.refuse(
-            "an op behind the mean over T that is not linear", "take the mean over T at the end of the net: fc(x).mean(0)"
+            "an op behind the mean over T that is not linear",
+            "take the mean over T at the end of the net: fc(x).mean(0)",
         )
     return value
 
@@ -245,7 +272,9 @@ def spiking_state(rec: Recorder, name: str, value: Value, axis: tuple[int | None
             raise LayoutError("it takes batch and time as one axis, (B T, ...)")
         steps, wanted = [0], 0
     if whole and wanted == -1:
-        raise rec.refuse("takes one step a call and is given all T", "set its step mode to 'm', or call it step by step")
+        raise rec.refuse(
+            "takes one step a call and is given all T", "set its step mode to 'm', or call it step by step"
+        )
     if whole and (not steps or (wanted is not None and wanted not in steps)):
         raise LayoutError(f"it takes time on axis {wanted}, time is on axis {steps[0] if steps else 'none of its own'}")
     if not whole and wanted is not None and wanted >= 0:
@@ -263,7 +292,9 @@ def spiking_state(rec: Recorder, name: str, value: Value, axis: tuple[int | None
         rec.counts[name] = 0
 
 
-def block(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, *, spiking: bool, node_of: fx.Node | None = None) -> Value:
+def block(
+    rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor, *, spiking: bool, node_of: fx.Node | None = None
+) -> Value:
     """Note a neuron or block over time: one node, whether called with all steps or with one after the other."""
     operand = materialise(rec, value, None) if node_of is None else node_of
     time: Any = value.time
@@ -292,16 +323,27 @@ def site(rec: Recorder, value: Value) -> Site:
 
 def alone(rec: Recorder, value: Value) -> Value:
     """Make an attention that no neuron follows a node of its own."""
-    assert value.pending is not None
     pending = value.pending
-    raise rec.refuse(
-        f"{type(pending.module).__name__} without a neuron behind it has no meaning in NIR: {pending.row.equation}",
-        "let a neuron read its output, and nothing else",
-        f"{rec.where}: module {pending.target!r}",
+    assert pending is not None and pending.row.fuse is not None
+    bare = replace(pending.value, pending=None)
+    here = site(rec, bare)
+    here.need(
+        pending.module is not None and pending.target not in rec.counts,
+        f"{type(pending.module).__name__} is read twice",
+        "let one neuron read its output",
     )
+    if pending.target not in rec.modules:
+        rec.modules[pending.target] = as_module(pending.row.fuse(pending.module, None, here), spiking=False)
+    out = block(rec, pending.target, rec.modules[pending.target], bare, pending.y, spiking=False)
+    fresh = dict(zip(bare.features, out.features, strict=True))
+    axes = tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes)
+    out = replace(out, axes=axes, time=value.time, factor=value.factor)
+    return out
 
 
-def _foreign(rec: Recorder, name: str, module: nn.Module, row: Row, values: list[Value], known: Any, result: Any) -> None:
+def _foreign(
+    rec: Recorder, name: str, module: nn.Module, row: Row, values: list[Value], known: Any, result: Any
+) -> None:
     value = values[0]
     original = rec.original_of(name, module)
     outputs = [x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)]
@@ -315,11 +357,11 @@ def _foreign(rec: Recorder, name: str, module: nn.Module, row: Row, values: list
         if isinstance(made, nn.Module) and not isinstance(made, NodeModule):
             layer(rec, name, module, made, value, y)
         else:
-            elementwise(rec, name, _wrapped(made, spiking=False), value, y)
+            elementwise(rec, name, as_module(made, spiking=False), value, y)
         return
     if row.kind == "attention":
         spiking_state(rec, name, value, (row.axis(module),), keeps=False)
-        rec.track(y, replace(value, pending=Pending(name, original, row)))
+        rec.track(y, replace(value, pending=Pending(name, original, row, value, y)))
         return
     if row.kind == "gate" and len(values) == 2:
         _gate(rec, name, original, row, values, y)
@@ -333,7 +375,7 @@ def _foreign(rec: Recorder, name: str, module: nn.Module, row: Row, values: list
         made = row.make(original, here)
         if pending is not None:
             assert pending.row.fuse is not None
-            neuron = _wrapped(made, spiking=True)
+            neuron = as_module(made, spiking=True)
             attention: Any = pending.module
             here.need(
                 not isinstance(neuron, NodeModule),
@@ -342,14 +384,10 @@ def _foreign(rec: Recorder, name: str, module: nn.Module, row: Row, values: list
             )
             attention.spikewright_rectified = pending.rectified
             made = pending.row.fuse(attention, neuron, here)
-        rec.modules[name] = _wrapped(made, spiking=True)
+        rec.modules[name] = as_module(made, spiking=True)
     block(rec, name, rec.modules[name], bare, y, spiking=row.kind == "neuron")
     for state in outputs[1:]:
         rec.track(state, Opaque(f"the state of the neuron {name!r} is no signal", rec.place(), owner=name))
-
-
-def _wrapped(made: Made, *, spiking: bool) -> nn.Module:
-    return made if isinstance(made, nn.Module) else NodeModule(lambda *_: made, spiking=spiking)
 
 
 def _check_states(rec: Recorder, name: str, known: Any) -> None:
@@ -374,5 +412,5 @@ def _gate(rec: Recorder, name: str, module: nn.Module, row: Row, values: list[Va
         )
     spiking_state(rec, name, current, (row.axis(module),), keeps=row.keeps_state)
     if name not in rec.modules:
-        rec.modules[name] = _wrapped(row.fuse(module, neuron, site(rec, current)), spiking=False)
+        rec.modules[name] = as_module(row.fuse(module, neuron, site(rec, current)), spiking=False)
     block(rec, name, rec.modules[name], current, y, spiking=False)

@@ -112,7 +112,11 @@ def _record(module: nn.Module, example: Tensor, layout: Layout, name: str) -> Re
 def _last_line(error: BaseException, name: str) -> str:
     import traceback
 
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename and "/export/foreign/" not in f.filename]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if "/torch/" not in f.filename and "/export/foreign/" not in f.filename
+    ]
     return f"{name}: {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else name
 
 
@@ -131,7 +135,9 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         return copy.deepcopy(module, memo)
     except Exception as error:  # a user's class can raise anything
         raise ImportingError(
-            f"the net cannot be copied: {type(error).__name__}: {error}", where=name, help="make it copyable: copy.deepcopy(net)"
+            f"the net cannot be copied: {type(error).__name__}: {error}",
+            where=name,
+            help="make it copyable: copy.deepcopy(net)",
         ) from error
 
 

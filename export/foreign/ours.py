@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.registry import Site
 from spikewright.models.attention.gac import GatedAttentionCoding
-from spikewright.models.attention.ma import MALIF
+from spikewright.models.attention.ma import MALIF, MAAttention
 from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import LIF, Comparison, Reset
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
@@ -42,12 +42,21 @@ def full(parameter: Any, shape: tuple[int, ...]) -> Any:
         return np.broadcast_to(array, shape).copy()
     except ValueError as error:
         raise ImportingError(
-            f"a neuron parameter of shape {array.shape} does not fit {shape}", where="neuron", help="one, one a channel, or all"
+            f"a neuron parameter of shape {array.shape} does not fit {shape}",
+            where="neuron",
+            help="one, one a channel, or all",
         ) from error
 
 
 def neuron(
-    site: Site, *, beta: Any, threshold: Any, gain: Any = 1.0, v_reset: Any = 0.0, subtract: bool = False, comparison: Comparison = ">="
+    site: Site,
+    *,
+    beta: Any,
+    threshold: Any,
+    gain: Any = 1.0,
+    v_reset: Any = 0.0,
+    subtract: bool = False,
+    comparison: Comparison = ">=",
 ) -> nn.Module:
     """Return v = beta v + gain x; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node where parameters vary.
 
@@ -62,7 +71,9 @@ def neuron(
     )
     reset: Reset = "subtract" if subtract else "value"
     if all(np.ndim(p) == 0 for p in parameters.values()):
-        return LIF(float(beta), float(threshold), gain=float(gain), v_reset=float(v_reset), reset=reset, comparison=comparison)
+        return LIF(
+            float(beta), float(threshold), gain=float(gain), v_reset=float(v_reset), reset=reset, comparison=comparison
+        )
     exact = {"beta": beta, "gain": gain}
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
@@ -72,15 +83,26 @@ def neuron(
         if np.all(b == 1):
             return nir.IF(r=g / dt_s, v_threshold=theta, v_reset=to, metadata=metadata)
         if np.any(b == 1):
-            raise UnsupportedNodeError("some of its neurons leak and some do not", where=where, help="train all with a leak, or none")
+            raise UnsupportedNodeError(
+                "some of its neurons leak and some do not", where=where, help="train all with a leak, or none"
+            )
         tau = dt_s / (1 - b)
-        return nir.LIF(tau=tau, r=g * tau / dt_s, v_leak=np.zeros(shape), v_threshold=theta, v_reset=to, metadata=metadata)
+        return nir.LIF(
+            tau=tau, r=g * tau / dt_s, v_leak=np.zeros(shape), v_threshold=theta, v_reset=to, metadata=metadata
+        )
 
     return NodeModule(make, spiking=True)
 
 
 def current_based(
-    site: Site, *, alpha: Any, beta: Any, threshold: Any, gain_u: Any = 1.0, subtract: bool = False, comparison: Comparison = ">="
+    site: Site,
+    *,
+    alpha: Any,
+    beta: Any,
+    threshold: Any,
+    gain_u: Any = 1.0,
+    subtract: bool = False,
+    comparison: Comparison = ">=",
 ) -> nn.Module:
     """Return u = alpha u + gain_u x; v = beta v + u; s = v >= threshold; to 0, or minus the threshold: a CubaLIF."""
     inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
@@ -104,7 +126,11 @@ def fires_at_tie(act: Callable[..., Any], site: Site, *more: Any) -> Comparison:
     """
     with torch.no_grad():
         y = act(torch.tensor([-1.0, -1e-6, 0.0, 1e-6, 1.0]), *more).double().tolist()
-    site.need(y[:2] == [0.0, 0.0] and y[3:] == [1.0, 1.0] and y[2] in (0.0, 1.0), f"a spike function that gives {y} round 0", "use a step")
+    site.need(
+        y[:2] == [0.0, 0.0] and y[3:] == [1.0, 1.0] and y[2] in (0.0, 1.0),
+        f"a spike function that gives {y} round 0",
+        "use a step",
+    )
     return ">=" if y[2] else ">"
 
 
@@ -124,21 +150,32 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], site: Site) -> nn.Mod
     return module.eval()
 
 
-def ma(lif: nn.Module, site: Site, *, dims: str, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Return MA attention in the form of the released code with its neuron; ``weights`` by our names."""
+def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return MA attention in the form of the released code, with its neuron if it has one; ``weights`` by our names."""
     shape = site.shape
-    site.need(isinstance(lif, LIF), "an attention in front of a neuron with parameters a channel", "use one decay and threshold for all")
+    site.need(
+        lif is None or isinstance(lif, LIF),
+        "an attention in front of a neuron with parameters a channel",
+        "use one decay and threshold for all",
+    )
     T, C = site.steps, shape[0]
     hidden = {d: weights[f"{d.lower()}a_w0"].shape[0] for d in dims if d != "S"}
     kernel = weights["sa_kernel"].shape[-1] if "S" in dims else None
     for d, size in (("T", T), ("C", C)):
         if d in dims:
             found = weights[f"{d.lower()}a_w0"].shape[1]
-            site.need(found == size, f"its weights are for {d} = {found}; its input has {d} = {size}", "give an example of this size")
-    made = MALIF(
-        lif, T, C, (shape[1], shape[2]) if len(shape) == 3 else None, dims=dims, variant="code", kernel=kernel,
-        reduction_t=_ratio(T, hidden.get("T")), reduction_c=_ratio(C, hidden.get("C")),
-    )  # fmt: skip
+            site.need(
+                found == size,
+                f"its weights are for {d} = {found}; its input has {d} = {size}",
+                "give an example of this size",
+            )
+    size = (shape[1], shape[2]) if len(shape) == 3 else None
+    rt, rc = _ratio(T, hidden.get("T")), _ratio(C, hidden.get("C"))
+    made: nn.Module
+    if isinstance(lif, LIF):
+        made = MALIF(lif, T, C, size, dims=dims, variant="code", kernel=kernel, reduction_t=rt, reduction_c=rc)
+    else:
+        made = MAAttention(T, C, size, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc)
     return fill(made, weights, site)
 
 
@@ -151,19 +188,23 @@ def tcja(site: Site, *, tla: Tensor | None, cla: Tensor | None) -> nn.Module:
     """Return TCJA as published; without one of the kernels, TLA or CLA alone."""
     dims = ("T" if tla is not None else "") + ("C" if cla is not None else "")
     made = TCJA(
-        site.steps, site.shape[0], dims=dims, tla_kernel=1 if tla is None else tla.shape[-1], cla_kernel=1 if cla is None else cla.shape[-1]
+        site.steps,
+        site.shape[0],
+        dims=dims,
+        tla_kernel=1 if tla is None else tla.shape[-1],
+        cla_kernel=1 if cla is None else cla.shape[-1],
     )
     return fill(made, {k: w for k, w in (("tla", tla), ("cla", cla)) if w is not None}, site)
 
 
 def gac(lif: nn.Module, site: Site, weights: Mapping[str, Tensor]) -> nn.Module:
     """Return gated attention coding with its neuron."""
-    site.need(isinstance(lif, LIF), "a gate on a neuron with parameters a channel", "use one decay and threshold for all")
+    site.need(
+        isinstance(lif, LIF), "a gate on a neuron with parameters a channel", "use one decay and threshold for all"
+    )
     return fill(GatedAttentionCoding(lif, site.steps, site.shape[0], kernel=weights["conv0"].shape[-1]), weights, site)
 
 
 def flat(weight: Tensor) -> Tensor:
     """Return the matrix of a convolution of size 1."""
     return weight.flatten(1)
-
-

@@ -25,7 +25,9 @@ from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 WIDE = torch.float64
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
-ON_VALUES = frozenset({"item", "__bool__", "__int__", "__float__", "__index__", "tolist", "numpy", "__array__", "equal", "allclose"})
+ON_VALUES = frozenset(
+    {"item", "__bool__", "__int__", "__float__", "__index__", "tolist", "numpy", "__array__", "equal", "allclose"}
+)
 
 
 @dataclass
@@ -50,7 +52,9 @@ class Recording:
 class Recorder(TorchFunctionMode):
     """The state of one recording; ``calls`` and ``rules`` say what each leaf and op means."""
 
-    def __init__(self, net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str) -> None:
+    def __init__(
+        self, net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str
+    ) -> None:
         super().__init__()
         self.net, self.original, self.where = net, original, where
         self.names = {id(m): name for name, m in reversed(list(net.named_modules()))}
@@ -65,6 +69,7 @@ class Recorder(TorchFunctionMode):
         self.keep: list[Any] = []
         self.rolled: dict[tuple[Any, ...], fx.Node] = {}
         self.counts: dict[str, int] = {}
+        self.functions: dict[tuple[Any, ...], str] = {}
         self.claims: list[tuple[int, str]] = []
         self.buffers: dict[int, dict[int, Value]] = {}
         self.constants: list[Tensor] = []
@@ -179,7 +184,9 @@ class Recorder(TorchFunctionMode):
         """Say where the net is: the module, and the user's line."""
         scope = f"module {self.scopes[-1]!r}" if self.scopes[-1] else ""
         file, line, text = self.line()
-        return f"{self.where}: " + (": ".join(part for part in (scope, f"{file}:{line}: {text}" if file else "") if part) or "forward")
+        return f"{self.where}: " + (
+            ": ".join(part for part in (scope, f"{file}:{line}: {text}" if file else "") if part) or "forward"
+        )
 
     def line(self) -> tuple[str, int, str]:
         """Return file, line and text of the innermost frame of the user's code."""
@@ -198,7 +205,14 @@ class Recorder(TorchFunctionMode):
         return UnsupportedNodeError(what, where=where or self.place(), help=help)
 
     def emit(
-        self, kind: str, target: Any, operands: Sequence[fx.Node], rest: tuple[Any, ...], shape: tuple[int, ...], time: Any, scope: str | None = None
+        self,
+        kind: str,
+        target: Any,
+        operands: Sequence[fx.Node],
+        rest: tuple[Any, ...],
+        shape: tuple[int, ...],
+        time: Any,
+        scope: str | None = None,
     ) -> fx.Node:
         """Return the node of an op over all steps; done at one step, or on a still value, it is one node for all of them."""
         key = (kind, target if kind == "call_module" else id(target), tuple(operands), rest)
@@ -223,7 +237,9 @@ class Recorder(TorchFunctionMode):
         if value.time == "whole":
             assert self.steps is not None
             lead: Group = (self.steps, self.batch)
-            self.pieces[node] = value.arranged(y.detach(), lead).reshape(self.steps.size, self.batch.size, *shape).clone()
+            self.pieces[node] = (
+                value.arranged(y.detach(), lead).reshape(self.steps.size, self.batch.size, *shape).clone()
+            )
         else:
             piece = value.arranged(y.detach(), (self.batch,)).reshape(self.batch.size, *shape).clone()
             if value.time == "still":
@@ -252,7 +268,9 @@ class Recorder(TorchFunctionMode):
     def fresh(self, name: str) -> str:
         """Return a module path that is not taken."""
         number, found = 2, name
-        while found in self.modules or any(found == other for other in self.names.values() if other and other != self.scopes[-1]):
+        while found in self.modules or any(
+            found == other for other in self.names.values() if other and other != self.scopes[-1]
+        ):
             found, number = f"{name}_{number}", number + 1
         return found
 
@@ -293,7 +311,11 @@ class Recorder(TorchFunctionMode):
         T = self.steps.size if self.steps is not None else max(counts, default=1)
         for count in counts - {T}:
             name = next(n for n, c in self.counts.items() if c == count)
-            raise self.refuse(f"is called at {count} steps, where T = {T}", "call every neuron once a step", f"{self.where}: module {name!r}")
+            raise self.refuse(
+                f"is called at {count} steps, where T = {T}",
+                "call every neuron once a step",
+                f"{self.where}: module {name!r}",
+            )
         for count, place in self.claims:
             if count != T:
                 raise self.refuse(f"adds {count} steps, where T = {T}", "take the mean over all steps", place)
@@ -307,7 +329,11 @@ class Recorder(TorchFunctionMode):
         if isinstance(piece, dict):
             missing = sorted(set(range(T)) - set(piece))
             if missing:
-                raise self.refuse(f"is not computed at step {missing[0]} of {T}", "compute every layer at every step", f"{self.where}: {node.target}")
+                raise self.refuse(
+                    f"is not computed at step {missing[0]} of {T}",
+                    "compute every layer at every step",
+                    f"{self.where}: {node.target}",
+                )
             return torch.stack([piece[t] for t in range(T)])
         assert callable(piece), node
         return piece(values)
@@ -334,7 +360,9 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-def record(net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str) -> Recording:
+def record(
+    net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str
+) -> Recording:
     """Record what a net (in float64, evaluation mode, state reset) does to an input.
 
     Args:
@@ -358,5 +386,3 @@ def record(net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: At
     except (SpikewrightError, LayoutError) as error:
         error.progress = len(recorder.graph.nodes)  # type: ignore[union-attr]
         raise
-
-

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import nir
-from torch import Tensor, nn
+from torch import nn
 
 from spikewright.export.foreign.node import NodeModule
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
@@ -68,8 +68,8 @@ class Row:
     """The axis of time where it takes all steps at once; -1: it takes one step a call; None: as it is called."""
     keeps_state: bool = True
     """Whether its state lives from one call to the next: such a module stands at one place of a net."""
-    fuse: Callable[[nn.Module, nn.Module, Site], Made] | None = None
-    """For attention and gates: (module, our neuron) -> ours."""
+    fuse: Callable[[nn.Module, nn.Module | None, Site], Made] | None = None
+    """For attention and gates: (module, our neuron) -> ours; without a neuron, the attention alone."""
     package: str = ""
     """Only classes of this package (or of its name's first part); empty: wherever it is defined."""
 
@@ -190,14 +190,3 @@ def refuse_unknown(net: nn.Module, where: str) -> None:
 def as_module(made: Made, *, spiking: bool) -> nn.Module:
     """Wrap a NIR node as a module of the traced net."""
     return made if isinstance(made, nn.Module) else NodeModule(lambda *_: made, spiking=spiking)
-
-
-def number(value: Any) -> Any:
-    """Return a parameter as a number where it is one, else as a float64 array without axes of one."""
-    if isinstance(value, Tensor):
-        array = value.detach().double().cpu().numpy()
-        return float(array.reshape(-1)[0]) if array.size == 1 else array
-    return float(value)
-
-
-

@@ -23,12 +23,54 @@ from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import UnsupportedNodeError
 
 SAME = frozenset(
-    {"contiguous", "clone", "detach", "detach_", "double", "to", "type", "type_as", "cpu", "requires_grad_", "data", "alias", "positive"}
+    {
+        "contiguous",
+        "clone",
+        "detach",
+        "detach_",
+        "double",
+        "to",
+        "type",
+        "type_as",
+        "cpu",
+        "requires_grad_",
+        "data",
+        "alias",
+        "positive",
+    }
 )
-RESHAPES = frozenset({"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_"})
-PERMUTES = frozenset({"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "transpose_"})
+RESHAPES = frozenset(
+    {
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "view_as",
+        "reshape_as",
+        "ravel",
+        "squeeze",
+        "squeeze_",
+        "unsqueeze",
+        "unsqueeze_",
+    }
+)
+PERMUTES = frozenset(
+    {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "transpose_"}
+)
 MAKERS = frozenset(
-    {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
+    {
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "new_empty",
+        "new_tensor",
+    }
 )
 DROPOUTS = frozenset({"dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "alpha_dropout"})
 
@@ -56,7 +98,9 @@ def note(rec: Recorder, name: str, func: Any, args: Any, kwargs: Any, result: An
         rec.blind(result, out.reason)
 
 
-def _apply(rec: Recorder, name: str, key: str, func: Any, args: Any, kwargs: Any, result: Any) -> Tracked | list[Tracked] | None:
+def _apply(
+    rec: Recorder, name: str, key: str, func: Any, args: Any, kwargs: Any, result: Any
+) -> Tracked | list[Tracked] | None:
     leaves = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     known = [rec.lookup(x) for x in leaves]
     opaque = next((k for k in known if isinstance(k, Opaque)), None)
@@ -83,7 +127,9 @@ def _training(args: Any, kwargs: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------------- axes only
-def reshaped(rec: Recorder, value: Value, shape: tuple[int, ...], target: str, key: str = "", args: Any = (), kwargs: Any = None) -> Value:
+def reshaped(
+    rec: Recorder, value: Value, shape: tuple[int, ...], target: str, key: str = "", args: Any = (), kwargs: Any = None
+) -> Value:
     """Return a value after a reshape, squeeze, unsqueeze or flatten."""
     axes = list(value.axes)
     if key == "unsqueeze":
@@ -117,7 +163,9 @@ def _squeezed(rec: Recorder, value: Value, shape: tuple[int, ...], args: Any, kw
 def _order(func: Any, x: Tensor, args: Any, kwargs: Any) -> list[int]:
     primes = (2, 3, 5, 7, 11, 13, 17, 19)
     stand_in = torch.empty(primes[: x.ndim], device="meta")
-    moved = func(*(stand_in if a is x else a for a in args), **{k: stand_in if a is x else a for k, a in kwargs.items()})
+    moved = func(
+        *(stand_in if a is x else a for a in args), **{k: stand_in if a is x else a for k, a in kwargs.items()}
+    )
     return [primes.index(n) for n in moved.shape]
 
 
@@ -165,7 +213,12 @@ def _unbind(rec: Recorder, key: str, args: Any, kwargs: Any, result: Any) -> lis
     assert isinstance(value, Value)
     dim = int(kwargs.get("dim", args[1] if len(args) > 1 and key == "unbind" else (args[2] if len(args) > 2 else 0)))
     dim %= len(value.axes)
-    at_steps = rec.steps is not None and value.axes[dim] == (rec.steps,) and value.time == "whole" and len(result) == rec.steps.size
+    at_steps = (
+        rec.steps is not None
+        and value.axes[dim] == (rec.steps,)
+        and value.time == "whole"
+        and len(result) == rec.steps.size
+    )
     if not at_steps:
         return [Opaque(f"the op {key!r} takes parts of axis {dim} of {sizes(value.axes)}", rec.place())] * len(result)
     axes = list(value.axes)
@@ -174,7 +227,10 @@ def _unbind(rec: Recorder, key: str, args: Any, kwargs: Any, result: Any) -> lis
 
 
 def _select(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tracked:
-    dim, start = (int(kwargs.get(n, args[i] if len(args) > i else 0)) for i, n in ((1, "dim"), (2, "index" if key == "select" else "start")))
+    dim, start = (
+        int(kwargs.get(n, args[i] if len(args) > i else 0))
+        for i, n in ((1, "dim"), (2, "index" if key == "select" else "start"))
+    )
     length = int(kwargs.get("length", args[3] if len(args) > 3 else 1))
     part: Any = start if key == "select" else slice(start, start + length)
     dim %= args[0].ndim
@@ -244,16 +300,20 @@ def _set_item(rec: Recorder, buffer: Tensor, index: Any, part: Any) -> None:
         place = []
     whole = not place and isinstance(value, Value) and tuple(part.shape) == tuple(buffer.shape)
     if whole or isinstance(value, Opaque) or len(place) != 1:
-        rec.track(buffer, value if whole or isinstance(value, Opaque) else Opaque("a part of it is overwritten", rec.place()))
+        rec.track(
+            buffer, value if whole or isinstance(value, Opaque) else Opaque("a part of it is overwritten", rec.place())
+        )
         return
-    (dim, t), = place
+    ((dim, t),) = place
     slots = rec.buffers.setdefault(id(buffer), {})
     rec.keep.append(buffer)
     slots[t] = value
     parts: list[Tracked | None] = [slots.get(i) for i in range(buffer.shape[dim])]
     joined = None if None in parts else _joined(rec, parts)
     if joined is None:
-        rec.track(buffer, Opaque("a buffer that is filled in part, or not by steps 0 .. T - 1 of one signal", rec.place()))
+        rec.track(
+            buffer, Opaque("a buffer that is filled in part, or not by steps 0 .. T - 1 of one signal", rec.place())
+        )
         return
     axes = list(joined.axes)
     axes.insert(dim, (rec.time_atom(len(parts)),))
@@ -294,7 +354,9 @@ def _join(rec: Recorder, key: str, a: Value, b: Value, result: Tensor) -> Tracke
         if done == b.time and a.time != b.time:
             return replace(a, time="sum", count=done + 1)
     if a.axes != b.axes and sizes(a.axes) != sizes(b.axes):
-        return Opaque(f"a sum of shapes {sizes(a.axes)} and {sizes(b.axes)}: bring both branches to one shape", rec.place())
+        return Opaque(
+            f"a sum of shapes {sizes(a.axes)} and {sizes(b.axes)}: bring both branches to one shape", rec.place()
+        )
     if not _same_place(a, b):
         return Opaque("a sum of different axes or steps", rec.place())
     times = {a.time, b.time} - {"still"}
@@ -312,7 +374,9 @@ def _join(rec: Recorder, key: str, a: Value, b: Value, result: Tensor) -> Tracke
     base = a if a.time != "still" else replace(b, features=b.features)
     if base is b:
         fresh = dict(zip(b.features, features, strict=True))
-    out = Value(node, tuple(tuple(fresh.get(x, x) for x in g) for g in base.axes), features, time, flattened=a.flattened)
+    out = Value(
+        node, tuple(tuple(fresh.get(x, x) for x in g) for g in base.axes), features, time, flattened=a.flattened
+    )
     if time in ("mean", "sum"):
         rec.later(node, lambda values: values[nodes[0]] + values[nodes[1]])
     else:
@@ -337,12 +401,20 @@ def _scale(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> T
         assert isinstance(a, Value)
         return scaled(rec, a, np.full((), -1.0), None, left)
     divides = key in ("div", "truediv", "itruediv", "true_divide", "divide")
-    if (isinstance(a, Value) and isinstance(b, Value)) or (divides and isinstance(b, Value)) or kwargs.get("rounding_mode"):
+    if (
+        (isinstance(a, Value) and isinstance(b, Value))
+        or (divides and isinstance(b, Value))
+        or kwargs.get("rounding_mode")
+    ):
         return Opaque("a product of two signals has no meaning in NIR", rec.place())
     value, constant, tensor = (a, right, left) if isinstance(a, Value) else (b, left, right)
     assert isinstance(value, Value)
     if value.time in ("mean", "sum") and not isinstance(constant, Tensor):
-        factor = Fraction(value.factor) / Fraction(float(constant)) if divides else Fraction(value.factor) * Fraction(float(constant))
+        factor = (
+            Fraction(value.factor) / Fraction(float(constant))
+            if divides
+            else Fraction(value.factor) * Fraction(float(constant))
+        )
         if value.time == "sum":
             rec.claims.append((value.count, rec.place()))
             factor *= value.count
@@ -388,7 +460,13 @@ def scaled(rec: Recorder, value: Value, scale: Any, shift: Any, tensor: Tensor) 
     node = scale_node(rec, value, scale, shift)
     features = rec.atoms(node, [a.size for a in value.features])
     fresh = dict(zip(value.features, features, strict=True))
-    return replace(value, node=node, axes=tuple(tuple(fresh.get(x, x) for x in g) for g in value.axes), features=features, factor=1.0)
+    return replace(
+        value,
+        node=node,
+        axes=tuple(tuple(fresh.get(x, x) for x in g) for g in value.axes),
+        features=features,
+        factor=1.0,
+    )
 
 
 def scale_node(rec: Recorder, value: Value, scale: Any, shift: Any) -> fx.Node:
@@ -412,7 +490,9 @@ def scale_node(rec: Recorder, value: Value, scale: Any, shift: Any) -> fx.Node:
         weight, bias = np.broadcast_to(s, c).copy(), np.broadcast_to(b, c).copy()
         made = lambda *_: nirx.BatchNorm(np.zeros(c), np.ones(c), weight, bias, 0.0, shape)  # noqa: E731
     node = calls.emit_module(rec, name, NodeModule(made), operand, "whole", shape)
-    column = torch.from_numpy(np.broadcast_to(b.reshape(b.shape + (1,) * (len(shape) - b.ndim)) if b.ndim else b, shape).copy())
+    column = torch.from_numpy(
+        np.broadcast_to(b.reshape(b.shape + (1,) * (len(shape) - b.ndim)) if b.ndim else b, shape).copy()
+    )
     factor = torch.from_numpy(full.copy())
     rec.later(node, lambda values: values[operand] * factor + column)
     rec.rolled[key] = node
@@ -424,7 +504,11 @@ def _mean(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tr
     value = rec.lookup(args[0])
     assert isinstance(value, Value)
     dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    chosen = list(range(len(value.axes))) if dims is None else [int(d) % len(value.axes) for d in (dims if isinstance(dims, tuple | list) else (dims,))]
+    chosen = (
+        list(range(len(value.axes)))
+        if dims is None
+        else [int(d) % len(value.axes) for d in (dims if isinstance(dims, tuple | list) else (dims,))]
+    )
     chosen.sort()
     kept = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
     if key == "sum":
@@ -441,12 +525,21 @@ def mean(rec: Recorder, value: Value, dims: list[int], kept: bool, y: Tensor) ->
     time = [a for a in averages if a.name == "T"]
     own = [a for a in averages if not a.name]
     if any(a.name == "B" for a in averages):
-        raise rec.refuse("a mean over the samples of a batch", "keep the batch as it is; was the layout found? give layout=")
+        raise rec.refuse(
+            "a mean over the samples of a batch", "keep the batch as it is; was the layout found? give layout="
+        )
     whole = value.features
     if own:
-        if len(own) == len([a for a in whole if a in own]) and tuple(own) == whole[-len(own) :] and len(rec.shapes[value.node]) == 3:
+        if (
+            len(own) == len([a for a in whole if a in own])
+            and tuple(own) == whole[-len(own) :]
+            and len(rec.shapes[value.node]) == 3
+        ):
             value = _spatial(rec, value, dims, kept, own)
-        elif len(rec.shapes[calls.materialise(rec, replace(value, factor=1.0), None)]) == 1 or len(rec.shapes[value.node]) == 1:
+        elif (
+            len(rec.shapes[calls.materialise(rec, replace(value, factor=1.0), None)]) == 1
+            or len(rec.shapes[value.node]) == 1
+        ):
             value = _votes(rec, value, own, dims, kept)
         else:
             raise rec.refuse(
@@ -468,7 +561,14 @@ def _spatial(rec: Recorder, value: Value, dims: list[int], kept: bool, own: list
     value = calls.averaged(rec, value, linear=True)
     operand = calls.materialise(rec, value.moved(_lead(value) + tuple((a,) for a in value.features)), 3)
     shape = rec.shapes[operand]
-    node = rec.emit("call_function", torch.mean, (operand,), ((3, 4), True) if kept else ((3, 4),), (shape[0], 1, 1) if kept else shape[:1], value.time)
+    node = rec.emit(
+        "call_function",
+        torch.mean,
+        (operand,),
+        ((3, 4), True) if kept else ((3, 4),),
+        (shape[0], 1, 1) if kept else shape[:1],
+        value.time,
+    )
     features = rec.atoms(node, rec.shapes[node])
     channel = features[0]
     rec.later(node, lambda values: values[operand].mean((3, 4), keepdim=kept))
@@ -547,19 +647,20 @@ def _function(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -
         return Opaque(f"the op {key!r}, called so, has no meaning in NIR", rec.place())
     name = rec.scopes[-1] or key
     owner = rec.net.get_submodule(name) if rec.scopes[-1] and name in dict(rec.net.named_modules()) else rec.net
-    if name in rec.modules or any(True for _ in owner.children()):
-        known = rec.rolled.get(("function", name, key, calls_key(made)))
-        name = str(known.target) if known is not None else rec.fresh(f"{rec.scopes[-1]}.{key}" if rec.scopes[-1] else key)
+    known = (rec.scopes[-1], *_weights_key(key, args, kwargs))
+    if known in rec.functions:
+        name = rec.functions[known]
+    elif name in rec.modules or any(True for _ in owner.children()):
+        name = rec.fresh(f"{rec.scopes[-1]}.{key}" if rec.scopes[-1] else key)
+    rec.functions[known] = name
     calls.layer(rec, name, made, made, value, result)
-    found = rec.lookup(result)
-    if isinstance(found, Value):
-        rec.rolled[("function", rec.scopes[-1] or key, key, calls_key(made))] = found.node
     return None
 
 
-def calls_key(made: nn.Module) -> tuple[Any, ...]:
-    """Return what tells one made layer from another."""
-    return (type(made), repr(made), *((p.data_ptr(), tuple(p.shape)) for p in made.parameters()))
+def _weights_key(key: str, args: Any, kwargs: Any) -> tuple[Any, ...]:
+    """Return what tells one layer called as a function from another: its options and the content of its weights."""
+    parts = [*args[1:], *(v for k, v in sorted(kwargs.items()) if k != "input")]
+    return (key, *(hash(p.detach().numpy().tobytes()) if isinstance(p, Tensor) else str(p) for p in parts))
 
 
 def _made(key: str, args: Any, kwargs: Any, rec: Recorder) -> nn.Module | None:
@@ -594,11 +695,28 @@ def _made(key: str, args: Any, kwargs: Any, rec: Recorder) -> nn.Module | None:
             one = torch.ones(len(mean))
             return weights(norm, one if gamma is None else gamma, one * 0 if beta is None else beta)
         case "avg_pool2d":
-            return nn.AvgPool2d(arg(1, "kernel_size"), arg(2, "stride"), arg(3, "padding", 0), bool(arg(4, "ceil_mode", False)), bool(arg(5, "count_include_pad", True)), arg(6, "divisor_override"))
+            return nn.AvgPool2d(
+                arg(1, "kernel_size"),
+                arg(2, "stride"),
+                arg(3, "padding", 0),
+                bool(arg(4, "ceil_mode", False)),
+                bool(arg(5, "count_include_pad", True)),
+                arg(6, "divisor_override"),
+            )
         case "max_pool2d":
-            return nn.MaxPool2d(arg(1, "kernel_size"), arg(2, "stride"), arg(3, "padding", 0), arg(4, "dilation", 1), False, bool(arg(5, "ceil_mode", False)))
+            return nn.MaxPool2d(
+                arg(1, "kernel_size"),
+                arg(2, "stride"),
+                arg(3, "padding", 0),
+                arg(4, "dilation", 1),
+                False,
+                bool(arg(5, "ceil_mode", False)),
+            )
         case "adaptive_avg_pool2d":
             return nn.AdaptiveAvgPool2d(arg(1, "output_size"))
+        case "adaptive_avg_pool3d":
+            size = arg(1, "output_size")
+            return nn.AdaptiveAvgPool2d(tuple(size[1:])) if isinstance(size, tuple | list) and size[0] is None else None
         case "avg_pool1d":
             return nn.AvgPool1d(arg(1, "kernel_size"), arg(2, "stride"))
         case "relu":
@@ -620,10 +738,24 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("stack", "cat", "concat", "concatenate"), _stack),
     **dict.fromkeys(("repeat", "expand", "expand_as", "tile", "repeat_interleave", "broadcast_to"), _repeat),
     **dict.fromkeys(("add", "iadd", "radd", "sub", "isub", "rsub", "subtract"), _add),
-    **dict.fromkeys(("mul", "imul", "rmul", "multiply", "neg", "div", "truediv", "itruediv", "true_divide", "divide", "rtruediv"), _scale),
+    **dict.fromkeys(
+        ("mul", "imul", "rmul", "multiply", "neg", "div", "truediv", "itruediv", "true_divide", "divide", "rtruediv"),
+        _scale,
+    ),
     **dict.fromkeys(("mean", "sum"), _mean),
     **dict.fromkeys(
-        ("conv2d", "linear", "batch_norm", "avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "avg_pool1d", "relu"), _function
+        (
+            "conv2d",
+            "linear",
+            "batch_norm",
+            "avg_pool2d",
+            "max_pool2d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+            "avg_pool1d",
+            "relu",
+        ),
+        _function,
     ),
 }
 
@@ -638,7 +770,11 @@ def output(rec: Recorder, result: Any) -> None:
     if len(tensors) > 1:
         rec.notes.append(f"of the {len(tensors)} tensors that forward returns, the first is taken as the answer")
     if found is None:
-        raise rec.refuse("the answer does not depend on the input in a way that can be followed", "return a signal of the net", rec.where)
+        raise rec.refuse(
+            "the answer does not depend on the input in a way that can be followed",
+            "return a signal of the net",
+            rec.where,
+        )
     if isinstance(found, Opaque):
         raise UnsupportedNodeError(
             found.reason, where=found.where, help="supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
@@ -662,10 +798,15 @@ def output(rec: Recorder, result: Any) -> None:
         out = rec.graph.output(mean_node)
         rec.later(out, lambda values: answer)
     else:
-        whole = found.arranged(tensors[0].detach(), (rec.steps, rec.batch) if rec.steps and found.time == "whole" else (rec.batch,))
+        whole = found.arranged(
+            tensors[0].detach(), (rec.steps, rec.batch) if rec.steps and found.time == "whole" else (rec.batch,)
+        )
         lead = (rec.steps.size, rec.batch.size) if rec.steps and found.time == "whole" else (1, rec.batch.size)
         answer = whole.reshape(*lead, *rec.shapes[node])
         out = rec.graph.output(node)
-        rec.later(out, lambda values: answer if answer.shape[0] == rec.fixed_steps() else answer.expand(rec.fixed_steps(), *answer.shape[1:]))
-
-
+        rec.later(
+            out,
+            lambda values: (
+                answer if answer.shape[0] == rec.fixed_steps() else answer.expand(rec.fixed_steps(), *answer.shape[1:])
+            ),
+        )

@@ -20,14 +20,22 @@ from spikewright.export.foreign.registry import Row, Site, Table
 def _neuron(module: Any, site: Site, beta: Any, gain: Any) -> nn.Module:
     spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     site.need(
-        spike == "SingleSpike", f"spike_fn {spike}: several spikes a step, floor(v / threshold)", "train with spike_fn=SingleSpike"
+        spike == "SingleSpike",
+        f"spike_fn {spike}: several spikes a step, floor(v / threshold)",
+        "train with spike_fn=SingleSpike",
     )
     site.need(module.min_v_mem is None, "min_v_mem: a floor under the membrane", "train with min_v_mem=None")
     recurrent = bool(getattr(module, "rec_connect", None)) or getattr(module, "rec_connect", None) is not None
     site.need(not recurrent, "recurrent weights", "use the layer without rec_connect")
-    site.need(getattr(module, "tau_syn", None) is None, "tau_syn: a current that decays with a factor of its own", "use tau_syn=None")
+    site.need(
+        getattr(module, "tau_syn", None) is None,
+        "tau_syn: a current that decays with a factor of its own",
+        "use tau_syn=None",
+    )
     reset = type(module.reset_fn).__name__
-    site.need(reset in ("MembraneReset", "MembraneSubtract"), f"reset_fn {reset}", "use MembraneReset or MembraneSubtract")
+    site.need(
+        reset in ("MembraneReset", "MembraneSubtract"), f"reset_fn {reset}", "use MembraneReset or MembraneSubtract"
+    )
     theta = ours.value(module.spike_threshold)
     if reset == "MembraneReset":
         to = float(getattr(module.reset_fn, "reset_value", 0.0))

@@ -25,9 +25,15 @@ from spikewright.export.foreign.registry import Row, Site, Table
 
 def _plain(module: Any, site: Site) -> None:
     site.need(not module.inhibition, "inhibition=True: only the largest membrane fires", "train with inhibition=False")
-    site.need(not module.state_quant, "state_quant: a rounded membrane", "train without it; the chip rounds its own way")
+    site.need(
+        not module.state_quant, "state_quant: a rounded membrane", "train without it; the chip rounds its own way"
+    )
     factor = ours.value(getattr(module, "graded_spikes_factor", 1.0))
-    site.need(bool(np.all(np.asarray(factor) == 1)), "graded_spikes_factor: it sends real values", "put the factor into the weights behind it")
+    site.need(
+        bool(np.all(np.asarray(factor) == 1)),
+        "graded_spikes_factor: it sends real values",
+        "put the factor into the weights behind it",
+    )
 
 
 def _reset(module: Any) -> str:
@@ -39,7 +45,11 @@ def _leaky(module: Any, site: Site) -> nn.Module:
     beta, threshold = np.clip(ours.value(module.beta), 0, 1), ours.value(module.threshold)
     beta = float(beta) if np.ndim(beta) == 0 else beta
     reset = _reset(module)
-    site.need(reset != "none", "reset_mechanism 'none': the membrane goes on above its threshold", "train with 'zero' or 'subtract'")
+    site.need(
+        reset != "none",
+        "reset_mechanism 'none': the membrane goes on above its threshold",
+        "train with 'zero' or 'subtract'",
+    )
     if reset == "zero":
         return ours.neuron(site, beta=beta, threshold=threshold, comparison=">")
     site.need(
@@ -58,7 +68,9 @@ def _with_loop(made: nn.Module, weight: Any, site: Site) -> nn.Module:
     whole = ours.full(weight, shape)
     conv = len(shape) == 3 and bool(np.all(whole == whole[:, :1, :1]))
     site.need(
-        len(shape) == 1 or conv, "reset by subtraction, one step late, with parameters that differ between pixels", "use one value a channel"
+        len(shape) == 1 or conv,
+        "reset by subtraction, one step late, with parameters that differ between pixels",
+        "use one value a channel",
     )
 
     def loop(_: tuple[int, ...]) -> nir.NIRNode:
@@ -84,7 +96,9 @@ def _synaptic(module: Any, site: Site) -> nn.Module:
     _plain(module, site)
     at_once = _reset(module) == "zero" and not module.reset_delay
     site.need(
-        at_once, f"Synaptic with reset_mechanism {_reset(module)!r} one step late", "train with reset_mechanism='zero', reset_delay=False"
+        at_once,
+        f"Synaptic with reset_mechanism {_reset(module)!r} one step late",
+        "train with reset_mechanism='zero', reset_delay=False",
     )
     alpha, beta = (np.clip(ours.value(getattr(module, n)), 0, 1) for n in ("alpha", "beta"))
     return ours.current_based(site, alpha=alpha, beta=beta, threshold=ours.value(module.threshold), comparison=">")

@@ -31,7 +31,11 @@ def _axis(module: Any) -> int | None:
 def _neuron(module: Any, site: Site, beta: float, gain: float) -> nn.Module:
     """Return a neuron with SpikingJelly's reset; see the module's equation for v_reset."""
     surrogate = getattr(module, "surrogate_function", None)
-    site.need(getattr(surrogate, "spiking", True), "surrogate_function.spiking is False: it sends real values", "set spiking=True")
+    site.need(
+        getattr(surrogate, "spiking", True),
+        "surrogate_function.spiking is False: it sends real values",
+        "set spiking=True",
+    )
     to = 0.0 if module.v_reset is None else ours.value(module.v_reset)
     theta = ours.value(module.v_threshold)
     return ours.neuron(site, beta=beta, gain=gain, threshold=theta - to, subtract=module.v_reset is None)
@@ -52,28 +56,35 @@ def _if(module: Any, site: Site) -> nn.Module:
 
 
 def _cuba(module: Any, site: Site) -> nn.Module:
-    site.need(not module.v_reset, f"v_reset {module.v_reset} of a CUBALIFNode, which starts there and leaks to 0", "use v_reset=0 or None")
+    site.need(
+        not module.v_reset,
+        f"v_reset {module.v_reset} of a CUBALIFNode, which starts there and leaks to 0",
+        "use v_reset=0 or None",
+    )
     return ours.current_based(
         site, alpha=ours.value(module.c_decay), beta=ours.value(module.v_decay), threshold=ours.value(module.v_threshold),
         subtract=module.v_reset is None,
     )  # fmt: skip
 
 
-def _multi_dimensional(module: Any, neuron: nn.Module, site: Site) -> nn.Module:
+def _multi_dimensional(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
     weights: dict[str, torch.Tensor] = {}
     dims = ""
     for d, part in (("T", module.ta), ("C", module.ca)):
         if part is not None:
             dims += d
             key = d.lower() + "a"
-            weights |= {f"{key}_w0": ours.flat(part.sharedMLP[0].weight), f"{key}_w1": ours.flat(part.sharedMLP[2].weight)}
+            weights |= {
+                f"{key}_w0": ours.flat(part.sharedMLP[0].weight),
+                f"{key}_w1": ours.flat(part.sharedMLP[2].weight),
+            }
     if module.sa is not None:
         dims += "S"
         weights["sa_kernel"] = module.sa.conv.weight
     return ours.ma(neuron, site, dims=dims, weights=weights)
 
 
-def _temporal(module: Any, neuron: nn.Module, site: Site) -> nn.Module:
+def _temporal(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
     site.need(
         bool(getattr(module, "spikewright_rectified", False)),
         "TemporalWiseAttention without a ReLU behind it: MA's temporal attention has one, and no block here does without",
@@ -89,7 +100,13 @@ def _same(module: nn.Module, site: Site) -> nn.Module:
 
 def _layer(name: str) -> Row:
     return Row(
-        name, _same, f"torch.nn.{name} of every step", f"{name} of every step", kind="layer", fields=("step_mode",), package="spikingjelly"
+        name,
+        _same,
+        f"torch.nn.{name} of every step",
+        f"{name} of every step",
+        kind="layer",
+        fields=("step_mode",),
+        package="spikingjelly",
     )
 
 
@@ -151,7 +168,16 @@ def _rows() -> tuple[Row, ...]:
     ]  # fmt: skip
     layers = [
         _layer(n)
-        for n in ("Conv2d", "BatchNorm1d", "BatchNorm2d", "AvgPool2d", "MaxPool2d", "AdaptiveAvgPool2d", "Linear", "Flatten")
+        for n in (
+            "Conv2d",
+            "BatchNorm1d",
+            "BatchNorm2d",
+            "AvgPool2d",
+            "MaxPool2d",
+            "AdaptiveAvgPool2d",
+            "Linear",
+            "Flatten",
+        )
     ]
     return (
         *(Row(n, None, why, package="spikingjelly") for n, why in _REFUSED.items()),

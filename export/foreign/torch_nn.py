@@ -29,9 +29,7 @@ _REFUSED = {
 
 TABLE = Table(
     "torch.nn",
-    (
-        *(Row(f"torch.nn.modules.*.{n}", None, why, kind="layer") for n, why in _REFUSED.items()),
-    ),
+    (*(Row(f"torch.nn.modules.*.{n}", None, why, kind="layer") for n, why in _REFUSED.items()),),
     "taken without a row: " + ", ".join(_TAKEN),
 )
 TAKEN = _TAKEN

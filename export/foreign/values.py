@@ -25,6 +25,9 @@ class Pending:
     target: str
     module: nn.Module
     row: Row
+    value: Value
+    y: Tensor
+    """What it read and gave, should no neuron follow."""
     rectified: bool = False
 
 

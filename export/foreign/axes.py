@@ -61,7 +61,7 @@ def regroup(axes: Axes, shape: Sequence[int]) -> tuple[Axes, dict[Atom, Group]]:
     left = list(atoms(axes))
     split: dict[Atom, Group] = {}
     found: list[Group] = []
-    for size in shape:
+    for i, size in enumerate(shape):
         group: list[Atom] = []
         while prod(a.size for a in group) < size or (size == 1 and not group and left and left[0].size == 1):
             if not left:
@@ -71,6 +71,9 @@ def regroup(axes: Axes, shape: Sequence[int]) -> tuple[Axes, dict[Atom, Group]]:
                 group.append(left.pop(0))
             else:
                 left[:1] = split[head] = _split(head, size // got, axes, shape)
+        ones = i + 1 < len(shape) and shape[i + 1] == 1
+        while left and left[0].size == 1 and group and not ones:  # a batch or time of one goes with what it stands behind
+            group.append(left.pop(0))
         found.append(tuple(group))
     if any(a.size != 1 for a in left):
         raise LayoutError(f"a reshape of {sizes(axes)} to {tuple(shape)}")

@@ -324,7 +324,8 @@ def site(rec: Recorder, value: Value) -> Site:
 def alone(rec: Recorder, value: Value) -> Value:
     """Make an attention that no neuron follows a node of its own."""
     pending = value.pending
-    assert pending is not None and pending.row.fuse is not None
+    assert pending is not None
+    assert pending.row.fuse is not None
     bare = replace(pending.value, pending=None)
     here = site(rec, bare)
     here.need(

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from spikewright.export.foreign import calls
-from spikewright.export.foreign.axes import Axes, Group, LayoutError, permuted, refine, regroup, sizes
+from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError, permuted, refine, regroup, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
 from spikewright.export.foreign.values import Flattened, Opaque, Tracked, Value
@@ -81,7 +81,7 @@ def note(rec: Recorder, name: str, func: Any, args: Any, kwargs: Any, result: An
         if name == "__setitem__":
             _set_item(rec, *args)
         return
-    key = name.strip("_") if not name.startswith("__") else name.strip("_")
+    key = name.strip("_")
     try:
         out = _apply(rec, name, key, func, args, kwargs, result)
     except LayoutError as error:
@@ -199,7 +199,7 @@ def _get_item(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -
 
 def _full_index(index: Any, rank: int) -> list[Any]:
     parts = list(index) if isinstance(index, tuple) else [index]
-    if any(isinstance(p, Tensor | list) or (isinstance(p, bool)) for p in parts):
+    if any(isinstance(p, Tensor | list | bool) for p in parts):
         raise LayoutError("an index that is a tensor or a list")
     used = sum(1 for p in parts if p is not None and p is not Ellipsis)
     if Ellipsis in parts:
@@ -428,7 +428,7 @@ def _constant(rec: Recorder, constant: Any, value: Value, tensor: Tensor) -> Any
     if not isinstance(constant, Tensor):
         return np.full((), float(constant))
     rec.constants.append(constant.detach().clone())
-    if constant.numel() == 1:
+    if constant.numel() and bool((constant == constant.reshape(-1)[0]).all()):
         return np.full((), float(constant.detach().reshape(-1)[0]))
     aligned = constant.detach().double().reshape((1,) * (tensor.ndim - constant.ndim) + tuple(constant.shape))
     picked: list[Any] = []
@@ -574,7 +574,7 @@ def _spatial(rec: Recorder, value: Value, dims: list[int], kept: bool, own: list
     rec.later(node, lambda values: values[operand].mean((3, 4), keepdim=kept))
     axes: list[Group] = []
     ones = list(features[1:])
-    for i, group in enumerate(value.axes):
+    for group in value.axes:
         if any(a in own for a in group):
             if kept:
                 axes.append((ones.pop(0),) if ones else ())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikewright.export.foreign.door import open_door
+from spikewright.export.foreign import door
 from spikewright.export.torch_to_nir.convert import convert
 from spikewright.export.torch_to_nir.golden import check
 from spikewright.toolchain.errors import ImportingError
@@ -44,7 +44,7 @@ def capture(
     positive_number(dt_s, "dt", name)
     example = _checked(example_input, name)
     _check_finite(module, name)
-    opened = open_door(module, example, name, layout)
+    opened = door.open_door(module, example, name, layout)
     with torch.no_grad():
         graph, names = convert(opened.module, opened.traced, dt_s=dt_s, where=name)
         check(graph, opened.traced, names, name, opened.more)

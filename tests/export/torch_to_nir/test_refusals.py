@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from captured_nets import B, T, Wrapped, events
+from captured_nets import T, Wrapped, events
 from torch import Tensor, nn
 
 from spikewright.export.torch_to_nir import capture

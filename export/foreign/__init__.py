@@ -1,6 +1,6 @@
 """Foreign nets: what each framework's classes are here (one table a framework), and the recorder that follows any forward.
 
-``register`` says what a class of one's own is; an entry point of the group ``spikewright.modules`` names a table of a package's own.
+``register`` says what a class of one's own is; an entry point of the group ``spikewright.modules`` names a package's own.
 """
 
 from spikewright.export.foreign.registry import Row as Row

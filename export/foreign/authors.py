@@ -6,7 +6,7 @@
     mem_update                 m = decay m + x;        s = m > thresh;   to 0                      N3    (T, B, ...)
     IFCell, ConvIFCell         u = h + x;  s = u >= Vthres;  h = alpha (Vthres s + (1 - s) u) + beta   N2    one step a call
     TCJA, TLA, CLA             x sigmoid(conv_c(z) conv(z)),  z the mean over H and W                   (T, B, ...), TET too
-    GAC(x, lif(x))             sigmoid(TA(x) SCA(x)) lif(x)                                             (B, T, ...) or (T, B, ...)
+    GAC(x, lif(x))             sigmoid(TA(x) SCA(x)) lif(x)                          (B, T, ...) or (T, B, ...)
     TCSA .. SA, then a cell    relu(sa ca ta x), gates pooled over all T                                (B, T, ...)
 
 ``mem_update`` takes thresh, decay and time_window from its file. SeqToANNContainer, tdLayer, tdBatchNorm, batch_norm_2d,
@@ -110,10 +110,31 @@ _MA = "relu of the gates (M(avg) + M(max), sigmoid) over {} times x, each pooled
 TABLE = Table(
     "authors",
     (
-        Row("LIFSpike", _lif_spike, "m = tau m + x; s = m > thresh; to 0", "LIF (N4)", fields=("thresh", "tau", "act"), keeps_state=False),
-        Row("mem_update", _mem_update, "m = decay m (1 - s) + x; s = m > thresh", "LIF (N3)", time_axis=0, keeps_state=False),
+        Row(
+            "LIFSpike",
+            _lif_spike,
+            "m = tau m + x; s = m > thresh; to 0",
+            "LIF (N4)",
+            fields=("thresh", "tau", "act"),
+            keeps_state=False,
+        ),
+        Row(
+            "mem_update",
+            _mem_update,
+            "m = decay m (1 - s) + x; s = m > thresh",
+            "LIF (N3)",
+            time_axis=0,
+            keeps_state=False,
+        ),
         *(
-            Row(n, _cell, "u = h + x; s = u >= Vthres; h = alpha (Vthres s + (1 - s) u) + beta", "LIF (N2)", fields=("Vthres", "alpha", "spikeActFun"), time_axis=-1)
+            Row(
+                n,
+                _cell,
+                "u = h + x; s = u >= Vthres; h = alpha (Vthres s + (1 - s) u) + beta",
+                "LIF (N2)",
+                fields=("Vthres", "alpha", "spikeActFun"),
+                time_axis=-1,
+            )
             for n in ("IFCell", "ConvIFCell")
         ),
         *(
@@ -125,15 +146,35 @@ TABLE = Table(
             )
         ),
         Row(
-            "GAC", None, "sigmoid(TA(x) SCA(x)) lif(x)", "GatedAttentionCoding", kind="gate", fields=("TA", "SCA"), keeps_state=False, fuse=_gac
+            "GAC",
+            None,
+            "sigmoid(TA(x) SCA(x)) lif(x)",
+            "GatedAttentionCoding",
+            kind="gate",
+            fields=("TA", "SCA"),
+            keeps_state=False,
+            fuse=_gac,
         ),
         *(
-            Row(n, None, _MA.format(", ".join(dims)), f"MALIF, dims {dims}, variant code", kind="attention", fields=fields, fuse=_ma)
+            Row(
+                n,
+                None,
+                _MA.format(", ".join(dims)),
+                f"MALIF, dims {dims}, variant code",
+                kind="attention",
+                fields=fields,
+                fuse=_ma,
+            )
             for n, dims, fields in (
-                ("TCSA", "TCS", ("ta", "ca", "sa")), ("TCA", "TC", ("ta", "ca")), ("CSA", "CS", ("ca", "sa")), ("TSA", "TS", ("ta", "sa")),
-                ("TA", "T", ("ta", "relu")), ("CA", "C", ("ca", "relu")), ("SA", "S", ("sa", "relu")),
+                ("TCSA", "TCS", ("ta", "ca", "sa")),
+                ("TCA", "TC", ("ta", "ca")),
+                ("CSA", "CS", ("ca", "sa")),
+                ("TSA", "TS", ("ta", "sa")),
+                ("TA", "T", ("ta", "relu")),
+                ("CA", "C", ("ca", "relu")),
+                ("SA", "S", ("sa", "relu")),
             )
         ),
     ),
     "ridgerchu/TCJA, bollossom/GAC, BICLab/Attention-SNN",
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""What a call of a leaf module means: a layer maps frames, a neuron integrates, an attention waits for its neuron, a gate joins two."""
+"""What a call of a leaf module means: layers map frames, neurons integrate, an attention waits for its neuron."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ from spikewright.toolchain.errors import UnsupportedNodeError
 NOTHING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity)
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 RANKS: tuple[tuple[type[nn.Module], int], ...] = (
-    (nn.Conv2d, 3), (nn.AvgPool2d, 3), (nn.MaxPool2d, 3), (nn.AdaptiveAvgPool2d, 3), (nn.Linear, 1),
-)  # fmt: skip
+    (nn.Conv2d, 3),
+    (nn.AvgPool2d, 3),
+    (nn.MaxPool2d, 3),
+    (nn.AdaptiveAvgPool2d, 3),
+    (nn.Linear, 1),
+)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel)
 
@@ -64,7 +68,7 @@ def note(
 
             rec.track(result, mean(rec, values[0], [0], False, result))
         elif is_own(module):
-            spiking_state(rec, name, values[0], (0,), keeps=False)
+            spiking_state(rec, name, values[0], 0, keeps=False)
             made = rec.original_of(name, module)
             block(rec, name, made, values[0], result, spiking=isinstance(module, Neuron))
         else:
@@ -260,9 +264,21 @@ def flat_node(rec: Recorder, value: Value) -> fx.Node:
 
 
 # ------------------------------------------------------------------------------------------- over time
-def spiking_state(rec: Recorder, name: str, value: Value, axis: tuple[int | None, ...], *, keeps: bool) -> None:
+def spiking_state(rec: Recorder, name: str, value: Value, wanted: int | None, *, keeps: bool) -> None:
     """Check where time is in what a neuron or block reads, and that it sees steps 0, 1, 2, ... in order."""
-    wanted = axis[0]
+    _check_axis(rec, value, wanted)
+    if value.time != "whole":
+        count = rec.counts.get(name, 0)
+        if isinstance(value.time, int) and value.time != count:
+            raise rec.refuse(f"is called at step {value.time} as call number {count}", "call it once a step, in order")
+        rec.counts[name] = count + 1
+    elif keeps:
+        if name in rec.counts:
+            raise rec.refuse("keeps its state and is called twice", "make one neuron for each place in the net")
+        rec.counts[name] = 0
+
+
+def _check_axis(rec: Recorder, value: Value, wanted: int | None) -> None:
     whole = value.time == "whole"
     steps = [i for i, group in enumerate(value.axes) if rec.steps is not None and group == (rec.steps,)]
     if value.time in ("mean", "sum"):
@@ -281,15 +297,6 @@ def spiking_state(rec: Recorder, name: str, value: Value, axis: tuple[int | None
         one = value.time == "still" and wanted < len(value.axes) and value.axes[wanted] == () and rec.time_atom(1)
         if not one:
             raise LayoutError(f"it takes time on axis {wanted} and is given one step")
-    if not whole:
-        count = rec.counts.get(name, 0)
-        if isinstance(value.time, int) and value.time != count:
-            raise rec.refuse(f"is called at step {value.time} as call number {count}", "call it once a step, in order")
-        rec.counts[name] = count + 1
-    elif keeps:
-        if name in rec.counts:
-            raise rec.refuse("keeps its state and is called twice", "make one neuron for each place in the net")
-        rec.counts[name] = 0
 
 
 def block(
@@ -361,13 +368,13 @@ def _foreign(
             elementwise(rec, name, as_module(made, spiking=False), value, y)
         return
     if row.kind == "attention":
-        spiking_state(rec, name, value, (row.axis(module),), keeps=False)
+        spiking_state(rec, name, value, row.axis(module), keeps=False)
         rec.track(y, replace(value, pending=Pending(name, original, row, value, y)))
         return
     if row.kind == "gate" and len(values) == 2:
         _gate(rec, name, original, row, values, y)
         return
-    spiking_state(rec, name, value, (row.axis(module),), keeps=row.keeps_state)
+    spiking_state(rec, name, value, row.axis(module), keeps=row.keeps_state)
     _check_states(rec, name, known)
     pending = value.pending
     bare = replace(value, pending=None)
@@ -411,7 +418,7 @@ def _gate(rec: Recorder, name: str, module: nn.Module, row: Row, values: list[Va
             where=rec.place(),
             help="call it as gate(x, neuron(x))",
         )
-    spiking_state(rec, name, current, (row.axis(module),), keeps=row.keeps_state)
+    spiking_state(rec, name, current, row.axis(module), keeps=row.keeps_state)
     if name not in rec.modules:
         rec.modules[name] = as_module(row.fuse(module, neuron, site(rec, current)), spiking=False)
     block(rec, name, rec.modules[name], current, y, spiking=False)

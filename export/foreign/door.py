@@ -1,4 +1,4 @@
-"""The torch door: from a user's net, in any layout and framework, to the traced net over (T, B, ...) that is converted and compared.
+"""The torch door: from a user's net, in any layout and framework, to the traced net over (T, B, ...) that is converted.
 
 Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), one frame that the net itself repeats T times.
 """
@@ -67,7 +67,9 @@ def open_door(module: nn.Module, example: Tensor, name: str, layout: str | None 
     raise _best(errors, example)
 
 
-_LAYOUT_HELP = "give the layout of the example: layout='TB' for (T, B, ...), 'BT' for (B, T, ...), 'B' for one frame repeated inside"
+_LAYOUT_HELP = (
+    "give the layout of the example: layout='TB' for (T, B, ...), 'BT' for (B, T, ...), 'B' for a frame repeated inside"
+)
 
 
 def _best(errors: Sequence[tuple[Layout, SpikewrightError]], example: Tensor) -> SpikewrightError:
@@ -80,7 +82,7 @@ def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout,
         return tuple(c for c in LAYOUTS if c == "B" or example.ndim >= 3)
     if layout not in LAYOUTS:
         raise ImportingError(f"layout {layout!r}; there are {', '.join(LAYOUTS)}", where=name, help=_LAYOUT_HELP)
-    return (cast(Layout, layout),)
+    return (layout,)
 
 
 def _axes(example: Tensor, layout: Layout) -> tuple[Axes, Atom, Atom | None]:
@@ -102,8 +104,9 @@ def _record(module: nn.Module, example: Tensor, layout: Layout, name: str) -> Re
     except (SpikewrightError, LayoutError):
         raise
     except Exception as error:  # a user's forward can raise anything
+        first = (str(error).splitlines() or [""])[0]
         raise ImportingError(
-            f"the net refuses an example of shape {tuple(example.shape)}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"the net refuses an example of shape {tuple(example.shape)}: {type(error).__name__}: {first}",
             where=_last_line(error, name),
             help="give an example of the shape the net takes: (T, B, ...), (B, T, ...) or, repeated inside, (B, ...)",
         ) from error

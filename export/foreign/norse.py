@@ -45,11 +45,19 @@ def _axis(module: Any) -> int:
 
 
 _REFUSED = {
-    "LIF": "its current acts one step after it came, behind a current that decays: use LIFBox", "LIFRecurrent": "recurrent weights",
-    "LI": "it sends its membrane every step", "LIBox": "it sends its membrane every step", "LSNN": "its threshold adapts",
-    "LIFAdEx": "the membrane moves by an exponential", "LIFEx": "the membrane moves by an exponential", "LIFRefrac": "a refractory time",
-    "LIFMC": "several compartments", "CobaLIF": "conductances", "Izhikevich": "two coupled equations", "LIFCorrelation": "a trace of spikes",
-}  # fmt: skip
+    "LIF": "its current acts one step after it came, behind a current that decays: use LIFBox",
+    "LIFRecurrent": "recurrent weights",
+    "LI": "it sends its membrane every step",
+    "LIBox": "it sends its membrane every step",
+    "LSNN": "its threshold adapts",
+    "LIFAdEx": "the membrane moves by an exponential",
+    "LIFEx": "the membrane moves by an exponential",
+    "LIFRefrac": "a refractory time",
+    "LIFMC": "several compartments",
+    "CobaLIF": "conductances",
+    "Izhikevich": "two coupled equations",
+    "LIFCorrelation": "a trace of spikes",
+}
 
 TABLE = Table(
     "norse",
@@ -57,15 +65,30 @@ TABLE = Table(
         *(Row(f"{n}{cell}", None, why, package="norse") for n, why in _REFUSED.items() for cell in ("", "Cell")),
         *(
             Row(
-                n, _box, "v += dt / tau_mem (v_leak - v + x); s = v > v_th; to v_reset; v(0) = v_leak",
-                "LIF(1 - r, v_th - v_leak, gain r), r = dt tau_mem_inv", fields=("p", "dt"), time_axis=_axis, package="norse", keeps_state=False,
+                n,
+                _box,
+                "v += dt / tau_mem (v_leak - v + x); s = v > v_th; to v_reset; v(0) = v_leak",
+                "LIF(1 - r, v_th - v_leak, gain r), r = dt tau_mem_inv",
+                fields=("p", "dt"),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
             )
             for n in ("LIFBox", "LIFBoxCell")
         ),
         *(
-            Row(n, _iaf, "v += x; s = v > v_th; to v_reset; v(0) = v_reset", "LIF(1, v_th - v_reset)", fields=("p",), time_axis=_axis, package="norse", keeps_state=False)
+            Row(
+                n,
+                _iaf,
+                "v += x; s = v > v_th; to v_reset; v(0) = v_reset",
+                "LIF(1, v_th - v_reset)",
+                fields=("p",),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
+            )
             for n in ("IAF", "IAFCell")
         ),
     ),
     "1.1.0; states must be passed on from step to step",
-)  # fmt: skip
+)

@@ -58,7 +58,7 @@ def neuron(
     subtract: bool = False,
     comparison: Comparison = ">=",
 ) -> nn.Module:
-    """Return v = beta v + gain x; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node where parameters vary.
+    """Return v = beta v + gain x; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node.
 
     Raises:
         UnsupportedNodeError: A decay outside 0 to 1, or a threshold at which a neuron at rest fires.
@@ -111,9 +111,15 @@ def current_based(
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
         a, b, g, theta = (full(p, shape) for p in (alpha, beta, gain_u, threshold))
         return nir.CubaLIF(
-            tau_syn=dt_s / (1 - a), tau_mem=dt_s / (1 - b), r=1 / (1 - b), v_leak=np.zeros(shape), v_threshold=theta,
-            v_reset=np.zeros(shape), w_in=g / (1 - a), metadata={"comparison": comparison, "reset": "subtract" if subtract else "value"},
-        )  # fmt: skip
+            tau_syn=dt_s / (1 - a),
+            tau_mem=dt_s / (1 - b),
+            r=1 / (1 - b),
+            v_leak=np.zeros(shape),
+            v_threshold=theta,
+            v_reset=np.zeros(shape),
+            w_in=g / (1 - a),
+            metadata={"comparison": comparison, "reset": "subtract" if subtract else "value"},
+        )
 
     return NodeModule(make, spiking=True)
 
@@ -143,9 +149,10 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], site: Site) -> nn.Mod
     for name, weight in weights.items():
         old = getattr(module, name)
         site.need(
-            tuple(old.shape) == tuple(weight.shape), f"{name} has shape {tuple(weight.shape)}; expected {tuple(old.shape)}",
+            tuple(old.shape) == tuple(weight.shape),
+            f"{name} has shape {tuple(weight.shape)}; expected {tuple(old.shape)}",
             "make the block for the T and C of its input",
-        )  # fmt: skip
+        )
         setattr(module, name, nn.Parameter(weight.detach().clone(), requires_grad=False))
     return module.eval()
 
@@ -169,13 +176,13 @@ def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Te
                 f"its weights are for {d} = {found}; its input has {d} = {size}",
                 "give an example of this size",
             )
-    size = (shape[1], shape[2]) if len(shape) == 3 else None
+    plane = (shape[1], shape[2]) if len(shape) == 3 else None
     rt, rc = _ratio(T, hidden.get("T")), _ratio(C, hidden.get("C"))
     made: nn.Module
     if isinstance(lif, LIF):
-        made = MALIF(lif, T, C, size, dims=dims, variant="code", kernel=kernel, reduction_t=rt, reduction_c=rc)
+        made = MALIF(lif, T, C, plane, dims=dims, variant="code", kernel=kernel, reduction_t=rt, reduction_c=rc)
     else:
-        made = MAAttention(T, C, size, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc)
+        made = MAAttention(T, C, plane, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc)
     return fill(made, weights, site)
 
 
@@ -197,7 +204,7 @@ def tcja(site: Site, *, tla: Tensor | None, cla: Tensor | None) -> nn.Module:
     return fill(made, {k: w for k, w in (("tla", tla), ("cla", cla)) if w is not None}, site)
 
 
-def gac(lif: nn.Module, site: Site, weights: Mapping[str, Tensor]) -> nn.Module:
+def gac(lif: Any, site: Site, weights: Mapping[str, Tensor]) -> nn.Module:
     """Return gated attention coding with its neuron."""
     site.need(
         isinstance(lif, LIF), "a gate on a neuron with parameters a channel", "use one decay and threshold for all"

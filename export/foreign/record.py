@@ -1,7 +1,8 @@
-"""Run a module for real and note what it does to its input: calls of leaf modules and ops, per step, over all steps, in any layout.
+"""Run a module for real and note what it does to its input: calls of leaf modules and ops, in any layout of the axes.
 
-Python runs as it is (loops over T, containers, einops), so nothing has to be traceable. Time is folded: an op done at step 0, 1, ... T - 1
-on the same signal is one node over (T, B, ...). What cannot be followed is opaque, and refused only if the answer needs it.
+Python runs as it is (loops over T, containers, einops), so nothing has to be traceable. Time is folded: an op done at step
+0, 1, ... T - 1 on the same signal is one node over (T, B, ...). What cannot be followed is opaque, and refused only if the
+answer needs it.
 """
 
 from __future__ import annotations
@@ -301,9 +302,15 @@ class Recorder(TorchFunctionMode):
         first = next(iter(self.graph.nodes))
         modules = {name: m for name, m in self.modules.items()}
         return Recording(
-            self.graph, modules, values, values[first], tuple(n for n in dict.fromkeys(self.neurons) if n in used),
-            tuple(self.constants), tuple(dict.fromkeys(self.notes)), self.steps is not None or bool(self.counts),
-        )  # fmt: skip
+            self.graph,
+            modules,
+            values,
+            values[first],
+            tuple(n for n in dict.fromkeys(self.neurons) if n in used),
+            tuple(self.constants),
+            tuple(dict.fromkeys(self.notes)),
+            self.steps is not None or bool(self.counts),
+        )
 
     def fixed_steps(self) -> int:
         """Return T, once every claim about it agrees."""
@@ -351,7 +358,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
         return recorder.call(orig, module, args, kwargs)
 
     torch.set_default_dtype(WIDE)
-    nn.Module.__call__ = wrapped  # type: ignore[method-assign, assignment]
+    nn.Module.__call__ = wrapped  # type: ignore[method-assign]
     try:
         with torch.no_grad(), recorder:
             yield

@@ -1,7 +1,7 @@
 """The table of foreign classes: class name -> our module or NIR node, matched by name and fields, never by an import.
 
-A row says what one class is. It is found by the class of a module, or a base of it, through the class's name and the fields that
-a module must have, so a framework need not be installed. Users add rows by ``register``, or by an entry point of the group
+A row says what one class is. It is found by the class of a module, or a base of it, through the class's name and the fields
+that a module must have, so a framework need not be installed. Users add rows by ``register``, or by an entry point of the group
 ``spikewright.modules`` that names a tuple of rows.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import nir
 from torch import nn
@@ -21,7 +21,7 @@ from spikewright.export.foreign.node import NodeModule
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 Kind = Literal["layer", "neuron", "attention", "gate"]
-Made = nn.Module | nir.NIRNode
+Made: TypeAlias = nn.Module | nir.NIRNode
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from spikewright.export.foreign import calls
 from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError, permuted, refine, regroup, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
-from spikewright.export.foreign.values import Flattened, Opaque, Tracked, Value
+from spikewright.export.foreign.values import Flattened, Opaque, Time, Tracked, Value
 from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import UnsupportedNodeError
 
@@ -362,7 +362,7 @@ def _join(rec: Recorder, key: str, a: Value, b: Value, result: Tensor) -> Tracke
     times = {a.time, b.time} - {"still"}
     if "sum" in times or "mean" in times:
         a, b = calls.averaged(rec, a, linear=True), calls.averaged(rec, b, linear=True)
-    time = next(iter(times), "still")
+    time: Time = next(iter(times), "still")
     nodes = [calls.materialise(rec, v, None) for v in (a, b)]
     if rec.shapes[nodes[0]] != rec.shapes[nodes[1]]:
         return Opaque(f"a sum of shapes {rec.shapes[nodes[0]]} and {rec.shapes[nodes[1]]}", rec.place())
@@ -390,8 +390,11 @@ def _same_place(a: Value, b: Value) -> bool:
         return False
     names = dict(zip(a.features, b.features, strict=False))
     renamed = tuple(tuple(names.get(x, x) for x in g) for g in a.axes)
-    plain = lambda axes: tuple(tuple(x for x in g if x.size > 1) for g in axes)  # noqa: E731
-    return len(a.features) == len(b.features) and plain(renamed) == plain(b.axes)
+    return len(a.features) == len(b.features) and _plain(renamed) == _plain(b.axes)
+
+
+def _plain(axes: Axes) -> Axes:
+    return tuple(tuple(x for x in g if x.size > 1) for g in axes)
 
 
 def _scale(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tracked:
@@ -601,7 +604,7 @@ def _votes(rec: Recorder, value: Value, own: list[Atom], dims: list[int], kept: 
     node = _linear_node(rec, name, operand, weight)
     left = rec.atoms(node, [a.size for a in groups if a not in own] or [1])
     fresh = dict(zip([a for a in groups if a not in own], left, strict=False))
-    axes = []
+    axes: list[Group] = []
     for group in value.axes:
         if any(a in own for a in group) and all(a in own for a in group):
             if kept:
@@ -663,14 +666,16 @@ def _weights_key(key: str, args: Any, kwargs: Any) -> tuple[Any, ...]:
     return (key, *(hash(p.detach().numpy().tobytes()) if isinstance(p, Tensor) else str(p) for p in parts))
 
 
-def _made(key: str, args: Any, kwargs: Any, rec: Recorder) -> nn.Module | None:
+def _made(  # noqa: C901 - one case a function
+    key: str, args: Any, kwargs: Any, rec: Recorder
+) -> nn.Module | None:
     def arg(i: int, name: str, default: Any = None) -> Any:
         return args[i] if len(args) > i else kwargs.get(name, default)
 
     def weights(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
         rec.constants.extend(x.detach().clone() for x in (weight, bias) if x is not None)
         layer.weight = nn.Parameter(_exact(weight), requires_grad=False)
-        layer.bias = None if bias is None else nn.Parameter(_exact(bias), requires_grad=False)
+        layer.register_parameter("bias", None if bias is None else nn.Parameter(_exact(bias), requires_grad=False))
         return layer.eval()
 
     weight = arg(1, "weight")
@@ -680,9 +685,15 @@ def _made(key: str, args: Any, kwargs: Any, rec: Recorder) -> nn.Module | None:
         case "conv2d":
             groups = int(arg(6, "groups", 1))
             conv = nn.Conv2d(
-                weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]), arg(3, "stride", 1), arg(4, "padding", 0),
-                arg(5, "dilation", 1), groups, device="meta",
-            )  # fmt: skip
+                weight.shape[1] * groups,
+                weight.shape[0],
+                tuple(weight.shape[2:]),
+                arg(3, "stride", 1),
+                arg(4, "padding", 0),
+                arg(5, "dilation", 1),
+                groups,
+                device="meta",
+            )
             return weights(conv, weight, arg(2, "bias"))
         case "linear":
             return weights(nn.Linear(weight.shape[1], weight.shape[0], device="meta"), weight, arg(2, "bias"))
@@ -777,9 +788,11 @@ def output(rec: Recorder, result: Any) -> None:
         )
     if isinstance(found, Opaque):
         raise UnsupportedNodeError(
-            found.reason, where=found.where, help="supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
-            "means over H and W, flatten, moves of axes, loops over T; register classes of your own with spikewright.export.foreign.register",
-        )  # fmt: skip
+            found.reason,
+            where=found.where,
+            help="supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
+            "means over H and W, flatten, moves of axes, loops over T; or register(...) of spikewright.export.foreign",
+        )
     if found.time == "sum":
         found = calls.averaged(rec, found, linear=True)
     if isinstance(found.time, int):

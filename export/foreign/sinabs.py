@@ -51,8 +51,8 @@ def _iaf(module: Any, site: Site) -> nn.Module:
 
 
 def _lif(module: Any, site: Site) -> nn.Module:
-    a = np.exp(-1 / np.asarray(ours.value(module.tau_mem)))
-    a = float(a) if np.ndim(a) == 0 else a
+    kept = np.exp(-1 / np.asarray(ours.value(module.tau_mem)))
+    a: Any = float(kept) if np.ndim(kept) == 0 else kept
     return _neuron(module, site, a, 1 - a if module.norm_input else 1.0)
 
 
@@ -60,8 +60,13 @@ def _axis(module: Any) -> int:
     return -2 if type(module).__name__.endswith("Squeeze") else 1
 
 
-_REFUSED = {"ALIF": "its threshold adapts", "ALIFRecurrent": "its threshold adapts", "LIFRecurrent": "recurrent weights",
-            "IAFRecurrent": "recurrent weights", "ExpLeak": "it sends its membrane every step"}  # fmt: skip
+_REFUSED = {
+    "ALIF": "its threshold adapts",
+    "ALIFRecurrent": "its threshold adapts",
+    "LIFRecurrent": "recurrent weights",
+    "IAFRecurrent": "recurrent weights",
+    "ExpLeak": "it sends its membrane every step",
+}
 
 TABLE = Table(
     "sinabs",
@@ -72,10 +77,15 @@ TABLE = Table(
             for n, make, equation, ours_ in (
                 ("IAF", _iaf, "v += x; s = v >= threshold; to 0, or minus it", "LIF(1, threshold)"),
                 ("IAFSqueeze", _iaf, "IAF over (B T, ...)", "LIF(1, threshold)"),
-                ("LIF", _lif, "v = a v + (1 - a) x, a = exp(-1 / tau_mem); s = v >= threshold", "LIF(a, threshold, gain 1 - a)"),
+                (
+                    "LIF",
+                    _lif,
+                    "v = a v + (1 - a) x, a = exp(-1 / tau_mem); s = v >= threshold",
+                    "LIF(a, threshold, gain 1 - a)",
+                ),
                 ("LIFSqueeze", _lif, "LIF over (B T, ...)", "LIF(a, threshold, gain 1 - a)"),
             )
         ),
     ),
     "3.1; several spikes a step (MultiSpike, the default) and min_v_mem have no equal yet",
-)  # fmt: skip
+)

@@ -7,7 +7,7 @@
          = beta (mem[t-1] - threshold s[t-1]) + x[t] - (1 - beta) threshold s[t-1]
     Synaptic "zero", reset_delay=False    syn = alpha syn + x;  mem = beta mem + syn;  s = mem > threshold;  mem = 0 where s
 
-The one-step delay of the subtraction is a synapse from each neuron to itself beside the subtraction at once; with beta = 1 it is nothing.
+The one-step delay of the subtraction is a synapse from each neuron to itself beside the subtraction at once; for beta = 1 none.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _leaky(module: Any, site: Site) -> nn.Module:
         return ours.neuron(site, beta=beta, threshold=threshold, comparison=">")
     site.need(
         bool(module.reset_delay),
-        "reset_mechanism 'subtract' with reset_delay=False: a membrane above twice its threshold is lowered again at the next step",
+        "reset_mechanism 'subtract' with reset_delay=False: a membrane above twice its threshold is lowered again",
         "train with reset_delay=True, or reset_mechanism='zero'",
     )
     made = ours.neuron(site, beta=beta, threshold=threshold, subtract=True, comparison=">")
@@ -78,9 +78,14 @@ def _with_loop(made: nn.Module, weight: Any, site: Site) -> nn.Module:
             return nir.Linear(np.diag(whole))
         c = shape[0]
         return nir.Conv2d(
-            input_shape=shape[1:], weight=whole[:, :1, :1].reshape(c, 1, 1, 1).copy(), stride=(1, 1), padding=(0, 0), dilation=(1, 1),
-            groups=c, bias=np.zeros(c),
-        )  # fmt: skip
+            input_shape=shape[1:],
+            weight=whole[:, :1, :1].reshape(c, 1, 1, 1).copy(),
+            stride=(1, 1),
+            padding=(0, 0),
+            dilation=(1, 1),
+            groups=c,
+            bias=np.zeros(c),
+        )
 
     if isinstance(made, NodeModule):
         made.loop = loop
@@ -105,12 +110,18 @@ def _synaptic(module: Any, site: Site) -> nn.Module:
 
 
 _REFUSED = {
-    "RLeaky": "recurrent weights between its neurons, with a bias of their own", "RSynaptic": "recurrent weights between its neurons",
-    "Alpha": "two currents and a difference of their decays", "Lapicque": "an RC circuit; Leaky with the same beta is one of ours",
-    "SLSTM": "gates of real values", "SConv2dLSTM": "gates of real values", "LeakyParallel": "all steps at once, without reset",
-    "StateLeaky": "all steps at once, without reset", "LinearLeaky": "all steps at once, without reset", "DeltaLeaky": "it sends differences",
+    "RLeaky": "recurrent weights between its neurons, with a bias of their own",
+    "RSynaptic": "recurrent weights between its neurons",
+    "Alpha": "two currents and a difference of their decays",
+    "Lapicque": "an RC circuit; Leaky with the same beta is one of ours",
+    "SLSTM": "gates of real values",
+    "SConv2dLSTM": "gates of real values",
+    "LeakyParallel": "all steps at once, without reset",
+    "StateLeaky": "all steps at once, without reset",
+    "LinearLeaky": "all steps at once, without reset",
+    "DeltaLeaky": "it sends differences",
     "AssociativeLeaky": "a matrix-valued state",
-}  # fmt: skip
+}
 _FIELDS = ("beta", "threshold", "reset_mechanism_val", "reset_delay")
 
 TABLE = Table(
@@ -118,13 +129,21 @@ TABLE = Table(
     (
         *(Row(n, None, why, package="snntorch") for n, why in _REFUSED.items()),
         Row(
-            "Leaky", _leaky, "mem = beta mem + x; s = mem > threshold; 'zero': to 0; 'subtract': minus threshold s, one step late",
-            "LIF; 'subtract': with a synapse of -(1 - beta) threshold to itself", fields=_FIELDS, time_axis=-1,
+            "Leaky",
+            _leaky,
+            "mem = beta mem + x; s = mem > threshold; 'zero': to 0; 'subtract': minus threshold s, one step late",
+            "LIF; 'subtract': with a synapse of -(1 - beta) threshold to itself",
+            fields=_FIELDS,
+            time_axis=-1,
         ),
         Row(
-            "Synaptic", _synaptic, "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; to 0", "nir.CubaLIF",
-            fields=("alpha", *_FIELDS), time_axis=-1,
+            "Synaptic",
+            _synaptic,
+            "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; to 0",
+            "nir.CubaLIF",
+            fields=("alpha", *_FIELDS),
+            time_axis=-1,
         ),
     ),
     "1.0.0",
-)  # fmt: skip
+)

@@ -7,7 +7,7 @@
     with w = v - v_reset:  w = (1 - 1/tau) w + gain x;  s = w >= v_threshold - v_reset;  to 0;  w(0) = 0
 
 Layouts: step_mode "m" and MultiStep* take (T, B, ...), step_mode "s" takes one step a call. ``detach_reset`` and the surrogate
-matter in training only. Containers (SeqToANNContainer, MultiStepContainer, StepModeContainer) need no row: they are looked into.
+matter in training only. Containers (SeqToANNContainer, MultiStepContainer, StepModeContainer) need no row.
 """
 
 from __future__ import annotations
@@ -62,9 +62,12 @@ def _cuba(module: Any, site: Site) -> nn.Module:
         "use v_reset=0 or None",
     )
     return ours.current_based(
-        site, alpha=ours.value(module.c_decay), beta=ours.value(module.v_decay), threshold=ours.value(module.v_threshold),
+        site,
+        alpha=ours.value(module.c_decay),
+        beta=ours.value(module.v_decay),
+        threshold=ours.value(module.v_threshold),
         subtract=module.v_reset is None,
-    )  # fmt: skip
+    )
 
 
 def _multi_dimensional(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
@@ -110,7 +113,10 @@ def _layer(name: str) -> Row:
     )
 
 
-_LIF = "v += (x - (v - v_reset)) / tau (decay_input), else v += x - (v - v_reset) / tau; s = v >= v_threshold; to v_reset, None: v -= v_threshold s"
+_LIF = (
+    "v += (x - (v - v_reset)) / tau (decay_input), else v += x - (v - v_reset) / tau; "
+    "s = v >= v_threshold; to v_reset, None: v -= v_threshold s"
+)
 _IF = "v += x; s = v >= v_threshold; to v_reset, None: v -= v_threshold s"
 _REFUSED = {
     "KLIFNode": "v is scaled by a learnt k and rectified before it fires",
@@ -134,7 +140,7 @@ _REFUSED = {
     "DSRLIFNode": "spikes are weighted by step",
     "HalfThresholdIFNode": "it starts at half its threshold",
     "ActivationAwareIFNode": "its threshold follows the activation",
-    "NonSpiking*Node": "it sends its membrane every step, which is not spike-driven; take the mean of the layer in front as the answer",
+    "NonSpiking*Node": "it sends its membrane every step, so it is not spike-driven: answer with the layer in front",
     "MPBN*Node": "the membrane is batch-normalised before it fires",
     "ILC*Node": "neurons of a population read each other within the step",
     "Noisy*Node": "noise is added to the membrane",
@@ -159,13 +165,37 @@ def _rows() -> tuple[Row, ...]:
     neurons = [
         Row(n, make, equation, became, fields=fields, time_axis=_axis)
         for names, make, equation, became, fields in (
-            (("LIFNode", "MultiStepLIFNode", "SimpleLIFNode"), _lif, _LIF, "LIF(1 - 1/tau, v_threshold - v_reset, gain)", ("tau", "v_threshold", "v_reset")),
-            (("ParametricLIFNode", "MultiStepParametricLIFNode"), _parametric, "LIFNode with 1/tau = sigmoid(w)", "LIF", ("w", "v_threshold", "v_reset")),
-            (("IFNode", "MultiStepIFNode", "SimpleIFNode"), _if, _IF, "LIF(1, v_threshold - v_reset)", ("v_threshold", "v_reset")),
-            (("CUBALIFNode",), _cuba, "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to 0, None: v -= v_threshold s", "nir.CubaLIF", ("c_decay", "v_decay", "v_reset")),
+            (
+                ("LIFNode", "MultiStepLIFNode", "SimpleLIFNode"),
+                _lif,
+                _LIF,
+                "LIF(1 - 1/tau, v_threshold - v_reset, gain)",
+                ("tau", "v_threshold", "v_reset"),
+            ),
+            (
+                ("ParametricLIFNode", "MultiStepParametricLIFNode"),
+                _parametric,
+                "LIFNode with 1/tau = sigmoid(w)",
+                "LIF",
+                ("w", "v_threshold", "v_reset"),
+            ),
+            (
+                ("IFNode", "MultiStepIFNode", "SimpleIFNode"),
+                _if,
+                _IF,
+                "LIF(1, v_threshold - v_reset)",
+                ("v_threshold", "v_reset"),
+            ),
+            (
+                ("CUBALIFNode",),
+                _cuba,
+                "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to 0, None: v -= v_threshold s",
+                "nir.CubaLIF",
+                ("c_decay", "v_decay", "v_reset"),
+            ),
         )
         for n in names
-    ]  # fmt: skip
+    ]
     layers = [
         _layer(n)
         for n in (
@@ -188,14 +218,27 @@ def _rows() -> tuple[Row, ...]:
             for n, fields in (("Dropout", ("step_mode",)), ("Dropout2d", ("step_mode",)), ("MultiStepDropout*", ("p",)))
         ),
         Row(
-            "MultiDimensionalAttention", None, "relu(sa ca ta x): gates over T, C and space, pooled over all steps", "MALIF, variant code",
-            kind="attention", fields=("ta", "ca", "sa"), time_axis=0, fuse=_multi_dimensional,
+            "MultiDimensionalAttention",
+            None,
+            "relu(sa ca ta x): gates over T, C and space, pooled over all steps",
+            "MALIF, variant code",
+            kind="attention",
+            fields=("ta", "ca", "sa"),
+            time_axis=0,
+            fuse=_multi_dimensional,
         ),
         Row(
-            "TemporalWiseAttention", None, "sigmoid(M(avg x) + M(max x)) x over T; a ReLU must follow", "MALIF, dims T, variant code",
-            kind="attention", fields=("sharedMLP", "avg_pool", "max_pool"), time_axis=0, fuse=_temporal, package="spikingjelly",
+            "TemporalWiseAttention",
+            None,
+            "sigmoid(M(avg x) + M(max x)) x over T; a ReLU must follow",
+            "MALIF, dims T, variant code",
+            kind="attention",
+            fields=("sharedMLP", "avg_pool", "max_pool"),
+            time_axis=0,
+            fuse=_temporal,
+            package="spikingjelly",
         ),
-    )  # fmt: skip
+    )
 
 
 TABLE = Table("spikingjelly", _rows(), "2.0.0; clock_driven's MultiStep* too")

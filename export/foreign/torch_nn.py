@@ -23,9 +23,11 @@ _TAKEN = {
     "Identity": ("nothing", "-"),
 }
 _REFUSED = {
-    "RNN": "a recurrence of real values", "LSTM": "a recurrence of real values", "GRU": "a recurrence of real values",
+    "RNN": "a recurrence of real values",
+    "LSTM": "a recurrence of real values",
+    "GRU": "a recurrence of real values",
     "MultiheadAttention": "a product of two signals",
-}  # fmt: skip
+}
 
 TABLE = Table(
     "torch.nn",

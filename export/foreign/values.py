@@ -1,4 +1,4 @@
-"""What a recorded tensor is: a node of the traced net, seen through an arrangement of its axes, at all steps, at one, or averaged."""
+"""What a recorded tensor is: a node of the traced net, seen through an arrangement of its axes, at all steps or at one."""
 
 from __future__ import annotations
 

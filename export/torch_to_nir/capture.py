@@ -24,12 +24,12 @@ def capture(
 
     Understood are the modules of ``models`` (layers, LIF, AdaptiveLIF, MALIF, GatedAttentionCoding, TCJA, STAALIF),
     torch's Conv2d, Linear, BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten, Dropout, Identity and
-    Sequential, sums, ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out (without it, the
-    answer is the mean over T all the same).
+    Sequential, the foreign classes of ``spikewright.export.foreign.tables()``, sums, moves of axes, loops over T, means over
+    H and W, votes, and the mean over T as the read-out (without it, the answer is the mean over T all the same).
 
     Args:
-        module: A net from (T, B, ...) to (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.
-        example_input: Input (T, B, ...), e.g. a few samples; the graph is for this T and this shape.
+        module: A net with the answer (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.
+        example_input: Its input, e.g. a few samples; the graph is for this T and this shape.
         dt_s: Length of one timestep in s.
         name: What to call the net in error messages.
         layout: "TB" (T, B, ...), "BT" (B, T, ...), "B": one frame that the net repeats T times; None: found by looking.

@@ -1,4 +1,4 @@
-"""Classes with the names, fields and equations of foreign ones, written anew: the tables know classes by these, not by an import."""
+"""Classes with the names, fields and equations of foreign ones, written anew: the tables know classes by these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spikewright.toolchain.interpret import run_float
 
 
 def spikes_unlike(net: nn.Module, x: Tensor, layout: str | None = None) -> tuple[int, int, float]:
-    """Capture a net on one input; on other events, return how many spikes differ from the net's, of how many, and their rate."""
+    """Capture a net on one input; on other events, return how many spikes differ, of how many, and their rate."""
     graph = capture(net, x, layout=layout)
     events = (torch.rand(x.shape, generator=torch.Generator().manual_seed(7)) < 0.4).double()
     opened = open_door(net, events, "net", layout)
@@ -158,7 +158,7 @@ thresh, decay, time_window = 0.5, 0.25, 6
 act_fun: Callable[[Tensor], Tensor] = lambda x: x.gt(thresh).float()  # noqa: E731
 
 
-class mem_update(nn.Module):  # noqa: N801
+class mem_update(nn.Module):
     """Att-Res-SNN's, (T, B, ...), constants from its file."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The tables against the frameworks themselves, where they are installed (extra ``frameworks``): every spike of every neuron equal."""
+"""The tables against the frameworks themselves, where installed (extra ``frameworks``): every spike of every neuron equal."""
 
 from __future__ import annotations
 
@@ -58,7 +58,15 @@ def test_spikingjelly_attention() -> None:
     masnn = pytest.importorskip("spikingjelly.activation_based.model.masnn")
     torch.manual_seed(0)
     net = masnn.MASNN(
-        T=6, num_classes=5, input_size=(8, 8), channels=(8, 8), pools=(1, 2), fc_hidden=16, reduction_t=2, reduction_c=4
+        T=6,
+        num_classes=5,
+        input_size=(8, 8),
+        channels=(8, 8),
+        pools=(1, 2),
+        fc_hidden=16,
+        reduction_t=2,
+        reduction_c=4,
+        v_threshold=0.05,
     )
 
     equal(net, events(6, B, 2, 8, 8))

@@ -1,4 +1,4 @@
-"""The tables, on classes with the foreign names and fields: every spike equal; what has no row is refused by its class's name."""
+"""The tables, on classes of the foreign names and fields: every spike equal; what has no row is refused by its class's name."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_layer_of_ones_own_and_a_hook_on_the_net_are_followed() -> None:
     net = Run(lambda m, x: m.b(m.n(m.a(x))).mean(0), a=Twice(8, 12, bias=False), n=LIF(0.5, 0.3), b=Linear(12, 3))
     net.register_forward_hook(lambda m, i, o: -o)
 
-    wrong, total, rate = spikes_unlike(net, torch.zeros(T, B, 8))
+    wrong, _, rate = spikes_unlike(net, torch.zeros(T, B, 8))
 
     assert wrong == 0
     assert rate > 0.01

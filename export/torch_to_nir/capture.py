@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import nir
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikewright.export.foreign import door
 from spikewright.export.torch_to_nir.convert import convert
 from spikewright.export.torch_to_nir.golden import check
-from spikewright.export.torch_to_nir.trace import trace
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.nirx.metadata import positive_number
 
@@ -19,19 +17,23 @@ DT_S = 1e-3
 """Timestep written for a torch net, whose time is in steps, in s: the time constants scale with it, the net does not."""
 
 
-def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net") -> nir.NIRGraph:
+def capture(
+    module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net", layout: str | None = None
+) -> nir.NIRGraph:
     """Capture a module as a NIR graph, proven equal on the example.
 
     Understood are the modules of ``models`` (layers, neurons, attention), any module that declares the ``kind`` of a
     registered attention block, torch's Conv2d, Linear, BatchNorm1d/2d, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Flatten,
-    Dropout, Identity and Sequential, sums, ``flatten(2)``, means over H and W, and ``mean(0)`` at the end as the read-out
-    (without it, the answer is the mean over T all the same).
+    Dropout, Identity and Sequential, the foreign classes of ``spikewright.export.foreign.tables()``, sums, moves of axes, loops
+    over T, means over H and W, votes, and the mean over T as the read-out (without it, the answer is the mean over T all the
+    same).
 
     Args:
-        module: A net from (T, B, ...) to (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.
-        example_input: Input (T, B, ...), e.g. a few samples; the graph is for this T and this shape.
+        module: A net with the answer (B, K) or (T, B, K); it is left as it is, and captured in evaluation mode.
+        example_input: Its input, e.g. a few samples; the graph is for this T and this shape.
         dt_s: Length of one timestep in s.
         name: What to call the net in error messages.
+        layout: "TB" (T, B, ...), "BT" (B, T, ...), "B": one frame that the net repeats T times; None: found by looking.
 
     Returns:
         The graph, with dt, timesteps and read-out in its metadata.
@@ -43,11 +45,12 @@ def capture(module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, nam
     positive_number(dt_s, "dt", name)
     example = _checked(example_input, name)
     _check_finite(module, name)
-    net = copy.deepcopy(module).double().eval()
+    opened = door.open_door(module, example, name, layout)
     with torch.no_grad():
-        traced = trace(net, example, name)
-        graph, names = convert(module, traced, dt_s=dt_s, where=name)
-        check(graph, traced, names, name)
+        graph, names = convert(opened.module, opened.traced, dt_s=dt_s, where=name)
+        check(graph, opened.traced, names, name, opened.more)
+    if opened.notes:
+        graph.metadata["assumed"] = "; ".join(opened.notes)
     return graph
 
 
@@ -56,7 +59,7 @@ def _checked(example: Tensor, name: str) -> Tensor:
     if not isinstance(example, torch.Tensor | np.ndarray):
         raise ImportingError(f"the example is a {type(example).__name__}", where=name, help=help)
     tensor = torch.as_tensor(example).detach().cpu().double()
-    if tensor.ndim < 3 or tensor.shape[0] < 1 or min(tensor.shape) < 1:
+    if tensor.ndim < 2 or tensor.shape[0] < 1 or min(tensor.shape) < 1:
         raise ImportingError(
             f"the example has shape {tuple(tensor.shape)}; expected (T, B, ...), none of them 0", where=name, help=help
         )

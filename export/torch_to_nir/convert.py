@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from spikewright.export.foreign.node import NodeModule
 from spikewright.export.torch_to_nir.layers import layer
 from spikewright.export.torch_to_nir.trace import Traced, place
 from spikewright.models.layers import MeanOverTime
@@ -91,6 +92,11 @@ class _Conversion:
             made = self.traced.shape(node)
             out = layer(module, shape, made, self.traced.steps, self.dt_s, place(node, self.where))
             self.sources[node] = self.emit(str(node.target), out, self.sources[operand], made)
+            loop = module.loop if isinstance(module, NodeModule) else None
+            if loop is not None:
+                (name,) = self.sources[node]
+                (back,) = self.emit(f"{name}.loop", loop(shape), (name,), shape)
+                self.edges.append((back, name))
             self.names[node] = self.sources[node][0]
 
     def call(self, node: fx.Node) -> None:

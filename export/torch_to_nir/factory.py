@@ -1,6 +1,7 @@
 """Load a user's net from ``path/to/file.py:factory``, by file location, under a name of our own.
 
-The file's folder is not put on the search path, so a user's own ``models/`` folder never hides ours.
+While the file and its factory run, the file's folder is first on the search path, as when python runs the file: packages of
+the user's beside it, whatever they are called, are found. Ours live under ``spikewright`` and are never hidden.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import hashlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +37,36 @@ def load_factory(spec: str) -> tuple[nn.Module, Tensor]:
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         raise ImportingError("no such Python file", where=path, help="write it as path/to/file.py:factory")
+    with _beside(file):
+        return _made(spec, file, name)
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """Put a file's folder first on the search path; forget what an earlier factory loaded from another folder."""
+    folder = str(file.resolve().parent)
+    for loaded, home in list(_LOADED.items()):
+        if home != folder:
+            sys.modules.pop(loaded, None)
+            del _LOADED[loaded]
+    before = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+        for loaded in set(sys.modules) - before:
+            origin = getattr(sys.modules[loaded], "__file__", None) or ""
+            if origin and Path(origin).resolve().is_relative_to(folder):
+                _LOADED[loaded] = folder
+
+
+_LOADED: dict[str, str] = {}
+"""Modules that factories loaded from beside their file, and the folder."""
+
+
+def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor]:
     module = _load(file)
     factory = getattr(module, name, None)
     if not callable(factory):

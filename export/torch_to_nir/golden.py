@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nir
@@ -25,8 +25,12 @@ TOLERANCE = 1e-9
 """Relative error allowed for real values: both sides compute in float64, in another order."""
 
 
-def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], where: str) -> Graph:
+def check(
+    graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], where: str, more: Sequence[Traced] = ()
+) -> Graph:
     """Compare a captured graph with its module on the example, both in float64; return the float Graph.
+
+    ``more``: the same calls on other inputs, such as events: an example on which nothing fires proves nothing.
 
     Raises:
         ImportingError: The file does not read back equal, or a signal differs; the first layer that does is named.
@@ -39,6 +43,13 @@ def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], whe
     if differs is not None:
         raise ImportingError(f"does not read back as written: {differs}", where=where, help="report this as a bug")
     lowered = from_nir(back, where=where)
+    numbers = {node: i for i, node in enumerate(traced.nodes)}
+    for run in (traced, *more):
+        _compare(lowered, run, {run.nodes[numbers[node]]: name for node, name in names.items()}, where)
+    return lowered
+
+
+def _compare(lowered: Graph, traced: Traced, names: Mapping[fx.Node, str], where: str) -> None:
     signals = run_float(lowered, traced.example.numpy())
     for node, name in names.items():
         op, expected, found = lowered[name], traced.values[node].numpy(), signals[name]
@@ -50,7 +61,6 @@ def check(graph: nir.NIRGraph, traced: Traced, names: Mapping[fx.Node, str], whe
     last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
     expected = last if last.size == found.size else last.mean(axis=0)
     _values(expected.reshape(found.shape), found, f"{where}: the answer", graded=False)
-    return lowered
 
 
 def _spikes(expected: NDArray[np.float64], found: NDArray[np.float64], where: str) -> None:

@@ -81,7 +81,7 @@ def import_factory(spec: Any, data: Path | None = None, example: Any = None) -> 
     module, example = load_factory(spec)
     name = spec.rpartition("/")[2].replace(".py:", "-")
     graph = capture(module, example, name=name)
-    return _with_card(graph, name, None, {}, int(example.shape[1]))
+    return _with_card(graph, name, None, {}, int(example.shape[1]) if example.ndim > 2 else int(example.shape[0]))
 
 
 def import_module(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
@@ -112,7 +112,9 @@ def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any],
         graph.metadata["dataset"] = dataset
     if card:
         graph.metadata["card"] = json.dumps(card)
-    note = f"captured from torch: spikes of every layer equal on {count} samples, float64"
+    note = f"captured from torch: spikes of every layer equal on {count} samples and on random events, float64"
+    if "assumed" in graph.metadata:
+        note += f"; {graph.metadata['assumed']}"
     return Imported(graph, name, dataset, card, note)
 
 

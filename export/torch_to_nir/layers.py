@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spikewright.export.foreign.node import NodeModule
 from spikewright.export.torch_to_nir.attention import attention, is_block, neuron
 from spikewright.models.neurons import Neuron
 from spikewright.toolchain import nirx
@@ -46,6 +47,8 @@ def layer(module: nn.Module, shape: Shape, out: Shape, steps: int, dt_s: float, 
             return _pool(module, shape, out, where)
         case nn.ReLU():
             return nirx.Relu(shape)
+        case NodeModule():
+            return module.make(shape, out, dt_s, where)
         case _:
             raise UnsupportedNodeError(
                 f"the module {type(module).__name__} has no meaning in NIR",

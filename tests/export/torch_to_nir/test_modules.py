@@ -178,3 +178,33 @@ def test_no_warning_is_given_on_the_way() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         capture(nn.Sequential(Linear(4, 3), lif("N4"), MeanOverTime()), events(4))
+
+
+class Doubled(nn.Linear):
+    """A linear map of a user's own: twice the sum."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return twice the linear map."""
+        return 2 * super().forward(input)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: x * 2,
+        lambda m, x: torch.relu(x),
+        lambda m, x: x + 1.0,
+        lambda m, x: torch.add(x, x, alpha=2),
+        lambda m, x: x - torch.tensor([1.0, 2.0, 3.0, 4.0]),
+        lambda m, x: m.fc(x.mean(0)),
+        lambda m, x: torch.stack([m.fc(s) for s in x]).mean(0),
+        lambda m, x: sum(m.fc(s) for s in x) / len(x),
+        lambda m, x: x.unflatten(2, (2, 2)).mean(3).mean(0),
+        lambda m, x: m.lif(m.doubled(x)).mean(0),
+    ],
+)
+def test_what_torch_writes_in_many_ways_is_followed(forward: Callable[..., Tensor]) -> None:
+    torch.manual_seed(0)
+    net = Wrapped(forward, fc=Linear(4, 2), lif=lif("N1"), doubled=Doubled(4, 3))
+
+    agree(net, events(4))

@@ -1,0 +1,215 @@
+"""The torch door: from a user's net, in any layout and framework, to the traced net over (T, B, ...) that is converted.
+
+Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), one frame that the net itself repeats T times.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefused
+from spikewright.export.foreign.record import Recording, record
+from spikewright.export.foreign.registry import refuse_unknown
+from spikewright.export.torch_to_nir.trace import Traced
+from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+
+Layout = Literal["TB", "BT", "B"]
+LAYOUTS: tuple[Layout, ...] = ("TB", "BT", "B")
+SAID = {
+    "TB": "the input is (T, B, ...)",
+    "BT": "the net takes (B, T, ...); the captured one takes (T, B, ...)",
+    "B": "the net takes (B, ...) and repeats it T times; the captured one takes (T, B, ...), the same frame every step",
+}
+RATES = ((0.3, 1.0), (0.5, 4.0), (0.5, 32.0))
+"""Random events that a capture is compared on: share of ones and their size; the later ones where a layer stayed silent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A net whose layout is known: traced on the example, and on events until every layer has fired."""
+
+    module: nn.Module
+    traced: Traced
+    more: tuple[Traced, ...]
+    notes: tuple[str, ...]
+
+
+def open_door(module: nn.Module, example: Tensor, name: str, layout: str | None = None) -> Opened:
+    """Record a net on an example, in the layout that is given or found.
+
+    Raises:
+        UnsupportedNodeError: It holds something without a meaning in NIR, in every layout.
+        ImportingError: It refuses the example.
+    """
+    refuse_unknown(module, name)
+    candidates = _candidates(example, layout, name)
+    errors: list[tuple[Layout, SpikewrightError]] = []
+    for candidate in candidates:
+        try:
+            first = _record(module, example, candidate, name)
+        except LayoutError as error:
+            errors.append((candidate, LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP)))
+            continue
+        except SpikewrightError as error:
+            errors.append((candidate, error))
+            continue
+        if candidate == "B" and layout is None and not first.timed:
+            errors.append((candidate, LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)))
+            continue
+        return _opened(module, example, candidate, name, first, said=len(LAYOUTS) > 1 and candidate != "TB")
+    raise _best(errors, example)
+
+
+_LAYOUT_HELP = (
+    "give the layout of the example: layout='TB' for (T, B, ...), 'BT' for (B, T, ...), 'B' for a frame repeated inside"
+)
+
+
+def _best(errors: Sequence[tuple[Layout, SpikewrightError]], example: Tensor) -> SpikewrightError:
+    """Return the error that says most: not of a layout that does not fit, and as far into the net as may be."""
+    return max((e for _, e in errors), key=lambda e: (not isinstance(e, LayoutRefused), getattr(e, "progress", 0)))
+
+
+def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout, ...]:
+    if layout is None:
+        return tuple(c for c in LAYOUTS if c == "B" or example.ndim >= 3)
+    if layout not in LAYOUTS:
+        raise ImportingError(f"layout {layout!r}; there are {', '.join(LAYOUTS)}", where=name, help=_LAYOUT_HELP)
+    return (layout,)
+
+
+def _axes(example: Tensor, layout: Layout) -> tuple[Axes, Atom, Atom | None]:
+    lead = {"TB": 2, "BT": 2, "B": 1}[layout]
+    batch = Atom(example.shape[layout.index("B")], "B")
+    steps = Atom(example.shape[layout.index("T")], "T") if "T" in layout else None
+    named = {"T": steps, "B": batch}
+    features = tuple((Atom(n),) for n in example.shape[lead:])
+    return (*((cast(Atom, named[c]),) for c in layout), *features), batch, steps
+
+
+def _record(module: nn.Module, example: Tensor, layout: Layout, name: str) -> Recording:
+    axes, batch, steps = _axes(example, layout)
+    net = copied(module, name).double().eval()
+    for part in net.modules():
+        _reset(part)
+    try:
+        return record(net, module, example.clone(), axes, batch, steps, name)
+    except (SpikewrightError, LayoutError):
+        raise
+    except Exception as error:  # a user's forward can raise anything
+        first = (str(error).splitlines() or [""])[0]
+        raise ImportingError(
+            f"the net refuses an example of shape {tuple(example.shape)}: {type(error).__name__}: {first}",
+            where=_last_line(error, name),
+            help="give an example of the shape the net takes: (T, B, ...), (B, T, ...) or, repeated inside, (B, ...)",
+        ) from error
+
+
+def _last_line(error: BaseException, name: str) -> str:
+    import traceback
+
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if "/torch/" not in f.filename and "/export/foreign/" not in f.filename
+    ]
+    return f"{name}: {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else name
+
+
+def copied(module: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a net that may be run; states of earlier runs, which torch refuses to copy, are left behind.
+
+    Raises:
+        ImportingError: It cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for value in _tensors(vars(part)):
+            if value.requires_grad and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:  # a user's class can raise anything
+        raise ImportingError(
+            f"the net cannot be copied: {type(error).__name__}: {error}",
+            where=name,
+            help="make it copyable: copy.deepcopy(net)",
+        ) from error
+
+
+def _tensors(value: Any, depth: int = 0) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if depth > 2:
+        return []
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [t for part in parts for t in _tensors(part, depth + 1)]
+
+
+def _reset(module: nn.Module) -> None:
+    """Set a stateful module back, as every framework names it."""
+    for name in ("reset", "reset_states", "reset_mem"):
+        method = getattr(module, name, None)
+        if callable(method) and not isinstance(module, nn.modules.batchnorm._BatchNorm):
+            try:
+                method()
+            except TypeError:  # one that takes arguments is another thing
+                continue
+            return
+
+
+def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording, *, said: bool) -> Opened:
+    recordings = [first]
+    generator = torch.Generator().manual_seed(0)
+    for rate, size in RATES:
+        quiet = _silent(recordings)
+        if len(recordings) > 1 and not quiet:
+            break
+        events = (torch.rand(example.shape, generator=generator) < rate).double() * size
+        again = _record(module, events, layout, name)
+        _same(first, again, name)
+        recordings.append(again)
+    notes = list(first.notes)
+    if said:
+        notes.append(SAID[layout])
+    quiet = _silent(recordings)
+    if quiet:
+        notes.append(f"never fired in the comparison, on the example or on random events: {', '.join(quiet)}")
+    traced = [Traced(tuple(r.graph.nodes), r.modules, r.values, r.example) for r in recordings]
+    return Opened(_Modules(first.modules), traced[0], tuple(traced[1:]), tuple(notes))
+
+
+def _silent(recordings: Sequence[Recording]) -> list[str]:
+    fired = [[bool(r.values[n].any()) for n in r.neurons] for r in recordings]
+    return [str(n.target) for i, n in enumerate(recordings[0].neurons) if not any(f[i] for f in fired)]
+
+
+def _same(first: Recording, again: Recording, name: str) -> None:
+    constants = len(first.constants) == len(again.constants) and all(
+        a.shape == b.shape and torch.equal(a, b) for a, b in zip(first.constants, again.constants, strict=True)
+    )
+    if first.text() != again.text() or not constants:
+        raise UnsupportedNodeError(
+            "forward does something else on other data of the same shape",
+            where=name,
+            help="write forward without branches on values, and without constants taken from them",
+        )
+
+
+class _Modules(nn.Module):
+    """The leaf modules of a recording by the name they are called by."""
+
+    def __init__(self, found: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.found = found
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """Return a leaf."""
+        return self.found[target]

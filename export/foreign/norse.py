@@ -1,0 +1,94 @@
+"""Norse 1.1: its classes here. A *Cell takes one step and its state, a class without Cell takes (T, B, ...).
+
+::
+
+    LIFBox   v += dt / tau_mem (v_leak - v + x);  s = v > v_th;  v = v_reset where s;   v(0) = v_leak
+    w = v - v_leak:  w = (1 - r) w + r x;  s = w > v_th - v_leak;  to v_reset - v_leak;  w(0) = 0,  r = dt tau_mem_inv
+    IAF      v += x;  s = v > v_th;  v = v_reset where s;   v(0) = v_reset
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from spikewright.export.foreign import ours
+from spikewright.export.foreign.registry import Row, Site, Table
+
+
+def _subtracts(p: Any, site: Site) -> bool:
+    name = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")
+    site.need(name in ("reset_value", "reset_subtract"), f"the reset {name!r}", "use reset_value or reset_subtract")
+    return name == "reset_subtract"
+
+
+def _box(module: Any, site: Site) -> nn.Module:
+    p = module.p
+    rate = ours.value(p.tau_mem_inv) * float(module.dt)
+    leak, threshold, to = (ours.value(getattr(p, n)) for n in ("v_leak", "v_th", "v_reset"))
+    subtract = _subtracts(p, site)
+    site.need(not subtract or not np.any(leak), "reset_subtract with a v_leak", "use v_leak = 0")
+    return ours.neuron(
+        site, beta=1 - rate, gain=rate, threshold=threshold - leak, v_reset=to - leak, subtract=subtract, comparison=">"
+    )
+
+
+def _iaf(module: Any, site: Site) -> nn.Module:
+    threshold, to = ours.value(module.p.v_th), ours.value(module.p.v_reset)
+    return ours.neuron(site, beta=1.0, threshold=threshold - to, comparison=">")
+
+
+def _axis(module: Any) -> int:
+    return -1 if type(module).__name__.endswith("Cell") else 0
+
+
+_REFUSED = {
+    "LIF": "its current acts one step after it came, behind a current that decays: use LIFBox",
+    "LIFRecurrent": "recurrent weights",
+    "LI": "it sends its membrane every step",
+    "LIBox": "it sends its membrane every step",
+    "LSNN": "its threshold adapts",
+    "LIFAdEx": "the membrane moves by an exponential",
+    "LIFEx": "the membrane moves by an exponential",
+    "LIFRefrac": "a refractory time",
+    "LIFMC": "several compartments",
+    "CobaLIF": "conductances",
+    "Izhikevich": "two coupled equations",
+    "LIFCorrelation": "a trace of spikes",
+}
+
+TABLE = Table(
+    "norse",
+    (
+        *(Row(f"{n}{cell}", None, why, package="norse") for n, why in _REFUSED.items() for cell in ("", "Cell")),
+        *(
+            Row(
+                n,
+                _box,
+                "v += dt / tau_mem (v_leak - v + x); s = v > v_th; to v_reset; v(0) = v_leak",
+                "LIF(1 - r, v_th - v_leak, gain r), r = dt tau_mem_inv",
+                fields=("p", "dt"),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
+            )
+            for n in ("LIFBox", "LIFBoxCell")
+        ),
+        *(
+            Row(
+                n,
+                _iaf,
+                "v += x; s = v > v_th; to v_reset; v(0) = v_reset",
+                "LIF(1, v_th - v_reset)",
+                fields=("p",),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
+            )
+            for n in ("IAF", "IAFCell")
+        ),
+    ),
+    "1.1.0; states must be passed on from step to step",
+)

@@ -1,0 +1,248 @@
+"""The tables, on classes of the foreign names and fields: every spike equal; what has no row is refused by its class's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from foreign_nets import (
+    GAC,
+    TCA,
+    TCJA,
+    ConvIFCell,
+    IFNode,
+    KLIFNode,
+    Leaky,
+    LIFNode,
+    LIFSpike,
+    ParametricLIFNode,
+    Run,
+    SeqToANNContainer,
+    Stepped,
+    mem_update,
+    spikes_unlike,
+)
+from torch import Tensor, nn
+
+from spikewright.export.foreign import Row, register, tables
+from spikewright.export.foreign.registry import forget
+from spikewright.export.torch_to_nir import capture
+from spikewright.models.layers import Linear
+from spikewright.models.neurons import LIF
+from spikewright.toolchain.errors import UnsupportedNodeError
+
+T, B = 6, 3
+
+
+def events(*shape: int) -> Tensor:
+    return (torch.rand(*shape, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+
+
+def dense(neuron: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 12), neuron, nn.Linear(12, 3))
+    with torch.no_grad():
+        net[0].weight.mul_(3)
+    return net
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None, 0.1, -0.2])
+@pytest.mark.parametrize("kind", [LIFNode, IFNode, ParametricLIFNode])
+def test_spikingjelly_neurons_fire_alike(kind: Any, v_reset: float | None) -> None:
+    for decay_input in (True, False):
+        net = dense(kind(v_reset=v_reset, decay_input=decay_input))
+
+        wrong, total, rate = spikes_unlike(net, events(T, B, 8))
+
+        assert (wrong, total) == (0, T * B * 12)
+        assert 0.01 < rate < 0.9
+
+
+def test_a_user_neuron_of_that_name_and_fields_needs_no_framework() -> None:
+    graph = capture(dense(LIFNode()), events(T, B, 8))
+
+    assert [type(n).__name__ for n in graph.nodes.values()] == ["Input", "Affine", "LIF", "Affine", "Output"]
+
+
+def test_the_authors_neurons_and_gates_fire_alike() -> None:
+    torch.manual_seed(0)
+    conv = lambda: SeqToANNContainer(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4))  # noqa: E731
+    gac = Run(lambda m, x: m.gac(y := m.conv(x), m.lif(y)).flatten(2), conv=conv(), lif=LIFSpike(), gac=GAC(T, 4))
+    tcja = Run(
+        lambda m, x: m.fc(m.gate(m.lif(m.conv(x))).flatten(2)).mean(0),
+        conv=conv(), lif=mem_update(), gate=TCJA(T, 4), fc=nn.Linear(4 * 36, 3),
+    )  # fmt: skip
+
+    def ma(m: Any, x: Tensor) -> Tensor:
+        y = m.gate(m.conv(x))
+        out = torch.zeros(y.shape)
+        m.cell.reset()
+        for t in range(x.shape[1]):
+            out[:, t] = m.cell(y[:, t])
+        return m.fc(out.reshape(x.shape[0], x.shape[1], -1)).sum(1) / x.shape[1]
+
+    attention = Run(ma, conv=conv(), gate=TCA(T, 4), cell=ConvIFCell(), fc=nn.Linear(4 * 36, 3))
+
+    for net, x in ((gac, events(B, T, 2, 6, 6)), (tcja, events(T, B, 2, 6, 6)), (attention, events(B, T, 2, 6, 6))):
+        assert spikes_unlike(net.eval(), x)[0] == 0
+
+
+@pytest.mark.parametrize(("beta", "reset"), [(0.9, "subtract"), (0.9, "zero"), (1.0, "subtract")])
+def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
+    torch.manual_seed(0)
+    net = Stepped(Leaky(beta, reset), 8, 12, 3)
+
+    wrong, total, rate = spikes_unlike(net, events(T, B, 8) * 2)
+
+    assert (wrong, total) == (0, T * B * 12)
+    assert rate > 0.01
+    assert "first is taken as the answer" in capture(net, events(T, B, 8)).metadata["assumed"]
+
+
+@pytest.mark.parametrize(
+    ("neuron", "message"),
+    [
+        (KLIFNode(), "KLIFNode has no equal here: v is scaled"),
+        (ConvIFCell("mem"), r"mode_select 'mem' \(LIAF\)"),
+    ],
+)
+def test_what_has_no_equal_is_refused_by_its_class(neuron: nn.Module, message: str) -> None:
+    net = Run(
+        lambda m, x: torch.stack([m.fc2(m.n(m.fc(a))) for a in x]), fc=nn.Linear(8, 12), n=neuron, fc2=nn.Linear(12, 3)
+    )
+    if isinstance(neuron, KLIFNode):
+        net = dense(neuron)
+
+    with pytest.raises(UnsupportedNodeError, match=message) as caught:
+        capture(net, events(T, B, 8), name="mine")
+
+    assert caught.value.where.startswith("mine: module")
+    assert caught.value.help
+
+
+class Mine(nn.Module):
+    """A neuron of a user's own: no table knows it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take all steps."""
+        v, out = torch.zeros_like(x[0]), []
+        for step in x:
+            v = 0.5 * v + step
+            s = (v > 0.3).to(x)
+            v = v * (1 - s)
+            out.append(s)
+        return torch.stack(out)
+
+
+def test_a_class_of_ones_own_is_registered() -> None:
+    net = dense(Mine())
+    with pytest.raises(UnsupportedNodeError, match="the op 'gt' has no meaning"):
+        capture(net, events(T, B, 8))
+
+    @register(Mine, time_axis=0)
+    def mine(module: nn.Module, site: Any) -> nn.Module:
+        """v = .5 v + x; s = v > .3; to 0."""
+        return LIF(0.5, 0.3, comparison=">")
+
+    try:
+        assert spikes_unlike(net, events(T, B, 8))[0] == 0
+    finally:
+        forget(f"{Mine.__module__}.{Mine.__qualname__}")
+
+
+def test_a_wrong_row_is_found_out() -> None:
+    register(Mine, lambda module, site: LIF(0.5, 0.3, comparison=">", reset="subtract"))
+    try:
+        with pytest.raises(Exception, match="spikes differ between the module and its capture"):
+            capture(dense(Mine()), events(T, B, 8))
+    finally:
+        forget(f"{Mine.__module__}.{Mine.__qualname__}")
+
+
+def test_every_table_says_what_its_classes_compute() -> None:
+    assert {"authors", "norse", "sinabs", "snntorch", "spikingjelly", "torch.nn"} <= set(tables())
+    rows: list[Row] = [row for table in tables().values() for row in table.rows]
+
+    assert all(row.equation and (row.ours or row.make is None or row.kind == "layer") for row in rows)
+
+
+# ------------------------------------------------------------------------------------------- layouts
+def spiking(mode: str) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 12), LIFNode(step_mode=mode), nn.Linear(12, 3))
+
+
+def loop(m: Any, x: Tensor) -> Tensor:
+    return torch.stack([m.net(a) for a in x]).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("forward", "mode", "shape", "said"),
+    [
+        (lambda m, x: m.net(x).mean(0), "m", (T, B, 8), None),
+        (lambda m, x: m.net(x.transpose(0, 1)).mean(0), "m", (B, T, 8), "(B, T, ...)"),
+        (lambda m, x: m.net(x.permute(1, 0, 2)).transpose(0, 1), "m", (B, T, 8), "(B, T, ...)"),
+        (loop, "s", (T, B, 8), None),
+        (lambda m, x: loop(m, x.transpose(0, 1)), "s", (B, T, 8), "(B, T, ...)"),
+        (lambda m, x: m.net(x.unsqueeze(0).repeat(T, 1, 1)).mean(0), "m", (B, 8), "repeats it T times"),
+        (lambda m, x: m.net(x.expand(T, *x.shape)).mean(0), "m", (B, 8), "repeats it T times"),
+        (lambda m, x: sum(m.net(x) for _ in range(T)) / T, "s", (B, 8), "repeats it T times"),
+        (lambda m, x: torch.stack([m.net(x) for _ in range(T)], 1).mean(1), "s", (B, 8), "repeats it T times"),
+    ],
+)
+def test_the_layout_is_found_by_looking(forward: Any, mode: str, shape: tuple[int, ...], said: str | None) -> None:
+    graph = capture(Run(forward, net=spiking(mode)), events(*shape))
+
+    assert graph.metadata["timesteps"] == T
+    assert tuple(graph.nodes["input"].output_type["output"]) == (8,)
+    assert said in graph.metadata["assumed"] if said else "assumed" not in graph.metadata
+
+
+def test_a_layout_that_is_given_is_taken_and_a_wrong_one_refused() -> None:
+    net = Run(lambda m, x: m.net(x.transpose(0, 1)).mean(0), net=spiking("m"))
+
+    capture(net, events(B, T, 8), layout="BT")
+    with pytest.raises(UnsupportedNodeError, match="it takes time on axis 0, time is on axis 1"):
+        capture(net, events(B, T, 8), layout="TB")
+
+
+def test_the_users_net_is_left_as_it_is() -> None:
+    net = Run(loop, net=spiking("s"))
+    net(events(T, B, 8))
+    before = net.net[1].v
+
+    capture(net, events(T, B, 8))
+
+    assert net.net[1].v is before
+    assert net.net[0].weight.dtype == torch.float32
+
+
+# ------------------------------------------------------------------------------------------- what an example proves
+class Twice(Linear):
+    """A layer of a user's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take twice the input."""
+        return super().forward(2 * x)
+
+
+def test_an_example_of_zeros_is_no_proof() -> None:
+    torch.manual_seed(0)
+    wrong = LIF(0.5, 0.3)
+    wrong.register_forward_hook(lambda m, i, o: 1 - o)
+    net = nn.Sequential(Linear(8, 12, bias=False), wrong, Linear(12, 3))
+
+    with pytest.raises(Exception, match="spikes differ between the module and its capture"):
+        capture(net, torch.zeros(T, B, 8))
+
+
+def test_a_layer_of_ones_own_and_a_hook_on_the_net_are_followed() -> None:
+    torch.manual_seed(0)
+    net = Run(lambda m, x: m.b(m.n(m.a(x))).mean(0), a=Twice(8, 12, bias=False), n=LIF(0.5, 0.3), b=Linear(12, 3))
+    net.register_forward_hook(lambda m, i, o: -o)
+
+    wrong, _, rate = spikes_unlike(net, torch.zeros(T, B, 8))
+
+    assert wrong == 0
+    assert rate > 0.01

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from benchmarks.silicon import compiler
-from spikewright.toolchain.mapping.cuts import cores_used
 
 from spikewright.export.netx import import_net
 from spikewright.hw_sim import load_chip
 from spikewright.toolchain.mapping import Vendor
+from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.vendor.partition import partition
 from spikewright.toolchain.vendor.table import total_percent

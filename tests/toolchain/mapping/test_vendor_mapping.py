@@ -13,7 +13,6 @@ from golden_nets import golden_deployment
 from hypothesis import given, settings
 from int_nets import int_conv, int_dense, int_input, int_lif
 from random_nets import random_net, seeds
-from spikewright.toolchain.mapping.cuts import cores_used
 
 from spikewright.hw_sim import CapacityError, load_chip, simulate
 from spikewright.hw_sim import compile as load
@@ -23,6 +22,7 @@ from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntArray, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Greedy, Vendor, strategy_called
+from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.vendor import layers_of, partition, table_of, vendor_table
 from spikewright.toolchain.vendor.numbers import COMPILERS

@@ -582,4 +582,6 @@ def test_a_net_whose_data_set_is_not_at_hand_is_captured_on_drawn_inputs(
 
     assert imported.name == "mine"
     assert imported.card["source_sha256"] == found.card.source_sha256
-    assert imported.note == "captured from torch: spikes of every layer equal on 2 samples, float64"
+    assert imported.note == (
+        "captured from torch: spikes of every layer equal on 2 samples and on random events, float64"
+    )

@@ -1,6 +1,6 @@
 """The synapse kinds, one class each: their integers, what they deliver, their legal ranges, who reaches whom.
 
-``deliver`` is plain numpy and is what the interpreter runs; the kernels of ``engine`` stand apart and are tested against it.
+``deliver`` is plain numpy and is what the interpreter runs; the kernels of ``compiled`` stand apart and are tested against it.
 Messages and sums are flat, (..., n) in C order; the shapes of both ends come with the call.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from spikewright.hw_sim.synapses import GateLink, Synapses
 from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.interpret.schedule import loops
 from spikewright.toolchain.ir import Graph

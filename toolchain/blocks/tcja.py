@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock, AttentionOps, Gates, Lowering
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering
 from spikewright.toolchain.blocks.causal import trailing
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.gates import gate_function

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.linear import conv2d, windows
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import loops, shifted
 from spikewright.toolchain.interpret.states import FloatState, spread

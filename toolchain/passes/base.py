@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, Literal, get_args
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph

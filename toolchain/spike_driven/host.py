@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Conv, Input, Lif, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ops import (
     Accumulator,
     Add,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine import layout, synapse_kernels, vectors
-from spikewright.hw_sim.engine.conv import ConvKernel, prepare_conv
-from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.tables import padded
+from spikewright.hw_sim.compiled import layout, synapse_kernels, vectors
+from spikewright.hw_sim.compiled.conv import ConvKernel, prepare_conv
+from spikewright.hw_sim.compiled.tables import padded
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Entries, IdentitySynapses
 

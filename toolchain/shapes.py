@@ -63,7 +63,7 @@ def infer(op: f.Op, operands: list[Shape]) -> Shape:
     """
     if isinstance(op, AttentionBlock):
         return _ints(op.shape_of(operands))
-    rule = RULES.get(type(op))
+    rule = next((RULES[kind] for kind in type(op).__mro__ if kind in RULES), None)
     if rule is None:
         raise VerifyError(
             f"op type {type(op).__name__} has no shape rule", where=f"op {op.name!r}", help="use ops of the vocabulary"
@@ -112,7 +112,7 @@ def _arity(op: f.Op) -> tuple[int, int]:
             return (max(soma.ports, int(not soma.takes_gates)), many) if soma.integrates else (0, 0)
         case AttentionBlock():
             return op.operands
-        case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron():
+        case f.Add() | f.Multiply() | f.Output() | f.Neuron():
             return 1, many
         case _:
             return 1, 1
@@ -203,8 +203,8 @@ def _multiply(op: f.Multiply, xs: list[Shape]) -> Shape:
         raise _mismatch(op, " beside ".join(map(str, xs)), "shapes that broadcast", "add axes of length 1") from None
 
 
-def _neuron(op: f.Lif | i.IntNeuron, xs: list[Shape]) -> Shape:
-    shape, ports = _ints(op.shape), op.gates if isinstance(op, f.Lif) else op.soma.ports
+def _neuron(op: f.Neuron | i.IntNeuron, xs: list[Shape]) -> Shape:
+    shape, ports = _ints(op.shape), op.soma.ports if isinstance(op, i.IntNeuron) else op.ports
     currents, gates = (xs[: len(xs) - ports], xs[len(xs) - ports :])
     _fits_size(op, shape, currents)
     for gate in gates:
@@ -243,8 +243,8 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Flatten: lambda op, xs: (prod(xs[0]),),
     f.Add: _same,
     f.Multiply: _multiply,
-    f.Lif: _neuron,
-    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable), _declared),
+    f.Neuron: _neuron,
+    **dict.fromkeys((f.Input, f.GateTable), _declared),
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
     i.IntConnection: _connection,
     i.IntNeuron: _neuron,

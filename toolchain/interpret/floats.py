@@ -16,19 +16,17 @@ from spikewright.toolchain.interpret.schedule import loops, shifted
 from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
-    Accumulator,
     Add,
     Affine,
     Array,
     Conv,
     Delay,
     Flatten,
-    GateNeuron,
     GateTable,
     Input,
-    Lif,
     MaxPool,
     Multiply,
+    Neuron,
     Op,
     Output,
     Relu,
@@ -100,7 +98,7 @@ class _Run:
                 y, membrane = op.evaluate(operands)
                 if membrane is not None:
                     self.membranes[op.name] = membrane
-            case Lif() | Accumulator() | GateNeuron():
+            case Neuron():
                 state = FloatState(op, B)
                 steps_out, membranes = [], []
                 for t in range(T):
@@ -118,7 +116,7 @@ class _Run:
     def together(self, ops: tuple[Op, ...]) -> None:
         """Evaluate the ops of a feedback loop step by step."""
         T, B = self.x.shape[:2]
-        states = {op.name: FloatState(op, B) for op in ops if isinstance(op, Lif | Accumulator | GateNeuron)}
+        states = {op.name: FloatState(op, B) for op in ops if isinstance(op, Neuron)}
         history: dict[str, list[Array]] = {op.name: [] for op in ops}
         membranes: dict[str, list[Array]] = {name: [] for name in states}
 
@@ -130,7 +128,7 @@ class _Run:
                 match op:
                     case Delay(steps=lag, initial=initial):
                         y = at(op.inputs[0], t - lag) if t >= lag else np.array(initial)
-                    case Lif() | Accumulator() | GateNeuron():
+                    case Neuron():
                         y = states[op.name].step([at(name, t) for name in op.inputs])
                         membranes[op.name].append(states[op.name].v)
                     case AttentionBlock() | GateTable() | Input():

@@ -149,7 +149,7 @@ class DenseSynapses(Synapses):
         """Return (n_target,)."""
         out, inner = np.shape(self.weight)
         if prod(source) != inner:
-            raise MisfitError(source, f"{inner} values", "fix the weight's columns")
+            raise MisfitError(source, f"{inner} values", "flatten the signal in front, or fix the weight's columns")
         return (int(out),)
 
     def misfit(self, source: Shape, target: Shape) -> str:

@@ -7,12 +7,12 @@ operands, unless a ``Delay`` stands between.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IntArray, Synapses
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Synapses
 from spikewright.toolchain.gates import GateName
 
 Array = NDArray[np.float64]
@@ -71,8 +71,8 @@ class Linear(Op):
     weight: Array
     bias: Array | None = None
 
-    def synapses(self, weight: IntArray) -> Synapses:
-        """Return the machine's synapses of this map, with the integers ``weight``."""
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
+        """Return the machine's synapses of this map, with other (integer) weights."""
         raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ class Linear(Op):
 class Affine(Linear):
     """y = W x + b; x (I,), W (O, I), b (O,)."""
 
-    def synapses(self, weight: IntArray) -> Synapses:
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
         """Return dense synapses."""
         return DenseSynapses(weight)
 
@@ -94,7 +94,7 @@ class Conv(Linear):
     dilation: Pair = (1, 1)
     groups: int = 1
 
-    def synapses(self, weight: IntArray) -> Synapses:
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
         """Return a shared kernel."""
         return ConvSynapses(weight, self.stride, self.padding, self.dilation, self.groups)
 

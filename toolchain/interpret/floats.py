@@ -13,7 +13,7 @@ from spikewright.hw_sim.linear import conv2d, windows
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import loops, shifted
-from spikewright.toolchain.interpret.states import FloatState, spread
+from spikewright.toolchain.interpret.states import FloatState, grid, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Add,
@@ -36,12 +36,6 @@ from spikewright.toolchain.ops import (
 from spikewright.toolchain.shapes import shapes
 
 
-def _channelwise(parameter: Array, x: Array) -> Array:
-    """Shape a per-channel (or scalar, or full) parameter to multiply ``x`` (N, C, ...)."""
-    p = np.asarray(parameter)
-    return p.reshape(p.shape + (1,) * (x.ndim - 1 - p.ndim)) if p.ndim < x.ndim - 1 else p
-
-
 def apply(op: Op, operands: list[Array]) -> Array:
     """Evaluate a stateless op on operands (N, *shape), N = frames of all steps and samples."""
     x = operands[0] if operands else np.zeros(0)
@@ -57,8 +51,8 @@ def apply(op: Op, operands: list[Array]) -> Array:
         case MaxPool():
             return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
         case Scale(scale=s, shift=b):
-            y = x * _channelwise(s, x)
-            return y if b is None else y + _channelwise(b, x)
+            y = x * grid(s, x.shape[1:])
+            return y if b is None else y + grid(b, x.shape[1:])
         case Flatten():
             return x.reshape(x.shape[0], -1)
         case Add() | Output():

@@ -14,8 +14,8 @@ import numpy as np
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
-from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
 from spikewright.toolchain.errors import InputError, PassError

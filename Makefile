@@ -8,6 +8,8 @@ STAMP  := $(VENV)/.installed
 BIN    := $(VENV)/bin
 DATA   ?= $(wildcard ../shared/data)
 PYTEST ?=
+# Test files go to so many processes; WORKERS=0: all in one.
+WORKERS ?= 2
 
 .PHONY: help install demo test quick lint clean
 
@@ -41,10 +43,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@mkdir -p build
-	$(BIN)/python -m pytest -q -rs --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow" $(if $(DATA),--data=$(DATA)) $(PYTEST)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

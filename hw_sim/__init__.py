@@ -7,11 +7,11 @@ from spikewright.hw_sim.chip import Mesh as Mesh
 from spikewright.hw_sim.chip import list_chips as list_chips
 from spikewright.hw_sim.chip import load_chip as load_chip
 from spikewright.hw_sim.chip_io import chip_text as chip_text
+from spikewright.hw_sim.compiled.stages import Compiled as Compiled
+from spikewright.hw_sim.compiled.stages import compile as compile
 from spikewright.hw_sim.costs import Cost as Cost
 from spikewright.hw_sim.costs import Fact as Fact
 from spikewright.hw_sim.costs import Price as Price
-from spikewright.hw_sim.engine.compiled import Compiled as Compiled
-from spikewright.hw_sim.engine.compiled import compile as compile
 from spikewright.hw_sim.engine.run import simulate as simulate
 from spikewright.hw_sim.errors import CapacityError as CapacityError
 from spikewright.hw_sim.errors import ChipError as ChipError

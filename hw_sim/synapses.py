@@ -1,6 +1,6 @@
 """The synapse kinds, one class each: their integers, what they deliver, their legal ranges, who reaches whom.
 
-``deliver`` is plain numpy and is what the interpreter runs; the kernels of ``engine`` stand apart and are tested against it.
+``deliver`` is plain numpy and is what the interpreter runs; the kernels of ``compiled`` stand apart and are tested against it.
 Messages and sums are flat, (..., n) in C order; the shapes of both ends come with the call.
 """
 
@@ -149,7 +149,7 @@ class DenseSynapses(Synapses):
         """Return (n_target,)."""
         out, inner = np.shape(self.weight)
         if prod(source) != inner:
-            raise MisfitError(source, f"{inner} values", "fix the weight's columns")
+            raise MisfitError(source, f"{inner} values", "flatten the signal in front, or fix the weight's columns")
         return (int(out),)
 
     def misfit(self, source: Shape, target: Shape) -> str:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.chip import CoreLimits
 
 Index = NDArray[np.int64]
-Format = Literal["dense", "sparse", "conv", "gate"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,11 @@ class Use:
     used: int
     limit: int
 
+    @property
+    def share(self) -> float:
+        """Used over limit."""
+        return self.used / self.limit if self.limit else 0.0
+
 
 def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
     """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
@@ -49,6 +54,15 @@ def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
         if table.use["max_neurons"][core]
         for resource in RESOURCES
     )
+
+
+def fullest(uses: tuple[Use, ...]) -> dict[str, Use]:
+    """Return the largest use of each resource over all cores."""
+    found: dict[str, Use] = {}
+    for use in uses:
+        if use.resource not in found or use.share > found[use.resource].share:
+            found[use.resource] = use
+    return found
 
 
 class _Table:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.jit import kernel
 from spikewright.models.surrogate import ATan, Rectangular, Surrogate, Triangular
 
 if TYPE_CHECKING:

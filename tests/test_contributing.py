@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import files_to_change
 import pytest
 import yaml
 
@@ -26,6 +27,14 @@ def named_files() -> list[str]:
 @pytest.mark.parametrize("path", named_files())
 def test_every_file_contributing_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("kind", ["neuron model", "synapse kind"])
+def test_every_file_that_must_change_is_listed(kind: str) -> None:
+    listed = re.findall(r"`((?:\w+/)+\w+\.py)`", TEXT.partition(f"### A {kind}\n")[2].partition("\n### ")[0])
+    counted = {count.kind: count.files for count in files_to_change.counts(files_to_change.read())}
+
+    assert [file for file in counted[kind] if file not in listed] == []
 
 
 def test_every_entry_point_group_contributing_names_is_looked_for() -> None:

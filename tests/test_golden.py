@@ -15,7 +15,7 @@ import pytest
 from golden_nets import NETS, golden_deployment
 
 from spikewright.hw_sim import simulate
-from spikewright.hw_sim.engine.compiled import compile as compile_program
+from spikewright.hw_sim.compiled.stages import compile as compile_program
 from spikewright.toolchain.deployment import Deployment
 
 GOLDEN = Path(__file__).parent / "golden"

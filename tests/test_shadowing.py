@@ -47,6 +47,7 @@ def run(folder: Path, *words: str, path: str = "") -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_library_and_command_line_work_beside_packages_of_the_same_names(beside: Path) -> None:
     (beside / "script.py").write_text("import sys\n" + SCRIPT)
     command = str(Path(sys.executable).parent / "spikewright")

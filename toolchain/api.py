@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
@@ -20,7 +20,7 @@ from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
-from spikewright.toolchain.stage import Note, Stopped, Walk
+from spikewright.toolchain.stage import Note, Walk
 
 CALIBRATION_SAMPLES = 256
 """Samples of a data set's train split that calibrate a deployment."""
@@ -29,36 +29,6 @@ BUNDLED_SAMPLES = 1000
 SPLITS: dict[str, int] = {"train": CALIBRATION_SAMPLES, "test": BUNDLED_SAMPLES}
 
 
-@overload
-def deploy(
-    model: Any,
-    example: Any = ...,
-    *,
-    options: Options | None = ...,
-    calibration: Data | None = ...,
-    samples: Data | None = ...,
-    data: str | Path | None = ...,
-    name: str | None = ...,
-    progress: Note = ...,
-    stop_after: None = ...,
-    keep_stages: str | Path | None = ...,
-    **changes: Any,
-) -> Deployment: ...
-@overload
-def deploy(
-    model: Any,
-    example: Any = ...,
-    *,
-    options: Options | None = ...,
-    calibration: Data | None = ...,
-    samples: Data | None = ...,
-    data: str | Path | None = ...,
-    name: str | None = ...,
-    progress: Note = ...,
-    stop_after: str | None,
-    keep_stages: str | Path | None = ...,
-    **changes: Any,
-) -> Deployment | Stopped: ...
 def deploy(
     model: Any,
     example: Any = None,
@@ -72,7 +42,7 @@ def deploy(
     stop_after: str | None = None,
     keep_stages: str | Path | None = None,
     **changes: Any,
-) -> Deployment | Stopped:
+) -> Deployment:
     """Compile a model for a chip.
 
     Args:
@@ -86,12 +56,13 @@ def deploy(
         data: Folder of the data set, or the one above it; None: where it is looked for by default.
         name: What to call it; default: the name of the model or file.
         progress: Told the name of each stage.
-        stop_after: End after this stage, with what there is then.
+        stop_after: End after this stage by raising ``Stopped``, which holds what there is then.
         keep_stages: Folder for each stage's result, as text and as file, written as the stage ends.
         changes: Fields of ``Options``.
 
     Raises:
         ToolchainError: The model, the data or an option is refused; nothing was written.
+        Stopped: The stage ``stop_after`` is done.
     """
     options = _options(options, changes)
     folder = None if data is None else Path(data)
@@ -111,7 +82,7 @@ def deploy(
         made = deploy_integer(
             imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
         )
-        return made if isinstance(made, Stopped) else replace(made, command=command)
+        return replace(made, command=command)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
 
     def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
@@ -127,7 +98,7 @@ def deploy(
         samples=read(samples, "test") if travels else None,
         **stages,
     )
-    return made if isinstance(made, Stopped) else replace(made, source=imported.nir_graph, command=command)
+    return replace(made, source=imported.nir_graph, command=command)
 
 
 def load(folder: str | Path) -> Deployment:

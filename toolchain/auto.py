@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.calibration import Labels
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import io, somas, synapses
 from spikewright.toolchain import integer, ops
-from spikewright.toolchain.blocks import AttentionBlock, block_of_op
+from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.block_registry import block_of_op
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op

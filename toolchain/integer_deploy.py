@@ -17,7 +17,7 @@ from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline
 from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.stage import Context, Note, Stopped, Walk
+from spikewright.toolchain.stage import Context, Note, Walk
 from spikewright.toolchain.verify import verify
 
 
@@ -31,7 +31,7 @@ def deploy_integer(
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
-) -> Deployment | Stopped:
+) -> Deployment:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
     Args:
@@ -41,11 +41,12 @@ def deploy_integer(
         card: Model card.
         samples: Test samples that travel with the deployment.
         note: Told the name of each stage as it starts.
-        stop_after: End after this stage, with what there is then.
+        stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
 
     Raises:
         ToolchainError: A stage refuses the net.
+        Stopped: The stage ``stop_after`` is done.
     """
     stages = pipeline()
     quantized = next(number for number, stage in enumerate(stages) if stage.name == "quantize")
@@ -65,8 +66,8 @@ def deploy_integer(
     twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(name, twin, graph, options, chip, options.gates, {}, input_code(graph), x, lowered=twin)
-    end = walk.through(walk.start(context), walk.stages[: walk.last + 1])
-    return walk.result() or deployment_of(end, card or {}, samples)
+    context = walk.end(walk.through(walk.start(context), walk.stages[: walk.last + 1]))
+    return deployment_of(context, card or {}, samples)
 
 
 def input_code(graph: Graph) -> InputCode:

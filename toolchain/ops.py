@@ -7,11 +7,12 @@ operands, unless a ``Delay`` stands between.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Synapses
 from spikewright.toolchain.gates import GateName
 
 Array = NDArray[np.float64]
@@ -64,23 +65,38 @@ class Output(AnyOutput):
 
 # ----------------------------------------------------------------------------------------- linear maps
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Affine(Op):
-    """y = W x + b; x (I,), W (O, I), b (O,)."""
+class Linear(Op):
+    """A map that a connection of the chip holds: y = W x + b."""
 
     weight: Array
     bias: Array | None = None
+
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
+        """Return the machine's synapses of this map, with other (integer) weights."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Conv(Op):
+class Affine(Linear):
+    """y = W x + b; x (I,), W (O, I), b (O,)."""
+
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
+        """Return dense synapses."""
+        return DenseSynapses(weight)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(Linear):
     """y = W * x + b, torch cross-correlation; x (Ci, H, W), W (Co, Ci // groups, kh, kw), b (Co,)."""
 
-    weight: Array
-    bias: Array | None = None
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
+        """Return a shared kernel."""
+        return ConvSynapses(weight, self.stride, self.padding, self.dilation, self.groups)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,7 +156,31 @@ class Delay(Op):
 
 # --------------------------------------------------------------------------------------------- neurons
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Lif(Op):
+class Neuron(Op):
+    """Neurons: a state of ``shape`` that goes from step to step. Operands: the currents, then one gate signal a port."""
+
+    fires: ClassVar[bool] = False
+    """Whether it sends spikes, which are messages, or a value in every step."""
+    shape: Shape
+
+    @property
+    def ports(self) -> int:
+        """How many gate signals it reads."""
+        return 0
+
+    @property
+    def currents(self) -> tuple[str, ...]:
+        """The operands whose sum it integrates."""
+        return self.inputs[: len(self.inputs) - self.ports]
+
+    @property
+    def filters(self) -> bool:
+        """Whether it keeps its synaptic input for later steps, so that a bias must come in front."""
+        return False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lif(Neuron):
     """Leaky integrate-and-fire, binary spikes out (graded with ``output_gate``).
 
     ::
@@ -155,7 +195,7 @@ class Lif(Op):
     ``leak = (1 - beta) v_leak``. State is zero (v = 0, not v_leak) before step 0.
     """
 
-    shape: Shape
+    fires: ClassVar[bool] = True
     beta: Array
     v_threshold: Array
     gain: Array = field(default_factory=lambda: np.ones(()))
@@ -169,25 +209,38 @@ class Lif(Op):
     rectify: bool = False
     output_gate: bool = False
 
+    @property
+    def ports(self) -> int:
+        """``gates``."""
+        return self.gates
+
+    @property
+    def filters(self) -> bool:
+        """Whether u keeps any of itself."""
+        return bool(np.any(self.alpha))
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Accumulator(Op):
+class Accumulator(Neuron):
     """Non-firing integrator with a rectifier: n = decay n + x;  y = relu(n)  (``rectify``)  or  n."""
 
-    shape: Shape
     decay: float = 1.0
     rectify: bool = True
 
+    @property
+    def filters(self) -> bool:
+        """Whether n keeps any of itself."""
+        return self.decay > 0
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GateNeuron(Op):
+class GateNeuron(Neuron):
     """Gate from an accumulated input: n = decay n + x;  g = h(n + bias) in [0, 1].
 
     h: ``function``, of ``toolchain.gates``.
     With ``differences`` the operand carries changes of x (an event-driven rectifier in front); the sum is the same.
     """
 
-    shape: Shape
     bias: Array
     decay: float = 1.0
     function: GateName = "hard"

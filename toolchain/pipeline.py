@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
-from spikewright.toolchain.blocks.base import AttentionBlock
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
 from spikewright.toolchain.errors import InputError, PassError
@@ -37,7 +37,7 @@ from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import is_still, split_host
 from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Stopped, Walk, passed, position
+from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
 COUNT_LIMIT = 1 << 16
@@ -204,32 +204,6 @@ Lazily = Samples | Callable[[], Samples]
 """Data, or what reads it; that is asked when the options are known to be good."""
 
 
-@overload
-def deploy_graph(
-    graph: Graph,
-    options: Options,
-    calibration: Lazily,
-    *,
-    name: str,
-    card: dict[str, Any] | None = ...,
-    samples: Lazily | None = ...,
-    note: Note = ...,
-    stop_after: None = ...,
-    keep_stages: Path | None = ...,
-) -> Deployment: ...
-@overload
-def deploy_graph(
-    graph: Graph,
-    options: Options,
-    calibration: Lazily,
-    *,
-    name: str,
-    card: dict[str, Any] | None = ...,
-    samples: Lazily | None = ...,
-    note: Note = ...,
-    stop_after: str | None,
-    keep_stages: Path | None = ...,
-) -> Deployment | Stopped: ...
 def deploy_graph(
     graph: Graph,
     options: Options,
@@ -241,7 +215,7 @@ def deploy_graph(
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
-) -> Deployment | Stopped:
+) -> Deployment:
     """Compile a captured float graph for a chip.
 
     Args:
@@ -252,11 +226,12 @@ def deploy_graph(
         card: Model card.
         samples: Test samples that travel with the deployment.
         note: Told the name of each stage as it starts.
-        stop_after: End after this stage, with what there is then.
+        stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
+        Stopped: The stage ``stop_after`` is done.
     """
     walk = Walk(pipeline(), stop_after, keep_stages, note)
     chip = load_chip(options.chip)
@@ -270,7 +245,7 @@ def deploy_graph(
         check_data(samples.x, graph.timesteps, shape, where="samples data")
     context = _begun(graph, options, chip, calibration.x, name)
     context = _walked(walk, walk.start(context), calibration.y)
-    return walk.result() or deployment_of(context, card or {}, samples, calibration.source)
+    return deployment_of(context, card or {}, samples, calibration.source)
 
 
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
@@ -291,7 +266,7 @@ def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
         context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
     else:
         context = walk.through(context, stages[fork:judged])
-    return walk.through(context, stages[judged:])
+    return walk.end(walk.through(context, stages[judged:]))
 
 
 def deployment_of(context: Context, card: dict[str, Any], samples: Samples | None, calibrated: str = "") -> Deployment:

@@ -1,6 +1,6 @@
 """Shape of every signal of a graph (T and B left out), and the checks that operands fit: ``shapes(graph)``.
 
-conv, pool:  n' = (n + 2 padding - dilation (k - 1) - 1) // stride + 1
+pool:  n' = (n + 2 padding - k) // stride + 1;   of a linear map, its synapses say
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.hw_sim.synapses import MisfitError, gate_axes
+from spikewright.hw_sim.synapses import MisfitError, Synapses, gate_axes
 from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.ir import Graph
 
@@ -63,7 +63,7 @@ def infer(op: f.Op, operands: list[Shape]) -> Shape:
     """
     if isinstance(op, AttentionBlock):
         return _ints(op.shape_of(operands))
-    rule = RULES.get(type(op))
+    rule = next((RULES[kind] for kind in type(op).__mro__ if kind in RULES), None)
     if rule is None:
         raise VerifyError(
             f"op type {type(op).__name__} has no shape rule", where=f"op {op.name!r}", help="use ops of the vocabulary"
@@ -112,7 +112,7 @@ def _arity(op: f.Op) -> tuple[int, int]:
             return (max(soma.ports, int(not soma.takes_gates)), many) if soma.integrates else (0, 0)
         case AttentionBlock():
             return op.operands
-        case f.Add() | f.Multiply() | f.Output() | f.Accumulator() | f.GateNeuron():
+        case f.Add() | f.Multiply() | f.Output() | f.Neuron():
             return 1, many
         case _:
             return 1, 1
@@ -128,58 +128,32 @@ def _mismatch(op: f.Op, found: object, allowed: object, help: str) -> VerifyErro
     )
 
 
-def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Return how many windows fit along one axis."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
 # ----------------------------------------------------------------------------------------- rules
-def _affine(op: f.Affine, xs: list[Shape]) -> Shape:
-    out, inner = np.shape(op.weight)
-    if prod(xs[0]) != inner:
-        raise _mismatch(op, xs[0], f"{inner} values", "flatten the signal in front, or fix the weight's columns")
-    _check_bias(op, op.bias, out)
-    return (int(out),)
+def _linear(op: f.Linear, xs: list[Shape]) -> Shape:
+    shape = _synapses(op, op.synapses(op.weight), xs[0])
+    if op.bias is not None and np.shape(op.bias) != shape[:1]:
+        raise VerifyError(
+            f"bias has shape {np.shape(op.bias)}; the weight asks for ({shape[0]},)",
+            where=f"op {op.name!r}",
+            help="fix the bias",
+        )
+    return shape
 
 
-def _connection(op: i.IntConnection, xs: list[Shape]) -> Shape:
+def _synapses(op: f.Op, synapses: Synapses, x: Shape) -> Shape:
     try:
-        return op.synapses.shape(xs[0])
+        return synapses.shape(x)
     except MisfitError as error:
         raise _mismatch(op, error.found, error.allowed, error.help) from None
-
-
-def _conv(op: f.Conv, xs: list[Shape]) -> Shape:
-    co, ci, kh, kw = np.shape(op.weight)
-    channels = ci * op.groups
-    if len(xs[0]) != 3 or xs[0][0] != channels or co % op.groups:
-        raise _mismatch(op, xs[0], f"({channels}, H, W)", "fix the channels of the weight, or groups")
-    _check_bias(op, op.bias, co)
-    size = [
-        window(n, k, s, p, d)
-        for n, k, s, p, d in zip(xs[0][1:], (kh, kw), op.stride, op.padding, op.dilation, strict=True)
-    ]
-    if min(size) < 1:
-        raise _mismatch(op, xs[0], f"at least a {kh} x {kw} window", "pad more, or use a smaller kernel")
-    return (int(co), int(size[0]), int(size[1]))
 
 
 def _pool(op: f.SumPool | f.MaxPool, xs: list[Shape]) -> Shape:
     if len(xs[0]) != 3:
         raise _mismatch(op, xs[0], "(C, H, W)", "pool before flattening")
-    size = [window(n, k, s, p) for n, k, s, p in zip(xs[0][1:], op.kernel, op.stride, op.padding, strict=True)]
+    size = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(xs[0][1:], op.kernel, op.stride, op.padding, strict=True)]
     if min(size) < 1:
         raise _mismatch(op, xs[0], f"at least a {op.kernel[0]} x {op.kernel[1]} window", "use a smaller kernel")
     return (xs[0][0], int(size[0]), int(size[1]))
-
-
-def _check_bias(op: f.Op, bias: Any, out: int) -> None:
-    if bias is not None and np.shape(bias) != (out,):
-        raise VerifyError(
-            f"bias has shape {np.shape(bias)}; the weight asks for ({out},)",
-            where=f"op {op.name!r}",
-            help="fix the bias",
-        )
 
 
 def _scale(op: f.Scale, xs: list[Shape]) -> Shape:
@@ -203,8 +177,8 @@ def _multiply(op: f.Multiply, xs: list[Shape]) -> Shape:
         raise _mismatch(op, " beside ".join(map(str, xs)), "shapes that broadcast", "add axes of length 1") from None
 
 
-def _neuron(op: f.Lif | i.IntNeuron, xs: list[Shape]) -> Shape:
-    shape, ports = _ints(op.shape), op.gates if isinstance(op, f.Lif) else op.soma.ports
+def _neuron(op: f.Neuron | i.IntNeuron, xs: list[Shape]) -> Shape:
+    shape, ports = _ints(op.shape), op.soma.ports if isinstance(op, i.IntNeuron) else op.ports
     currents, gates = (xs[: len(xs) - ports], xs[len(xs) - ports :])
     _fits_size(op, shape, currents)
     for gate in gates:
@@ -235,18 +209,17 @@ def _any(op: f.Op, xs: list[Shape]) -> Shape:
 
 
 RULES: Mapping[type[f.Op], Rule] = {
-    f.Affine: _affine,
-    f.Conv: _conv,
+    f.Linear: _linear,
     f.SumPool: _pool,
     f.MaxPool: _pool,
     f.Scale: _scale,
     f.Flatten: lambda op, xs: (prod(xs[0]),),
     f.Add: _same,
     f.Multiply: _multiply,
-    f.Lif: _neuron,
-    **dict.fromkeys((f.Input, f.Accumulator, f.GateNeuron, f.GateTable), _declared),
+    f.Neuron: _neuron,
+    **dict.fromkeys((f.Input, f.GateTable), _declared),
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
-    i.IntConnection: _connection,
+    i.IntConnection: lambda op, xs: _synapses(op, op.synapses, xs[0]),
     i.IntNeuron: _neuron,
     i.IntInput: _declared,
     i.IntOutput: _any,

@@ -134,26 +134,26 @@ def position(name: str, names: list[str], *, where: str, error: type[ToolchainEr
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Stopped:
-    """What there was when a deployment ended at the stage it was told to stop after."""
+class Stopped(Exception):
+    """Not an error: a deployment ended at the stage it was told to stop after; what there was then."""
 
-    name: str
-    stage: str
-    graph: Graph
-    host: HostPart | None
-    program: Program | None
-    records: tuple[PassRecord, ...]
+    def __init__(self, stage: str, context: Context) -> None:
+        super().__init__(f"{context.name} after {stage}, and no further")
+        self.stage = stage
+        self.context = context
 
-    def __str__(self) -> str:
-        made = [self.graph if self.program is None else self.program]
-        host = [] if self.host is None else ["on the host, in front of it:", self.host.graph]
-        return "\n".join(map(str, [f"{self.name} after {self.stage}, and no further:", *made, *host]))
+    def text(self) -> str:
+        """Return the program if there is one, else the graph, and the host's."""
+        c = self.context
+        made = [c.graph if c.program is None else c.program]
+        host = [] if c.host is None else ["on the host, in front of it:", c.host.graph]
+        return "\n".join(map(str, [f"{self}:", *made, *host]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        records = [vars(record) for record in self.records]
-        return {"name": self.name, "stage": self.stage, "ops": [op.name for op in self.graph], "passes": records}
+        c = self.context
+        passes = [vars(record) for record in c.records]
+        return {"name": c.name, "stage": self.stage, "ops": [op.name for op in c.graph], "passes": passes}
 
 
 @dataclass(eq=False)
@@ -213,9 +213,12 @@ class Walk:
             self.stopped = after
         return after
 
-    def result(self) -> Stopped | None:
-        """Return where it stopped, if it was told to."""
-        if self.stop_after is None or self.stopped is None:
-            return None
-        c = self.stopped
-        return Stopped(c.name, self.stop_after, c.graph, c.host, c.program, c.records)
+    def end(self, context: Context) -> Context:
+        """Pass on what the last stage left.
+
+        Raises:
+            Stopped: It was told to stop.
+        """
+        if self.stop_after is None:
+            return context
+        raise Stopped(self.stop_after, self.stopped or context)

@@ -10,7 +10,7 @@ import numpy as np
 from spikewright.hw_sim.synapses import GateLink, Synapses
 from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.interpret.schedule import loops
 from spikewright.toolchain.ir import Graph
@@ -69,7 +69,7 @@ def _arrays(op: f.Op) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np
 
 def only_lowered_ops(graph: Graph) -> None:
     """Only what quantize understands is left."""
-    allowed = (f.Input, f.Affine, f.Conv, f.Delay, f.Lif, f.Accumulator, f.GateNeuron, f.GateTable, f.Output)
+    allowed = (f.Input, f.Linear, f.Delay, f.Neuron, f.GateTable, f.Output)
     for op in graph:
         if not isinstance(op, allowed):
             raise VerifyError(
@@ -104,9 +104,7 @@ def non_spiking_neurons_end_the_net(graph: Graph) -> None:
 def _counted(graph: Graph, op: f.Op) -> bool:
     """Say whether everything that reads an op, through linear maps and delays, is a gate that adds up its changes."""
     return all(
-        _counted(graph, r)
-        if isinstance(r, f.Affine | f.Conv | f.Delay)
-        else isinstance(r, f.GateNeuron) and r.differences
+        _counted(graph, r) if isinstance(r, f.Linear | f.Delay) else isinstance(r, f.GateNeuron) and r.differences
         for r in graph.readers[op.name]
     )
 

@@ -13,12 +13,12 @@ import numpy as np
 from numba.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.compiled.conv import ConvKernel
+from spikewright.hw_sim.compiled.stages import Compiled, Stage
+from spikewright.hw_sim.compiled.synapses import Compiled as Synapses
+from spikewright.hw_sim.compiled.synapses import DenseRows, Diagonal, SparseLists
 from spikewright.hw_sim.engine import cuda_kernels
-from spikewright.hw_sim.engine.compiled import Compiled, Stage
-from spikewright.hw_sim.engine.conv import ConvKernel
 from spikewright.hw_sim.engine.cuda_kernels import cuda
-from spikewright.hw_sim.engine.synapses import Compiled as Synapses
-from spikewright.hw_sim.engine.synapses import DenseRows, Diagonal, SparseLists
 from spikewright.hw_sim.errors import ProgramError
 from spikewright.hw_sim.somas import Lif
 

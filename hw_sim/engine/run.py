@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
-from spikewright.hw_sim.engine import layout
-from spikewright.hw_sim.engine.compiled import Compiled, Stage, compile
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.compiled import layout
+from spikewright.hw_sim.compiled.stages import Compiled, Stage, compile
 from spikewright.hw_sim.engine.state import Recorder, State, message_bytes
 from spikewright.hw_sim.engine.tally import Tally
 from spikewright.hw_sim.errors import ProgramError, SaturationError
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links
 from spikewright.hw_sim.program import Program
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer

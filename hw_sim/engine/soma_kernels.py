@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.jit import kernel
 
 BLOCK = 2048
 """Neurons carried through all timesteps at once: state and parameters of a block stay in the L1/L2 cache."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine import layout, soma_kernels
-from spikewright.hw_sim.engine.compiled import Compiled, Stage
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.compiled import layout
+from spikewright.hw_sim.compiled.stages import Compiled, Stage
+from spikewright.hw_sim.engine import soma_kernels
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.somas import DeltaRelu, Gate, Lif, Soma
 from spikewright.hw_sim.somas import State as Remembered
 

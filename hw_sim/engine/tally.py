@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine.compiled import Compiled
-from spikewright.hw_sim.engine.counters import Columns
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.compiled.counters import Columns
+from spikewright.hw_sim.compiled.stages import Compiled
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.timing.analytic import Loads, StepTimes, step_times
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel
 
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
+from spikewright.hw_sim import Synapses
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntConnection, IntOutput
 from spikewright.toolchain.interpret import run_int
@@ -252,6 +254,33 @@ UNHELD: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
     "late conv": (lambda g: changed(g, "c2", lag=1), "c2", "delays of convolutions"),
     "answer": (lambda g: changed(g, "y", inputs=("l3",)), "y", "last layer is the answer"),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled(Synapses):
+    """A synapse kind that no exporter has heard of."""
+
+    weight: np.ndarray
+    delivers: tuple[int, ...]
+
+    def shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
+        return self.delivers
+
+
+@pytest.mark.parametrize("op", ["c1", "c2", "d3", "d4"])
+def test_a_synapse_kind_the_format_has_no_layer_for_is_refused_by_name(
+    op: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    net = conv_net(rng)
+    new = Shuffled(ints(1), shapes(net)[op])
+    net = net.map(
+        lambda other: replace(other, synapses=new) if isinstance(other, IntConnection) and other.name == op else other
+    )
+
+    with pytest.raises(UnsupportedNodeError, match="holds Shuffled; netx has no layer for it") as caught:
+        export_net(net, tmp_path / "x.net")
+
+    assert caught.value.where == f"op {op!r}"
 
 
 @pytest.mark.parametrize("name", UNHELD)

@@ -214,7 +214,7 @@ def test_blocks_and_threads_do_not_change_the_result(seed: int) -> None:
         patch.setattr(timer, "PENDING", 5)
         patch.setattr(timer, "BLOCK_BYTES", 4000)
         patch.setattr(engine_run, "BLOCK_BYTES", 3000)
-        patch.setattr("spikewright.hw_sim.engine.jit.WORTH_SPLITTING", 0)
+        patch.setattr("spikewright.hw_sim.jit.WORTH_SPLITTING", 0)
         same(whole, simulate(program, inputs, timing="cycle", threads=3))
 
 

@@ -149,7 +149,8 @@ def _conv(b: _Builder, source: hw.Population) -> tuple[tuple[int, ...], hw.ConvS
 
 def _gate(b: _Builder, name: str, shape: tuple[int, ...], senders: list[hw.Population]) -> hw.Population:
     r = b.rng
-    small = shape[:1] if r.random() < 0.3 else tuple(n if r.random() < 0.5 else 1 for n in shape)
+    small = tuple(n if r.random() < 0.5 else 1 for n in shape)
+    small = shape[:1] if r.spawn(1)[0].random() < 0.3 else small
     n = int(np.prod(small))
     if r.random() < 0.3:
         rows = 1 if r.random() < 0.5 else 8

@@ -43,9 +43,15 @@ def golden(name: str) -> tuple[Graph, Samples]:
     return graph, Samples(x.astype(np.float32), None, "random", simulated=True)
 
 
-def deploy(name: str, gates: Strategy = "auto", **more: Any) -> Deployment | Stopped:
+def deploy(name: str, gates: Strategy = "auto", **more: Any) -> Deployment:
     graph, samples = golden(name)
     return deploy_graph(graph, Options(gates=gates), samples, name=name, samples=samples, **more)
+
+
+def stopped_after(stage: str, make: Callable[..., Deployment], *arguments: Any, **more: Any) -> Stopped:
+    with pytest.raises(Stopped) as stopped:
+        make(*arguments, stop_after=stage, **more)
+    return stopped.value
 
 
 def same(one: Graph, other: Graph) -> None:
@@ -91,54 +97,49 @@ def test_the_verb_lists_the_stages_in_order(cli: Cli) -> None:
 def test_a_deployment_stops_after_any_stage(stage: str) -> None:
     told: list[str] = []
 
-    stopped = deploy_graph(tiny_graph(), Options(), tiny_samples(), name="tiny", note=told.append, stop_after=stage)
+    stopped = stopped_after(stage, deploy_graph, tiny_graph(), Options(), tiny_samples(), name="tiny", note=told.append)
 
-    assert isinstance(stopped, Stopped)
+    made = stopped.context
     assert told == NAMES[: NAMES.index(stage) + 1]
-    assert (stopped.stage, stopped.program is not None) == (stage, stage == "map")
-    assert [record.name for record in stopped.records] == [n for n in told if n not in ("split-host", "map")]
-    assert str(stopped).startswith(f"tiny after {stage}, and no further:\n")
-    assert str(stopped.graph if stopped.program is None else stopped.program) in str(stopped)
-    assert stopped.to_dict()["ops"] == [op.name for op in stopped.graph]
+    assert (stopped.stage, made.program is not None) == (stage, stage == "map")
+    assert [record.name for record in made.records] == [n for n in told if n not in ("split-host", "map")]
+    assert stopped.text().startswith(f"tiny after {stage}, and no further:\n")
+    assert str(made.graph if made.program is None else made.program) in stopped.text()
+    assert stopped.to_dict()["ops"] == [op.name for op in made.graph]
 
 
 def test_where_it_stops_is_where_the_whole_way_passes() -> None:
     whole = deploy("ma", "causal")
-    lowered, integer = deploy("ma", "causal", stop_after="lower-bias"), deploy("ma", "causal", stop_after="align")
+    lowered, integer = (stopped_after(stage, deploy, "ma", "causal").context for stage in ("lower-bias", "align"))
 
-    assert isinstance(whole, Deployment)
-    same(lowered.graph, whole.lowered)  # type: ignore[union-attr]
-    same(integer.graph, whole.integer)  # type: ignore[union-attr]
+    same(lowered.graph, whole.lowered)
+    same(integer.graph, whole.integer)
 
 
 @pytest.mark.parametrize("stage", ["fold-pool", "lower-gates", "distribute-2", "quantize", "align"])
 def test_auto_stops_with_the_graph_of_the_strategy_that_wins(stage: str, tmp_path: Path) -> None:
     chosen = deploy("ma", "auto")
-    assert isinstance(chosen, Deployment)
     strategy: Any = next(iter(chosen.strategies.values()))
 
-    stopped, wanted = (
-        deploy("ma", "auto", stop_after=stage, keep_stages=tmp_path),
-        deploy("ma", strategy, stop_after=stage),
-    )
+    stopped = stopped_after(stage, deploy, "ma", "auto", keep_stages=tmp_path).context
+    wanted = stopped_after(stage, deploy, "ma", strategy).context
 
-    same(stopped.graph, wanted.graph)  # type: ignore[union-attr]
+    same(stopped.graph, wanted.graph)
     last = sorted(path.name for path in tmp_path.glob("*.npz"))[-1]
     assert last == f"{NAMES.index(stage) + 1:02d}-{stage}.npz"
-    same(graph_io.load(tmp_path / last), wanted.graph)  # type: ignore[union-attr]
+    same(graph_io.load(tmp_path / last), wanted.graph)
 
 
 def test_a_model_that_is_integer_already_takes_the_stages_behind_quantize() -> None:
     integer = deploy_graph(tiny_graph(), Options(), tiny_samples(), name="tiny").integer
     told: list[str] = []
 
-    stopped = deploy_integer(
-        integer, Options(), name="tiny", samples=tiny_samples(), note=told.append, stop_after="align"
+    stopped = stopped_after(
+        "align", deploy_integer, integer, Options(), name="tiny", samples=tiny_samples(), note=told.append
     )
 
-    assert isinstance(stopped, Stopped)
     assert told == ["align"]
-    same(stopped.graph, integer)
+    same(stopped.context.graph, integer)
     with pytest.raises(InputError, match="there is no stage 'quantize'; there are align, map"):
         deploy_integer(integer, Options(), name="tiny", stop_after="quantize")
     short = replace(tiny_samples(), x=tiny_samples().x[:3])
@@ -237,7 +238,7 @@ def test_stages_kept_before_give_way_and_other_files_stay(tmp_path: Path) -> Non
     deploy("ma", "causal", keep_stages=tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
 
-    deploy("ma", "causal", keep_stages=tmp_path, stop_after="fold-scale")
+    stopped_after("fold-scale", deploy, "ma", "causal", keep_stages=tmp_path)
 
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == [

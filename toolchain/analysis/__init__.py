@@ -1,5 +1,8 @@
 """Analyses: pure functions from a deployment and a trace to figures; nothing here changes a graph, a program or a file."""
 
+from spikewright.hw_sim.utilization import Use as Use
+from spikewright.hw_sim.utilization import fullest as fullest
+from spikewright.hw_sim.utilization import utilization as utilization
 from spikewright.toolchain.analysis.activity import Activity as Activity
 from spikewright.toolchain.analysis.activity import Core as Core
 from spikewright.toolchain.analysis.activity import Layer as Layer
@@ -19,6 +22,3 @@ from spikewright.toolchain.analysis.summary import Analysis as Analysis
 from spikewright.toolchain.analysis.summary import accuracy as accuracy
 from spikewright.toolchain.analysis.summary import analyze as analyze
 from spikewright.toolchain.analysis.summary import run_summary as run_summary
-from spikewright.toolchain.analysis.utilization import Use as Use
-from spikewright.toolchain.analysis.utilization import fullest as fullest
-from spikewright.toolchain.analysis.utilization import utilization as utilization

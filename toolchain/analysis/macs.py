@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import prod
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Conv, Multiply, Op, Scale
 from spikewright.toolchain.shapes import Shape, shapes

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spikewright.toolchain.analysis.literature import AC_PJ, LABEL, MAC_PJ
-from spikewright.toolchain.blocks.base import AttentionOps
+from spikewright.toolchain.attention_block import AttentionOps
 
 BASIS = f"estimate: {LABEL}"
 

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.blocks.base import AttentionBlock, AttentionOps, Gates, Lowering
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph

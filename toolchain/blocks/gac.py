@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.blocks.base import AttentionBlock, AttentionOps, HostBuilder
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, HostBuilder
 from spikewright.toolchain.blocks.causal import temporal_score, trailing
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function

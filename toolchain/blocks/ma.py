@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.blocks.base import AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionOps, Gates
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
     CountGates,

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionOps, Gates
 from spikewright.toolchain.blocks.causal import CAUSAL_SHAPES, CountGates, mlp, trailing
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock, AttentionOps, Gates, Lowering
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering
 from spikewright.toolchain.blocks.causal import trailing
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.gates import gate_function
@@ -46,6 +46,7 @@ from spikewright.toolchain.ops import (
     GateNeuron,
     GateTable,
     Lif,
+    Linear,
     MaxPool,
     Op,
     Shape,
@@ -256,7 +257,7 @@ class TCJA(AttentionBlock):
             fresh.append(Delay(name=late, inputs=(gate.name,), block=self.block, steps=self.gate_delay, initial=1.0))
         return in_place(graph, self, [*fresh, self._relay(fresh[-1].name, graded=self.gate != "binary")])
 
-    def _count(self, source: str, shape: Shape) -> Affine | Conv:
+    def _count(self, source: str, shape: Shape) -> Linear:
         """Return the mean over H and W as synapses."""
         name, channels = f"{self.name}.mean", shape[0]
         if len(shape) != 3:

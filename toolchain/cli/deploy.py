@@ -49,19 +49,20 @@ def run(arguments: Namespace) -> Outcome:
             raise InputError("the folder of the bundle is missing", where="--out", help="give --out DIR")
         bundle.check_writable(arguments.out)
     with stages(f"deploy {arguments.model}") as stage:
-        made = api.deploy(
-            arguments.model,
-            calibration=arguments.calibrate,
-            samples=arguments.samples,
-            data=arguments.data,
-            name=arguments.name,
-            progress=stage,
-            stop_after=arguments.stop_after,
-            keep_stages=arguments.keep_stages,
-            **values(arguments, declared(Options)),
-        )
-        if isinstance(made, Stopped):
-            return Outcome(text=str(made), data=made.to_dict())
+        try:
+            made = api.deploy(
+                arguments.model,
+                calibration=arguments.calibrate,
+                samples=arguments.samples,
+                data=arguments.data,
+                name=arguments.name,
+                progress=stage,
+                stop_after=arguments.stop_after,
+                keep_stages=arguments.keep_stages,
+                **values(arguments, declared(Options)),
+            )
+        except Stopped as stopped:
+            return Outcome(text=stopped.text(), data=stopped.to_dict())
         stage("write")
         made.save(arguments.out)
     return Outcome(text=f"{made}\n  bundle: {arguments.out}", data=made.to_dict() | {"bundle": str(arguments.out)})

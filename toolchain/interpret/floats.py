@@ -10,25 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.linear import conv2d, windows
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import loops, shifted
-from spikewright.toolchain.interpret.states import FloatState, spread
+from spikewright.toolchain.interpret.states import FloatState, grid, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
-    Accumulator,
     Add,
     Affine,
     Array,
     Conv,
     Delay,
     Flatten,
-    GateNeuron,
     GateTable,
     Input,
-    Lif,
     MaxPool,
     Multiply,
+    Neuron,
     Op,
     Output,
     Relu,
@@ -36,12 +34,6 @@ from spikewright.toolchain.ops import (
     SumPool,
 )
 from spikewright.toolchain.shapes import shapes
-
-
-def _channelwise(parameter: Array, x: Array) -> Array:
-    """Shape a per-channel (or scalar, or full) parameter to multiply ``x`` (N, C, ...)."""
-    p = np.asarray(parameter)
-    return p.reshape(p.shape + (1,) * (x.ndim - 1 - p.ndim)) if p.ndim < x.ndim - 1 else p
 
 
 def apply(op: Op, operands: list[Array]) -> Array:
@@ -59,8 +51,8 @@ def apply(op: Op, operands: list[Array]) -> Array:
         case MaxPool():
             return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
         case Scale(scale=s, shift=b):
-            y = x * _channelwise(s, x)
-            return y if b is None else y + _channelwise(b, x)
+            y = x * grid(s, x.shape[1:])
+            return y if b is None else y + grid(b, x.shape[1:])
         case Flatten():
             return x.reshape(x.shape[0], -1)
         case Add() | Output():
@@ -100,7 +92,7 @@ class _Run:
                 y, membrane = op.evaluate(operands)
                 if membrane is not None:
                     self.membranes[op.name] = membrane
-            case Lif() | Accumulator() | GateNeuron():
+            case Neuron():
                 state = FloatState(op, B)
                 steps_out, membranes = [], []
                 for t in range(T):
@@ -118,7 +110,7 @@ class _Run:
     def together(self, ops: tuple[Op, ...]) -> None:
         """Evaluate the ops of a feedback loop step by step."""
         T, B = self.x.shape[:2]
-        states = {op.name: FloatState(op, B) for op in ops if isinstance(op, Lif | Accumulator | GateNeuron)}
+        states = {op.name: FloatState(op, B) for op in ops if isinstance(op, Neuron)}
         history: dict[str, list[Array]] = {op.name: [] for op in ops}
         membranes: dict[str, list[Array]] = {name: [] for name in states}
 
@@ -130,7 +122,7 @@ class _Run:
                 match op:
                     case Delay(steps=lag, initial=initial):
                         y = at(op.inputs[0], t - lag) if t >= lag else np.array(initial)
-                    case Lif() | Accumulator() | GateNeuron():
+                    case Neuron():
                         y = states[op.name].step([at(name, t) for name in op.inputs])
                         membranes[op.name].append(states[op.name].v)
                     case AttentionBlock() | GateTable() | Input():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Shape
+from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Neuron, Shape
 
 
 def spread(gate: Array, shape: Shape) -> Array:
@@ -29,9 +30,9 @@ def fire(neuron: Lif, v: Array) -> tuple[Array, Array]:
 
 
 class FloatState:
-    """u and v of a ``Lif``, or the accumulator of an ``Accumulator`` or ``GateNeuron``."""
+    """u and v of a ``Lif``, or the sum of one that does not fire; ``step`` is the one place of every neuron's equation."""
 
-    def __init__(self, op: Lif | Accumulator | GateNeuron, batch: int) -> None:
+    def __init__(self, op: Neuron, batch: int) -> None:
         self.op = op
         self.v = np.zeros((batch, *op.shape))
         self.u = np.zeros((batch, *op.shape))
@@ -40,7 +41,7 @@ class FloatState:
         """Advance one step with operands (B, ...)."""
         match self.op:
             case Lif() as op:
-                currents = operands[: len(operands) - op.gates]
+                currents = operands[: len(operands) - op.ports]
                 shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
                 i = sum(shaped, np.zeros(self.v.shape))
                 return self.lif(op, i, operands[len(currents) :])
@@ -51,6 +52,8 @@ class FloatState:
                 total = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
                 self.v = op.decay * self.v + total
                 return gate_function(op.function, self.v + grid(op.bias, op.shape))
+            case op:
+                raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
 
     def lif(self, op: Lif, i: Array, gates: list[Array]) -> Array:
         """Advance a ``Lif`` with current ``i``."""

@@ -17,7 +17,7 @@ import h5py
 import nir
 import numpy as np
 
-from spikewright.toolchain.blocks import block_of_op
+from spikewright.toolchain.block_registry import block_of_op
 from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
 from spikewright.toolchain.nirx import nodes as nodes  # registers the extension classes
 from spikewright.toolchain.nirx.fields import check_fields

@@ -9,7 +9,8 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.toolchain.blocks import AttentionBlock, block_class
+from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.block_registry import block_class
 from spikewright.toolchain.nirx.registry import extension
 from spikewright.toolchain.ops import Lif
 

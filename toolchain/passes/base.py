@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, Literal, get_args
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, Lif, MaxPool, Op, Output
+from spikewright.toolchain.ops import Input, Lif, MaxPool, Neuron, Op, Output
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -75,11 +75,16 @@ def in_place(graph: Graph, op: Op, fresh: list[Op]) -> Graph:
     return graph.with_ops(ops)
 
 
+def is_readout(graph: Graph, op: Op) -> bool:
+    """Say whether nobody but the output reads an op."""
+    return all(isinstance(reader, Output) for reader in graph.readers[op.name])
+
+
 def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | Lif() | AttentionBlock():
+        case Input() | AttentionBlock() | Neuron(fires=True):
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])

@@ -14,10 +14,8 @@ from typing import ClassVar
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Add, Affine, Conv, GateNeuron, Lif, Op, Output
+from spikewright.toolchain.ops import Add, Linear, Neuron, Op, Output
 from spikewright.toolchain.passes.base import Pass, sends_messages
-
-Neuron = Lif | Accumulator | GateNeuron | Output
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,9 @@ class Distribute(Pass):
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Expand one sum, or copy one shared map."""
         match op:
-            case Lif() | Accumulator() | GateNeuron() | Output() | Add():
+            case Neuron() | Output() | Add():
                 return _expand(graph, op)
-            case Affine() | Conv():
+            case Linear():
                 return _split(graph, op)
             case _:
                 return None
@@ -50,17 +48,17 @@ def _expand(graph: Graph, op: Op) -> Graph | None:
     for position, name in enumerate(op.inputs):
         producer = graph[name]
         twice = name in op.inputs[:position]
-        if isinstance(producer, Affine | Conv) and (twice or len(graph.readers[name]) > 1):
+        if isinstance(producer, Linear) and (twice or len(graph.readers[name]) > 1):
             copy = replace(producer, name=f"{name}@{op.name}" + (f".{position}" if twice else ""))
             reads = (*op.inputs[:position], copy.name, *op.inputs[position + 1 :])
             return graph.replace((op,), (copy, replace(op, inputs=reads)))
     return None
 
 
-def _split(graph: Graph, op: Affine | Conv) -> Graph | None:
+def _split(graph: Graph, op: Linear) -> Graph | None:
     """Apply a map to the operands of the sum in front of it."""
     source = graph[op.inputs[0]]
-    if isinstance(source, Affine | Conv):
+    if isinstance(source, Linear):
         raise current_read(op, source)
     if not isinstance(source, Add):
         return None

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output, Pair, SumPool
+from spikewright.toolchain.ops import Affine, Array, Conv, Neuron, Op, Output, Pair, SumPool
 from spikewright.toolchain.passes.base import Pass, sends_messages
 from spikewright.toolchain.shapes import shapes
 
@@ -99,7 +99,7 @@ class FoldPool(Pass):
             case SumPool() as pool, Affine():
                 weight = unpool(op.weight, pool, shapes(graph)[pool.inputs[0]])
                 return graph.replace((op,), replace(op, inputs=pool.inputs, weight=weight))
-            case SumPool() as pool, Lif() | Output() | Accumulator() if sends_messages(graph, pool.inputs[0]):
+            case SumPool() as pool, Neuron() | Output() if sends_messages(graph, pool.inputs[0]):
                 return graph.replace((pool,), as_convolution(pool, shapes(graph)[pool.inputs[0]][0]))
             case _:
                 return None

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.toolchain.ir import Graph, rename_operands
-from spikewright.toolchain.ops import Affine, Array, Conv, Flatten, Op, Scale, Shape, SumPool
+from spikewright.toolchain.ops import Array, Conv, Flatten, Linear, Op, Scale, Shape, SumPool
 from spikewright.toolchain.passes.base import Pass
 from spikewright.toolchain.shapes import shapes
 
@@ -32,14 +32,14 @@ class FoldScale(Pass):
         match graph.producer(op), op:
             case _, Scale(scale=s, shift=None) if np.all(np.asarray(s) == 1):
                 return graph.with_ops(rename_operands(o, {op.name: op.inputs[0]}) for o in graph if o is not op)
-            case (Affine() | Conv()) as linear, Scale(scale=s) if np.ndim(s) <= 1:
+            case Linear() as linear, Scale(scale=s) if np.ndim(s) <= 1:
                 gone = (linear, op) if graph.feeds_only(linear, op) else (op,)
                 return graph.replace(gone, _behind(linear, op))
             case Scale(shift=None) as scale, SumPool():
                 return _swap(graph, scale, op, scale.scale)
             case Scale(shift=None) as scale, Flatten():
                 return _swap(graph, scale, op, _per_value(scale.scale, shapes(graph)[scale.name]))
-            case Scale(shift=None) as scale, Affine() | Conv():
+            case Scale(shift=None) as scale, Linear():
                 return graph.replace((op,), _in_front(scale, op, shapes(graph)[scale.name]))
             case _:
                 return None
@@ -62,7 +62,7 @@ def _swap(graph: Graph, scale: Scale, op: Op, factor: Array) -> Graph:
     return graph.replace((op,), (inner, outer))
 
 
-def _behind(linear: Affine | Conv, op: Scale) -> Affine | Conv:
+def _behind(linear: Linear, op: Scale) -> Linear:
     """Return ``s (W x + b) + c`` as one map."""
     n = linear.weight.shape[0]
     scale = vector(op.scale, n, 1.0)
@@ -71,9 +71,9 @@ def _behind(linear: Affine | Conv, op: Scale) -> Affine | Conv:
     return replace(linear, name=op.name, weight=weight, bias=bias)
 
 
-def _in_front(scale: Scale, linear: Affine | Conv, shape: Shape) -> Affine | Conv:
+def _in_front(scale: Scale, linear: Linear, shape: Shape) -> Linear:
     """Return ``W (s x) + b`` as one map; x has ``shape``."""
-    if isinstance(linear, Affine):
+    if not isinstance(linear, Conv):
         return replace(linear, inputs=scale.inputs, weight=linear.weight * _per_value(scale.scale, shape))
     outs, inner = linear.weight.shape[:2]
     first = np.arange(outs) // (outs // linear.groups) * inner  # input channel of each output's group

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Lif, Op, Output
-from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.ops import Affine, Array, Lif, Linear, Neuron, Op
+from spikewright.toolchain.passes.base import Pass, is_readout
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class LowerBias(Pass):
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the biases of the maps that ``op`` reads."""
-        if not isinstance(op, Lif | Accumulator) or not _filters(graph, op):
+        if not (isinstance(op, Neuron) and op.filters and (op.fires or is_readout(graph, op))):
             return None
-        maps = [m for name in op.inputs if isinstance(m := graph[name], Affine | Conv) and m.bias is not None]
+        maps = [m for name in op.inputs if isinstance(m := graph[name], Linear) and m.bias is not None]
         if not maps:
             return None
         total = sum((per_neuron(m, op) for m in maps), np.zeros(int(np.prod(op.shape))))
@@ -44,19 +44,11 @@ class LowerBias(Pass):
             v_threshold=np.full((), 0.5),
         )
         drive = Affine(name=f"{op.name}.bias", inputs=(clock.name,), block=op.block, weight=total[:, None])
-        currents = len(op.inputs) - (op.gates if isinstance(op, Lif) else 0)
-        inputs = (*op.inputs[:currents], drive.name, *op.inputs[currents:])
+        inputs = (*op.currents, drive.name, *op.inputs[len(op.currents) :])
         return graph.replace((op,), (clock, drive, replace(op, inputs=inputs)))
 
 
-def _filters(graph: Graph, op: Lif | Accumulator) -> bool:
-    """Say whether a neuron (or a non-spiking one that is the read-out) keeps its synaptic input for later steps."""
-    if isinstance(op, Lif):
-        return bool(np.asarray(op.alpha).any())
-    return op.decay > 0 and all(isinstance(reader, Output) for reader in graph.readers[op.name])
-
-
-def per_neuron(linear: Affine | Conv, op: Lif | Accumulator) -> Array:
+def per_neuron(linear: Linear, op: Neuron) -> Array:
     """Return a map's bias for every neuron, flat in C order."""
     assert linear.bias is not None
     return np.repeat(linear.bias, int(np.prod(op.shape)) // linear.bias.size)

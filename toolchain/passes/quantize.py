@@ -24,20 +24,19 @@ from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, Int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
-    Affine,
     Array,
-    Conv,
     Delay,
     GateNeuron,
     GateTable,
     Input,
     Lif,
+    Linear,
     Op,
     Output,
     Shape,
 )
 from spikewright.toolchain.passes import scales as sc
-from spikewright.toolchain.passes.base import Pass
+from spikewright.toolchain.passes.base import Pass, is_readout
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
@@ -88,7 +87,7 @@ class _Quantizer(Synapses):
                     self.input(op)
                 case Lif():
                     self.lif(op)
-                case Accumulator() if not self.is_readout(op):
+                case Accumulator() if not is_readout(self.graph, op):
                     self.accumulator(op)
                 case GateNeuron():
                     self.gate(op)
@@ -96,7 +95,7 @@ class _Quantizer(Synapses):
                     self.table(op, table)
                 case Output():
                     self.output(op)
-                case Affine() | Conv() | Delay() | Accumulator():
+                case Linear() | Delay() | Accumulator():
                     continue  # taken up by the neuron (or the output) that reads it
                 case _:
                     raise UnsupportedNodeError(
@@ -132,7 +131,7 @@ class _Quantizer(Synapses):
             np.abs(linear.weight).max(initial=0.0)
             for neuron in joined
             for linear in map(self.graph.__getitem__, neuron.inputs)
-            if isinstance(linear, Affine | Conv)
+            if isinstance(linear, Linear)
         ]
         if not tops:
             return finest
@@ -141,13 +140,12 @@ class _Quantizer(Synapses):
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:
-        currents = op.inputs[: len(op.inputs) - op.gates]
-        branches, gain = self.branches(op, currents), self.gain(op)
+        branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
         if op.gates > op.output_gate and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
-        if np.asarray(op.alpha).any() and bias.any():
+        if op.filters and bias.any():
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
@@ -155,7 +153,7 @@ class _Quantizer(Synapses):
         floor = max(float(np.abs(threshold / gain).max()) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
         unit = self.current_unit(branches, floor * sc.STATE_UNIT)
         names = self.connect(op, branches, unit)
-        links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(currents) :])]
+        links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
         soma = somas.Lif(
@@ -254,10 +252,6 @@ class _Quantizer(Synapses):
         self.emit(op, (), somas.GateTable(levels, self.o.gate_bits), np.ones(1), table.shape[1:])
 
     # --------------------------------------------------------------------------------------------- answer
-    def is_readout(self, op: Accumulator) -> bool:
-        """Say whether the output sums what this non-spiking neuron holds."""
-        return all(isinstance(reader, Output) for reader in self.graph.readers[op.name])
-
     def output(self, op: Output) -> None:
         """Emit the answer: spikes counted, or a neuron that never fires and sums its input over the steps.
 

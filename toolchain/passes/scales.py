@@ -20,7 +20,7 @@ from spikewright.hw_sim.fixed_point import (
 )
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntArray
-from spikewright.toolchain.ops import Affine, Array, Conv, Shape
+from spikewright.toolchain.ops import Array, Linear, Shape
 
 BIAS_MAX = BIAS_MANTISSA[1] << BIAS_EXPONENT_MAX
 """Largest bias, in state units."""
@@ -38,7 +38,7 @@ class Branch:
 
     source: str
     lag: int
-    linear: Affine | Conv | None
+    linear: Linear | None
     unit: float
     largest: int
     """Largest payload magnitude a message of the source can have."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Input, Lif, Op, Output

@@ -7,11 +7,11 @@ from math import prod
 
 import numpy as np
 
-from spikewright.hw_sim import synapses as hw
+from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntConnection
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, Conv, Delay, Lif, Op
+from spikewright.toolchain.ops import Array, Delay, Lif, Linear, Op
 from spikewright.toolchain.passes import scales as sc
 
 
@@ -46,7 +46,7 @@ class Synapses:
         for name in names:
             source, lag, initial = self.resolve(name)
             producer = self.graph[source]
-            linear = producer if isinstance(producer, Affine | Conv) else None
+            linear = producer if isinstance(producer, Linear) else None
             if linear is not None:
                 source, more, first = self.resolve(linear.inputs[0])
                 lag, initial = lag + more, initial or first
@@ -74,13 +74,7 @@ class Synapses:
             linear = branch.linear
             name = f"{op.name}.in{position}" if linear is None else linear.name
             w, e = sc.integer_weights(branch, unit, self.weight_bits, f"op {name!r}")
-            match linear:
-                case None:
-                    made: hw.Synapses = hw.IdentitySynapses(int(w.item()))
-                case Affine():
-                    made = hw.DenseSynapses(w)
-                case Conv():
-                    made = hw.ConvSynapses(w, linear.stride, linear.padding, linear.dilation, linear.groups)
+            made = IdentitySynapses(int(w.item())) if linear is None else linear.synapses(w)
             block = op.block if linear is None else linear.block
             self.ops.append(
                 IntConnection(

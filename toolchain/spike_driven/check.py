@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 from typing import Literal
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Relu, Scale

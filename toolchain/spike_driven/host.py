@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Conv, Input, Lif, Op, SumPool
+from spikewright.toolchain.ops import Input, Lif, Linear, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
 from spikewright.toolchain.spike_driven.faults import attention
@@ -39,7 +39,7 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
     leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)
     if faults:
         leaf = Leaf("current", op.name, path)
-    cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Affine | Conv | SumPool) else 0
+    cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Linear | SumPool) else 0
     return Judgement((leaf,), "computes real values in front of the first spike", "D", macs=cost, faults=faults)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Array, Flatten, Multiply, Relu, Scale, SumPool
 from spikewright.toolchain.passes.lower_max_pool import pool_first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -9,13 +10,13 @@ import numpy as np
 from spikewright.toolchain.ops import (
     Accumulator,
     Add,
-    Affine,
-    Conv,
     Delay,
     Flatten,
     GateNeuron,
     GateTable,
     Lif,
+    Linear,
+    Op,
     Output,
     Scale,
     SumPool,
@@ -26,13 +27,14 @@ from spikewright.toolchain.spike_driven.signals import (
     CostClass,
     Judgement,
     Leaf,
+    Rule,
     Signal,
     event_class,
     made_by,
     together,
 )
 
-LINEAR = (Affine, Conv, SumPool, Scale, Flatten, Add, Delay)
+LINEAR = (Linear, SumPool, Scale, Flatten, Add, Delay)
 """Ops that a change passes as its value does."""
 
 
@@ -140,3 +142,13 @@ def output(op: Output, operands: list[Signal], ctx: Context) -> Judgement:
     if faults:
         return Judgement((), faults[0].why, "D", "state", macs=size * len(faults), faults=faults)
     return Judgement((), why, event_class(leaves), "state")
+
+
+RULES: Mapping[type[Op], Rule] = {
+    Lif: lif,
+    Accumulator: accumulator,
+    GateNeuron: gate_neuron,
+    GateTable: gate_table,
+    Output: output,
+}
+"""Op type -> rule."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Add,
-    Affine,
     Array,
-    Conv,
     Flatten,
     Lif,
+    Linear,
     Op,
     Output,
     Relu,
@@ -26,7 +25,7 @@ from spikewright.toolchain.ops import (
     SumPool,
 )
 
-LINEAR = (Affine, Conv, SumPool, Scale, Flatten, Add, Relu, Output)
+LINEAR = (Linear, SumPool, Scale, Flatten, Add, Relu, Output)
 """Ops whose value follows from that of their operands in the same step; all others send messages, which rest at 0."""
 
 
@@ -38,7 +37,7 @@ def resting(graph: Graph, shapes: dict[str, Shape], hosts: frozenset[str]) -> di
         still = np.zeros((1, *shapes[op.name]))
         if op.name in hosts or not isinstance(op, LINEAR):
             values[op.name] = still
-        elif isinstance(op, Affine | Conv) and not operands[0].any():
+        elif isinstance(op, Linear) and not operands[0].any():
             values[op.name] = still + _bias(op.bias, still.ndim - 2)
         else:
             values[op.name] = apply(op, operands)
@@ -54,7 +53,7 @@ def bias_driven(op: Op, values: dict[str, Array], timesteps: int) -> int:
     neuron = op.neuron if isinstance(op, AttentionBlock) else op
     if not isinstance(neuron, Lif):
         return 0
-    currents = [values[name] for name in op.inputs[: len(op.inputs) - neuron.gates]]
+    currents = [values[name] for name in op.inputs[: len(op.inputs) - neuron.ports]]
     if not any(c.any() for c in currents) and not np.any(neuron.leak):
         return 0
     operands = [c.reshape((1, *neuron.shape)) for c in currents] + [np.ones(()) for _ in range(neuron.gates)]

@@ -5,24 +5,21 @@ A fault is blamed at the op that reads what it must not; behind it the analysis 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain.blocks.base import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ops import (
-    Accumulator,
     Add,
     Affine,
     Conv,
     Delay,
     Flatten,
-    GateNeuron,
-    GateTable,
     Input,
     Lif,
+    Linear,
     MaxPool,
     Multiply,
     Op,
@@ -39,6 +36,7 @@ from spikewright.toolchain.spike_driven.signals import (
     Judgement,
     Kind,
     Leaf,
+    Rule,
     Signal,
     event_class,
     made_by,
@@ -46,8 +44,6 @@ from spikewright.toolchain.spike_driven.signals import (
     through,
     together,
 )
-
-Rule = Callable[[Any, list[Signal], Context], Judgement]
 
 
 def _input(op: Input, operands: list[Signal], ctx: Context) -> Judgement:
@@ -62,7 +58,7 @@ def _input(op: Input, operands: list[Signal], ctx: Context) -> Judgement:
 
 
 # ------------------------------------------------------------------------------------------- synapses
-def _linear(op: Affine | Conv, operands: list[Signal], ctx: Context) -> Judgement:
+def _linear(op: Linear, operands: list[Signal], ctx: Context) -> Judgement:
     """Accumulate events (A), multiply payloads (B), or read real values: a dense product (D)."""
     leaves, out = together(operands), ctx.shapes[op.name]
     made = made_by(op, operands, "current")
@@ -196,10 +192,6 @@ RULES: Mapping[type[Op], Rule] = {
     Multiply: _multiply,
     Relu: _relu,
     Delay: _delay,
-    Lif: neurons.lif,
-    Accumulator: neurons.accumulator,
-    GateNeuron: neurons.gate_neuron,
-    GateTable: neurons.gate_table,
-    Output: neurons.output,
+    **neurons.RULES,
 }
 """Op type -> rule."""

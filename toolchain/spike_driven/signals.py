@@ -6,9 +6,9 @@ inside a core; ``gate`` a per-step gain; ``dense`` real values in every step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from spikewright.toolchain.ops import Array, Op, Shape
 
@@ -164,3 +164,7 @@ class Context:
     def kind_of(self, name: str) -> str:
         """Return the class name of an op."""
         return type(self.ops[name]).__name__
+
+
+Rule = Callable[[Any, list[Signal], Context], Judgement]
+"""From an op and what it reads to what it does."""

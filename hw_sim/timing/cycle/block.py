@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.timing.analytic import StepTimes, slowest_part
 from spikewright.hw_sim.timing.cycle import core_kernels
 from spikewright.hw_sim.timing.cycle.fabric import Records

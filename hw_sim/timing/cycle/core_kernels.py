@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.engine.jit import kernel
-from spikewright.hw_sim.engine.synapse_kernels import find
+from spikewright.hw_sim.compiled.synapse_kernels import find
+from spikewright.hw_sim.jit import kernel
 from spikewright.hw_sim.timing.cycle.mesh_kernels import COUNTERS, DONE, HEAP_PER_LINK, LAST, run
 
 

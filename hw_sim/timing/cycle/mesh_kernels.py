@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.jit import kernel
 from spikewright.hw_sim.timing.cycle.fabric import AT_A_CORE
 
 MESSAGE = np.dtype(

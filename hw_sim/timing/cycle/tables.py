@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine.compiled import Compiled, Stage
+from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.program import Projection
 from spikewright.hw_sim.synaptic_memory import FanOut, words_read
 from spikewright.hw_sim.timing.cycle.fabric import Fabric, fabric

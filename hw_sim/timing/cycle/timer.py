@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine.compiled import Compiled
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.compiled.stages import Compiled
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.timing.analytic import StepTimes
 from spikewright.hw_sim.timing.cycle.block import Block
 from spikewright.hw_sim.timing.cycle.record import CycleRecord, empty_record

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from spikewright.toolchain import graph_io, nirx
+from spikewright.toolchain.block_registry import GROUP, load_block
 from spikewright.toolchain.blocks import AttentionBlock, block_class
-from spikewright.toolchain.blocks.registry import GROUP, load_block
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.interpret import run_float

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip, load_chip
-from spikewright.hw_sim.engine import layout
-from spikewright.hw_sim.engine.counters import Emitter, emitter
-from spikewright.hw_sim.engine.order import Group, groups
-from spikewright.hw_sim.engine.synapses import Compiled as Synapses
-from spikewright.hw_sim.engine.synapses import cast, prepare
+from spikewright.hw_sim.compiled import layout
+from spikewright.hw_sim.compiled.counters import Emitter, emitter
+from spikewright.hw_sim.compiled.order import Group, groups
+from spikewright.hw_sim.compiled.synapses import Compiled as Synapses
+from spikewright.hw_sim.compiled.synapses import cast, prepare
 from spikewright.hw_sim.errors import CapacityError, ProgramError
 from spikewright.hw_sim.fan_out import fan_out
 from spikewright.hw_sim.fixed_point import shifted_bound

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine import synapse_kernels, vectors
-from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.tables import padded
+from spikewright.hw_sim.compiled import synapse_kernels, vectors
+from spikewright.hw_sim.compiled.tables import padded
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.program import Population
 from spikewright.hw_sim.synapses import ConvSynapses
 

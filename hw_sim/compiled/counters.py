@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Mesh
-from spikewright.hw_sim.engine import count_kernels, layout, vectors
-from spikewright.hw_sim.engine.jit import Threads
+from spikewright.hw_sim.compiled import count_kernels, layout, vectors
+from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links, hops
 from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synaptic_memory import FanOut

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine import vectors
+from spikewright.hw_sim.compiled import vectors
 
 AnyInt = NDArray[Any]
 

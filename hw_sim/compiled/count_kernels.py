@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.engine import vectors
-from spikewright.hw_sim.engine.jit import kernel
-from spikewright.hw_sim.engine.synapse_kernels import find
+from spikewright.hw_sim.compiled import vectors
+from spikewright.hw_sim.compiled.synapse_kernels import find
+from spikewright.hw_sim.jit import kernel
 
 
 @kernel

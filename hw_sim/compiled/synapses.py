@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.engine import layout, synapse_kernels, vectors
-from spikewright.hw_sim.engine.conv import ConvKernel, prepare_conv
-from spikewright.hw_sim.engine.jit import Threads
-from spikewright.hw_sim.engine.tables import padded
+from spikewright.hw_sim.compiled import layout, synapse_kernels, vectors
+from spikewright.hw_sim.compiled.conv import ConvKernel, prepare_conv
+from spikewright.hw_sim.compiled.tables import padded
+from spikewright.hw_sim.jit import Threads
+from spikewright.hw_sim.linear import EXACT_FLOAT32, EXACT_FLOAT64
 from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Entries, IdentitySynapses
 
 AnyInt = NDArray[Any]
 Index = NDArray[np.int64]
 
-FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
-"""Integers below these in size, and all their partial sums, are exact in float32 and float64."""
 SLAB_BYTES = 1 << 19
 """Half of the L2 cache of a server core."""
 LEAST_ROWS = 8
@@ -66,14 +65,14 @@ class DenseRows:
     @cached_property
     def floats(self) -> NDArray[Any]:
         """The weights as floats that hold every partial sum exactly."""
-        return self.weight.astype(np.float32 if self.peak < FLOAT32_EXACT else np.float64)
+        return self.weight.astype(np.float32 if self.peak < EXACT_FLOAT32 else np.float64)
 
     def _worth_a_product(self, x: AnyInt) -> bool:
         """Whether a matrix product is exact and cheaper than walking this block's events."""
-        if self.peak >= FLOAT64_EXACT or x.shape[0] < LEAST_ROWS:
+        if self.peak >= EXACT_FLOAT64 or x.shape[0] < LEAST_ROWS:
             return False
         n = self.weight.shape[1]
-        per_entry = (1 if self.peak < FLOAT32_EXACT else 2) * (CONVERT_NS + PRODUCT_NS * n)
+        per_entry = (1 if self.peak < EXACT_FLOAT32 else 2) * (CONVERT_NS + PRODUCT_NS * n)
         per_event = EVENT_NS + ADD_NS * n * self.table.itemsize
         return per_event > per_entry and bool(np.count_nonzero(x) * per_event > x.size * per_entry)
 

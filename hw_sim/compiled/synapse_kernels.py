@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.engine import vectors
-from spikewright.hw_sim.engine.jit import kernel
+from spikewright.hw_sim.compiled import vectors
+from spikewright.hw_sim.jit import kernel
 
 one = np.uint64(1)
 ROWS = 16

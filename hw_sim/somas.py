@@ -308,8 +308,33 @@ class DeltaRelu(Soma):
         yield from within("shift", self.shift, 0, fp.STATE_BITS - 1, "the accumulator has 24 bits")
 
 
+class _Levels(Soma):
+    """Sends gate levels 0 .. 2**gate_bits; the highest is 1.0."""
+
+    gate_bits: int
+
+    @property
+    def sends(self) -> Signal:
+        """Gate levels."""
+        return "gate"
+
+    @property
+    def idle(self) -> int:
+        """The level of 1.0."""
+        return 1 << self.gate_bits
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the level of 1.0."""
+        return 1 << self.gate_bits
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal."""
+        yield from super().wrong(size, steps, core)
+        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
+
+
 @dataclass(frozen=True, eq=False)
-class Gate(Soma):
+class Gate(_Levels):
     """Gate neuron: a table from an accumulated input to a gain level; sends the level when it changes, receivers hold it.
 
     ::
@@ -335,20 +360,6 @@ class Gate(Soma):
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
         return found
 
-    @property
-    def sends(self) -> Signal:
-        """Gate levels."""
-        return "gate"
-
-    @property
-    def idle(self) -> int:
-        """The level of 1.0."""
-        return 1 << self.gate_bits
-
-    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
-        """Return the level of 1.0."""
-        return 1 << self.gate_bits
-
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return where the level changes."""
         return np.asarray(out != np.concatenate([np.full_like(out[:1], self.idle), out[:-1]]))
@@ -356,7 +367,6 @@ class Gate(Soma):
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal: levels 0 .. 2**gate_bits, thresholds in order."""
         yield from super().wrong(size, steps, core)
-        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
         yield from within("levels", self.levels, 0, 1 << self.gate_bits, "clip the levels")
         if self.levels.size != self.thresholds.size + 1 or bool((np.diff(self.thresholds) < 0).any()):
             what = f"{self.levels.size} levels for {self.thresholds.size} thresholds; expected one more, thresholds ascending"
@@ -364,7 +374,7 @@ class Gate(Soma):
 
 
 @dataclass(frozen=True, eq=False)
-class GateTable(Soma):
+class GateTable(_Levels):
     """Learned or calibrated constant gains, one row a step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
 
     states: ClassVar[tuple[str, ...]] = ()
@@ -378,20 +388,6 @@ class GateTable(Soma):
         row: IntArray = self.table[t if len(self.table) > 1 else 0]
         return row
 
-    @property
-    def sends(self) -> Signal:
-        """Gate levels."""
-        return "gate"
-
-    @property
-    def idle(self) -> int:
-        """The level of 1.0."""
-        return 1 << self.gate_bits
-
-    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
-        """Return the level of 1.0."""
-        return 1 << self.gate_bits
-
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return that nothing is sent."""
         return np.zeros(out.shape, bool)
@@ -402,7 +398,7 @@ class GateTable(Soma):
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal: levels 0 .. 2**gate_bits, a row for all steps or one for each."""
-        yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
+        yield from super().wrong(size, steps, core)
         yield from within("table", self.table, 0, 1 << self.gate_bits, "clip the levels")
         rows = (1,) if steps is None else (1, steps)
         if self.table.ndim != 2 or self.table.shape[1] != size or (steps and self.table.shape[0] not in rows):

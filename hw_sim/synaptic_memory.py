@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import CoreLimits
+from spikewright.hw_sim.program import Population, Projection
 
 Index = NDArray[np.int64]
 
@@ -45,6 +46,15 @@ class FanOut:
     synapses: NDArray[np.int32]
     reach: NDArray[np.int32]
     kernel_entries: Index
+
+
+def fan_out(projection: Projection, source: Population, target: Population) -> FanOut:
+    """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales."""
+    cores, column = np.unique(target.cores, return_inverse=True)
+    column = column.astype(np.int64)
+    synapses = projection.synapses
+    counts, reach, entries = synapses.fan_out(source.shape, target.shape, column, cores.size)
+    return FanOut(synapses.storage, cores, np.bincount(column, minlength=cores.size), counts, reach, entries)
 
 
 def index_bits(neurons: Index) -> Index:

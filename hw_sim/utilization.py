@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
-from spikewright.hw_sim.fan_out import fan_out
 from spikewright.hw_sim.program import Population, Program
-from spikewright.hw_sim.synaptic_memory import FanOut, stored_bits
+from spikewright.hw_sim.synaptic_memory import FanOut, fan_out, stored_bits
 
 Int = NDArray[np.int64]
 

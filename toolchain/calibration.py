@@ -14,7 +14,7 @@ from spikewright.toolchain.deployment import CHUNK, Drift, payloads
 from spikewright.toolchain.integer import IntInput, answer_of
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Lif
+from spikewright.toolchain.ops import Array, Neuron
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.split_host import HostPart
 
@@ -70,7 +70,7 @@ class Seen:
     Args:
         answers: (B, n).
         reach: Largest |value| or |sum over time| of the answer.
-        spikes: Of every chunk, the spikes of every ``Lif``.
+        spikes: Of every chunk, the spikes of every ``Neuron``.
     """
 
     answers: Array
@@ -87,7 +87,9 @@ def observe(lowered: Graph, x: Data) -> Seen:
         values = signals[output.name]
         reach = max(reach, np.abs(values).max(initial=0.0), np.abs(np.cumsum(values, axis=0)).max(initial=0.0))
         found.append(answer(lowered, signals))
-        spikes.append({op.name: np.packbits(signals[op.name] != 0) for op in lowered if isinstance(op, Lif)})
+        spikes.append(
+            {op.name: np.packbits(signals[op.name] != 0) for op in lowered if isinstance(op, Neuron) and op.fires}
+        )
     return Seen(np.concatenate(found), float(reach), tuple(spikes))
 
 

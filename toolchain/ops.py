@@ -7,7 +7,7 @@ operands, unless a ``Delay`` stands between.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,9 +159,17 @@ class Delay(Op):
 class Neuron(Op):
     """Neurons: a state of ``shape`` that goes from step to step. Operands: the currents, then one gate signal a port."""
 
-    fires: ClassVar[bool] = False
-    """Whether it sends spikes, which are messages, or a value in every step."""
     shape: Shape
+
+    @property
+    def sends(self) -> Literal["binary", "graded", "gate", "value"]:
+        """What it sends: spikes, spikes scaled by a gate, a gain, or a real value in every step."""
+        return "value"
+
+    @property
+    def fires(self) -> bool:
+        """Whether it sends spikes."""
+        return self.sends in ("binary", "graded")
 
     @property
     def ports(self) -> int:
@@ -195,7 +203,6 @@ class Lif(Neuron):
     ``leak = (1 - beta) v_leak``. State is zero (v = 0, not v_leak) before step 0.
     """
 
-    fires: ClassVar[bool] = True
     beta: Array
     v_threshold: Array
     gain: Array = field(default_factory=lambda: np.ones(()))
@@ -208,6 +215,11 @@ class Lif(Neuron):
     gates: int = 0
     rectify: bool = False
     output_gate: bool = False
+
+    @property
+    def sends(self) -> Literal["binary", "graded"]:
+        """Spikes; with an output gate, scaled."""
+        return "graded" if self.output_gate else "binary"
 
     @property
     def ports(self) -> int:
@@ -245,6 +257,11 @@ class GateNeuron(Neuron):
     decay: float = 1.0
     function: GateName = "hard"
     differences: bool = False
+
+    @property
+    def sends(self) -> Literal["gate"]:
+        """Its gain."""
+        return "gate"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -172,17 +172,12 @@ def delays_match_starts(graph: Graph) -> None:
 
 
 _ALWAYS: list[Rule] = [shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
+_INTEGER: list[Rule] = [*_ALWAYS, connections_have_one_reader, gate_links_are_at_their_ports, integers_in_range]
 RULES: dict[Level, list[Rule]] = {
     "float": _ALWAYS,
     "lowered": [*_ALWAYS, non_spiking_neurons_end_the_net, only_lowered_ops],
-    "integer": [*_ALWAYS, connections_have_one_reader, gate_links_are_at_their_ports, integers_in_range],
-    "aligned": [
-        *_ALWAYS,
-        connections_have_one_reader,
-        gate_links_are_at_their_ports,
-        integers_in_range,
-        delays_match_starts,
-    ],
+    "integer": _INTEGER,
+    "aligned": [*_INTEGER, delays_match_starts],
 }
 
 

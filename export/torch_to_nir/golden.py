@@ -18,7 +18,7 @@ from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.interpret import answer, run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Lif
+from spikewright.toolchain.ops import Neuron
 from spikewright.toolchain.passes.base import sends_binary
 
 TOLERANCE = 1e-9
@@ -53,7 +53,7 @@ def _compare(lowered: Graph, traced: Traced, names: Mapping[fx.Node, str], where
     signals = run_float(lowered, traced.example.numpy())
     for node, name in names.items():
         op, expected, found = lowered[name], traced.values[node].numpy(), signals[name]
-        if isinstance(op, Lif | AttentionBlock) and sends_binary(op):
+        if isinstance(op, Neuron | AttentionBlock) and sends_binary(op):
             _spikes(expected, found, f"{where}: layer {name!r}")
         else:
             _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(op, AttentionBlock))

@@ -15,11 +15,10 @@ from spikewright.hw_sim.compiled.order import Group, groups
 from spikewright.hw_sim.compiled.synapses import Compiled as Synapses
 from spikewright.hw_sim.compiled.synapses import cast, prepare
 from spikewright.hw_sim.errors import CapacityError, ProgramError
-from spikewright.hw_sim.fan_out import fan_out
 from spikewright.hw_sim.fixed_point import shifted_bound
 from spikewright.hw_sim.program import Population, Program, Projection
 from spikewright.hw_sim.synapses import GateLink, gate_index
-from spikewright.hw_sim.synaptic_memory import FanOut, words_read
+from spikewright.hw_sim.synaptic_memory import FanOut, fan_out, words_read
 
 Index = NDArray[np.int64]
 NARROW = 1 << 24

@@ -45,6 +45,8 @@ class Count:
     own: int
     limit: int
     files: tuple[str, ...] = field(default=())
+    outside: tuple[str, ...] = field(default=())
+    """Folders that are not counted; why, stands where they are listed."""
 
     @property
     def total(self) -> int:
@@ -54,7 +56,9 @@ class Count:
     def __str__(self) -> str:
         """One line, and the files."""
         verdict = "" if self.total <= self.limit else "  TOO MANY"
-        return f"{self.kind}: {self.total} of at most {self.limit}{verdict}" + "".join(f"\n    {f}" for f in self.files)
+        without = f", without {', '.join(self.outside)}" if self.outside else ""
+        head = f"{self.kind}: {self.total} of at most {self.limit}{without}{verdict}"
+        return head + "".join(f"\n    {file}" for file in self.files)
 
 
 def names_in(path: Path) -> frozenset[str]:
@@ -134,8 +138,8 @@ def counts(names: Names) -> tuple[Count, ...]:
     """Count every kind."""
     return (
         block(names),
-        Count("neuron model", 0, 14, naming(names, NEURON, outside=USERS)),
-        Count("synapse kind", 0, 8, naming(names, SYNAPSES, outside=CLOSED)),
+        Count("neuron model", 0, 14, naming(names, NEURON, outside=USERS), USERS),
+        Count("synapse kind", 0, 8, naming(names, SYNAPSES, outside=CLOSED), CLOSED),
         compiler_pass(names),
         Count("chip", 1, 1, naming(names, (CHIP,))),
         backend(names),

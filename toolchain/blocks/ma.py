@@ -40,7 +40,7 @@ from spikewright.toolchain.blocks.causal import (
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState, fire, grid
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, GateTable, Op, Shape
+from spikewright.toolchain.ops import Array, GateTable, Op
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
 from spikewright.toolchain.spike_driven.signals import Fault, Path
@@ -170,8 +170,8 @@ class MALIF(CountGates):
         tables: list[Op] = []
         for dim in self.dims:
             if self.variant == "paper" and dim != "T":
-                constant = np.broadcast_to(_full(gates[dim].mean(axis=0), self.shape), self.shape)
-                beta, gain, leak = (_full(p, self.shape) * constant for p in (neuron.beta, neuron.gain, neuron.leak))
+                constant = np.broadcast_to(grid(gates[dim].mean(axis=0), self.shape), self.shape)
+                beta, gain, leak = (grid(p, self.shape) * constant for p in (neuron.beta, neuron.gain, neuron.leak))
                 neuron = replace(neuron, beta=beta, gain=gain, leak=leak)
             else:
                 tables.append(GateTable(name=f"{self.name}.{dim.lower()}a.table", block=self.block, table=gates[dim]))
@@ -234,11 +234,6 @@ class MALIF(CountGates):
             path,
             f"{gates} read{s} {prod(self.shape):,} membrane values every step, event or not",
         )
-
-
-def _full(parameter: Array, shape: Shape) -> Array:
-    p = np.asarray(parameter, np.float64)
-    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p
 
 
 def _named(dims: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.linear import conv2d, windows
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
-from spikewright.toolchain.interpret.schedule import loops, shifted
+from spikewright.toolchain.interpret.schedule import shifted, spans
 from spikewright.toolchain.interpret.states import FloatState, grid, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
@@ -165,15 +165,11 @@ def run_float(graph: Graph, x: Array, *, membranes: dict[str, Array] | None = No
         Every signal by op name, (T, B, *shape); the ``Output`` op's signal is its operand (see ``answer``).
     """
     run = _Run(graph, _float64(np.asarray(x)))
-    spans, position = loops(graph), 0
-    while position < len(graph):
-        end = next((e for s, e in spans if s == position), None)
-        if end is None:
-            run.whole(graph.ops[position])
-            position += 1
+    for ops, looped in spans(graph):
+        if looped:
+            run.together(ops)
         else:
-            run.together(graph.ops[position : end + 1])
-            position = end + 1
+            run.whole(*ops)
     if membranes is not None:
         membranes.update(run.membranes)
     return run.out

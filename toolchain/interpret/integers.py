@@ -13,7 +13,7 @@ from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of
-from spikewright.toolchain.interpret.schedule import loops
+from spikewright.toolchain.interpret.schedule import spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import Shape, shapes
@@ -119,11 +119,8 @@ def run_int(graph: Graph, x: IntArray) -> RunResult:
         InputError: A payload does not fit the input's bits.
     """
     run = _Run(graph, np.asarray(x, np.int64))
-    spans, position = loops(graph), 0
-    while position < len(graph):
-        end = next((e for s, e in spans if s == position), position)
-        run.span(graph.ops[position : end + 1])
-        position = end + 1
+    for ops, _ in spans(graph):
+        run.span(ops)
     output = answer_of(graph)
     source = run.recordings[output.inputs[0]]
     answer = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def loops(graph: Graph) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
+
+
+def spans(graph: Graph) -> Iterator[tuple[tuple[Op, ...], bool]]:
+    """Yield what is evaluated together, in order, and whether it is a feedback loop; else it is one op."""
+    ends, position = dict(loops(graph)), 0
+    while position < len(graph):
+        end = ends.get(position, position) + 1
+        yield graph.ops[position:end], position in ends
+        position = end
 
 
 def shifted(x: Signal, lag: int, initial: float) -> Signal:

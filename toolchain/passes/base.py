@@ -11,7 +11,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, Lif, MaxPool, Neuron, Op, Output
+from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -132,9 +132,7 @@ def sends_binary(op: Op) -> bool:
     match op:
         case Input():
             return op.binary
-        case Lif():
-            return not op.output_gate
-        case AttentionBlock():
+        case Neuron() | AttentionBlock():
             return op.sends == "binary"
         case _:
             return isinstance(op, MaxPool)

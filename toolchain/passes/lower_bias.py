@@ -8,12 +8,13 @@ Exact; costs one neuron and one synapse per biased neuron.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, Lif, Linear, Neuron, Op
+from spikewright.toolchain.ops import Affine, Lif, Linear, Neuron, Op
 from spikewright.toolchain.passes.base import Pass, is_readout
 
 
@@ -30,7 +31,8 @@ class LowerBias(Pass):
         maps = [m for name in op.inputs if isinstance(m := graph[name], Linear) and m.bias is not None]
         if not maps:
             return None
-        total = sum((per_neuron(m, op) for m in maps), np.zeros(int(np.prod(op.shape))))
+        n = prod(op.shape)
+        total = sum((np.repeat(m.bias, n // m.bias.size) for m in maps if m.bias is not None), np.zeros(n))
         free = {m.name: replace(m, bias=None) for m in maps}
         graph = graph.map(lambda other: free.get(other.name, other))
         if not total.any():
@@ -46,9 +48,3 @@ class LowerBias(Pass):
         drive = Affine(name=f"{op.name}.bias", inputs=(clock.name,), block=op.block, weight=total[:, None])
         inputs = (*op.currents, drive.name, *op.inputs[len(op.currents) :])
         return graph.replace((op,), (clock, drive, replace(op, inputs=inputs)))
-
-
-def per_neuron(linear: Linear, op: Neuron) -> Array:
-    """Return a map's bias for every neuron, flat in C order."""
-    assert linear.bias is not None
-    return np.repeat(linear.bias, int(np.prod(op.shape)) // linear.bias.size)

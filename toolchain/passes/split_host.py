@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, Lif, Op, Output
+from spikewright.toolchain.ops import Input, Neuron, Op, Output
 from spikewright.toolchain.passes.base import drop_unread
 from spikewright.toolchain.shapes import shapes
 
@@ -44,12 +44,12 @@ def is_still(x: NDArray[Any]) -> bool:
 
 def fires(op: Op) -> bool:
     """Say whether an op holds neurons that send spikes: the first spikes stand behind it."""
-    return isinstance(op, Lif) or (isinstance(op, AttentionBlock) and op.spiking)
+    return (isinstance(op, Neuron) and op.fires) or (isinstance(op, AttentionBlock) and op.spiking)
 
 
 def hostable(op: Op) -> bool:
     """Say whether the host part may end at an op that fires."""
-    return isinstance(op, Lif) or (isinstance(op, AttentionBlock) and op.on_host)
+    return op.on_host if isinstance(op, AttentionBlock) else fires(op)
 
 
 def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set[str], list[Op]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, Lif, Linear, Op, SumPool
+from spikewright.toolchain.ops import Input, Linear, Neuron, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
 from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
 
-SPIKING = (Lif, AttentionBlock)
-"""Ops that send spikes: the host part ends at the first of them."""
+
+def _spiking(op: Op) -> bool:
+    """Say whether an op sends spikes: the host part ends at the first that does."""
+    return isinstance(op, AttentionBlock) or (isinstance(op, Neuron) and op.fires)
 
 
 def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str]) -> frozenset[str]:
@@ -20,7 +22,7 @@ def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str])
     inside |= {op.name for op in graph if isinstance(op, AttentionBlock) and strategies.get(op.name) == "host"}
     for op in reversed(graph.ops):
         readers = graph.readers[op.name]
-        if readers and all(r.name in inside for r in readers) and not isinstance(op, SPIKING):
+        if readers and all(r.name in inside for r in readers) and not _spiking(op):
             inside.add(op.name)
     return frozenset(inside)
 
@@ -32,7 +34,7 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         made = attention(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
-    if isinstance(op, SPIKING) and sends_binary(op):
+    if _spiking(op) and sends_binary(op):
         leaf = Leaf("binary", op.name, path)
         return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
     help = "let the host run up to the first spiking neuron, {reader} included"
@@ -47,7 +49,7 @@ def _behind(op: Op, operands: list[Signal], ctx: Context) -> tuple[Fault, ...]:
     """Return the fault of host work that reads spikes or the chip."""
     for name, signal in zip(op.inputs, operands, strict=True):
         source = ctx.ops[name]
-        if isinstance(source, SPIKING) or (name not in ctx.hosts and not isinstance(source, Input)):
+        if _spiking(source) or (name not in ctx.hosts and not isinstance(source, Input)):
             fault = Fault(
                 f"{type(op).__name__} {op.name!r} is host work, but reads {name!r} behind the first spike",
                 f"let the host end at {name!r}",

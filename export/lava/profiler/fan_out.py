@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
-from spikewright.hw_sim.fan_out import fan_out
+from spikewright.hw_sim.synaptic_memory import fan_out
 
 Int = NDArray[np.int64]
 

@@ -26,12 +26,15 @@ USERS = ("toolchain/blocks/",)
 """Papers need neurons of certain models; a new model changes none of them."""
 SYNAPSES = ("ConvSynapses", "ConvKernel")
 """Stands for a synapse kind: the machine's class, and its form in the engine."""
-CLOSED = ("export/netx/",)
-"""A foreign format with a vocabulary of its own: a new kind is refused there by name (a test of netx says so)."""
+CLOSED = ("export/netx/", "toolchain/vendor/")
+"""A foreign format, and the vendor's memory format, have a vocabulary of their own: a new kind is refused there by name."""
 CHIP = "kapoho-point"
 """Stands for a chip: one that ships and is nobody's default."""
 FAMILIES = ("malif", "gac", "tcja", "staa", "staalif", "AttentiveLif", "GatedCoding", "JointGate", "StaaLif")
 """Names of attention blocks, whole or as a part of an identifier (``lower_staa``); those of the entry points come on top."""
+
+PAPERS = ("toolchain/blocks/", "models/", "export/foreign/")
+"""Where papers are named: the blocks, the torch modules, and the tables from the authors' classes to those."""
 
 Names = Mapping[str, frozenset[str]]
 """What each source file names, by its path from the root."""
@@ -109,7 +112,7 @@ def block(names: Names) -> Count:
     classes = [point.partition(":")[2] for point in entry_points("blocks").values()]
     families = {*FAMILIES, *classes, *(name.lower() for name in classes)}
     split = {file: frozenset().union(*map(parts, found)) for file, found in names.items()}
-    return Count("block", 2, 2, naming(split, families, outside=("toolchain/blocks/", "models/")))
+    return Count("block", 2, 2, naming(split, families, outside=PAPERS))
 
 
 def compiler_pass(names: Names) -> Count:

@@ -10,7 +10,7 @@ from spikewright.toolchain import bundle
 from spikewright.toolchain.api import deploy
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.importing import load_model
-from spikewright.toolchain.passes.align import Align
+from spikewright.toolchain.stage import Stopped
 from spikewright.toolchain.vendor import COMPILERS, VendorTable, compiler_called, layers_of, table_of
 from spikewright.toolchain.vendor import fit as fit_deployment
 
@@ -35,7 +35,10 @@ def run(arguments: Namespace) -> Outcome:
 def _table(target: str, compiler: str) -> VendorTable:
     if Path(target).is_dir():
         return fit_deployment(bundle.load(Path(target)), compiler)
-    imported = load_model(target)
-    if imported.integer is None:
-        return fit_deployment(deploy(target), compiler)
-    return table_of(layers_of(Align()(imported.integer)), compiler_called(compiler))
+    integer = load_model(target).integer
+    steps = None if integer is None else integer.timesteps or 1  # the table does not depend on it
+    try:
+        deploy(target, stop_after="align", timesteps=steps)
+    except Stopped as aligned:
+        return table_of(layers_of(aligned.context.graph), compiler_called(compiler))
+    raise AssertionError("there is a stage behind align")

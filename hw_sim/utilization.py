@@ -27,6 +27,11 @@ class Use:
     used: int
     limit: int
 
+    @property
+    def share(self) -> float:
+        """Used over limit."""
+        return self.used / self.limit if self.limit else 0.0
+
 
 def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
     """Return (core, resource, used, limit) for every core in use and every resource, in this order."""

@@ -214,12 +214,15 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
                 where=spec,
                 help="pip install 'spikewright[models]'",
             )
-    what = "no such model"
+        case _ if spec.endswith(".py"):
+            return ImportingError(
+                "a Python file without a factory",
+                where=spec,
+                help=f"name the function that returns the net: {spec}:NAME",
+            )
     names = [name for importer in known.values() for name in _names(importer)]
-    if spec.endswith(".py"):
-        what = "a Python file without a factory"
     return ImportingError(
-        f"{what}; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
+        "no such model; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
         where=spec,
         help=did_you_mean(spec, names) + "see spikewright zoo for the names"
         if "checkpoint" in known

@@ -103,7 +103,7 @@ def with_options(make: type[T], values: Mapping[str, Any], whose: str) -> T:
             raise InputError(
                 f"{whose} has no option {name!r}; it has {', '.join(known) or 'none'}",
                 where=f"--{name.replace('_', '-')}",
-                help=f"{did_you_mean(name, known)}leave it out, or choose one of these",
+                help=f"{did_you_mean(name, known)}leave it out" + (", or choose one of these" if known else ""),
             )
         known[name].check(value)
     return make(**values)

@@ -46,8 +46,8 @@ COUNT_LIMIT = 1 << 16
 
 # -------------------------------------------------------------------------------------------- the stages
 def _paragraph(text: str | None) -> str:
-    """Return the first paragraph in one line."""
-    return (text or "").strip().split("\n\n")[0].replace("\n", " ")
+    """Return the first paragraph in one line, without its marks of code."""
+    return (text or "").strip().split("\n\n")[0].replace("\n", " ").replace("``", "")
 
 
 def _about(step: type[Pass] | Callable[..., Any]) -> str:

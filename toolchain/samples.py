@@ -74,7 +74,8 @@ def read_npz(path: Path) -> Samples:
             x, y = file["x"], file.get("y")
             T = int(file["timesteps"]) if "timesteps" in file else 1
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot be read ({error})", where=where, help=NPZ_HELP) from error
+        what = "pickled objects are never loaded" if "allow_pickle" in str(error) else error
+        raise InputError(f"cannot be read ({what})", where=where, help=NPZ_HELP) from error
     return arranged(repeated(x, T), y, path.name, where)
 
 

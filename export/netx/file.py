@@ -106,6 +106,8 @@ def read(path: Path) -> NetFile:
         ImportingError: It is missing, damaged, or no netx file.
     """
     help = "give a .net file that lava-dl's export_hdf5 wrote"
+    if not path.is_file():
+        raise ImportingError("no such file", where=str(path), help=help)
     try:
         with h5py.File(path, "r") as file:
             if not isinstance(file.get("layer"), h5py.Group) or not len(file["layer"]):

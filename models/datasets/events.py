@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Framing = Literal["count", "time"]
-FRAMINGS: tuple[Framing, ...] = ("count", "time")
 
 
 @dataclass(frozen=True, eq=False)

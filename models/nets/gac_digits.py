@@ -10,32 +10,11 @@ from torch import Tensor, nn
 from spikewright.models.attention.gac import GAC
 from spikewright.models.attention.gates import Gate
 from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear
+from spikewright.models.nets.ms_resnet import BlockPlan, MSBlock
 from spikewright.models.neurons import lif
 
 SIDE = 8
 """Height and width of scikit-learn's digits, in pixels."""
-
-
-class MSBlock(nn.Module):
-    """LIF-conv-BN-LIF-conv-BN with an identity shortcut on the membrane path; neuron N4.
-
-    Args:
-        channels: C, in and out.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.lif1 = lif("N4")
-        self.conv1 = Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = BatchNorm2d(channels)
-        self.lif2 = lif("N4")
-        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's sum (T, B, C, H, W)."""
-        y: Tensor = self.bn2(self.conv2(self.lif2(self.bn1(self.conv1(self.lif1(x))))))
-        return y + x
 
 
 class GACDigits(nn.Module):
@@ -68,7 +47,7 @@ class GACDigits(nn.Module):
         self.stem = Conv2d(1, channels, 3, padding=1, bias=False)
         self.bn = BatchNorm2d(channels)
         self.encoder = GAC(lif("N4"), T, channels, kernel=kernel, gate=gate) if attention else lif("N4")
-        self.blocks = nn.Sequential(*(MSBlock(channels) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(MSBlock(BlockPlan(channels, channels, 1, "N4", SIDE)) for _ in range(blocks)))
         self.lif = lif("N4")
         self.pool = AvgPool2d(pool)
         self.flatten = Flatten()

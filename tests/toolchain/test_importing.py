@@ -65,7 +65,7 @@ def test_only_the_importer_of_the_kind_is_asked() -> None:
     ("spec", "message", "help"),
     [
         ("nope", "no such model; a model is a zoo name", "spikewright"),
-        ("net.py", "a Python file without a factory", "spikewright"),
+        ("net.py", "a Python file without a factory", "net.py:NAME"),
         ("x.net", "netx .net files", ""),
         ("x.safetensors", "needs torch's side of spikewright", "pip install"),
         ("x.py:make", "needs torch's side of spikewright", "pip install"),

@@ -14,7 +14,6 @@ from spikewright.toolchain.analysis.paper_energy import (
     COMPLETE_T,
     Accounting,
     SpikingLayer,
-    efficiency,
     paper_energy,
 )
 from spikewright.toolchain.blocks import AttentionBlock, AttentionOps
@@ -156,7 +155,6 @@ def test_layers_are_priced_by_rate_and_graded_spikes_as_macs_where_asked() -> No
     assert published.spiking_j == pytest.approx(4 * (100 + 50) * 0.9e-12)
     assert complete.spiking_j == pytest.approx(4 * (100 * 0.9 + 50 * 4.6) * 1e-12)
     assert (published.first_j, repeated.first_j) == pytest.approx((46e-12, 184e-12))
-    assert efficiency(complete, published) == pytest.approx(complete.total_j / published.total_j)
     assert published.basis.startswith("estimate: literature convention")
 
 

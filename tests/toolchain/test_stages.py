@@ -188,7 +188,6 @@ def test_every_stage_is_kept_as_what_the_next_one_read(
 
     made = deploy(name, "host" if name == "gac" else "causal", keep_stages=tmp_path)
 
-    assert isinstance(made, Deployment)
     for number, stem in enumerate(["captured", *NAMES[:-1]]):
         same(graph_io.load(tmp_path / f"{number:02d}-{stem}.npz"), read[number])
         assert (tmp_path / f"{number:02d}-{stem}.txt").read_text() == f"{read[number]}\n"
@@ -411,7 +410,6 @@ def test_a_stage_that_changes_the_answer_is_refused(check: Check, monkeypatch: p
 
 def test_drift_counts_graded_spikes_as_spikes() -> None:
     made = deploy("tcja", "causal")
-    assert isinstance(made, Deployment)
     assert made.drift is not None
     graded = [op.name for op in made.lowered if isinstance(op, Lif) and op.output_gate]
     assert graded

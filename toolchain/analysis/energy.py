@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright.hw_sim import Chip, Price, Trace
 from spikewright.hw_sim.costs import worst_basis
 from spikewright.toolchain.analysis.latency import Latency
@@ -75,9 +78,9 @@ class Energy:
         return tuple(i.event for line in self.lines for i in line.items if i.price.basis == "assumed")
 
 
-def event_counts(trace: Trace) -> dict[str, int]:
-    """Return how often each priced event of the chip happened, over all samples."""
-    counters = {
+def core_counters(trace: Trace) -> dict[str, NDArray[np.int64]]:
+    """Return the counters (chip step, core) of the priced events that cores cause."""
+    return {
         "synaptic_op": trace.sops_binary,
         "graded_synaptic_op": trace.sops_graded,
         "gate_synaptic_op": trace.sops_gate,
@@ -88,6 +91,12 @@ def event_counts(trace: Trace) -> dict[str, int]:
         "message": trace.messages,
         "hop_east_west": trace.hops_east_west,
         "hop_north_south": trace.hops_north_south,
+    }
+
+
+def event_counts(trace: Trace) -> dict[str, int]:
+    """Return how often each priced event of the chip happened, over all samples."""
+    counters = core_counters(trace) | {
         "link_crossing": trace.link_messages,
         "chip_crossing": trace.chip_crossings,
         "host_message": trace.host_messages,

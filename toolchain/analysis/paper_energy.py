@@ -119,8 +119,3 @@ def _attention_pj(ops: AttentionOps, times: int, accounting: Accounting) -> floa
     if accounting.include_sca:
         macs += times * (ops.sca + ops.sca_time)
     return macs * MAC_PJ + (ops.pooling * AC_PJ if accounting.include_pooling else 0.0)
-
-
-def efficiency(vanilla: PaperEnergy, attention: PaperEnergy) -> float:
-    """Return r_EE: how many times less energy the net with attention takes than its vanilla twin."""
-    return vanilla.total_j / attention.total_j

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.toolchain import api
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import add_data_options, chosen
+from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
 
 
@@ -16,13 +16,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("compare", help="spike-by-spike equality of backends; exit 1 on a mismatch")
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder that deploy wrote")
-    parser.add_argument(
-        "--backends",
-        nargs="+",
-        default=["interpreter", "hw_sim"],
-        metavar="NAME",
-        help="two or more (default %(default)s)",
-    )
+    add_backends_option(parser, "two or more")
     add_data_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

@@ -65,6 +65,12 @@ def values(arguments: argparse.Namespace, options: Sequence[Option]) -> dict[str
     return {one.name: getattr(arguments, one.name) for one in options if hasattr(arguments, one.name)}
 
 
+def add_backends_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--backends``."""
+    default = ["interpreter", "hw_sim"]
+    parser.add_argument("--backends", nargs="+", default=default, metavar="NAME", help=f"{what} (default %(default)s)")
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--dataset``, ``--input``, ``--data`` and ``--limit``."""
     source = parser.add_mutually_exclusive_group()

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.toolchain import api
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import add_data_options, chosen
+from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.output_files import check_file
 from spikewright.toolchain.report.model import KINDS
@@ -25,13 +25,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--twin", type=Path, metavar="DIR", help="bundle of the same net without attention, shown beside it"
     )
-    parser.add_argument(
-        "--backends",
-        nargs="+",
-        default=["interpreter", "hw_sim"],
-        metavar="NAME",
-        help="compared (default %(default)s)",
-    )
+    add_backends_option(parser, "compared")
     add_data_options(parser)
     parser.set_defaults(run=run)
 

@@ -210,16 +210,15 @@ class EventDriven(Result):
     def headline(self) -> str:
         """Return the whole in one line."""
         return (
-            f"event-driven share {100 * self.share:.1f} %: {self.silent_sops:,} of {self.sops:,} SOPs "
-            f"({self.samples} samples) come without any input"
+            f"event-driven share {100 * self.share:.1f} %: {self.sops:,} SOPs ({self.samples} samples), "
+            f"{self.silent_sops:,} in the same run without any input"
         )
 
     def text(self) -> str:
         """Return the share in all, of each layer where it is not the whole, and what fires by itself."""
         lines = [self.headline()]
         lines += [
-            f"  SOPs at {layer.layer!r}: {100 * layer.share:.1f} % event-driven, "
-            f"{layer.silent_sops:,} of {layer.sops:,} without input"
+            f"  at {layer.layer!r}: {100 * layer.share:.1f} %: {layer.sops:,} SOPs, {layer.silent_sops:,} without input"
             for layer in self.layers
             if layer.silent_sops
         ]

@@ -20,7 +20,7 @@ from spikewright.hw_sim import Chip, Program, SpikewrightError, Trace, drc
 from spikewright.hw_sim.costs import Basis, worst_basis
 from spikewright.hw_sim.timing.analytic import TERMS
 from spikewright.toolchain.analysis import Energy, Latency, energy, event_counts, latency
-from spikewright.toolchain.analysis.energy import PICO
+from spikewright.toolchain.analysis.energy import PICO, core_counters
 from spikewright.toolchain.deployment import Deployment
 
 Floats = NDArray[np.float64]
@@ -173,18 +173,6 @@ def step_counts(trace: Trace) -> dict[str, Floats]:
 
     What is known for the whole run only (crossings of links) is spread evenly; messages of the host are the host's.
     """
-    per_core = {
-        "synaptic_op": trace.sops_binary,
-        "graded_synaptic_op": trace.sops_graded,
-        "gate_synaptic_op": trace.sops_gate,
-        "synapse_memory_read": trace.synmem_reads,
-        "neuron_update": trace.neuron_updates,
-        "gate_multiply": trace.gate_multiplies,
-        "spike": trace.spikes_out,
-        "message": trace.messages,
-        "hop_east_west": trace.hops_east_west,
-        "hop_north_south": trace.hops_north_south,
-    }
-    found = {event: counter.sum(axis=1).astype(np.float64) for event, counter in per_core.items()}
+    found = {event: counter.sum(axis=1).astype(np.float64) for event, counter in core_counters(trace).items()}
     rest = {event: n for event, n in event_counts(trace).items() if event not in found and event != "host_message"}
     return found | {event: np.full(trace.chip_steps, n / trace.chip_steps) for event, n in rest.items()}

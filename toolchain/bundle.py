@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shlex
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
-from spikewright.toolchain import graph_io, nirx
+from spikewright.toolchain import folder_swap, graph_io, nirx
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.options import Options
@@ -36,17 +35,21 @@ notes for the manifest (such as the op a format cannot hold)."""
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before any work is done.
+    """Refuse a folder that cannot be written, or that holds something else than a bundle, before any work is done.
 
     Raises:
-        InputError: With the reason of the operating system.
+        InputError: With the reason of the operating system, or what was found.
     """
-    parent = next(place for place in folder.absolute().parents if place.exists())
+    parent = next((place for place in folder.absolute().parents if place.exists()), folder.absolute())
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".spikewright-"):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=folder_swap.PREFIX):
             pass
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))
+        if folder.exists() and any(folder.iterdir()) and not _files_of(folder):
+            raise InputError(
+                "is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out"
+            )
     except OSError as error:
         raise InputError(
             f"cannot be written ({error.strerror or error})", where=str(folder), help="choose another folder with --out"
@@ -60,10 +63,8 @@ def save(deployment: Deployment, folder: Path) -> None:
         InputError: The folder cannot be written, or holds something that is not a bundle.
     """
     check_writable(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise InputError("is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".spikewright-"))
+    work = folder_swap.workplace(folder.parent)
     try:
         notes: dict[str, str] = {}
         for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
@@ -71,7 +72,7 @@ def save(deployment: Deployment, folder: Path) -> None:
         command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)
         _seal(work)
-        _swap(work, folder)
+        folder_swap.swap(work, folder, _files_of(folder))
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -138,16 +139,16 @@ def _seal(work: Path) -> None:
     path.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def _swap(work: Path, folder: Path) -> None:
-    os.chmod(work, 0o755)
-    if not folder.exists():
-        os.rename(work, folder)
-        return
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    os.rename(folder, old)
-    os.rename(work, folder)
-    shutil.rmtree(old, ignore_errors=True)
+def _files_of(folder: Path) -> frozenset[str]:
+    """Return the names of the files that make a folder a bundle, of any version; none where it is no bundle."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return frozenset()
+    sealed = manifest.get("sha256") if isinstance(manifest, dict) and isinstance(manifest.get("format"), int) else None
+    if not isinstance(sealed, dict) or "program.npz" not in sealed:
+        return frozenset()
+    return frozenset({"manifest.json", *map(str, sealed)})
 
 
 def versions() -> dict[str, str]:

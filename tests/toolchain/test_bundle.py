@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from command_line import Cli, linear, spikes
 from zoo_nets import deployed
 
 from spikewright.hw_sim import chip_text, list_chips, load_chip
-from spikewright.toolchain import bundle, graph_io, nirx
+from spikewright.toolchain import bundle, folder_swap, graph_io, nirx
 from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -110,6 +113,70 @@ def test_a_folder_with_other_files_is_not_overwritten(deployment: Deployment, tm
         bundle.save(deployment, tmp_path)
 
     assert [f.name for f in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_with_a_manifest_of_something_else_is_not_taken_for_a_bundle(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    for manifest in ('{"manifest_version": 3}', '{"format": 1, "sha256": {}}', "[]", "not JSON"):
+        (tmp_path / "manifest.json").write_text(manifest)
+        (tmp_path / "thesis.tex").write_text("three years of work")
+
+        with pytest.raises(InputError, match="is not empty and not a bundle"):
+            bundle.check_writable(tmp_path)
+        with pytest.raises(InputError, match="is not empty and not a bundle"):
+            bundle.save(deployment, tmp_path)
+
+        assert sorted(f.name for f in tmp_path.iterdir()) == ["manifest.json", "thesis.tex"]
+    with pytest.raises(InputError, match="/: is not empty and not a bundle"):
+        bundle.check_writable(Path("/"))
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_files_of_the_users_beside_and_inside_a_bundle_stay(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(folder_swap, "_exchange", lambda *_: False)
+    bundle.save(deployment, tmp_path / "b")
+    (tmp_path / ".b.old").mkdir()
+    (tmp_path / "b" / "notes").mkdir()
+    for mine in (".b.old/mine.txt", "b/notes/mine.txt", "b/report.html"):
+        (tmp_path / mine).write_text(mine)
+
+    bundle.save(deployment, tmp_path / "b")
+
+    assert sorted(f.name for f in tmp_path.iterdir()) == [".b.old", "b"]
+    for mine in (".b.old/mine.txt", "b/notes/mine.txt", "b/report.html"):
+        assert (tmp_path / mine).read_text() == mine
+    assert bundle.load(tmp_path / "b").name == deployment.name
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikewright.toolchain import bundle, folder_swap
+made = bundle.load(Path(sys.argv[1]))
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+where = sys.argv[2]
+if where == "before":
+    folder_swap.swap = die
+else:
+    folder_swap.shutil = type('Shutil', (), {'rmtree': staticmethod(die)})
+bundle.save(made, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "behind"])
+def test_a_process_killed_at_the_swap_leaves_a_whole_bundle_and_its_rest_is_cleaned(folder: Path, moment: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), moment], capture_output=True, timeout=300)
+
+    assert done.returncode == -signal.SIGKILL
+    again = bundle.load(folder)
+    assert [f.name for f in folder.parent.iterdir() if f.name.startswith(".spikewright-")]
+    bundle.save(again, folder)
+    assert not [f.name for f in folder.parent.iterdir() if f.name.startswith(".spikewright-")]
 
 
 def test_a_write_that_fails_leaves_the_old_bundle_and_no_rest(

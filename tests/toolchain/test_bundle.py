@@ -157,7 +157,7 @@ import os, signal, sys
 from pathlib import Path
 from spikewright.toolchain import bundle, folder_swap
 made = bundle.load(Path(sys.argv[1]))
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 where = sys.argv[2]
 if where == "before":

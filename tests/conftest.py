@@ -21,6 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", default=None, metavar="DIR", help="folder of real data (nir_lif/, nmnist/, ...)")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that starts Lava is slow: ``-m "not slow"`` leaves it out."""
+    for item in items:
+        if item.get_closest_marker("lava") is not None:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let properties be tried on a fifth of their examples where slow tests are left out."""
     if config.getoption("markexpr") == "not slow":

@@ -18,6 +18,8 @@ from benchmarks.workloads import WORKLOADS, Workload, count_sops, float_trains, 
 
 from spikewright import hw_sim
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = {  # sha256 over the source spikes and every layer's (targets, sources) weights, from the generator as first published
     "fc10": "5bd847deaac74100",
     "fc100": "ecaefe43761118d9",

@@ -30,6 +30,8 @@ from spikewright.hw_sim import Lif, simulate
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.ops import Op
 
+pytestmark = pytest.mark.slow
+
 SILICON_LOGGERS = """
 import numpy as np
 

@@ -25,6 +25,8 @@ from spikewright.models.zoo.card import Card
 from spikewright.models.zoo.checkpoint import save
 from spikewright.toolchain.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def idx(path: Path, x: np.ndarray) -> None:
     path.write_bytes(

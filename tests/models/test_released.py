@@ -29,6 +29,8 @@ from spikewright.models.released.example import example
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.importing import load_model
 
+pytestmark = pytest.mark.slow
+
 BIG = ("att-resnet34", "att-resnet104", "gac-imagenet34", "tcja-ncaltech101")
 """Above 20 million parameters."""
 ATTENTIONS = {"no": "", "TA": "T", "CA": "C", "SA": "S", "TCA": "TC", "TSA": "TS", "CSA": "CS", "TCSA": "TCS"}

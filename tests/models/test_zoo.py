@@ -20,6 +20,8 @@ from spikewright.models.train.measure import measure
 from spikewright.models.train.recipes import recipe
 from spikewright.models.zoo.checkpoint import FOLDER, METADATA_KEY
 
+pytestmark = pytest.mark.slow
+
 SETS = {"digits": ("ma", "gac", "tcja", "staa"), "fashion": ("ma", "gac", "tcja", "staa"), "nmnist": ("ma", "tcja")}
 FORMS = ("", "-published", "-vanilla")
 FAMILY_NETS = [f"{family}-{name}{form}" for name, families in SETS.items() for family in families for form in FORMS]

@@ -30,6 +30,8 @@ from spikewright.toolchain.pipeline import PIPELINE, deploy_graph
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Stage, Stopped, passed
 
+pytestmark = pytest.mark.slow
+
 NAMES = [stage.name for stage in PIPELINE]
 SAMPLES = 36
 """A whole chunk and a bit, none as many as the golden samples."""

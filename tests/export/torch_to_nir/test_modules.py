@@ -33,6 +33,8 @@ from spikewright.models.neurons import LIF, lif
 from spikewright.toolchain import nirx
 from spikewright.toolchain.from_nir import from_nir
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("variant", ["paper", "code", "causal"])
 @pytest.mark.parametrize("dims", ["T", "C", "S", "TC", "TS", "CS", "TCS"])

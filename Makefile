@@ -16,7 +16,7 @@ WORKERS ?= 2
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
 	@echo "make test   run all tests; DATA=DIR names the folder of real data sets"
-	@echo "make quick  the tests that take no more than seconds each, in a few minutes"
+	@echo "make quick  the tests that take no more than seconds each, in 3 to 4 minutes"
 	@echo "make lint   style, types, layering"
 	@echo "make clean  remove what was built; .venv stays"
 

@@ -55,9 +55,15 @@ def swap(work: Path, folder: Path, ours: Collection[str]) -> None:
             else:
                 shutil.copy2(other, work / other.name, follow_symlinks=False)
     if not _exchange(work, folder):
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PREFIX}{os.getpid()}-")) / folder.name
+        # not named by process: nobody cleans the only copy away if we are killed between the two
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{PREFIX}old-")) / folder.name
         os.rename(folder, aside)
-        os.rename(work, folder)
+        try:
+            os.rename(work, folder)
+        except BaseException:
+            os.rename(aside, folder)
+            aside.parent.rmdir()
+            raise
         shutil.rmtree(aside.parent, ignore_errors=True)
         return
     shutil.rmtree(work, ignore_errors=True)

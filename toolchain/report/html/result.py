@@ -156,8 +156,9 @@ def _event_driven(found: dict[str, Any] | None) -> str:
     ]
     head = ("SOPs arriving at", "in the run", "in the same run without input", "event-driven share")
     return (
-        f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; {found["silent_sops"]:,} of '
-        f"{found['sops']:,} SOPs come without any input.{esc(by_bias)}</p>" + table(head, rows, numeric=(1, 2, 3))
+        f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; '
+        f"{found['sops']:,} SOPs, {found['silent_sops']:,} in the same run without any input.{esc(by_bias)}</p>"
+        + table(head, rows, numeric=(1, 2, 3))
     )
 
 

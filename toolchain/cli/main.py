@@ -108,8 +108,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     parsed = argparse.Namespace(traceback=False)
     try:
         parsed = build_parser().parse_args(arguments)
-    except SystemExit as done:  # --help and --version, which have printed
-        return done.code if isinstance(done.code, int) else OK
+    except SystemExit:  # --help and --version, which have printed
+        raise
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

@@ -76,6 +76,11 @@ class Soma:
         return self.sends
 
     @property
+    def counts_as_spikes(self) -> bool:
+        """Whether its messages are spikes of neurons, one each or several, and not levels or scaled spikes."""
+        return self.sends == "binary"
+
+    @property
     def idle(self) -> int:
         """What a receiver reads before the first message: 0, or the gate level of 1.0."""
         return 0
@@ -257,6 +262,11 @@ class Lif(Soma):
         return "graded" if self.output_gate or self.max_spikes != 1 else "binary"
 
     @property
+    def counts_as_spikes(self) -> bool:
+        """Whether no gate scales what it sends."""
+        return not self.output_gate
+
+    @property
     def floored(self) -> bool:
         """Whether v has a floor above that of its 24 bits."""
         return bool((self.v_min > -fp.STATE_MAX).any())
@@ -289,7 +299,7 @@ class Lif(Soma):
             rest = np.maximum(rest, self.v_reset) if self.reset == "value" else rest
             drive = np.maximum((current << fp.CURRENT_SHIFT) + self.bias, 0)
             top = np.minimum(top, np.maximum(rest, self.v_min) + drive)
-        largest = int(np.max(np.maximum(top - self.threshold - 1, -1) // self.spacing + 1))
+        largest = int(np.max(np.maximum(top - self.threshold - 1, -1) // np.maximum(self.spacing, 1) + 1))
         return max(1, largest if self.max_spikes is None else min(largest, self.max_spikes))
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
 from spikewright.toolchain.analysis import accuracy, run_summary
+from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
 from spikewright.toolchain.errors import InputError
@@ -77,11 +78,13 @@ class Run(Result):
             )
         if data.get("latency_s") is not None:
             us, bound = 1e6 * data["latency_s"], data["bottleneck"]
-            lines.append(f"  latency     {us:.1f} us a sample ({data['timing']} timing); bottleneck: {bound}")
+            lines.append(
+                f"  latency     {us:.1f} us a sample ({data['timing']} timing, {data['host']} host); bottleneck: {bound}"
+            )
         if energy and energy.get("total") is not None:
             lines.append(
-                f"  energy      {1e6 * energy['total']:.3f} uJ a sample: {1e6 * energy['dynamic']:.3f} dynamic, "
-                f"{1e6 * energy['static']:.3f} static, {1e6 * energy['host']:.3f} host (estimate; basis: {energy['basis']})"
+                f"  energy      {si(energy['total'], 'J')} a sample: {si(energy['dynamic'], 'J')} dynamic, "
+                f"{si(energy['static'], 'J')} static, {si(energy['host'], 'J')} host (estimate; basis: {energy['basis']})"
             )
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
@@ -120,7 +123,7 @@ def run(
     result = machine.run(made, x, record=record, progress=progress(machine.name))
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
-        data["timing"] = result.trace.timing
+        data |= {"timing": result.trace.timing, "host": result.trace.host}
     return Run(made.name, result.answer, data | _origin(samples), result)
 
 

@@ -6,8 +6,8 @@ from textwrap import fill
 from typing import Any
 
 from spikewright.toolchain.analysis import Analysis, fullest
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 
 WIDE = 12
 """Columns of the names, and"""

@@ -1,4 +1,4 @@
-"""What a deployment tells stands once: in deploy's text, the manifest, a run, and every form of the report; --strict refuses losses."""
+"""What a deployment tells: deploy, manifest, run and every form of the report say the same; --strict refuses losses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_strict_refuses_a_loss_and_nothing_else() -> None:
         return deploy_graph(tiny_graph(), options, tiny_samples(), name="tiny", diagnostics=found)
 
     assert deploy(ASSUMED, NOTED).diagnostics == (ASSUMED, NOTED)
-    with pytest.raises(PassError, match="1 loss beyond the limits(.|\n)*layer 'conv': 4.0 %"):
+    with pytest.raises(PassError, match="1 loss beyond the limits:"):
         deploy(ASSUMED, LOST)
 
 

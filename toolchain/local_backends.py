@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from spikewright.hw_sim import HOSTS, Compiled, Host, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added
 from spikewright.toolchain.deployment import CHUNK, Deployment
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_int
@@ -36,7 +36,8 @@ class InterpreterBackend:
                 progress(min(first + CHUNK, x.shape[1]), x.shape[1])
         answer = np.concatenate([p.answer for p in parts])
         recordings = _join([p.recordings for p in parts]) if record else {}
-        return RunResult(answer, recordings, run_s=time.perf_counter() - start)
+        counts = added([p.saturations for p in parts])
+        return RunResult(answer, recordings, run_s=time.perf_counter() - start, saturations=counts)
 
 
 def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
-from spikewright.toolchain.analysis import accuracy, run_summary
+from spikewright.toolchain.analysis import accuracy, run_summary, saturations
 from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.toolchain.diagnostics import Diagnostic, plain
+from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
@@ -29,12 +31,14 @@ class Run(Result):
         answer: (B, n): integers of the chip, or the float net's answers.
         summary: Stable keys and figures: what ``run --json`` prints.
         result: What the backend returned; None for float numbers.
+        diagnostics: Of the deployment, and what this run lost.
     """
 
     name: str
     answer: NDArray[Any]
     summary: dict[str, Any]
     result: RunResult | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def accuracy(self) -> float | None:
@@ -88,11 +92,11 @@ class Run(Result):
             )
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
-        return "\n".join(lines)
+        return "\n".join([*lines, *told(self.diagnostics)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: means per sample, whole-run totals beside them."""
-        return self.summary
+        return self.summary | {"diagnostics": plain(self.diagnostics)}
 
     def rows(self) -> list[Row]:
         """Return one row of all figures, so that runs can be put below each other."""
@@ -124,7 +128,8 @@ def run(
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
-    return Run(made.name, result.answer, data | _origin(samples), result)
+    found = (*made.diagnostics, *saturations(result))
+    return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
@@ -135,7 +140,7 @@ def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
         step(min(start + CHUNK, count), count)
     answer = np.concatenate(answers)
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
-    return Run(made.name, answer, data | _origin(samples))
+    return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 
 
 def _origin(samples: Samples) -> dict[str, Any]:

@@ -48,6 +48,12 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     fire = settings(node.metadata, at.here)
     c = _constants(node, at)
     zero, one = np.zeros(()), np.ones(())
+    if fire.max_spikes != 1 and np.min(node.v_threshold) <= 0:
+        raise ImportingError(
+            f"several spikes a step at a threshold of {np.min(node.v_threshold):g}",
+            where=at.here,
+            help="give thresholds above 0, or max_spikes 1",
+        )
     return Lif(
         name=at.name,
         inputs=at.inputs,
@@ -56,6 +62,10 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
         v_reset=fit(node.v_reset, "v_reset", at),
         comparison=fire.comparison,
         reset=fire.reset,
+        refractory=fire.refractory,
+        max_spikes=fire.max_spikes,
+        v_min=None if fire.v_min is None else fit(fire.v_min, "v_min", at),
+        v_start=fit(fire.v_start, "v_start", at),
         beta=c["beta"],
         gain=c["gain"],
         alpha=c.get("alpha", zero),

@@ -40,6 +40,8 @@ class NetMaker:
     ops: list[Op] = field(default_factory=list)
     last: str = "in"
     shape: tuple[int, ...] = (1, 6, 6)
+    rarities: bool = True
+    """Whether neurons may be of rare kinds."""
 
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.ops)}"
@@ -81,6 +83,8 @@ class NetMaker:
         """Return a refractory period, several spikes a step, a floor and a start of v, each for some; draws of their own."""
         rng = self.rng.spawn(1)[0]
         found: dict[str, Any] = {}
+        if not self.rarities:
+            return found
         if rng.random() < 0.15:
             found["refractory"] = int(rng.integers(2, 5))
         if rng.random() < 0.15:

@@ -140,7 +140,7 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         _field_by_field,
     ):  # a class's own __deepcopy__ may fail: that of sinabs' recurrent layers does
         try:
-            return cast(nn.Module, way(module, dict(memo)))
+            return way(module, dict(memo))
         except Exception as error:  # a user's class can raise anything
             last = error
     raise ImportingError(

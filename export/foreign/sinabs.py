@@ -93,7 +93,7 @@ def _recurrent(make: Callable[[Any, Site], nn.Module]) -> Callable[[Any, Site], 
             f"rec_connect {type(back).__name__}, which is more than one Linear or Conv2d without a bias",
             "use one",
         )
-        return ours.recurrent(make(module, site), ours.array(maps[0].weight), None, site)  # type: ignore[arg-type]
+        return ours.recurrent(make(module, site), ours.array(maps[0].weight), None, site)
 
     return made
 

@@ -147,7 +147,8 @@ def _constants(node: nir.NIRNode, at: Place) -> dict[str, Array]:
             found |= {"beta": beta, "gain": fit(node.r, "r", at) * rate}
     found |= _exact(found, node, at)
     if hasattr(node, "v_leak"):
-        found["leak"] = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        leak = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        found |= {"leak": leak} | _exact({"leak": leak}, node, at)
     return found
 
 
@@ -181,8 +182,8 @@ def _if_gain(node: nir.I | nir.IF, at: Place) -> Array:
 def _exact(found: dict[str, Array], node: nir.NIRNode, at: Place) -> dict[str, Array]:
     """Return the constants that the metadata record without rounding, after checking them against the fields."""
     exact: dict[str, Array] = {}
-    for key in ("beta", "gain"):
-        if key not in node.metadata:
+    for key in ("alpha", "beta", "gain", "gain_u", "leak"):
+        if key not in node.metadata or key not in found:
             continue
         value = fit(node.metadata[key], f"metadata {key}", at)
         if not np.allclose(value, found[key], rtol=TOLERANCE, atol=TOLERANCE):

@@ -2,8 +2,8 @@
 
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
 Neuron: ``comparison`` (">" or ">="), ``reset`` ("value" or "subtract"), ``refractory`` (steps, 1: none), ``max_spikes`` a step
-(0: any number), ``v_min`` and ``v_start`` (floor and start of v), and ``beta``, ``gain``: the discrete constants that tau and r
-were made from, to read them back without rounding.
+(0: any number), ``v_min`` and ``v_start`` (floor and start of v), and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the
+discrete constants that tau, r and v_leak were made from, to read them back without rounding.
 """
 
 from __future__ import annotations

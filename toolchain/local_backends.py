@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.hw_sim import Compiled, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, joined
+from spikewright.hw_sim import HOSTS, Compiled, Host, Trace, compile, simulate
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added, joined
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import int_blocks
@@ -29,15 +29,17 @@ class InterpreterBackend:
     ) -> RunResult:
         """Run chunk by chunk."""
         start = time.perf_counter()
-        answers, parts = [], []
+        answers, parts, saturations = [], [], []
         for chosen, steps, run, recordings in int_blocks(deployment.integer, x, states=record):
             parts.append((chosen, steps, recordings))
             if steps.stop == x.shape[0]:
                 answers.append(run.answer)
+                saturations.append(run.saturations)
                 if progress is not None:
                     progress(chosen.stop, x.shape[1])
         recorded = joined(parts, *x.shape[:2]) if record else {}
-        return RunResult(np.concatenate(answers), recorded, run_s=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return RunResult(np.concatenate(answers), recorded, run_s=seconds, saturations=added(saturations))
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class HwSimBackend:
         "analytic",
         "time of a chip step: its busiest part, or cores and mesh simulated",
         choices=("analytic", "cycle"),
+    )
+    host: Host = option(
+        "lava", "who steps the chip: Lava's runtime, with its overhead in every step, or nobody", choices=HOSTS
     )
     device: Literal["cpu", "cuda"] = option("cpu", "cuda: the same integers on a GPU", choices=("cpu", "cuda"))
     _compiled: WeakKeyDictionary[Deployment, Compiled] = field(
@@ -64,12 +69,11 @@ class HwSimBackend:
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
         source = deployment.integer.input.name
+        asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
         if not known:
-            simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
+            simulate(compiled, {source: x[:, :1]}, record=record, **asked)
         start = time.perf_counter()
-        trace: Trace = simulate(
-            compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
-        )
+        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress, **asked)
         done = time.perf_counter()
         recordings = _recordings(deployment.integer, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -11,8 +12,10 @@ import yaml
 
 from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
+from spikewright.hw_sim.ranges import LARGEST
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -22,6 +25,22 @@ MODELLED = {
     "payload_bits": (1, PAYLOAD_BITS),
 }
 """Widths that the arithmetic of the machine, its kernels and the other backends hold; other ones are refused by name."""
+COUNTS = {
+    "weight_exponent_min": (-31, 31),
+    "weight_exponent_max": (-31, 31),
+    "bias_bits": (2, STATE_BITS),
+    "max_delay": (1, 1 << 20),
+    "synapse_word_bits": (1, 1 << 16),
+    "synapse_memory_bits": (1, 1 << 40),
+    **dict.fromkeys(("chips_x", "chips_y", "tiles_x", "tiles_y", "cores_per_tile"), (1, 1 << 12)),
+}
+"""What other limits can be; those not named here count something: 1 .. 2^31 - 1."""
+HIGHEST = 1e15
+"""Above every price, latency and power, in any unit."""
+LONGEST = 1 << 18
+"""Bytes of a chip file at most."""
+DEEPEST = 20
+"""Lists in lists, and mappings in mappings, of a chip file at most."""
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 
@@ -135,8 +154,11 @@ def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
         return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
-        return Path(name).read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_whole(name)
+        if len(data) > LONGEST:
+            raise ValueError("too long")
+        return data.decode("utf-8"), name
+    except (OSError, ValueError) as error:
         raise ChipError(
             f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
             where=f"chip {name!r}",
@@ -151,23 +173,21 @@ class _Reader:
         self.where = where
         self.sources: dict[str, str] = {}
         self.facts: dict[str, Fact] = {}
+        self.seen = 0
 
     def fail(self, node: yaml.Node | None, what: str, help: str) -> ChipError:
         line = f", line {node.start_mark.line + 1}" if node is not None else ""
         return ChipError(what, where=f"{self.where}{line}", help=help)
 
     def chip(self, text: str) -> Chip:
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
-        root = self.on_base(root)
+        root = self.on_base(self.composed(text))
         top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
         core = self.limits(top["core"], "core", CoreLimits)
         costs = {event: self.cost(node) for event, node in self.mapping(top["costs"], EVENTS).items()}
         power = self.mapping(top["power"], ("static",))
+        self.check_together(top["mesh"], Mesh(**mesh), CoreLimits(**core))
         return Chip(
             name=self.text(top["chip"]),
             description=self.text(top["description"]),
@@ -179,6 +199,29 @@ class _Reader:
             facts=self.facts,
             sources=self.sources,
         )
+
+    def composed(self, text: str) -> yaml.Node | None:
+        """Return the nodes of a text: plain keys, each once, and nothing nested deep or in itself."""
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
+        self.check_plain(root, 0)
+        return root
+
+    def check_plain(self, node: yaml.Node | None, depth: int) -> None:
+        """Refuse keys that are no texts, and what is nested too deep (an alias can hold itself)."""
+        self.seen += 1
+        if depth > DEEPEST or self.seen > LONGEST:
+            raise self.fail(node, "nested too deep", "write a chip file as `chips` shows one")
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self.check_plain(item, depth + 1)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise self.fail(key, "a key that is a list or a mapping", "write keys as plain words")
+                self.check_plain(value, depth + 1)
 
     def on_base(self, root: yaml.Node | None) -> yaml.Node | None:
         """Lay a file that says ``base: NAME`` over the file of that chip."""
@@ -223,9 +266,14 @@ class _Reader:
         return str(node.value)
 
     def number(self, node: yaml.Node) -> float:
-        value: Any = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise self.fail(node, "expected a number", "write digits; exponents need a point, as in 1.0e+3")
+        value: Any = None
+        if isinstance(node, yaml.ScalarNode):
+            with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError):  # tags, dates, too many digits
+                value = yaml.SafeLoader("").construct_object(node)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= HIGHEST:
+            raise self.fail(
+                node, f"expected a number up to {HIGHEST:g}", "write digits; exponents need a point, as in 1.0e+3"
+            )
         return value
 
     def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
@@ -252,12 +300,25 @@ class _Reader:
         values = {}
         for key, row in rows.items():
             values[key] = self.whole(row, f"{part}.{key}", None)
-            low, high = MODELLED.get(key, (values[key], values[key]))
+            low, high = MODELLED.get(key) or COUNTS.get(key, (1, LARGEST))
             if not low <= values[key] <= high:
-                allowed = f"{low}" if low == high else f"{low} .. {high}"
-                what = f"{part}.{key} is {values[key]}; the machine computes with {allowed}"
-                raise self.fail(row, what, f"write {allowed}: neurons and weights of other widths are not modelled")
+                allowed = f"{low}" if low == high else f"{low:,} .. {high:,}"
+                word = "the machine computes with" if key in MODELLED else "allowed"
+                help = ": neurons and weights of other widths are not modelled" if key in MODELLED else ""
+                raise self.fail(row, f"{part}.{key} is {values[key]}; {word} {allowed}", f"write {allowed}{help}")
         return values
+
+    def check_together(self, node: yaml.Node, mesh: Mesh, core: CoreLimits) -> None:
+        """Refuse limits that each are possible, but not beside each other."""
+        places = mesh.tiles_x * mesh.tiles_y * mesh.cores_per_tile
+        if mesh.usable_cores_per_chip > places or mesh.cores > 1 << 20:
+            what = f"{mesh.usable_cores_per_chip} usable cores on each of {mesh.chips} chips, which have {places} each"
+            raise self.fail(node, what, "write no more than a chip has, and at most 2^20 in all")
+        if core.weight_exponent_min > core.weight_exponent_max:
+            what = (
+                f"weight_exponent_min {core.weight_exponent_min} above weight_exponent_max {core.weight_exponent_max}"
+            )
+            raise self.fail(node, what, "exchange them")
 
     def whole(self, row: yaml.Node, name: str, unit: str | None) -> int:
         entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")

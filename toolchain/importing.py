@@ -22,6 +22,7 @@ from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.model_card import checked_card
 
 KINDS = ("nir", "net", "factory", "checkpoint")
 """Importers that are known by how a spec ends."""
@@ -97,13 +98,13 @@ def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
         card = json.loads(text) if isinstance(text, str) else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
     dt = graph.metadata.get("dt")
     note = f"dt {dt:g} s as recorded" if isinstance(dt, float) else "no dt recorded"
-    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card, note)
+    return Imported(graph, name, dataset if isinstance(dataset, str) else None, checked_card(card, where), note)
 
 
 def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:

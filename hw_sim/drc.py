@@ -42,7 +42,6 @@ def forms(program: Program, chip: Chip) -> Found:
     for p in program.populations:
         found = [*sizes("shape", p.shape, 1), *sizes("start", (p.start,), 0)] or [*sizes("neurons", (p.size,), 1)]
         found += [] if found else p.soma.malformed(p.size)
-        found += [] if found else p.soma.wrong(p.size)
         found += (
             [Wrong(f"core has shape {p.core.shape}; expected one axis", "map it again")] if p.core.ndim != 1 else []
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.ranges import Wrong, ranked, within
+from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
 if TYPE_CHECKING:
@@ -112,10 +112,8 @@ class Soma:
         """Yield what is wrong with the form of its fields, which ``wrong`` and the kernels rely on."""
         for name in self.per_neuron:
             yield from ranked(name, getattr(self, name), 1)
-            if np.size(getattr(self, name)) not in (1, size):
-                yield Wrong(
-                    f"{name} has {np.size(getattr(self, name))} values; allowed 1 or {size}", "give one a neuron"
-                )
+        for name in ("payload_bits", "gate_bits", "shift", "gates"):
+            yield from sizes(name, (int(getattr(self, name, 0)),), 0, 64)
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal in a population of ``size`` neurons.

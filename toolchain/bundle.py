@@ -84,7 +84,13 @@ def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, 
         exporter: Exporter = point.load()
     except ImportError as error:
         return {point.name: f"not written: {error.name or error} is not installed"}
-    return exporter(deployment, work)
+    try:
+        return exporter(deployment, work)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a further form of the net; the bundle is whole without it
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        return {point.name: f"not written: the exporter failed ({said}); please report it with the model"}
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
@@ -171,7 +177,7 @@ def load(folder: Path) -> Deployment:
             command=_without_out(found["command"]),
             diagnostics=diagnostics.read(found.get("diagnostics", ())),
         )
-    except (TypeError, MistypedError) as error:
+    except (TypeError, MistypedError, InputError) as error:
         raise ImportingError(
             f"its manifest does not fit this version ({error})", where=str(folder), help=manifest.AGAIN
         ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from spikewright.hw_sim import Program, drc, io
 from spikewright.hw_sim.arrays import Arrays
 from spikewright.hw_sim.program import KINDS
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.errors import ImportingError, ToolchainError
 from spikewright.toolchain.mapping.assemble import assemble
@@ -57,6 +59,10 @@ def _graphs(made: Deployment) -> None:
     verify(made.integer, level="aligned")
     if made.host is not None:
         verify(made.host.graph, level="float")
+    for graph in (made.captured, *([] if made.host is None else [made.host.graph])):
+        for op in graph:
+            if isinstance(op, AttentionBlock):
+                replace(op, parameters={key: op.parameters[key] for key in op.expected()}).check()
 
 
 def _parts(made: Deployment) -> Iterator[str]:

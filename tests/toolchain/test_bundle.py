@@ -166,8 +166,8 @@ def test_a_folder_with_other_files_is_not_overwritten(deployment: Deployment, tm
 def test_a_folder_with_a_manifest_of_something_else_is_not_taken_for_a_bundle(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    for manifest in ('{"manifest_version": 3}', '{"format": 1, "sha256": {}}', "[]", "not JSON"):
-        (tmp_path / "manifest.json").write_text(manifest)
+    for text in ('{"manifest_version": 3}', '{"format": 1, "sha256": {}}', "[]", "not JSON"):
+        (tmp_path / "manifest.json").write_text(text)
         (tmp_path / "thesis.tex").write_text("three years of work")
 
         with pytest.raises(InputError, match="is not empty and not a bundle"):

@@ -10,7 +10,7 @@ from spikewright.toolchain import api
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
-from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.report.model import KINDS
 
 
@@ -35,10 +35,11 @@ def run(arguments: Namespace) -> Outcome:
     files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
     for path in files.values():
         check_file(path)
-    made = api.load(arguments.bundle)
+    loaded = api.load(arguments.bundle)
     twin = None if arguments.twin is None else api.load(arguments.twin)
     with bars() as bar:
-        report = made.report(**chosen(arguments), twin=twin, backends=arguments.backends, progress=bar)
-    for kind, path in files.items():
-        getattr(report, kind)(path)
+        report = loaded.report(**chosen(arguments), twin=twin, backends=arguments.backends, progress=bar)
+    made = {path: getattr(report, kind)() for kind, path in files.items()}  # all of them, before any is written
+    for path, text in made.items():
+        write_text(path, text)
     return Outcome(text=str(report) + "".join(f"\n  {name:12}{path}" for name, path in files.items()))

@@ -21,19 +21,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionOps, Gates, Operators
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
     CountGates,
     Observer,
     ignore,
     mlp,
+    temporal_operators,
     temporal_score,
     trailing,
 )
@@ -154,6 +156,52 @@ class MALIF(CountGates):
         kernel = self.parameters["sa_kernel"]
         pad = kernel.shape[-1] // 2
         return gate_function(self.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
+
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the published variants."""
+        x = make.every(operands[0], self.shape)
+        if "T" in self.dims:
+            score = temporal_operators(make, self.parameters, x, len(self.shape) + 2)
+            x = make.node("Mul", x, make.gate(self.gate, score))
+        if self.variant == "paper":
+            return make.steps([self.neuron.shape], [(x, self.shape)], partial(self._paper_step, make))[0]
+        space = tuple(range(3, len(self.shape) + 2))
+        if "C" in self.dims:
+            x = make.node("Mul", x, self._channel_operators(make, x, (0, *space)))
+        if "S" in self.dims:
+            x = make.node("Mul", x, self._spatial_operators(make, x, (0, 2)))
+        return make.lif(self.neuron, make.node("Relu", x))
+
+    def _paper_step(self, make: Operators, states: list[str], inputs: list[str]) -> tuple[list[str], list[str]]:
+        """Write one step of ``_paper``."""
+        n, space = self.neuron, tuple(range(2, len(self.shape) + 1))
+        beta, gain, leak = (
+            make.parameter(value, n.shape, f"neuron/{name}")
+            for name, value in (("beta", n.beta), ("gain", n.gain), ("leak", n.leak))
+        )
+        u = make.node("Add", make.node("Mul", states[0], beta), make.node("Mul", inputs[0], gain))
+        u = make.node("Add", u, leak)
+        if "C" in self.dims:
+            u = make.node("Mul", u, self._channel_operators(make, u, space))
+        if "S" in self.dims:
+            u = make.node("Mul", u, self._spatial_operators(make, u, (1,)))
+        spikes, v = make.fire(n, u)
+        return [v], [spikes]
+
+    def _channel_operators(self, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+        """Write the channel gate of x, whose axes ``pooled`` go: (B, C, 1, 1)."""
+        w0, w1 = (make.constant(self.parameters[name], f"parameters/{name}") for name in ("ca_w0", "ca_w1"))
+        rows = [make.mlp(w0, w1, make.reduce(kind, x, *pooled)) for kind in ("ReduceMean", "ReduceMax")]
+        return make.reshape(
+            make.gate(self.gate, make.node("Add", *rows)), -1, self.shape[0], *(1,) * len(self.shape[1:])
+        )
+
+    def _spatial_operators(self, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+        """Write the spatial gate of x, whose axes ``pooled`` go: (B, 1, H, W)."""
+        space = self.shape[1:]
+        maps = [make.reshape(make.reduce(kind, x, *pooled), -1, 1, *space) for kind in ("ReduceMean", "ReduceMax")]
+        both = make.node("Concat", *maps, axis=1)
+        return make.gate(self.gate, make.same(both, (2, *space), self.parameters["sa_kernel"], "parameters/sa_kernel"))
 
     # -------------------------------------------------------------------------------------------- lowerings
     def refusal(self, strategy: str) -> str:

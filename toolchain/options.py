@@ -49,7 +49,7 @@ class Option:
                 help=f"{did_you_mean(value, self.choices)}choose one of these",
             )
         allowed = {int: Integral, float: Real}.get(self.kind, self.kind)
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(
                 f"{value!r} is a {type(value).__name__}; expected {self.kind.__name__}",
                 where=self.flag,
@@ -125,6 +125,7 @@ class Options:
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
+    strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor"] = option(
         "balanced",
         "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
@@ -137,5 +138,5 @@ class Options:
         for one in declared(self):
             value = getattr(self, one.name)
             if value != one.default:
-                found += [one.flag, str(value)]
+                found += [one.flag] if one.kind is bool else [one.flag, str(value)]
         return found

@@ -17,13 +17,15 @@ NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) num
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples:
-    """Data in the net's own coding: ``x`` (T, N, *shape) float32, ``y`` (N,) class numbers or None.
+    """Data in the net's own coding: ``x`` (T, N, *shape), ``y`` (N,) class numbers or None.
+
+    Real values are float32; whole numbers stay in the type they came in, which is what one gesture at 1 ms bins has room for.
 
     ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
     samples of a data set come from, and how many that split holds.
     """
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.int64] | None
     dataset: str
     simulated: bool = False
@@ -100,5 +102,9 @@ def arranged(x: Any, y: Any, dataset: str, where: str) -> Samples:
             help=NPZ_HELP,
         )
     # a frame that every step repeats stays one (astype would write it out)
-    x = np.broadcast_to(x[:1].astype(np.float32), x.shape) if x.strides[0] == 0 else x.astype(np.float32, copy=False)
+    if x.dtype.kind == "f":
+        still = x.strides[0] == 0
+        x = np.broadcast_to(x[:1].astype(np.float32), x.shape) if still else x.astype(np.float32, copy=False)
+    elif x.dtype.kind == "b":
+        x = x.view(np.uint8)
     return Samples(x, None if y is None else y.astype(np.int64), dataset)

@@ -134,14 +134,30 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         for value in _tensors(vars(part)):
             if value.requires_grad and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    try:
-        return copy.deepcopy(module, memo)
-    except Exception as error:  # a user's class can raise anything
-        raise ImportingError(
-            f"the net cannot be copied: {type(error).__name__}: {error}",
-            where=name,
-            help="make it copyable: copy.deepcopy(net)",
-        ) from error
+    last: Exception | None = None
+    for way in (
+        copy.deepcopy,
+        _field_by_field,
+    ):  # a class's own __deepcopy__ may fail: that of sinabs' recurrent layers does
+        try:
+            return way(module, dict(memo))
+        except Exception as error:  # a user's class can raise anything
+            last = error
+    raise ImportingError(
+        f"the net cannot be copied: {type(last).__name__}: {last}",
+        where=name,
+        help="make it copyable: copy.deepcopy(net)",
+    ) from last
+
+
+def _field_by_field(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Return a copy made without the classes' own ``__deepcopy__``, children first."""
+    for part in reversed(list(module.modules())):
+        made = type(part).__new__(type(part))
+        made.__dict__ = copy.deepcopy(vars(part), memo)
+        memo[id(part)] = made
+    found: nn.Module = memo[id(module)]
+    return found
 
 
 def _tensors(value: Any, depth: int = 0) -> list[Tensor]:

@@ -56,16 +56,14 @@ def _if(module: Any, site: Site) -> nn.Module:
 
 
 def _cuba(module: Any, site: Site) -> nn.Module:
-    site.need(
-        not module.v_reset,
-        f"v_reset {module.v_reset} of a CUBALIFNode, which starts there and leaks to 0",
-        "use v_reset=0 or None",
-    )
+    to = 0.0 if module.v_reset is None else ours.value(module.v_reset)
     return ours.current_based(
         site,
         alpha=ours.value(module.c_decay),
         beta=ours.value(module.v_decay),
         threshold=ours.value(module.v_threshold),
+        v_reset=to,
+        v_start=to,
         subtract=module.v_reset is None,
     )
 
@@ -189,7 +187,7 @@ def _rows() -> tuple[Row, ...]:
             (
                 ("CUBALIFNode",),
                 _cuba,
-                "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to 0, None: v -= v_threshold s",
+                "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to v_reset, None: v -= v_threshold s",
                 "nir.CubaLIF",
                 ("c_decay", "v_decay", "v_reset"),
             ),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Program, Trace
-from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
+from spikewright.hw_sim import Program
+from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, saturations, utilization
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
 from spikewright.toolchain.compare import Comparison, compare
@@ -89,7 +89,8 @@ def build_report(
     """
     given = deployment.samples if samples is None else samples
     deployment = replace(deployment, samples=given)
-    trace = _trace(runs)
+    counted = _counted(runs)
+    trace = None if counted is None else counted.trace
     return Report(
         name=deployment.name,
         card=dict(deployment.card),
@@ -117,6 +118,7 @@ def build_report(
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),
+        diagnostics=(*deployment.diagnostics, *saturations(_counted(runs))),
     )
 
 
@@ -128,9 +130,10 @@ def _timeless(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in summary.items() if key not in WALL_CLOCK}
 
 
-def _trace(runs: Mapping[str, RunResult]) -> Trace | None:
+def _counted(runs: Mapping[str, RunResult]) -> RunResult | None:
+    """Return the run with counters, the machine's first."""
     ordered = sorted(runs.items(), key=lambda item: item[0] != MACHINE)
-    return next((run.trace for _, run in ordered if run.trace is not None), None)
+    return next((run for _, run in ordered if run.trace is not None), None)
 
 
 def _accuracy(
@@ -143,7 +146,7 @@ def _accuracy(
     count = max((len(run.answer) for run in runs.values()), default=0)
     reference = next((name for name in ("interpreter", "lava", *runs) if name in runs and name != MACHINE), "")
     if float_accuracy is None and samples is not None and 0 < count <= samples.x.shape[1]:
-        float_accuracy = accuracy(_float_answer(deployment, samples, count), y)
+        float_accuracy = accuracy(deployment.run_float(samples.x[:, :count]), y)
     return Accuracy(
         float=_share(float_accuracy, "measured"),
         quantized=_share(accuracy(runs[reference].answer, y), "simulated") if reference else None,
@@ -152,13 +155,6 @@ def _accuracy(
         samples=count,
         reference=reference,
     )
-
-
-def _float_answer(deployment: Deployment, samples: Samples, count: int) -> NDArray[np.float64]:
-    chunks = [
-        deployment.run_float(samples.x[:, i : min(i + 64, count)].astype(np.float64)) for i in range(0, count, 64)
-    ]
-    return np.concatenate(chunks)
 
 
 def _share(value: Any, basis: str) -> Quantity | None:
@@ -181,7 +177,10 @@ def _parameters(graph: Graph) -> int:
 def _fingerprints(deployment: Deployment, samples: Samples | None) -> dict[str, str]:
     found = {"program": fingerprint(deployment.program)}
     if samples is not None:
-        found["samples"] = hashlib.sha256(np.ascontiguousarray(samples.x).tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for step in samples.x:
+            digest.update(np.ascontiguousarray(step, np.float32).data)
+        found["samples"] = digest.hexdigest()
     return found
 
 

@@ -50,7 +50,7 @@ def report_on(
     return build_report(
         made,
         runs,
-        verdict_of(made),
+        verdict_of(made, trace),
         comparison,
         twin,
         samples.y,

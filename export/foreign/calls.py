@@ -292,6 +292,7 @@ def _check_axis(rec: Recorder, value: Value, wanted: int | None) -> None:
         raise rec.refuse(
             "takes one step a call and is given all T", "set its step mode to 'm', or call it step by step"
         )
+    rec.guessed |= whole and wanted is None
     if whole and (not steps or (wanted is not None and wanted not in steps)):
         raise LayoutError(f"it takes time on axis {wanted}, time is on axis {steps[0] if steps else 'none of its own'}")
     if not whole and wanted is not None and wanted >= 0:

@@ -169,7 +169,7 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
-    firing = [p.name for p in rows if p.kind == "binary" or p.name in program.sources]
+    firing = [p.name for p in rows if _spikes(p) or p.name in program.sources]
     gating = [p.name for p in rows if p.kind in ("graded", "gate") and p.name not in firing]
     held = np.concatenate([p.core for p in rows])
     on_core = held[held >= 0]
@@ -189,6 +189,10 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         wraps=sum(c.wraps for c in counts.values()),
         clips=sum(c.clips for c in counts.values()),
     )
+
+
+def _spikes(population: Population) -> bool:
+    return population.kind != "none" and population.soma.counts_as_spikes
 
 
 def _projection_sops(trace: Trace, name: str) -> Sops:

@@ -181,7 +181,11 @@ def _counted(found: Analysis) -> dict[str, Any]:
 
 def _recorded_rate(deployment: Deployment, result: RunResult) -> float | None:
     """Return the spike rate from recordings, where there are any."""
-    spiking = [p.name for p in deployment.program.populations if p.kind == "binary" and p.name in result.recordings]
+    spiking = [
+        p.name
+        for p in deployment.program.populations
+        if p.kind != "none" and p.soma.counts_as_spikes and p.name in result.recordings
+    ]
     outs = [result.recordings[name].out for name in spiking]
     size = sum(out.size for out in outs)
     return sum(int((out != 0).sum()) for out in outs) / size if size else None

@@ -77,7 +77,7 @@ def report_on(
     report = build_report(
         made,
         runs,
-        verdict_of(made),
+        verdict_of(made, trace),
         comparison,
         twin,
         samples.y,
@@ -192,7 +192,7 @@ def _accuracy(
     count = max((len(run.answer) for run in runs.values()), default=0)
     reference = next((name for name in ("interpreter", "lava", *runs) if name in runs and name != MACHINE), "")
     if float_accuracy is None and samples is not None and 0 < count <= samples.x.shape[1]:
-        float_accuracy = accuracy(_float_answer(deployment, samples, count), y)
+        float_accuracy = accuracy(deployment.run_float(samples.x[:, :count]), y)
     return Accuracy(
         float=_share(float_accuracy, "measured"),
         quantized=_share(accuracy(runs[reference].answer, y), "simulated") if reference else None,
@@ -201,13 +201,6 @@ def _accuracy(
         samples=count,
         reference=reference,
     )
-
-
-def _float_answer(deployment: Deployment, samples: Samples, count: int) -> NDArray[np.float64]:
-    chunks = [
-        deployment.run_float(samples.x[:, i : min(i + 64, count)].astype(np.float64)) for i in range(0, count, 64)
-    ]
-    return np.concatenate(chunks)
 
 
 def _share(value: Any, basis: str) -> Quantity | None:
@@ -230,7 +223,10 @@ def _parameters(graph: Graph) -> int:
 def _fingerprints(deployment: Deployment, samples: Samples | None) -> dict[str, str]:
     found = {"program": fingerprint(deployment.program)}
     if samples is not None:
-        found["samples"] = hashlib.sha256(np.ascontiguousarray(samples.x).tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for step in samples.x:
+            digest.update(np.ascontiguousarray(step, np.float32).data)
+        found["samples"] = digest.hexdigest()
     return found
 
 

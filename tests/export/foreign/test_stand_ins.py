@@ -30,7 +30,8 @@ from spikewright.export.foreign.registry import forget
 from spikewright.export.torch_to_nir import capture
 from spikewright.models.layers import Linear
 from spikewright.models.neurons import LIF
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.importing import load_model
 
 T, B = 6, 3
 
@@ -205,6 +206,48 @@ def test_a_layout_that_is_given_is_taken_and_a_wrong_one_refused() -> None:
     capture(net, events(B, T, 8), layout="BT")
     with pytest.raises(UnsupportedNodeError, match="it takes time on axis 0, time is on axis 1"):
         capture(net, events(B, T, 8), layout="TB")
+
+
+def test_a_net_of_which_no_neuron_says_where_time_is_is_compared_in_each_layout() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 12), LIFSpike(), nn.Linear(12, 3))  # (B, T, ...)
+
+    assert capture(net, events(B, T, 8)).metadata["timesteps"] == T
+    net[1].tau = 0.0  # remembers nothing
+    with pytest.raises(ImportingError, match=r"fits the layouts TB and BT alike, and no neuron") as caught:
+        capture(net, events(B, T, 8))
+    assert "--layout" in caught.value.help
+    assert capture(net, events(B, T, 8), layout="BT").metadata["timesteps"] == T
+
+
+def test_the_example_of_another_layout_calibrates_in_the_order_of_the_capture() -> None:
+    net = Run(lambda m, x: m.net(x.transpose(0, 1)).mean(0), net=spiking("m"))
+
+    found = load_model(net, example=events(B, T, 8), layout="BT")
+
+    assert found.example is not None
+    assert found.example.shape == (T, B, 8)
+    assert [(d.severity, d.what) for d in found.diagnostics] == [
+        ("assumption", "the net takes (B, T, ...); the captured one takes (T, B, ...)")
+    ]
+    with pytest.raises(ImportingError, match="has no layout to be said"):
+        load_model("ma-digits", layout="BT")
+
+
+class Coarse(nn.Module):
+    """A layer that rounds in float32 only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Double what is float32."""
+        return x * 2 if x.dtype == torch.float32 else x
+
+
+def test_a_module_that_answers_otherwise_in_its_own_precision_is_told_of() -> None:
+    net = nn.Sequential(nn.Linear(8, 12), LIFNode(), nn.Linear(12, 3), Coarse())
+
+    (loss,) = (d for d in load_model(net, example=events(T, B, 8)).diagnostics if d.severity == "warning")
+
+    assert loss.what.startswith("in float32 the module's answers differ by")
 
 
 def test_the_users_net_is_left_as_it_is() -> None:

@@ -69,14 +69,19 @@ def deploy(
     kept = None if keep_stages is None else Path(keep_stages)
     Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=folder, example=example)
+    imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
     card = imported.card
     command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
     if samples is None:
         samples = calibration
-    stages: dict[str, Any] = {"note": progress, "stop_after": stop_after, "keep_stages": kept}
+    stages: dict[str, Any] = {
+        "note": progress,
+        "stop_after": stop_after,
+        "keep_stages": kept,
+        "diagnostics": imported.diagnostics,
+    }
     if imported.integer is not None:
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
         made = deploy_integer(

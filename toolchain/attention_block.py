@@ -103,22 +103,22 @@ class Operators(Protocol):
         """Run the block's neuron over a current; return its spikes (T, B, *shape)."""
         ...
 
-    def states(self, neuron: Lif) -> tuple[Shape, ...]:
-        """Return the shapes of a neuron's states, the membrane first."""
+    def states(self, neuron: Lif) -> list[tuple[Array, Shape]]:
+        """Return first value and shape of a neuron's states, the membrane first."""
         ...
 
     def neuron(self, neuron: Lif, current: str, states: list[str]) -> tuple[str, list[str]]:
         """Write one step of the block's neuron; return its spikes and its states after the step."""
         ...
 
-    def fire(self, neuron: Lif, v: str) -> tuple[str, str]:
-        """Write threshold and reset; return the spikes and the membrane after reset."""
+    def fire(self, neuron: Lif, v: str, states: list[str]) -> tuple[str, list[str]]:
+        """Write spikes and reset of a membrane that has integrated; return the spikes and the states after the step."""
         ...
 
     def steps(
-        self, states: Sequence[Shape], inputs: Sequence[tuple[str, Shape]], step: Step, outputs: int = 1
+        self, states: Sequence[tuple[Array, Shape]], inputs: Sequence[tuple[str, Shape]], step: Step, outputs: int = 1
     ) -> list[str]:
-        """Advance from state zero over inputs (T, B, *shape); return what the steps give, each (T, B, ...)."""
+        """Advance from states (first value, shape) over inputs (T, B, *shape); return what the steps give, (T, B, ...)."""
         ...
 
 
@@ -203,7 +203,9 @@ class AttentionBlock(Op, ABC):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """What it sends: spikes, or spikes scaled by a gate."""
-        return "binary" if self.spiking else "graded"
+        if not self.spiking:
+            return "graded"
+        return "binary" if self.neuron is None else self.neuron.sends
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters; None: any length."""

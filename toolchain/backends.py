@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +37,31 @@ class Recording:
     u: IntArray | None = None
 
 
+Part = tuple[slice, slice, Mapping[str, Recording]]
+"""What was recorded of some samples and some of their steps, by layer."""
+
+
+def joined(parts: Sequence[Part], timesteps: int, samples: int) -> dict[str, Recording]:
+    """Return parts of a run as recordings of all of it."""
+
+    def whole(name: str, state: str) -> IntArray | None:
+        found = [(chosen, steps, getattr(recordings[name], state)) for chosen, steps, recordings in parts]
+        if found[0][2] is None:
+            return None
+        made = np.empty((timesteps, samples, *found[0][2].shape[2:]), found[0][2].dtype)
+        for chosen, steps, values in found:
+            made[steps, chosen] = values
+        return made
+
+    made = {}
+    for name in parts[0][2]:
+        out, v = whole(name, "out"), whole(name, "v")
+        assert out is not None
+        assert v is not None
+        made[name] = Recording(out, v, whole(name, "u"))
+    return made
+
+
 @dataclass(frozen=True, eq=False)
 class RunResult:
     """The answer of a run.
@@ -47,6 +72,7 @@ class RunResult:
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
         trace: The machine's counters, where the backend has them.
+        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace.
     """
 
     answer: IntArray
@@ -54,6 +80,17 @@ class RunResult:
     startup_s: float = 0.0
     run_s: float = 0.0
     trace: Trace | None = None
+    saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Return the saturations of several parts of a run as those of the whole."""
+    total: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        for name, (wraps, clips) in part.items():
+            before = total.get(name, (0, 0))
+            total[name] = (before[0] + wraps, before[1] + clips)
+    return total
 
 
 class Backend(Protocol):

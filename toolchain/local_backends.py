@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.hw_sim import Compiled, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
-from spikewright.toolchain.deployment import CHUNK, Deployment
+from spikewright.hw_sim import HOSTS, Compiled, Host, Trace, compile, simulate
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added, joined
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntNeuron
-from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import option
 
@@ -29,27 +29,17 @@ class InterpreterBackend:
     ) -> RunResult:
         """Run chunk by chunk."""
         start = time.perf_counter()
-        parts = []
-        for first in range(0, x.shape[1], CHUNK):
-            parts.append(run_int(deployment.integer, x[:, first : first + CHUNK]))
-            if progress is not None:
-                progress(min(first + CHUNK, x.shape[1]), x.shape[1])
-        answer = np.concatenate([p.answer for p in parts])
-        recordings = _join([p.recordings for p in parts]) if record else {}
-        return RunResult(answer, recordings, run_s=time.perf_counter() - start)
-
-
-def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
-    joined = {}
-    for name in parts[0]:
-        found = [p[name] for p in parts]
-        currents = [r.u for r in found if r.u is not None]
-        joined[name] = Recording(
-            np.concatenate([r.out for r in found], axis=1),
-            np.concatenate([r.v for r in found], axis=1),
-            np.concatenate(currents, axis=1) if currents else None,
-        )
-    return joined
+        answers, parts, saturations = [], [], []
+        for chosen, steps, run, recordings in int_blocks(deployment.integer, x, states=record):
+            parts.append((chosen, steps, recordings))
+            if steps.stop == x.shape[0]:
+                answers.append(run.answer)
+                saturations.append(run.saturations)
+                if progress is not None:
+                    progress(chosen.stop, x.shape[1])
+        recorded = joined(parts, *x.shape[:2]) if record else {}
+        seconds = time.perf_counter() - start
+        return RunResult(np.concatenate(answers), recorded, run_s=seconds, saturations=added(saturations))
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,9 @@ class HwSimBackend:
         "analytic",
         "time of a chip step: its busiest part, or cores and mesh simulated",
         choices=("analytic", "cycle"),
+    )
+    host: Host = option(
+        "lava", "who steps the chip: Lava's runtime, with its overhead in every step, or nobody", choices=HOSTS
     )
     device: Literal["cpu", "cuda"] = option("cpu", "cuda: the same integers on a GPU", choices=("cpu", "cuda"))
     _compiled: WeakKeyDictionary[Deployment, Compiled] = field(
@@ -76,12 +69,11 @@ class HwSimBackend:
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
         source = deployment.integer.input.name
+        asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
         if not known:
-            simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
+            simulate(compiled, {source: x[:, :1]}, record=record, **asked)
         start = time.perf_counter()
-        trace: Trace = simulate(
-            compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
-        )
+        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress, **asked)
         done = time.perf_counter()
         recordings = _recordings(deployment.integer, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

@@ -49,7 +49,7 @@ class Option:
                 help=f"{did_you_mean(value, self.choices)}choose one of these",
             )
         allowed = {int: Integral, float: Real}.get(self.kind, self.kind)
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(
                 f"{value!r} is a {type(value).__name__}; expected {self.kind.__name__}",
                 where=self.flag,
@@ -120,11 +120,17 @@ class Options:
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
     )
+    layout: Literal["TB", "BT", "B"] | None = option(
+        None,
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
+        choices=("TB", "BT", "B"),
+    )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
+    strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor"] = option(
         "balanced",
         "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
@@ -137,5 +143,5 @@ class Options:
         for one in declared(self):
             value = getattr(self, one.name)
             if value != one.default:
-                found += [one.flag, str(value)]
+                found += [one.flag] if one.kind is bool else [one.flag, str(value)]
         return found

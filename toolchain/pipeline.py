@@ -16,8 +16,10 @@ from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
+from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
+from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
@@ -215,6 +217,7 @@ def deploy_graph(
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
+    diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Deployment:
     """Compile a captured float graph for a chip.
 
@@ -228,6 +231,7 @@ def deploy_graph(
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
+        diagnostics: What reading the model found.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
@@ -243,7 +247,7 @@ def deploy_graph(
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
-    context = _begun(graph, options, chip, calibration.x, name)
+    context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics)
     context = _walked(walk, walk.start(context), calibration.y)
     return deployment_of(context, card or {}, samples, calibration.source)
 
@@ -252,7 +256,6 @@ def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Co
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     blocks = [op for op in graph if isinstance(op, AttentionBlock)]
     strategies = strategies_for(blocks, options.gates)
-    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(name, graph, graph, options, chip, options.gates, strategies, input_code(x), x, golden)
 
@@ -266,6 +269,8 @@ def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
         context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
     else:
         context = walk.through(context, stages[fork:judged])
+    if context.options.strict:
+        refuse_losses(context.diagnostics, context.name)
     return walk.end(walk.through(context, stages[judged:]))
 
 
@@ -289,17 +294,18 @@ def deployment_of(context: Context, card: dict[str, Any], samples: Samples | Non
         drift=context.drift,
         samples=samples,
         calibrated=calibrated,
+        diagnostics=context.diagnostics,
     )
 
 
-def input_code(x: Array) -> InputCode:
+def input_code(x: Data) -> InputCode:
     """Infer how data is coded: binary spikes, event counts (whole numbers), or real values.
 
     Args:
         x: (T, B, *shape).
     """
-    whole = bool((x == np.round(x)).all())
-    low, high = float(x.min(initial=0.0)), float(x.max(initial=0.0))
+    whole = x.dtype.kind != "f" or all(bool((part == np.round(part)).all()) for part in blocks(x))
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     if whole and low >= 0 and high <= 1:
         return InputCode("binary")
     if whole and max(abs(low), high) < COUNT_LIMIT:

@@ -14,26 +14,26 @@ class BlockWriter(Writer):
 
     def steps(
         self,
-        states: Sequence[Shape],
+        states: Sequence[tuple[Array, Shape]],
         inputs: Sequence[tuple[str, Shape]],
         step: Step,
         outputs: int = 1,
     ) -> list[str]:
-        """Advance from state zero, step by step; return what the steps give, each (T, B, ...)."""
-        first = [(self.full(0.0, (), shape), shape) for shape in states]
+        """Advance from states (first value, shape), step by step; return what the steps give, each (T, B, ...)."""
+        first = [(self.full(value, (), shape), shape) for value, shape in states]
         return self.scan(first, inputs, step, [self.unique(f"{self._owner}.steps") for _ in range(outputs)])
 
-    def states(self, neuron: Lif) -> tuple[Shape, ...]:
-        """Return the shapes of a neuron's states."""
-        return tuple(neuron.shape for _ in states_of(neuron))
+    def states(self, neuron: Lif) -> list[tuple[Array, Shape]]:
+        """Return first value and shape of a neuron's states, the membrane first."""
+        return [(value, neuron.shape) for value in states_of(neuron).values()]
 
     def neuron(self, neuron: Lif, current: str, states: list[str]) -> tuple[str, list[str]]:
         """Write one step of the block's neuron; return its spikes and its states after the step."""
         return neuron_step(self, neuron, [current], [neuron.shape], states, "neuron/")
 
-    def fire(self, neuron: Lif, v: str) -> tuple[str, str]:
-        """Write threshold and reset of the block's neuron."""
-        return fire(self, neuron, v, "neuron/")
+    def fire(self, neuron: Lif, v: str, states: list[str]) -> tuple[str, list[str]]:
+        """Write spikes and reset of the block's neuron, whose membrane has integrated to ``v``."""
+        return fire(self, neuron, v, states, "neuron/")
 
     def lif(self, neuron: Lif, current: str) -> str:
         """Run the block's neuron over a current (T or 1, B, *shape); return its spikes."""

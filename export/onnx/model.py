@@ -191,7 +191,7 @@ class _Loop:
         make, shape = self.make, self.net.shapes[op.name]
         match op:
             case Neuron():
-                return [(make.full(0.0, (), shape), shape) for _ in states_of(op)]
+                return [(make.full(value, (), shape), shape) for value in states_of(op).values()]
             case Delay():
                 return [(make.full(op.initial, (), shape), shape) for _ in range(op.steps)]
             case AttentionBlock() | GateTable() | Input():

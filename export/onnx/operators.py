@@ -11,6 +11,7 @@ import numpy as np
 
 from spikewright.export.onnx.writer import Writer
 from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.interpret.states import grid
 from spikewright.toolchain.ops import (
     Accumulator,
     Add,
@@ -91,9 +92,16 @@ def spread(make: Writer, gate: str, shape: Shape, rank: int) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ neurons
-def states_of(op: Neuron) -> tuple[str, ...]:
-    """Return the names of a neuron's states; each has the neuron's shape."""
-    return ("v", "u") if isinstance(op, Lif) and op.filters else ("v",)
+def states_of(op: Neuron) -> dict[str, Array]:
+    """Return a neuron's states and the first value of each, which broadcasts over (B, *shape)."""
+    if not isinstance(op, Lif):
+        return {"v": np.zeros(())}
+    states = {"v": grid(op.v_start, op.shape)}
+    if op.filters:
+        states["u"] = np.zeros(())
+    if op.refractory > 1:
+        states["hold"] = np.zeros(())
+    return states
 
 
 def neuron_step(
@@ -146,32 +154,58 @@ def _decayed(make: Writer, state: str, decay: float, total: str) -> str:
 
 def _lif(make: Writer, op: Lif, i: str, gates: list[str], states: list[str], path: str) -> tuple[str, list[str]]:
     """Write one step of a ``Lif`` with current ``i`` ("": none)."""
+    held = dict(zip(states_of(op), states, strict=True))
 
     def times(x: str, value: Array, name: str) -> str:
         return make.node("Mul", x, make.parameter(value, op.shape, path + name)) if np.any(value != 1) else x
 
-    drive, kept = times(i, op.gain_u, "gain_u") if i else "", []
+    drive = times(i, op.gain_u, "gain_u") if i else ""
     if op.filters:
-        before = times(states[1], op.alpha, "alpha")
-        drive = make.node("Add", before, drive) if drive else before
-        kept = [drive]
+        before = times(held["u"], op.alpha, "alpha")
+        drive = held["u"] = make.node("Add", before, drive) if drive else before
     if drive:
         drive = times(drive, op.gain, "gain")
         for gate in gates[:-1] if op.output_gate else gates:
             drive = make.node("Mul", drive, gate)
         drive = make.node("Relu", drive) if op.rectify else drive
-    v = times(states[0], op.beta, "beta") if np.any(op.beta) else ""
-    v = make.node("Add", v, drive) if v and drive else v or drive or make.node("Sub", states[0], states[0])
+    v = times(held["v"], op.beta, "beta") if np.any(op.beta) else ""
+    v = make.node("Add", v, drive) if v and drive else v or drive or make.node("Sub", held["v"], held["v"])
     if np.any(op.leak):
         v = make.node("Add", v, make.parameter(op.leak, op.shape, f"{path}leak"))
-    s, v = fire(make, op, v, path)
-    return (make.node("Mul", s, gates[-1]) if op.output_gate else s), [v, *kept]
+    s, after = fire(make, op, v, list(held.values()), path)
+    return (make.node("Mul", s, gates[-1]) if op.output_gate else s), after
 
 
-def fire(make: Writer, op: Lif, v: str, path: str = "") -> tuple[str, str]:
-    """Write threshold and reset of a membrane; return the spikes and the membrane after reset."""
+def fire(make: Writer, op: Lif, v: str, states: list[str], path: str = "") -> tuple[str, list[str]]:
+    """Write spikes and reset of a membrane that has integrated; return the spikes and the states after the step."""
+    held = dict(zip(states_of(op), states, strict=True))
     threshold = make.parameter(op.v_threshold, op.shape, f"{path}v_threshold")
     fired = make.node("Greater" if op.comparison == ">" else "GreaterOrEqual", v, threshold)
-    reset = op.reset == "value"
-    after = make.parameter(op.v_reset, op.shape, f"{path}v_reset") if reset else make.node("Sub", v, threshold)
-    return make.cast(fired), make.node("Where", fired, after, v)
+    s = make.cast(fired) if op.max_spikes == 1 else _count(make, op, v, threshold, fired)
+    free = make.node("Equal", held["hold"], make.constant(0.0)) if op.refractory > 1 else ""
+    if free:
+        s = make.node("Where", free, s, make.constant(0.0))
+    if op.reset == "value":
+        to = make.parameter(op.v_reset, op.shape, f"{path}v_reset")
+    else:
+        to = make.node("Sub", v, threshold if op.max_spikes == 1 else make.node("Mul", s, threshold))
+    after = make.node("Where", fired, to, v)
+    if op.v_min is not None:
+        after = make.node("Max", after, make.parameter(op.v_min, op.shape, f"{path}v_min"))
+    if free:
+        after = make.node("Where", free, after, held["v"])
+        rest = make.node("Max", make.node("Sub", held["hold"], make.constant(1.0)), make.constant(0.0))
+        sent = make.node("Greater", s, make.constant(0.0))
+        held["hold"] = make.node("Where", sent, make.constant(op.refractory - 1.0), rest)
+    return s, list((held | {"v": after}).values())
+
+
+def _count(make: Writer, op: Lif, v: str, threshold: str, fired: str) -> str:
+    """Write how many multiples of the threshold a membrane is above, or reaches; ``max_spikes`` at most."""
+    times = make.node("Div", v, threshold)
+    if op.comparison == ">":
+        count = make.node("Sub", make.node("Ceil", times), make.constant(1.0))
+    else:
+        count = make.node("Floor", times)
+    most = () if op.max_spikes is None else (make.constant(float(op.max_spikes)),)
+    return make.node("Where", fired, make.node("Clip", count, make.constant(1.0), *most), make.constant(0.0))

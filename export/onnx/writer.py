@@ -145,7 +145,7 @@ class Writer:
         """Return a signal (1 or T, B, *shape) with all T steps."""
         return self.node("Expand", x, self.dims((self.timesteps,), shape)) if x in self.free else x
 
-    def full(self, value: float, before: Shape, after: Shape) -> str:
+    def full(self, value: float | Array, before: Shape, after: Shape) -> str:
         """Return a constant signal (*before, B, *after)."""
         return self.node("Expand", self.constant(value), self.dims(before, after))
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_nets import BLOCKS, T, block_net, dense_net
+from onnx_nets import BLOCKS, NEURONS, T, block_net, dense_net, neuron_net
 from random_nets import random_net
 from zoo_nets import deployed
 
@@ -53,6 +53,17 @@ def test_every_family_and_variant_sends_the_interpreters_spikes(name: str) -> No
     assert run_float(graph, x)["block"].any()
     assert (found.differing, found.answer_error) == (0, pytest.approx(0, abs=1e-9))
     assert net_agreement(graph, x).differing == 0
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_field_of_a_neuron(name: str) -> None:
+    graph, x = neuron_net(NEURONS[name]), events(6)
+
+    assert run_float(graph, x)["lif"].any()
+    assert net_agreement(graph, x, precision="float64").differing == 0
+    back = read_record(recorded(graph, About()), "net.onnx")
+    assert back is not None
+    assert (run_float(back[0], x)["lif"] == run_float(graph, x)["lif"]).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.blocks.gac import GAC
-from spikewright.toolchain.blocks.ma import MALIF
+from spikewright.toolchain.blocks.ma import MALIF, MAAttention
 from spikewright.toolchain.blocks.staa import STAALIF
 from spikewright.toolchain.blocks.tcja import TCJA
 from spikewright.toolchain.ir import Graph
@@ -47,6 +48,11 @@ def _ma(variant: str, dims: str, gate: str = "sigmoid") -> AttentionBlock:
     kept = {name: value for name, value in parameters.items() if name[0].upper() in dims}
     fields: dict[str, Any] = {"variant": variant, "dims": dims, "gate": gate}
     return MALIF(name="block", neuron=NEURON, timesteps=T, parameters=kept, **fields)
+
+
+def _ma_alone() -> AttentionBlock:
+    parameters = {**_mlp("ta", T), "sa_kernel": weights(3, 1, 2, 3, 3)}
+    return MAAttention(name="block", shape=SHAPE, timesteps=T, parameters=parameters, dims="TS", rectifier="none")
 
 
 def _ma_causal() -> AttentionBlock:
@@ -90,6 +96,7 @@ BLOCKS: dict[str, AttentionBlock] = {
     **{f"ma-paper-{dims}": _ma("paper", dims) for dims in ("T", "CS", "TCS")},
     "ma-paper-hard": _ma("paper", "C", "hard"),
     **{f"ma-code-{dims}": _ma("code", dims, "pow2") for dims in ("T", "C", "TCS")},
+    "ma-alone": _ma_alone(),
     "ma-causal": _ma_causal(),
     "gac-code": _gac("code"),
     "gac-causal": _gac("causal", "hard"),
@@ -113,7 +120,7 @@ def block_net(block: AttentionBlock) -> Graph:
     if not block.spiking:
         ops.append(Lif(name="first", inputs=("stem",), shape=SHAPE, beta=np.array(0.5), v_threshold=np.array(0.5)))
     source = ("first",) if not block.spiking else ("stem",)
-    ops.append(_reading(block, source))
+    ops.append(replace(block, inputs=source))
     ops += [
         Flatten(name="flat", inputs=("block",)),
         Delay(name="late", inputs=("flat",), steps=2, initial=0.5),
@@ -124,10 +131,31 @@ def block_net(block: AttentionBlock) -> Graph:
     return Graph(tuple(ops), timesteps=T)
 
 
-def _reading(block: AttentionBlock, source: tuple[str, ...]) -> AttentionBlock:
-    from dataclasses import replace
+def _lif(**fields: Any) -> Lif:
+    own: dict[str, Any] = {"beta": np.linspace(0.1, 1, 4), "v_threshold": np.array(0.5)}
+    return Lif(name="lif", inputs=("fc",), shape=(4,), **(own | fields))
 
-    return replace(block, inputs=source)
+
+NEURONS: dict[str, Lif] = {
+    "filtered": _lif(alpha=np.array(0.5), gain_u=np.array(2.0), gain=np.linspace(0.5, 1, 4), leak=np.full(4, 0.1)),
+    "subtract": _lif(reset="subtract", comparison=">=", rectify=True),
+    "refractory": _lif(refractory=3, v_start=np.array(0.4), alpha=np.array(0.5)),
+    "counts": _lif(max_spikes=3, reset="subtract", v_min=np.array(-0.5)),
+    "counts-any": _lif(max_spikes=None, comparison=">=", v_reset=np.linspace(-1, 0.2, 4), refractory=2),
+    "memoryless": _lif(beta=np.zeros(()), v_start=np.array(9.0)),
+}
+"""A neuron with each field other than usual."""
+
+
+def neuron_net(neuron: Lif) -> Graph:
+    """Events into one layer of neurons."""
+    ops: list[Op] = [
+        Input(name="in", shape=(6,)),
+        Affine(name="fc", inputs=("in",), weight=weights(1, 4, 6)),
+        neuron,
+        Output(name="out", inputs=("lif",)),
+    ]
+    return Graph(tuple(ops), timesteps=T)
 
 
 def dense_net(*, recurrent: bool) -> Graph:

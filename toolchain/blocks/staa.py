@@ -70,7 +70,7 @@ class STAALIF(CountGates):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """Spikes; in the reconstruction scaled by the step attention."""
-        return "binary" if self.variant == "causal" else "graded"
+        return super().sends if self.variant == "causal" else "graded"
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""
@@ -150,7 +150,7 @@ class STAALIF(CountGates):
             steps, channels = p["pe"].shape
             where = p["pe"].reshape(steps, 1, channels, *(1,) * (rank - 1))
             x = make.node("Add", x, make.constant(where, "parameters/pe"))
-        states = [*make.states(self.neuron), self.shape]
+        states = [*make.states(self.neuron), (np.zeros(()), self.shape)]
         spikes = make.steps(states, [(x, self.shape)], partial(self._step_operators, make))[0]
         mean = make.reduce("ReduceMean", spikes, *range(2, rank + 2))
         w0, w1 = (make.constant(p[name], f"parameters/{name}") for name in ("sa_w0", "sa_w1"))

@@ -48,6 +48,12 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     fire = settings(node.metadata, at.here)
     c = _constants(node, at)
     zero, one = np.zeros(()), np.ones(())
+    if fire.max_spikes != 1 and np.min(node.v_threshold) <= 0:
+        raise ImportingError(
+            f"several spikes a step at a threshold of {np.min(node.v_threshold):g}",
+            where=at.here,
+            help="give thresholds above 0, or max_spikes 1",
+        )
     return Lif(
         name=at.name,
         inputs=at.inputs,
@@ -56,6 +62,10 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
         v_reset=fit(node.v_reset, "v_reset", at),
         comparison=fire.comparison,
         reset=fire.reset,
+        refractory=fire.refractory,
+        max_spikes=fire.max_spikes,
+        v_min=None if fire.v_min is None else fit(fire.v_min, "v_min", at),
+        v_start=fit(fire.v_start, "v_start", at),
         beta=c["beta"],
         gain=c["gain"],
         alpha=c.get("alpha", zero),
@@ -137,7 +147,8 @@ def _constants(node: nir.NIRNode, at: Place) -> dict[str, Array]:
             found |= {"beta": beta, "gain": fit(node.r, "r", at) * rate}
     found |= _exact(found, node, at)
     if hasattr(node, "v_leak"):
-        found["leak"] = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        leak = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        found |= {"leak": leak} | _exact({"leak": leak}, node, at)
     return found
 
 
@@ -171,8 +182,8 @@ def _if_gain(node: nir.I | nir.IF, at: Place) -> Array:
 def _exact(found: dict[str, Array], node: nir.NIRNode, at: Place) -> dict[str, Array]:
     """Return the constants that the metadata record without rounding, after checking them against the fields."""
     exact: dict[str, Array] = {}
-    for key in ("beta", "gain"):
-        if key not in node.metadata:
+    for key in ("alpha", "beta", "gain", "gain_u", "leak"):
+        if key not in node.metadata or key not in found:
             continue
         value = fit(node.metadata[key], f"metadata {key}", at)
         if not np.allclose(value, found[key], rtol=TOLERANCE, atol=TOLERANCE):

@@ -1,12 +1,14 @@
 """What we record in NIR's metadata, for want of fields: dt, T, read-out of a graph; comparison and reset of a neuron.
 
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
-Neuron: ``comparison`` (">" or ">="), ``reset`` ("value" or "subtract"), and ``beta``, ``gain``: the discrete constants
-that tau and r were made from, to read them back without rounding.
+Neuron: ``comparison`` (">" or ">="), ``reset`` ("value" or "subtract"), ``refractory`` (steps, 1: none), ``max_spikes`` a step
+(0: any number), ``v_min`` and ``v_start`` (floor and start of v), and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the
+discrete constants that tau, r and v_leak were made from, to read them back without rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,13 +21,17 @@ DEFAULT_DT_S = 1e-4
 
 @dataclass(frozen=True)
 class Settings:
-    """How a neuron fires and resets."""
+    """How a neuron fires and resets; fields as those of ``ops.Lif``, floor and start of v as they stand in the file."""
 
     comparison: Literal[">", ">="] = ">"
     reset: Literal["value", "subtract"] = "value"
+    refractory: int = 1
+    max_spikes: int | None = 1
+    v_min: Any = None
+    v_start: Any = 0.0
 
 
-def settings(metadata: dict[str, Any], where: str) -> Settings:
+def settings(metadata: Mapping[str, Any], where: str) -> Settings:
     """Return how a neuron fires and resets; NIR's own rule (``>``, to a value) where its metadata does not say.
 
     Raises:
@@ -39,7 +45,26 @@ def settings(metadata: dict[str, Any], where: str) -> Settings:
             where=where,
             help="correct the metadata, or leave it out (NIR: '>', 'value')",
         )
-    return Settings(comparison, reset)
+    most = _count(metadata, "max_spikes", 0, where)
+    return Settings(
+        comparison,
+        reset,
+        _count(metadata, "refractory", 1, where),
+        None if most == 0 else most,
+        metadata.get("v_min"),
+        metadata.get("v_start", 0.0),
+    )
+
+
+def _count(metadata: Mapping[str, Any], name: str, least: int, where: str) -> int:
+    value = metadata.get(name, 1)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ImportingError(
+            f"metadata {name} {value!r}; whole numbers from {least} on are allowed",
+            where=where,
+            help="correct the metadata, or leave it out (1)",
+        )
+    return value
 
 
 def check_version(metadata: dict[str, Any], where: str) -> None:

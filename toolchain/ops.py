@@ -189,18 +189,29 @@ class Neuron(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lif(Neuron):
-    """Leaky integrate-and-fire, binary spikes out (graded with ``output_gate``).
+    """Leaky integrate-and-fire: binary spikes out; graded with ``output_gate``, or with more than one spike a step.
 
     ::
 
+        before step 0:  u = 0,  v = v_start
         i = sum of the currents;  u = alpha u + gain_u i   (alpha = 0: u = gain_u i)
         d = (product of the gates) * (gain u);   d = max(d, 0)  (rectify)
         v = beta v + d + leak
-        s = v > v_threshold  (or >=);   v[s] = v_reset  (reset "value")   or  v[s] -= v_threshold  ("subtract")
+        s = min(max_spikes, number of k >= 1 with v > k v_threshold)         (or >=)
+        where s > 0:  v = v_reset  (reset "value")   or   v -= s v_threshold  ("subtract")
+        v = max(v, v_min)                                                  (v_min None: no floor)
+        r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
 
     Operands: the currents, then ``gates`` gate signals (broadcast to the shape). Parameters broadcast to ``shape``.
     With ``output_gate`` the last gate leaves the drive alone and scales what is sent: out = g s.
-    ``leak = (1 - beta) v_leak``. State is zero (v = 0, not v_leak) before step 0.
+    ``leak = (1 - beta) v_leak``; v starts at ``v_start``, not at v_leak.
+    ``max_spikes`` 1: one spike at most. None: as many as there are multiples of the threshold (``floor(v / v_threshold)``
+    with >=); like a number above 1 it sends counts, integer payloads, and needs thresholds above 0.
+    ``refractory`` counts the step of the spike itself: 1 is none, 2 one silent step behind each spike.
+
+    Sources: several spikes a step and the floor are sinabs' (``MultiSpike``, ``min_v_mem``, floored after the reset);
+    the refractory period is that of Loihi, as brian2-loihi and lava-dl (``refDelay``) have it. A late subtraction (snnTorch)
+    is no field: it is a synapse of each neuron to itself.
     """
 
     beta: Array
@@ -215,11 +226,32 @@ class Lif(Neuron):
     gates: int = 0
     rectify: bool = False
     output_gate: bool = False
+    refractory: int = 1
+    max_spikes: int | None = 1
+    v_min: Array | None = None
+    v_start: Array = field(default_factory=lambda: np.zeros(()))
+
+    def __post_init__(self) -> None:
+        """Refuse what no neuron means.
+
+        Raises:
+            ValueError: A refractory period or a number of spikes below 1, or several spikes at a threshold of 0 or less.
+        """
+        super().__post_init__()
+        if self.refractory < 1 or (self.max_spikes is not None and self.max_spikes < 1):
+            raise ValueError(
+                f"Lif {self.name!r}: refractory {self.refractory}, max_spikes {self.max_spikes}; both are at least 1 "
+                "(max_spikes None: any number)"
+            )
+        if self.max_spikes != 1 and np.min(self.v_threshold) <= 0:
+            raise ValueError(
+                f"Lif {self.name!r}: several spikes a step at a threshold of {np.min(self.v_threshold):g}; it must be above 0"
+            )
 
     @property
     def sends(self) -> Literal["binary", "graded"]:
-        """Spikes; with an output gate, scaled."""
-        return "graded" if self.output_gate else "binary"
+        """Spikes; scaled by an output gate, or counted."""
+        return "graded" if self.output_gate or self.max_spikes != 1 else "binary"
 
     @property
     def ports(self) -> int:

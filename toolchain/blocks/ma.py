@@ -38,7 +38,7 @@ from spikewright.toolchain.blocks.causal import (
     trailing,
 )
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.interpret.states import FloatState, fire, grid
+from spikewright.toolchain.interpret.states import FloatState, grid
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, GateTable, Op
 from spikewright.toolchain.passes.base import in_place
@@ -128,10 +128,10 @@ class MALIF(CountGates):
         """Apply channel and spatial gates to the membrane, between integration and firing."""
         neuron = self.neuron
         beta, gain, leak = (grid(p, neuron.shape) for p in (neuron.beta, neuron.gain, neuron.leak))
-        v = np.zeros(x.shape[1:])
+        state = FloatState(neuron, x.shape[1])
         spikes, membranes = [], []
         for current in x:
-            u = beta * v + gain * current + leak
+            u = beta * state.v + gain * current + leak
             axes = tuple(range(2, u.ndim))
             if "C" in self.dims:
                 gate = self._channel_gate(u.mean(axis=axes), u.max(axis=axes))
@@ -141,9 +141,8 @@ class MALIF(CountGates):
                 gate = self._spatial_gate(u.mean(axis=1), u.max(axis=1))
                 seen("S", gate)
                 u = u * gate[:, None]
-            s, v = fire(neuron, u)
-            spikes.append(s)
-            membranes.append(v)
+            spikes.append(state.fire(neuron, u))
+            membranes.append(state.v)
         return np.stack(spikes), np.stack(membranes)
 
     def _channel_gate(self, average: Array, largest: Array) -> Array:

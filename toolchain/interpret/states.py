@@ -21,12 +21,26 @@ def grid(parameter: Array, shape: Shape) -> Array:
     return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p
 
 
-def fire(neuron: Lif, v: Array) -> tuple[Array, Array]:
-    """Return spikes and the membrane after reset."""
+def spikes(neuron: Lif, v: Array) -> Array:
+    """Return how often membranes fire in one step: how many multiples of the threshold they are above, or reach."""
     threshold = grid(neuron.v_threshold, neuron.shape)
-    s = (v > threshold) if neuron.comparison == ">" else (v >= threshold)
-    after = grid(neuron.v_reset, neuron.shape) if neuron.reset == "value" else v - threshold
-    return s.astype(np.float64), np.where(s, after, v)
+    fired = (v > threshold) if neuron.comparison == ">" else (v >= threshold)
+    if neuron.max_spikes == 1:
+        return fired.astype(np.float64)
+    times = v / threshold
+    count = np.ceil(times) - 1 if neuron.comparison == ">" else np.floor(times)
+    return np.where(fired, np.clip(count, 1, np.inf if neuron.max_spikes is None else neuron.max_spikes), 0.0)
+
+
+def after_reset(neuron: Lif, v: Array, s: Array) -> Array:
+    """Return membranes behind ``s`` spikes, and above the floor."""
+    to = (
+        grid(neuron.v_reset, neuron.shape)
+        if neuron.reset == "value"
+        else v - s * grid(neuron.v_threshold, neuron.shape)
+    )
+    v = np.where(s > 0, to, v)
+    return v if neuron.v_min is None else np.maximum(v, grid(neuron.v_min, neuron.shape))
 
 
 class FloatState:
@@ -36,6 +50,9 @@ class FloatState:
         self.op = op
         self.v = np.zeros((batch, *op.shape))
         self.u = np.zeros((batch, *op.shape))
+        self.hold = np.zeros((batch, *op.shape), np.int64)
+        if isinstance(op, Lif):
+            self.v += grid(op.v_start, op.shape)
 
     def step(self, operands: list[Array]) -> Array:
         """Advance one step with operands (B, ...)."""
@@ -64,6 +81,14 @@ class FloatState:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
-        v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
-        s, self.v = fire(op, v)
+        s = self.fire(op, grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape))
         return s * spread(gates[-1], op.shape) if op.output_gate else s
+
+    def fire(self, op: Lif, v: Array) -> Array:
+        """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""
+        s = spikes(op, v)
+        free = self.hold == 0
+        s = np.where(free, s, 0.0)
+        self.v = np.where(free, after_reset(op, v, s), self.v)
+        self.hold = np.where(s > 0, op.refractory - 1, np.maximum(self.hold - 1, 0))
+        return s

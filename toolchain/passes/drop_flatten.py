@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+
 from spikewright.toolchain.ir import Graph, rename_operands
 from spikewright.toolchain.ops import Affine, Flatten, Lif, Op, Output, Shape
 from spikewright.toolchain.passes.base import Pass
@@ -33,8 +35,8 @@ class DropFlatten(Pass):
 
 def _unflattened(op: Lif, flat: Flatten, shape: Shape) -> Lif:
     """Return the neurons in the shape of the map in front of ``flat``."""
-    fields = ("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset")
-    grown = {name: value.reshape(shape) for name in fields if (value := getattr(op, name)).size > 1}
+    fields = ("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset", "v_min", "v_start")
+    grown = {name: value.reshape(shape) for name in fields if np.size(value := getattr(op, name)) > 1}
     return replace(op, inputs=flat.inputs, shape=shape, **grown)
 
 

@@ -140,6 +140,12 @@ class _Quantizer(Synapses):
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:
+        if op.max_spikes != 1 or op.v_min is not None or np.any(op.v_start):
+            raise UnsupportedNodeError(
+                "sends several spikes a step, has a floor of v, or starts at another v than 0",
+                where=f"op {op.name!r}",
+                help="train it with one spike a step, no floor, and v = 0 at the start",
+            )
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
@@ -167,6 +173,7 @@ class _Quantizer(Synapses):
             gate_bits=self.o.gate_bits,
             rectify=op.rectify,
             output_gate=op.output_gate,
+            refractory=op.refractory,
         )
         self.emit(op, (*names, *links), soma, scale)
 

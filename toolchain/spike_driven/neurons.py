@@ -46,7 +46,7 @@ def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
     bad = [leaf for leaf in currents if leaf.kind in ("dense", "gate")]
     bad += [leaf for leaf in gates if leaf.kind in ("dense", "current")]
     faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
-    made = made_by(op, operands, "graded" if op.output_gate else "binary")
+    made = made_by(op, operands, op.sends)
     scope = "state" if np.any(op.beta) or np.any(op.alpha) else "step"
     direct = [leaf for leaf in currents if leaf.event]
     why = "integrates " + ("graded payloads and fires" if event_class(currents) == "B" else "synaptic input and fires")
@@ -55,6 +55,8 @@ def lif(op: Lif, operands: list[Signal], ctx: Context) -> Judgement:
         why = f"scales its current by {inner} gain{'s' if inner > 1 else ''} per neuron and step, then fires"
     if op.output_gate:
         why += ", and sends a gate's level as payload"
+    if op.max_spikes != 1:
+        why += ", and sends how many spikes as payload"
     return Judgement(
         made,
         faults[0].why if faults else why,
@@ -71,7 +73,7 @@ def _cost(op: Lif, inner: int, direct: list[Leaf]) -> CostClass:
     """C for gains on the current, B for payloads in or out, else A."""
     if inner:
         return "C"
-    return "B" if op.output_gate else event_class(tuple(direct))
+    return "B" if op.sends == "graded" else event_class(tuple(direct))
 
 
 def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgement:

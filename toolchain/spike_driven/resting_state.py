@@ -54,7 +54,7 @@ def bias_driven(op: Op, values: dict[str, Array], timesteps: int) -> int:
     if not isinstance(neuron, Lif):
         return 0
     currents = [values[name] for name in op.inputs[: len(op.inputs) - neuron.ports]]
-    if not any(c.any() for c in currents) and not np.any(neuron.leak):
+    if not any(c.any() for c in currents) and not np.any(neuron.leak) and not np.any(neuron.v_start):
         return 0
     operands = [c.reshape((1, *neuron.shape)) for c in currents] + [np.ones(()) for _ in range(neuron.gates)]
     state = FloatState(neuron, 1)

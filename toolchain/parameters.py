@@ -37,3 +37,9 @@ def least(value: Array, shape: Shape) -> Array:
     whole = np.broadcast_to(value, shape)
     rows = whole.reshape(shape[0], -1)
     return rows[:, 0].copy() if bool((rows == rows[:, :1]).all()) else whole.copy()
+
+
+def grid(value: Array, shape: Shape) -> Array:
+    """Return a parameter in its least form (or aligned already) so that numpy spreads it over (B, *shape)."""
+    p = np.asarray(value, np.float64)
+    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p

@@ -185,7 +185,7 @@ class _Quantizer(Synapses):
 
     def gain(self, op: Lif) -> Array:
         """Return the neurons' input gain, (1,) or (n,): the worth of v in units of the current."""
-        gain = sc.flat(np.asarray(op.gain) * np.asarray(op.gain_u), op.shape)
+        gain = sc.flat(op.gain, op.shape) * sc.flat(op.gain_u, op.shape)
         if (gain <= 0).any():
             raise PassError(
                 f"input gain {gain.min():g}; a gain above 0 is allowed",
@@ -210,7 +210,9 @@ class _Quantizer(Synapses):
 
     def reset(self, op: Lif, threshold: Array) -> Array:
         """Return what v becomes, or what is subtracted from it."""
-        return sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
+        if op.reset == "value":
+            return sc.flat(op.v_reset, op.shape)
+        return threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
 
     def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.timing.analytic import TERMS
+from spikewright.hw_sim.timing.analytic import TERMS, Host
 from spikewright.hw_sim.timing.cycle.record import CycleRecord, record_of
 
 Int = NDArray[np.int64]
@@ -77,6 +77,7 @@ class Trace:
         projections, populations: Totals by name.
         latency_ns, term, place: (S, B) time of a step, what bounds it (``timing.analytic.TERMS``) and the core or link.
         timing: ``analytic`` or ``cycle``: the model behind latency_ns, term and place.
+        host: ``lava`` or ``bare``: whose overhead is in every step (``timing.analytic.Host``).
         cycle: What the cycle timing saw, if it ran.
         outputs: (B, n) result of the read-out: v after the last step, or spike counts.
         spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset.
@@ -111,6 +112,7 @@ class Trace:
     v: dict[str, NDArray[Any]] = field(default_factory=dict)
     u: dict[str, NDArray[Any]] = field(default_factory=dict)
     timing: str = "analytic"
+    host: Host = "bare"
     cycle: CycleRecord | None = None
 
     @property

@@ -76,7 +76,12 @@ def deploy(
     command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
     if samples is None:
         samples = calibration
-    stages: dict[str, Any] = {"note": progress, "stop_after": stop_after, "keep_stages": kept}
+    stages: dict[str, Any] = {
+        "note": progress,
+        "stop_after": stop_after,
+        "keep_stages": kept,
+        "diagnostics": imported.diagnostics,
+    }
     if imported.integer is not None:
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
         made = deploy_integer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
@@ -47,6 +47,7 @@ class RunResult:
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
         trace: The machine's counters, where the backend has them.
+        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace.
     """
 
     answer: IntArray
@@ -54,6 +55,17 @@ class RunResult:
     startup_s: float = 0.0
     run_s: float = 0.0
     trace: Trace | None = None
+    saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Return the saturations of several parts of a run as those of the whole."""
+    total: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        for name, (wraps, clips) in part.items():
+            before = total.get(name, (0, 0))
+            total[name] = (before[0] + wraps, before[1] + clips)
+    return total
 
 
 class Backend(Protocol):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
-from spikewright.toolchain import folder_swap, graph_io, nirx
+from spikewright.toolchain import diagnostics, folder_swap, graph_io, nirx
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.options import Options
@@ -114,6 +114,7 @@ def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, st
         "passes": [asdict(record) for record in deployment.passes],
         "drift": None if deployment.drift is None else asdict(deployment.drift),
         "calibrated": deployment.calibrated,
+        "diagnostics": diagnostics.plain(deployment.diagnostics),
         "samples": None if deployment.samples is None else deployment.samples.source,
     }
     (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
@@ -195,6 +196,7 @@ def load(folder: Path) -> Deployment:
             samples=_read_samples(folder / "samples.npz"),
             calibrated=manifest["calibrated"],
             command=_without_out(manifest["command"]),
+            diagnostics=diagnostics.read(manifest.get("diagnostics", ())),
         )
     except (KeyError, TypeError) as error:
         raise ImportingError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
 from spikewright.toolchain.data_sets import load_split
+from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import answer_of, source_of
 from spikewright.toolchain.interpret import answer, run_float
@@ -92,6 +93,7 @@ class Deployment(Result):
         calibrated: The data that decided ranges, in words.
         command: The command that makes the same, its ``--out`` left out; "" for a net that was deployed from memory.
         source: The NIR graph the model came as, or None for a bundle read back.
+        diagnostics: What was lost, assumed or noted on the way.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Deployment(Result):
     source: nir.NIRGraph | None = None
     calibrated: str = ""
     command: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
     _backends: dict[Any, Backend] = field(default_factory=dict, init=False)
 
     @property
@@ -328,18 +331,18 @@ class Deployment(Result):
 
     def text(self) -> str:
         """Return what was compiled, and on what data, in a few lines."""
-        lines = [self.headline()]
-        lines += [f"  gates of {block}: {strategy}" for block, strategy in self.strategies.items()]
+        text = [self.headline()]
+        text += [f"  gates of {block}: {strategy}" for block, strategy in self.strategies.items()]
         if self.host is not None:
             names = ", ".join(op.name for op in self.host.graph)
-            lines.append(f"  on the host, in front of the first spike: {names}")
+            text.append(f"  on the host, in front of the first spike: {names}")
         if self.drift is not None:
-            lines.append(f"  integer and float agree on {100 * self.drift.agreement:.1f} % of the calibration data")
+            text.append(f"  integer and float agree on {100 * self.drift.agreement:.1f} % of the calibration data")
         if self.calibrated:
-            lines.append(f"  calibrated on {self.calibrated}")
+            text.append(f"  calibrated on {self.calibrated}")
         if self.samples is not None:
-            lines.append(f"  travels with {self.samples.source}")
-        return "\n".join(lines)
+            text.append(f"  travels with {self.samples.source}")
+        return "\n".join(text + lines(self.diagnostics))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was compiled, as plain data."""
@@ -358,6 +361,7 @@ class Deployment(Result):
             "samples": None if self.samples is None else self.samples.x.shape[1],
             "samples_from": None if self.samples is None else self.samples.source,
             "calibrated": self.calibrated or None,
+            "diagnostics": plain(self.diagnostics),
         }
 
     def rows(self) -> list[Row]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.integer import IntInput
@@ -38,6 +39,7 @@ class Imported:
         integer: The integer graph of a model that is integer already (netx); ``timesteps`` 0 where it does not say them.
         graph: The float graph of a model that is one already.
         example: Input (T, B, *shape) that came with a model in memory.
+        diagnostics: What was assumed, noted or lost on the way; deploy tells it.
     """
 
     nir_graph: nir.NIRGraph | None
@@ -48,6 +50,7 @@ class Imported:
     integer: Graph | None = None
     graph: Graph | None = None
     example: NDArray[np.float32] | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def float_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
         """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""

@@ -9,6 +9,7 @@ from typing import Any
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import IntOutput, source_of
 from spikewright.toolchain.ir import Graph
@@ -31,6 +32,7 @@ def deploy_integer(
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
+    diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Deployment:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
@@ -43,6 +45,7 @@ def deploy_integer(
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
+        diagnostics: What reading the model found.
 
     Raises:
         ToolchainError: A stage refuses the net.
@@ -65,7 +68,19 @@ def deploy_integer(
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
     twin = to_float(graph)
     x = None if samples is None else samples.x
-    context = Context(name, twin, graph, options, chip, options.gates, {}, input_code(graph), x, lowered=twin)
+    context = Context(
+        name,
+        twin,
+        graph,
+        options,
+        chip,
+        options.gates,
+        {},
+        input_code(graph),
+        x,
+        lowered=twin,
+        diagnostics=diagnostics,
+    )
     context = walk.end(walk.through(walk.start(context), walk.stages[: walk.last + 1]))
     return deployment_of(context, card or {}, samples)
 

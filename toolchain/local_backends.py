@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.hw_sim import Compiled, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
+from spikewright.hw_sim import HOSTS, Compiled, Host, Trace, compile, simulate
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added
 from spikewright.toolchain.deployment import CHUNK, Deployment
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_int
@@ -36,7 +36,8 @@ class InterpreterBackend:
                 progress(min(first + CHUNK, x.shape[1]), x.shape[1])
         answer = np.concatenate([p.answer for p in parts])
         recordings = _join([p.recordings for p in parts]) if record else {}
-        return RunResult(answer, recordings, run_s=time.perf_counter() - start)
+        counts = added([p.saturations for p in parts])
+        return RunResult(answer, recordings, run_s=time.perf_counter() - start, saturations=counts)
 
 
 def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
@@ -63,6 +64,9 @@ class HwSimBackend:
         "time of a chip step: its busiest part, or cores and mesh simulated",
         choices=("analytic", "cycle"),
     )
+    host: Host = option(
+        "lava", "who steps the chip: Lava's runtime, with its overhead in every step, or nobody", choices=HOSTS
+    )
     device: Literal["cpu", "cuda"] = option("cpu", "cuda: the same integers on a GPU", choices=("cpu", "cuda"))
     _compiled: WeakKeyDictionary[Deployment, Compiled] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
@@ -76,12 +80,11 @@ class HwSimBackend:
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
         source = deployment.integer.input.name
+        asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
         if not known:
-            simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
+            simulate(compiled, {source: x[:, :1]}, record=record, **asked)
         start = time.perf_counter()
-        trace: Trace = simulate(
-            compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
-        )
+        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress, **asked)
         done = time.perf_counter()
         recordings = _recordings(deployment.integer, trace) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

@@ -63,7 +63,7 @@ class Option:
             )
         taken: dict[Any, Any] = {int: Integral, float: Real, start: (Real, str)}
         allowed = taken.get(self.kind, self.kind)
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(
                 f"{value!r} is a {type(value).__name__}; expected {self.kind.__name__}",
                 where=self.flag,
@@ -167,6 +167,7 @@ class Options(Reading):
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
+    strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor"] = option(
         "balanced",
         "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
@@ -179,5 +180,5 @@ class Options(Reading):
         for one in declared(self):
             value = getattr(self, one.name)
             if value != one.default:
-                found += [one.flag, str(value)]
+                found += [one.flag] if one.kind is bool else [one.flag, str(value)]
         return found

@@ -18,6 +18,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
+from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import map_graph, strategy_called
@@ -219,6 +220,7 @@ def deploy_graph(
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
+    diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Deployment:
     """Compile a captured float graph for a chip.
 
@@ -232,6 +234,7 @@ def deploy_graph(
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
+        diagnostics: What reading the model found.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
@@ -247,7 +250,7 @@ def deploy_graph(
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
-    context = _begun(graph, options, chip, calibration.x, name)
+    context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics)
     context = _walked(walk, walk.start(context), calibration.y)
     return deployment_of(context, card or {}, samples, calibration.source)
 
@@ -270,6 +273,8 @@ def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
         context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
     else:
         context = walk.through(context, stages[fork:judged])
+    if context.options.strict:
+        refuse_losses(context.diagnostics, context.name)
     return walk.end(walk.through(context, stages[judged:]))
 
 
@@ -293,6 +298,7 @@ def deployment_of(context: Context, card: dict[str, Any], samples: Samples | Non
         drift=context.drift,
         samples=samples,
         calibrated=calibrated,
+        diagnostics=context.diagnostics,
     )
 
 

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
-from spikewright.toolchain.analysis import accuracy, run_summary
+from spikewright.toolchain.analysis import accuracy, run_summary, saturations
+from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.toolchain.diagnostics import Diagnostic, plain
+from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
@@ -28,12 +31,14 @@ class Run(Result):
         answer: (B, n): integers of the chip, or the float net's answers.
         summary: Stable keys and figures: what ``run --json`` prints.
         result: What the backend returned; None for float numbers.
+        diagnostics: Of the deployment, and what this run lost.
     """
 
     name: str
     answer: NDArray[Any]
     summary: dict[str, Any]
     result: RunResult | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def accuracy(self) -> float | None:
@@ -77,19 +82,21 @@ class Run(Result):
             )
         if data.get("latency_s") is not None:
             us, bound = 1e6 * data["latency_s"], data["bottleneck"]
-            lines.append(f"  latency     {us:.1f} us a sample ({data['timing']} timing); bottleneck: {bound}")
+            lines.append(
+                f"  latency     {us:.1f} us a sample ({data['timing']} timing, {data['host']} host); bottleneck: {bound}"
+            )
         if energy and energy.get("total") is not None:
             lines.append(
-                f"  energy      {1e6 * energy['total']:.3f} uJ a sample: {1e6 * energy['dynamic']:.3f} dynamic, "
-                f"{1e6 * energy['static']:.3f} static, {1e6 * energy['host']:.3f} host (estimate; basis: {energy['basis']})"
+                f"  energy      {si(energy['total'], 'J')} a sample: {si(energy['dynamic'], 'J')} dynamic, "
+                f"{si(energy['static'], 'J')} static, {si(energy['host'], 'J')} host (estimate; basis: {energy['basis']})"
             )
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
-        return "\n".join(lines)
+        return "\n".join([*lines, *told(self.diagnostics)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: means per sample, whole-run totals beside them."""
-        return self.summary
+        return self.summary | {"diagnostics": plain(self.diagnostics)}
 
     def rows(self) -> list[Row]:
         """Return one row of all figures, so that runs can be put below each other."""
@@ -120,8 +127,9 @@ def run(
     result = machine.run(made, x, record=record, progress=progress(machine.name))
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
-        data["timing"] = result.trace.timing
-    return Run(made.name, result.answer, data | _origin(samples), result)
+        data |= {"timing": result.trace.timing, "host": result.trace.host}
+    found = (*made.diagnostics, *saturations(result))
+    return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
@@ -132,7 +140,7 @@ def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
         step(min(start + CHUNK, count), count)
     answer = np.concatenate(answers)
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
-    return Run(made.name, answer, data | _origin(samples))
+    return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 
 
 def _origin(samples: Samples) -> dict[str, Any]:

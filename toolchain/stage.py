@@ -15,6 +15,7 @@ from spikewright.toolchain import stage_files
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.calibration import Data, answers
 from spikewright.toolchain.deployment import Drift, PassRecord
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError, PassError, ToolchainError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
@@ -55,6 +56,7 @@ class Context:
         drift: What quantizing changed.
         program: The mapped program.
         records: What each stage did.
+        diagnostics: What was lost, assumed or noted on the way; a stage adds its own.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Context:
     drift: Drift | None = None
     program: Program | None = None
     records: tuple[PassRecord, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def data(self) -> Data:

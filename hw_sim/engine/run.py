@@ -18,6 +18,7 @@ from spikewright.hw_sim.errors import ProgramError, SaturationError
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links
 from spikewright.hw_sim.program import Program
+from spikewright.hw_sim.timing.analytic import HOSTS, Host
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 from spikewright.hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
@@ -37,6 +38,7 @@ def simulate(
     steps: int | None = None,
     record: bool = False,
     timing: Literal["analytic", "cycle"] = "analytic",
+    host: Host = "lava",
     device: str = "cpu",
     strict: bool = False,
     threads: int | None = None,
@@ -51,6 +53,7 @@ def simulate(
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
         timing: ``analytic`` (the busiest part of each step) or ``cycle`` (cores and mesh simulated); see ``hw_sim.timing``.
+        host: ``lava`` (its runtime adds ``step_overhead`` to every chip step) or ``bare`` (nothing but the barrier).
         device: ``cpu``, or ``cuda``: drives and LIF scans of feed-forward populations on a GPU, same integers.
         strict: Raise if a state saturates.
         threads: Threads to share the work; as many as processor cores if not given.
@@ -66,11 +69,15 @@ def simulate(
         raise ProgramError(
             f"timing {timing!r}; allowed: analytic, cycle", where="simulate", help="use timing='analytic' or 'cycle'"
         )
+    if host not in HOSTS:
+        raise ProgramError(f"host {host!r}; allowed: {', '.join(HOSTS)}", where="simulate", help="use host='lava'")
     length = compiled.program.steps if steps is None else steps
     sources, samples = _sources(compiled, inputs, length)
     with Threads(threads or len(os.sched_getaffinity(0))) as pool:
-        timer = CycleTimer(compiled, length, samples, pool) if timing == "cycle" else None
-        return _run(compiled, sources, samples, Tally(compiled, length, pool, timer), record, strict, progress, cuda)
+        timer = CycleTimer(compiled, length, samples, pool, host) if timing == "cycle" else None
+        return _run(
+            compiled, sources, samples, Tally(compiled, length, pool, host, timer), record, strict, progress, cuda
+        )
 
 
 def _device(device: str, compiled: Compiled) -> Cuda | None:
@@ -249,6 +256,7 @@ def _trace(
         term=np.concatenate([t.term for t in tally.times], axis=1),
         place=np.concatenate([t.place for t in tally.times], axis=1),
         timing="analytic" if tally.timer is None else "cycle",
+        host=tally.host_kind,
         cycle=None if tally.timer is None else tally.timer.record,
         outputs=readout.flat(),
         spikes=recorder.spikes,

@@ -18,6 +18,7 @@ from spikewright.toolchain.analysis.literature import literature as literature
 from spikewright.toolchain.analysis.macs import macs_per_sample as macs_per_sample
 from spikewright.toolchain.analysis.quantity import Quantity as Quantity
 from spikewright.toolchain.analysis.quantity import total as total
+from spikewright.toolchain.analysis.saturation import saturations as saturations
 from spikewright.toolchain.analysis.summary import Analysis as Analysis
 from spikewright.toolchain.analysis.summary import accuracy as accuracy
 from spikewright.toolchain.analysis.summary import analyze as analyze

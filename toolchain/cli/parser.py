@@ -49,6 +49,9 @@ class Parser(argparse.ArgumentParser):
 def add_declared(parser: argparse.ArgumentParser | argparse._ArgumentGroup, options: Iterable[Option]) -> None:
     """Add options as a dataclass declares them; those not given are left out of the namespace."""
     for one in options:
+        if one.kind is bool:
+            parser.add_argument(one.flag, dest=one.name, action="store_true", default=argparse.SUPPRESS, help=one.help)
+            continue
         default = "" if one.default is None else f" (default {one.default})"
         parser.add_argument(
             one.flag,

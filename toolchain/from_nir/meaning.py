@@ -57,7 +57,7 @@ class Meaning:
         said, found = settings(metadata, where), {}
         for name in NAMES:
             own, given = getattr(said, name), getattr(self.given, name)
-            if own is not None and given is not None and own != given:
+            if own is not None and given is not None and not np.array_equal(own, given):
                 raise ImportingError(
                     f"its metadata say {name} {own!r}; {flag(name)} {given} contradicts them",
                     where=where,
@@ -82,7 +82,7 @@ class Meaning:
 
 def flag(name: str) -> str:
     """Return the option of a setting."""
-    return f"--{name.replace('_', '-')}"
+    return "--v0" if name == "v_start" else f"--{name.replace('_', '-')}"
 
 def meaning(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, where: str) -> Meaning:
     """Return how a graph's neurons are to be read.
@@ -106,7 +106,7 @@ def _given(reading: Reading | None) -> Settings:
         return Settings()
     from spikewright.toolchain.options import SPELLED
 
-    said = {name: getattr(reading, name) for name in NAMES}
+    said = {name: getattr(reading, "v0" if name == "v_start" else name) for name in NAMES}
     said["comparison"] = SPELLED.get(said["comparison"], said["comparison"])
     for name, value in said.items():
         if value is None:
@@ -159,7 +159,7 @@ def assumed(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, wh
             found.append(_in_words(name, getattr(means.dialect.settings, name)))
     return found
 
-_ASKED = ("reset", "comparison", "decay", "v0", "max_spikes")
+_ASKED = ("reset", "comparison", "decay", "v_start", "max_spikes")
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "reset": {
         "value": "reset to v_reset",
@@ -173,7 +173,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 
 def _in_words(name: str, value: Any) -> str:
     match name:
-        case "v0":
+        case "v_start":
             text = f"v(0) = {f'v_{value}' if isinstance(value, str) else f'{value:g}'}"
         case "max_spikes":
             text = "one spike a step" if value == 1 else "as many spikes a step as fit"

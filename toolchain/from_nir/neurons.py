@@ -59,12 +59,16 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     c = {"alpha": np.zeros(()), "gain_u": np.ones(()), "leak": np.zeros(()), **_constants(node, means, at)}
     threshold, v_reset = fit(node.v_threshold, "v_threshold", at), fit(node.v_reset, "v_reset", at)
     late = means.reset == "subtract-late"
-    v_leak = fit(getattr(node, "v_leak", 0.0), "v_leak", at)
-    start = {"leak": v_leak, "reset": v_reset}.get(str(means.v0))
     arrays = {"v_threshold": threshold, "v_reset": v_reset, **c}
-    arrays["v_start"] = np.asarray(means.v0, np.float64) if start is None else start
+    match means.v_start:
+        case "leak":
+            arrays["v_start"] = fit(getattr(node, "v_leak", 0.0), "v_leak", at)
+        case "reset":
+            arrays["v_start"] = v_reset
+        case value:
+            arrays["v_start"] = fit(value, "v_start", at)
     if means.v_min is not None:
-        arrays["v_min"] = np.asarray(means.v_min, np.float64)
+        arrays["v_min"] = fit(means.v_min, "v_min", at)
     if late:
         arrays["v_subtract"] = _late(threshold, c["beta"], at)
     if means.max_spikes != 1 and np.min(threshold) <= 0:

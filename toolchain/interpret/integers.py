@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.somas import State
+from spikewright.hw_sim.somas import Soma, State
 from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
@@ -28,6 +28,7 @@ class _Run:
         self.out: dict[str, IntArray] = {}
         self.recordings: dict[str, Recording] = {}
         self.states: dict[str, State] = {}
+        self.saturations: dict[str, tuple[int, int]] = {}
         self.shapes = shapes(graph)
 
     def open(self, op: Op) -> None:
@@ -83,7 +84,12 @@ class _Run:
         state, out = self.states[op.name], self.out[op.name]
         a = sum((self.out[name][t] for name in op.currents), np.zeros(out.shape[1:], np.int64))
         levels = [spread(self.out[name][t], self.shapes[name], op.shape) for name in op.links]
+        before = state.get("u")
         out[t] = op.soma.step(state, a, levels, t)
+        wraps, clips = saturated(op.soma, before, a, state)
+        if wraps or clips:
+            seen = self.saturations.get(op.name, (0, 0))
+            self.saturations[op.name] = (seen[0] + wraps, seen[1] + clips)
         record = self.recordings.get(op.name)
         if record is not None:
             record.v[t] = state["v"].reshape(record.v.shape[1:])
@@ -98,6 +104,23 @@ class _Run:
         """Return what a connection delivers before the first message."""
         source = self.graph[op.inputs[0]]
         return source.soma.idle if op.synapses.gate and isinstance(source, IntNeuron) else 0
+
+
+def saturated(soma: Soma, before: IntArray | None, a: IntArray, state: State) -> tuple[int, int]:
+    """Return how many currents wrapped in a step, and how many voltages lie at the end of 24 bits after it.
+
+    A voltage that was clipped and then reset to a value is not among them: nothing of it is left to be wrong.
+    """
+    wraps = clips = 0
+    if before is not None and a.size:
+        reach = max(int(before.max()), -int(before.min())) + (max(int(a.max()), -int(a.min())) << fp.CURRENT_SHIFT)
+        if reach >= fp.STATE_LIMIT:
+            wraps = int((state["u"] != fp.decay(before, vars(soma)["decay_u"]) + (a << fp.CURRENT_SHIFT)).sum())
+    if "v" in state and state["v"].size:
+        v = state["v"]
+        if int(v.max()) >= fp.STATE_MAX or int(v.min()) <= -fp.STATE_MAX:
+            clips = int((np.abs(v) >= fp.STATE_MAX).sum())
+    return wraps, clips
 
 
 def connect(op: IntConnection, x: IntArray, source: Shape, target: Shape) -> IntArray:
@@ -124,4 +147,4 @@ def run_int(graph: Graph, x: IntArray) -> RunResult:
     output = answer_of(graph)
     source = run.recordings[output.inputs[0]]
     answer = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)
-    return RunResult(answer.reshape(run.B, -1), run.recordings)
+    return RunResult(answer.reshape(run.B, -1), run.recordings, saturations=run.saturations)

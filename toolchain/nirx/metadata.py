@@ -2,12 +2,13 @@
 
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
 Neuron: ``comparison`` (">" or ">="), ``reset`` ("value", "subtract" or "subtract-late"), ``decay`` ("euler" or "exact"),
-``v0`` (a number, "leak" or "reset"), ``refractory`` (steps), ``max_spikes`` (a step; 0: as many as fit), ``v_min``; and
-``beta``, ``gain``: the discrete constants that tau and r were made from, to read them back without rounding.
+``v_start`` (numbers, "leak" or "reset"), ``refractory`` (steps, 1: none), ``max_spikes`` (a step; 0: as many as fit), ``v_min``
+(floor of v); and ``beta``, ``gain``: the discrete constants that tau and r were made from, to read them back without rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,19 +35,19 @@ class Settings:
         comparison: Fires at ``v > v_threshold`` or ``v >= v_threshold``.
         reset: To ``v_reset``, by subtracting ``v_threshold`` at once, or in the next step (snnTorch's reset_delay).
         decay: ``1 - dt / tau`` (forward Euler) or ``exp(-dt / tau)``.
-        v0: v before the first step: a number, ``leak`` (v_leak) or ``reset`` (v_reset).
+        v_start: v before the first step: numbers as they stand in the file, ``leak`` (v_leak) or ``reset`` (v_reset).
         refractory: Steps from a spike to the next possible one; 1: none.
         max_spikes: Spikes in one step at most; 0: as many as fit.
-        v_min: v is never below it.
+        v_min: v is never below it; numbers as they stand in the file.
     """
 
     comparison: str | None = None
     reset: str | None = None
     decay: str | None = None
-    v0: float | str | None = None
+    v_start: Any = None
     refractory: int | None = None
     max_spikes: int | None = None
-    v_min: float | None = None
+    v_min: Any = None
 
 
 NAMES = tuple(f.name for f in fields(Settings))
@@ -60,7 +61,7 @@ _ALLOWED: dict[str, tuple[object, ...]] = {"comparison": COMPARISONS, "reset": R
 _LEAST = {"refractory": 1, "max_spikes": 0}
 
 
-def settings(metadata: dict[str, Any], where: str) -> Settings:
+def settings(metadata: Mapping[str, Any], where: str) -> Settings:
     """Return what a neuron's metadata say of how it fires, resets and decays.
 
     Raises:
@@ -83,8 +84,8 @@ def allowed(key: str) -> str:
     if key in _ALLOWED:
         return f"allowed are {', '.join(map(repr, _ALLOWED[key]))}"
     if key in _LEAST:
-        return f"a whole number from {_LEAST[key]} on is allowed"
-    return "a number is allowed" + (f", or {' or '.join(map(repr, STARTS))}" if key == "v0" else "")
+        return f"whole numbers from {_LEAST[key]} on are allowed"
+    return "numbers are allowed" + (f", or {' or '.join(map(repr, STARTS))}" if key == "v_start" else "")
 
 
 def _is_allowed(key: str, value: Any) -> bool:
@@ -92,8 +93,9 @@ def _is_allowed(key: str, value: Any) -> bool:
         return isinstance(value, str) and value in _ALLOWED[key]
     if key in _LEAST:
         return isinstance(value, int) and not isinstance(value, bool) and value >= _LEAST[key]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-    return number or (key == "v0" and value in STARTS)
+    if isinstance(value, str):
+        return key == "v_start" and value in STARTS
+    return not isinstance(value, bool) and np.asarray(value).dtype.kind in "iuf"
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Program, Trace
-from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, utilization
+from spikewright.hw_sim import Program
+from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, saturations, utilization
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
 from spikewright.toolchain.compare import Comparison, compare
@@ -89,7 +89,8 @@ def build_report(
     """
     given = deployment.samples if samples is None else samples
     deployment = replace(deployment, samples=given)
-    trace = _trace(runs)
+    counted = _counted(runs)
+    trace = None if counted is None else counted.trace
     return Report(
         name=deployment.name,
         card=dict(deployment.card),
@@ -117,6 +118,7 @@ def build_report(
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),
+        diagnostics=(*deployment.diagnostics, *saturations(_counted(runs))),
     )
 
 
@@ -128,9 +130,10 @@ def _timeless(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in summary.items() if key not in WALL_CLOCK}
 
 
-def _trace(runs: Mapping[str, RunResult]) -> Trace | None:
+def _counted(runs: Mapping[str, RunResult]) -> RunResult | None:
+    """Return the run with counters, the machine's first."""
     ordered = sorted(runs.items(), key=lambda item: item[0] != MACHINE)
-    return next((run.trace for _, run in ordered if run.trace is not None), None)
+    return next((run for _, run in ordered if run.trace is not None), None)
 
 
 def _accuracy(

@@ -10,6 +10,7 @@ from typing import Any
 
 from spikewright.toolchain.analysis import Activity, Analysis, Layer, Quantity
 from spikewright.toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
+from spikewright.toolchain.diagnostics import plain
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
 
@@ -46,6 +47,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],
         "drift": None if report.drift is None else asdict(report.drift),
         "passes": [asdict(p) for p in report.passes],
+        "diagnostics": plain(report.diagnostics),
         "runs": report.runs,
         "comparison": report.comparison,
         "twin": None if report.twin is None else to_data(report.twin),

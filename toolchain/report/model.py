@@ -11,6 +11,7 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.analysis import Analysis, Quantity, Use
 from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.results import Result, Row
@@ -69,6 +70,7 @@ class Report(Result):
         twin: The same net without attention, or None.
         versions: Of the packages that made it.
         fingerprints: SHA-256 of program and samples.
+        diagnostics: Of the deployment, and what the run lost.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Report(Result):
     versions: dict[str, str]
     fingerprints: dict[str, str] = field(default_factory=dict)
     speeds: tuple[Speed, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def equal(self) -> bool:

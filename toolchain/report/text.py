@@ -6,8 +6,9 @@ from textwrap import fill
 from typing import Any
 
 from spikewright.toolchain.analysis import Analysis, fullest
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 
 WIDE = 12
 """Columns of the names, and"""
@@ -37,7 +38,7 @@ def summary_text(report: Report) -> str:
         lines.append(_line("compared", _compared(report)))
     if report.twin is not None and report.twin.analysis and report.analysis:
         lines.append(_line("twin", _twin(report.twin, report.twin.analysis, report.analysis)))
-    return "\n".join(lines)
+    return "\n".join([*lines, *told(report.diagnostics)])
 
 
 def _line(name: str, text: str) -> str:

@@ -34,6 +34,24 @@ def test_comparison_and_reset_come_from_the_neurons_metadata() -> None:
     assert (plain["n0"].comparison, plain["n0"].reset) == (">", "value")
 
 
+def test_several_spikes_a_floor_and_a_start_come_from_the_neurons_metadata(rng: np.random.Generator) -> None:
+    start = np.array([0.2, 0.0, -0.1])
+    node = nir.IF(np.ones(3), np.full(3, 0.5), np.zeros(3))
+    node.metadata = {"reset": "subtract", "comparison": ">=", "max_spikes": 0, "v_min": -0.3, "v_start": start}
+    x = rng.normal(0.3, 1.0, (T, 3))
+
+    sent = run(chain(node, shape=(3,), out=(3,)), x)
+
+    v, expected = start, []
+    for i in x:
+        v = v + i
+        s = np.maximum(np.floor(v / 0.5), 0)
+        v = np.maximum(v - 0.5 * s, -0.3)
+        expected.append(s)
+    np.testing.assert_array_equal(sent, np.array(expected))
+    assert np.max(expected) > 1
+
+
 def test_a_cuba_lif_filters_its_current_first(rng: np.random.Generator) -> None:
     full = np.ones(3)
     node = nir.CubaLIF(full * 2e-3, full * 5e-3, full * 4, full * 0, full * 0.3, full * 0, full * 1.5)

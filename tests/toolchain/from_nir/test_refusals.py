@@ -109,3 +109,18 @@ def test_attention_trained_for_another_t_is_refused() -> None:
 def test_metadata_with_an_unknown_comparison_is_refused() -> None:
     with pytest.raises(ImportingError, match="metadata comparison '<'; allowed are '>', '>='"):
         from_nir(chain(lif(comparison="<"), shape=(3,), out=(3,)))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"max_spikes": -1}, "metadata max_spikes -1; whole numbers from 0 on are allowed"),
+        ({"refractory": 0}, "metadata refractory 0; whole numbers from 1 on are allowed"),
+        ({"refractory": 1.5}, "metadata refractory 1.5; whole numbers"),
+        ({"v_min": float("nan")}, "v_min is no finite number"),
+        ({"v_start": [1.0, 2.0]}, r"v_start has shape \(2,\)"),
+    ],
+)
+def test_metadata_out_of_range_is_refused(metadata: dict[str, object], message: str) -> None:
+    with pytest.raises(ImportingError, match=message):
+        from_nir(chain(lif(**metadata), shape=(3,), out=(3,)))

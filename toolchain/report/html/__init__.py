@@ -11,6 +11,7 @@ from spikewright.toolchain.report.model import Report
 
 SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("accuracy", "Accuracy", result.accuracy),
+    ("warnings", "Warnings and assumptions", result.diagnostics),
     ("verdict", "Is it spike-driven?", result.verdict),
     ("sops", "Synaptic operations by class and layer", cost.sops),
     ("activity", "Spikes, neuron updates, messages and hops", machine.activity),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from spikewright.toolchain.analysis import Activity, Use, fullest
+from spikewright.toolchain.analysis.numbers import count, percent
 from spikewright.toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, meter, table
 from spikewright.toolchain.report.html.svg import Row, bars
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import count, percent
 
 
 def activity(report: Report) -> str:

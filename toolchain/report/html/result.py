@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.toolchain.analysis import Quantity
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.diagnostics import WORDS
 from spikewright.toolchain.report.html.parts import basis, details, esc, table, tile
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 from spikewright.toolchain.report.texts import CLASSES
 
 
@@ -33,6 +34,23 @@ def headline(report: Report) -> str:
         + "".join([_verdict_tile(report), _accuracy_tile(report), *_cost_tiles(report)])
         + "</div>"
     )
+
+
+def diagnostics(report: Report) -> str:
+    """What was lost, assumed or noted, by the deployment and in this run."""
+    if not report.diagnostics:
+        return "<p>Nothing was lost beyond its limit, and nothing had to be assumed.</p>"
+    rows = [
+        (
+            f'<span class="{"bad" if one.severity == "warning" else "dim"}">{esc(WORDS[one.severity])}</span>',
+            f"<code>{esc(one.code)}</code>",
+            esc(one.where),
+            esc(one.what),
+            esc(one.help),
+        )
+        for one in report.diagnostics
+    ]
+    return table(("", "code", "where", "what", "help"), rows)
 
 
 def _verdict_tile(report: Report) -> str:

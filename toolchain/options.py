@@ -128,7 +128,9 @@ class Reading:
     """How a .nir file is read where it does not say: NIR has no field for any of this. None: as the dialect says."""
 
     dialect: str | None = option(
-        None, "framework a .nir file comes from (default: as its metadata say, else NIR's equations)", choices=tuple(DIALECTS)
+        None,
+        "framework a .nir file comes from (default: as its metadata say, else NIR's equations)",
+        choices=tuple(DIALECTS),
     )
     reset: str | None = option(
         None,
@@ -138,9 +140,7 @@ class Reading:
     comparison: str | None = option(
         None, "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)", choices=(*COMPARISONS, *SPELLED)
     )
-    decay: str | None = option(
-        None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS
-    )
+    decay: str | None = option(None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS)
     v0: float | str | None = option(
         None, "v before the first step: a number, or leak (v_leak), or reset (v_reset)", kind=start, metavar="V"
     )

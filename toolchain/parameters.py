@@ -1,9 +1,9 @@
 """Parameters of a signal: the one rule by which a scalar, a value a channel, or a value each stand for all its values.
 
-    ()                   one value for all
-    (C,), (C, 1, 1)      one a channel, axis 0 of the signal: never its last axis, also where C = W
-    (C, H, W), (1, H, W) each axis as long as the signal's, or 1
-    (1, ...)             more axes than the signal, or fewer: leading axes of 1 (a batch, time) are dropped
+()                   one value for all
+(C,), (C, 1, 1)      one a channel, axis 0 of the signal: never its last axis, also where C = W
+(C, H, W), (1, H, W) each axis as long as the signal's, or 1
+(1, ...)             more axes than the signal, or fewer: leading axes of 1 (a batch, time) are dropped
 """
 
 from __future__ import annotations

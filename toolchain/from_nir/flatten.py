@@ -12,10 +12,25 @@ from spikewright.toolchain.nirx.registry import EXTENSIONS
 Edge = tuple[str, str]
 
 SUPPORTED: tuple[str, ...] = (
-    *("Affine", "AvgPool2d", "Conv1d", "Conv2d", "CubaLI", "CubaLIF", "Delay", "Flatten", "I", "IF", "Input", "LI", "LIF"),
+    *(
+        "Affine",
+        "AvgPool2d",
+        "Conv1d",
+        "Conv2d",
+        "CubaLI",
+        "CubaLIF",
+        "Delay",
+        "Flatten",
+        "I",
+        "IF",
+        "Input",
+        "LI",
+        "LIF",
+    ),
     *("Linear", "NIRGraph", "Output", "Scale", "SumPool2d", "Threshold", *sorted(EXTENSIONS)),
 )
 """Node types that have a meaning in our ops."""
+
 
 @dataclass(frozen=True)
 class Flat:

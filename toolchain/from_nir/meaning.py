@@ -29,6 +29,7 @@ TOLERANCE = 1e-5
 SANE = 1000.0
 """A time constant of more steps than this is taken for one in another unit."""
 
+
 @dataclass(frozen=True)
 class Meaning:
     """How a graph's neurons are read.
@@ -80,9 +81,11 @@ class Meaning:
             help=f"{'; '.join(ways)}; --decay exact takes any",
         )
 
+
 def flag(name: str) -> str:
     """Return the option of a setting."""
     return "--v0" if name == "v_start" else f"--{name.replace('_', '-')}"
+
 
 def meaning(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, where: str) -> Meaning:
     """Return how a graph's neurons are to be read.
@@ -99,6 +102,7 @@ def meaning(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, wh
         )
     dialect = STANDARD if chosen is None else DIALECTS[chosen]
     return Meaning(_dt(graph, dt_s, dialect, where), dialect, _given(reading))
+
 
 def _given(reading: Reading | None) -> Settings:
     """Return what the user said, checked."""
@@ -117,6 +121,7 @@ def _given(reading: Reading | None) -> Settings:
             raise InputError(f"{value!r}; {allowed(name)}", where=flag(name), help="choose one that is") from None
     return Settings(**said)
 
+
 def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) -> float:
     recorded = graph.metadata.get("dt")
     if recorded is not None:
@@ -131,6 +136,7 @@ def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) 
     found = next(_implied(graph), None) if dialect.filtered_once_more else None
     return dialect.dt_s if found is None else found
 
+
 def _implied(graph: nir.NIRGraph) -> Iterator[float]:
     """Yield the dt that rockpool's r = tau exp(-dt / tau) / dt says."""
     for node in graph.nodes.values():
@@ -144,11 +150,15 @@ def _implied(graph: nir.NIRGraph) -> Iterator[float]:
                     y -= (y * exp(y) - 1 / r) / (exp(y) * (1 + y))
                 yield round(y * tau, 9)
 
+
 # -------------------------------------------------------------------------------------- what was assumed
+def says_all(graph: nir.NIRGraph) -> bool:
+    """Say whether a graph is of our writing, so that its metadata say all that NIR has no field for."""
+    return "extension_version" in graph.metadata
+
+
 def assumed(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, where: str) -> list[str]:
-    """Return in words what neither the file nor the user says, for files that are not ours."""
-    if "extension_version" in graph.metadata:
-        return []
+    """Return in words what neither the file nor the user says of neurons and dt."""
     means = meaning(graph, dt_s, reading, where)
     found = []
     if dt_s is None and "dt" not in graph.metadata:
@@ -158,6 +168,7 @@ def assumed(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, wh
         if getattr(means.given, name) is None and any(getattr(one, name) is None for one in said):
             found.append(_in_words(name, getattr(means.dialect.settings, name)))
     return found
+
 
 _ASKED = ("reset", "comparison", "decay", "v_start", "max_spikes")
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -181,12 +192,14 @@ def _in_words(name: str, value: Any) -> str:
             text = _WORDS[name][value]
     return f"{text} ({flag(name)})"
 
+
 def _neurons(graph: nir.NIRGraph) -> Iterator[nir.NIRNode]:
     for node in graph.nodes.values():
         if isinstance(node, nir.NIRGraph):
             yield from _neurons(node)
         elif isinstance(node, nir.IF | nir.LIF | nir.CubaLIF):
             yield node
+
 
 def unknown(graph: nir.NIRGraph, prefix: str = "") -> list[str]:
     """Return the keys of metadata that mean nothing here, as ``node: key``."""
@@ -199,4 +212,3 @@ def unknown(graph: nir.NIRGraph, prefix: str = "") -> list[str]:
         else:
             found += [f"{prefix}{name}: {key}" for key in sorted(node.metadata) if key not in OURS["node"]]
     return found
-

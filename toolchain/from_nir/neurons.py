@@ -60,13 +60,9 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     threshold, v_reset = fit(node.v_threshold, "v_threshold", at), fit(node.v_reset, "v_reset", at)
     late = means.reset == "subtract-late"
     arrays = {"v_threshold": threshold, "v_reset": v_reset, **c}
-    match means.v_start:
-        case "leak":
-            arrays["v_start"] = fit(getattr(node, "v_leak", 0.0), "v_leak", at)
-        case "reset":
-            arrays["v_start"] = v_reset
-        case value:
-            arrays["v_start"] = fit(value, "v_start", at)
+    named = {"leak": getattr(node, "v_leak", 0.0), "reset": v_reset}
+    start = named[means.v_start] if isinstance(means.v_start, str) else means.v_start
+    arrays["v_start"] = fit(start, "v_start", at)
     if means.v_min is not None:
         arrays["v_min"] = fit(means.v_min, "v_min", at)
     if late:
@@ -77,6 +73,7 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
             where=at.here,
             help="--max-spikes 1, or correct v_threshold",
         )
+    full: dict[str, Any] = {name: least(value, at.shape) for name, value in arrays.items()}
     return Lif(
         name=at.name,
         inputs=at.inputs,
@@ -85,7 +82,7 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
         reset="value" if means.reset == "value" else "subtract",
         refractory=means.refractory or 1,
         max_spikes=means.max_spikes or None,
-        **{name: least(value, at.shape) for name, value in arrays.items()},
+        **full,
     )
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    snntorch      v = beta v + x - v_threshold s[t - 1];  s = v > v_threshold     (Leaky's and Synaptic's default: "subtract-late")
+    snntorch      v = beta v + x - v_threshold s[t - 1];  s = v > v_threshold    (its default: "subtract-late")
     norse         s = v > v_threshold;  v(0) = v_leak;  the file's tau is dt tau
     sinabs        v = a v + (1 - a) x,  a = exp(-1 / tau), tau in steps;  s = floor(v / v_threshold);  v -= s v_threshold
     spikingjelly  s = v >= v_threshold, to v_reset;  v(0) = v_reset;  r of an IF is 1 / dt

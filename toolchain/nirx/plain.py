@@ -84,4 +84,6 @@ def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     found = {key: _of_tensor(value) for key, value in metadata.items()}
     if all(found[key] is value for key, value in metadata.items()):
         return metadata
-    return {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in found.items()}
+    return {
+        key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in found.items()
+    }

@@ -9,7 +9,7 @@ Exact: before its time a delayed bias is 0 like all else, so it comes from a neu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,9 @@ class EarlyDelay(Pass):
         match source:
             case Delay(initial=0.0):
                 return graph.replace((op,), replace(op, inputs=source.inputs, steps=op.steps + source.steps))
-            case Linear() | Scale() | SumPool() | Flatten() | Add() if np.ndim(getattr(source, "shift", None)) <= 1:
+            case Scale(shift=b) if b is not None and np.ndim(b) > 1:
+                return None
+            case Linear() | Scale() | SumPool() | Flatten() | Add():
                 return in_place(graph, op, _moved(op, source, shapes(graph)[op.name]))
             case _:
                 return None
@@ -47,7 +49,8 @@ def _moved(op: Delay, source: Op, shape: Shape) -> list[Op]:
     constant = _constant(source, shape)
     if constant is None:
         return [*late, made]
-    free = replace(made, name=f"{op.name}.map", **({"bias": None} if isinstance(source, Linear) else {"shift": None}))
+    none: dict[str, Any] = {"bias" if isinstance(source, Linear) else "shift": None}
+    free = replace(made, name=f"{op.name}.map", **none)
     clock = always_on(f"{op.name}.on", op.block, (1, *shape[1:]))
     step = replace(op, name=f"{op.name}.begins", inputs=(clock.name,))
     drive: Op = Affine(name=f"{op.name}.bias", inputs=(step.name,), block=op.block, weight=constant[:, None])

@@ -49,7 +49,9 @@ def _in_a_row(graph: Graph, op: Op) -> Graph | None:
             return in_place(graph, op, [inner, replace(op, inputs=(inner.name,))])
         case Add() as first, Scale() | SumPool() | Flatten():
             return in_place(graph, op, _over_sum(first, op))
-        case Add() as first, Linear() if any(isinstance(graph[name], Linear | Scale | SumPool) for name in first.inputs):
+        case Add() as first, Linear() if any(
+            isinstance(graph[name], Linear | Scale | SumPool) for name in first.inputs
+        ):
             return in_place(graph, op, _over_sum(first, op))
         case (Linear() as first, Linear()) | (Conv() as first, Scale()):
             return _listed(graph, first, op)
@@ -83,7 +85,9 @@ def _kernel(first: Conv, second: Conv) -> Conv:
     bias = np.einsum("omkl,m->o", second.weight, _bias(first)) + _bias(second)
     shared = second.weight[:, :, 0, 0] if _one_tap(second) else first.weight[:, :, 0, 0]
     if _one_tap(second):
-        outer = replace(first, name=second.name, block=second.block, weight=np.einsum("om,mikl->oikl", shared, first.weight))
+        outer = replace(
+            first, name=second.name, block=second.block, weight=np.einsum("om,mikl->oikl", shared, first.weight)
+        )
     else:
         outer = replace(second, inputs=first.inputs, weight=np.einsum("omkl,mi->oikl", second.weight, shared))
     return replace(outer, bias=bias if bias.any() else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.files import write_whole
 from spikewright.hw_sim.timing.analytic import TERMS, Host
 from spikewright.hw_sim.timing.cycle.record import CycleRecord, record_of
 
@@ -166,14 +167,7 @@ class Trace:
             else:
                 plain[f.name] = value
         arrays["json"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
-        target = Path(path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, pack(arrays))
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -183,8 +177,7 @@ def load_trace(path: str | Path) -> Trace:
         ProgramError: The file is not one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays: dict[str, Any] = dict(read_arrays(path))
         plain = json.loads(arrays.pop("json").tobytes().decode())
     except (OSError, ValueError, KeyError) as error:
         raise ProgramError(

@@ -69,7 +69,7 @@ def deploy(
     kept = None if keep_stages is None else Path(keep_stages)
     Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=folder, example=example)
+    imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
     imported.check_reading(options)

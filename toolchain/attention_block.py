@@ -133,7 +133,9 @@ class AttentionBlock(Op, ABC):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """What it sends: spikes, or spikes scaled by a gate."""
-        return "binary" if self.spiking else "graded"
+        if not self.spiking:
+            return "graded"
+        return "binary" if self.neuron is None else self.neuron.sends
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters; None: any length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
@@ -35,6 +35,31 @@ class Recording:
     out: IntArray
     v: IntArray
     u: IntArray | None = None
+
+
+Part = tuple[slice, slice, Mapping[str, Recording]]
+"""What was recorded of some samples and some of their steps, by layer."""
+
+
+def joined(parts: Sequence[Part], timesteps: int, samples: int) -> dict[str, Recording]:
+    """Return parts of a run as recordings of all of it."""
+
+    def whole(name: str, state: str) -> IntArray | None:
+        found = [(chosen, steps, getattr(recordings[name], state)) for chosen, steps, recordings in parts]
+        if found[0][2] is None:
+            return None
+        made = np.empty((timesteps, samples, *found[0][2].shape[2:]), found[0][2].dtype)
+        for chosen, steps, values in found:
+            made[steps, chosen] = values
+        return made
+
+    made = {}
+    for name in parts[0][2]:
+        out, v = whole(name, "out"), whole(name, "v")
+        assert out is not None
+        assert v is not None
+        made[name] = Recording(out, v, whole(name, "u"))
+    return made
 
 
 @dataclass(frozen=True, eq=False)

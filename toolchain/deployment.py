@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
+from spikewright.toolchain.budget import Cut, blocks, cut
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import answer_of, source_of
-from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.interpret import FloatRun, float_answers, float_cut
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
@@ -36,8 +38,8 @@ Data = Samples | Path | str | Any
 """Data for a net: ``Samples``, an array (T, B, *shape), a ``FILE.npz``, or the name of a data set."""
 Bars = Callable[[str], Progress]
 """Makes the progress callback of a stage by its title."""
-CHUNK = 32
-"""Samples interpreted at once (memory)."""
+PAYLOAD_COPIES = 4
+"""Values in 64 bits that encoding one makes: real, scaled, rounded, compared."""
 
 
 @dataclass(frozen=True)
@@ -151,16 +153,29 @@ class Deployment(Result):
             InputError: The data does not fit the net or its coding.
         """
         x = self.check_input(np.asarray(x))
-        source = source_of(self.integer)
-        small = np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
-        parts = range(0, x.shape[1], CHUNK)
-        kind = small if compact else np.int64
-        made = (encode(self.host, self.integer, x[:, i : i + CHUNK]).astype(kind) for i in parts)
-        return np.concatenate(list(made), axis=1)
+        made = np.empty(x.shape[:2] + self.integer.input.shape, payload_type(self.integer) if compact else np.int64)
+        T, B = x.shape[:2]
+        encoding = self.encoding(1)
+        for chosen, steps in self.encoding_cut(x).parts(B, T):
+            if steps.start == 0:
+                encoding = self.encoding(chosen.stop - chosen.start)
+            made[steps, chosen] = encoding.advance(x[steps, chosen])
+        return made
+
+    def encoding(self, batch: int) -> Encoding:
+        """Return what turns the data of so many samples into payloads, block by block of steps."""
+        return Encoding(self.host, self.integer, batch)
+
+    def encoding_cut(self, x: NDArray[Any]) -> Cut:
+        """Return how many samples and steps of data (T, B, *shape) are encoded at once."""
+        T, B = x.shape[:2]
+        if self.host is not None:
+            return float_cut(self.host.graph, B, T)
+        return cut(B, T, PAYLOAD_COPIES * 8 * prod(self.input_shape))
 
     def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
-        return answer(self.captured, run_float(self.captured, self.check_input(np.asarray(x))))
+        return float_answers(self.captured, self.check_input(np.asarray(x)))
 
     def choose(
         self,
@@ -292,6 +307,8 @@ class Deployment(Result):
         backends: Sequence[str] = ("interpreter", "hw_sim"),
         limit: int | None = None,
         data: str | Path | None = None,
+        prices: Sequence[str | Path] = (),
+        rate: float | None = None,
         progress: Bars = silent,
     ) -> Report:
         """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
@@ -303,13 +320,18 @@ class Deployment(Result):
             data: Folder of a data set.
             twin: The same net without attention, shown beside it; its own samples are run, as many.
             backends: Compared spike by spike on the first samples; () for none.
+            prices: Price lists beside those that ship: YAML files.
+            rate: Samples a second at which the mean power is wanted.
             progress: Makes a progress callback by a title.
+
+        Raises:
+            InputError: A price list cannot be read, or samples take longer than the rate leaves them.
         """
         from spikewright.toolchain.report import report_on
 
         chosen = self.choose(x, y, limit=limit, data=data)
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
-        return report_on(self, chosen, backends=backends, twin=beside, progress=progress)
+        return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle; ``spikewright.load`` reads it.
@@ -405,44 +427,65 @@ def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where
         )
     if x.shape[1] == 0:
         raise InputError("x holds no samples", where=where, help="give at least one sample")
-    if not np.isfinite(x).all():
+    if x.dtype.kind == "f" and not all(np.isfinite(part).all() for part in blocks(x)):
         raise InputError("x holds values that are not finite (NaN or infinity)", where=where, help="clean the data")
 
 
-def encode(host: HostPart | None, integer: Graph, x: NDArray[Any]) -> IntArray:
-    """Return integer payloads; see ``Deployment.encode``."""
-    return payloads(integer, np.asarray(x) if host is None else run_float(host.graph, x)[host.boundary], host is None)
+class Encoding:
+    """The encoder of a batch of samples: takes data block by block of steps, returns payloads in their smallest type."""
+
+    def __init__(self, host: HostPart | None, integer: Graph, batch: int) -> None:
+        self.integer, self.host = integer, host
+        self.run = None if host is None else FloatRun(host.graph, batch, keep=(host.boundary,))
+
+    def advance(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return the payloads of the next steps (T', B, *shape).
+
+        Raises:
+            InputError: The values do not fit the input's coding.
+        """
+        if self.run is None or self.host is None:
+            return payloads(self.integer, x, levels_only=True)
+        return payloads(self.integer, self.run.advance(x)[self.host.boundary])
 
 
-def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> IntArray:
-    """Return what the chip gets as integers, both (T, B, *shape).
+def payload_type(integer: Graph) -> type[np.integer[Any]]:
+    """Return the smallest type that holds an input's payloads; backends take any."""
+    source = source_of(integer)
+    return np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
+
+
+def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> NDArray[Any]:
+    """Return what the chip gets as integers of ``payload_type``, both (T, B, *shape).
 
     Args:
         integer: The integer graph; its input says what one unit is worth, and how many bits there are.
-        sent: Real values: what the host sends, or the data itself.
+        sent: Real values: what the host sends, or the data itself; whole numbers are looked at in their own type.
         levels_only: Refuse values between the levels instead of rounding them.
 
     Raises:
         InputError: The values do not fit the input's coding.
     """
     source = source_of(integer)
-    real = np.asarray(sent, np.float64)
-    payload = np.round(real / source.scale)
-    if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
-        raise InputError(
-            "x holds values between the levels of the input's coding, which is "
-            + (
-                "binary spikes"
-                if source.soma.payload_bits == 1
-                else f"whole numbers below {1 << source.soma.payload_bits}"
-            ),
-            where="input",
-            help="encode the data as the model card says",
-        )
+    payload = sent
+    if source.scale != 1 or sent.dtype.kind not in "iu":
+        real = np.asarray(sent, np.float64)
+        payload = np.round(real / source.scale)
+        if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
+            raise InputError(
+                "x holds values between the levels of the input's coding, which is "
+                + (
+                    "binary spikes"
+                    if source.soma.payload_bits == 1
+                    else f"whole numbers below {1 << source.soma.payload_bits}"
+                ),
+                where="input",
+                help="encode the data as the model card says",
+            )
     if refused := source.soma.refused(payload):
         raise InputError(
             refused,
             where="input",
             help="deploy again with calibration data that covers this range (--calibrate)",
         )
-    return payload.astype(np.int64)
+    return payload.astype(payload_type(integer), copy=False)

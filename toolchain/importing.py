@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -183,7 +184,12 @@ def _names(importer: Importer) -> tuple[str, ...]:
 
 
 def load_model(
-    model: Any, available: Mapping[str, Importer] | None = None, *, data: Path | None = None, example: Any = None
+    model: Any,
+    available: Mapping[str, Importer] | None = None,
+    *,
+    data: Path | None = None,
+    example: Any = None,
+    layout: str | None = None,
 ) -> Imported:
     """Load a model.
 
@@ -193,18 +199,22 @@ def load_model(
         available: Importers by name; None: the installed ones.
         data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
         example: Input (T, B, *shape) of a model in memory.
+        layout: Axes of a torch model's example, where they are not to be guessed: "TB", "BT" or "B".
 
     Raises:
-        ImportingError: No importer takes it, or it cannot be read.
+        ImportingError: No importer takes it, or it cannot be read, or a layout is given for one that has none.
     """
     known = importers() if available is None else available
     if isinstance(model, Path):
         model = str(model)
     if isinstance(model, str):
-        return _load_spec(model, known, data, example)
+        return _load_spec(model, known, data, example, layout)
     for importer in known.values():
-        found = importer(model, data, example)
+        takes = layout is not None and _takes_layout(importer)
+        found = _of_layout(importer)(model, data, example, layout=layout) if takes else importer(model, data, example)
         if found is not None:
+            if layout is not None and not takes:
+                raise no_layout(found.name, f"a {type(model).__name__}")
             return found if example is None or found.example is not None else replace(found, example=_array(example))
     raise ImportingError(
         f"a {type(model).__name__} is no model; a torch.nn.Module, a nir.NIRGraph, a Graph, or a name or path is",
@@ -217,13 +227,36 @@ def _array(example: Any) -> NDArray[np.float32]:
     return np.asarray(example, np.float32)
 
 
-def _load_spec(spec: str, known: Mapping[str, Importer], data: Path | None, example: Any) -> Imported:
+def no_layout(where: str, what: str) -> ImportingError:
+    """Make the error for a layout of a model that has none to be said."""
+    return ImportingError(
+        f"{what} has no layout to be said: it takes (T, B, ...)", where=f"{where}, --layout", help="leave --layout out"
+    )
+
+
+def _takes_layout(importer: Importer) -> bool:
+    made = importer.load() if isinstance(importer, _Lazy) else importer
+    return "layout" in inspect.signature(made).parameters
+
+
+def _of_layout(importer: Importer) -> Callable[..., Imported | None]:
+    return importer.load() if isinstance(importer, _Lazy) else importer
+
+
+def _load_spec(
+    spec: str, known: Mapping[str, Importer], data: Path | None, example: Any, layout: str | None
+) -> Imported:
     if example is not None:
         raise ImportingError(
             "an example input is for a model in memory", where=spec, help="leave it out, or give calibration="
         )
     for name in _order(spec, known):
-        found = known[name](spec) if data is None else known[name](spec, data)
+        if layout is not None:
+            if not _takes_layout(known[name]):
+                raise no_layout(spec, "a model that is no Python factory")
+            found = _of_layout(known[name])(spec, data, layout=layout)
+        else:
+            found = known[name](spec) if data is None else known[name](spec, data)
         if found is not None:
             return found
     raise _nobody(spec, known)

@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from spikewright.hw_sim import HOSTS, Compiled, Host, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added
-from spikewright.toolchain.deployment import CHUNK, Deployment
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added, joined
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntNeuron
-from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import option
 
@@ -29,28 +29,17 @@ class InterpreterBackend:
     ) -> RunResult:
         """Run chunk by chunk."""
         start = time.perf_counter()
-        parts = []
-        for first in range(0, x.shape[1], CHUNK):
-            parts.append(run_int(deployment.integer, x[:, first : first + CHUNK]))
-            if progress is not None:
-                progress(min(first + CHUNK, x.shape[1]), x.shape[1])
-        answer = np.concatenate([p.answer for p in parts])
-        recordings = _join([p.recordings for p in parts]) if record else {}
-        counts = added([p.saturations for p in parts])
-        return RunResult(answer, recordings, run_s=time.perf_counter() - start, saturations=counts)
-
-
-def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
-    joined = {}
-    for name in parts[0]:
-        found = [p[name] for p in parts]
-        currents = [r.u for r in found if r.u is not None]
-        joined[name] = Recording(
-            np.concatenate([r.out for r in found], axis=1),
-            np.concatenate([r.v for r in found], axis=1),
-            np.concatenate(currents, axis=1) if currents else None,
-        )
-    return joined
+        answers, parts, saturations = [], [], []
+        for chosen, steps, run, recordings in int_blocks(deployment.integer, x, states=record):
+            parts.append((chosen, steps, recordings))
+            if steps.stop == x.shape[0]:
+                answers.append(run.answer)
+                saturations.append(run.saturations)
+                if progress is not None:
+                    progress(chosen.stop, x.shape[1])
+        recorded = joined(parts, *x.shape[:2]) if record else {}
+        seconds = time.perf_counter() - start
+        return RunResult(np.concatenate(answers), recorded, run_s=seconds, saturations=added(saturations))
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
 from spikewright.toolchain.analysis import accuracy, run_summary, saturations
 from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.interpret import float_answers
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
 
@@ -134,11 +134,8 @@ def run(
 
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
     count = len(samples)
-    step, answers = progress("interpreter, float"), []
-    for start in range(0, count, CHUNK):
-        answers.append(made.run_float(samples.x[:, start : start + CHUNK]))
-        step(min(start + CHUNK, count), count)
-    answer = np.concatenate(answers)
+    x = made.check_input(samples.x)
+    answer = float_answers(made.captured, x, progress("interpreter, float"))
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
     return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 

@@ -65,7 +65,8 @@ def _as_stock(soma: Lif) -> bool:
     threshold = soma.threshold
     return (
         not (soma.gates or soma.rectify or soma.reset_interval)
-        and soma.refractory == 1
+        and soma.refractory == soma.max_spikes == 1
+        and not (soma.floored or soma.v_start.any())
         and soma.reset == "value"
         and not soma.v_reset.any()
         and bool(np.all(soma.decay_v < DECAY_ONE))

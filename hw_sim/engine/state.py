@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from spikewright.hw_sim.engine.cuda import Cuda
 
 AnyInt = NDArray[Any]
+V_START = Lif.per_neuron.index("v_start")
+"""The row of a LIF's parameters that its membrane starts at."""
+ANY_COUNT = 1 << 24
+"""More spikes than a membrane of 24 bits is worth."""
 
 
 def message_bytes(soma: Soma) -> int:
@@ -86,7 +90,8 @@ class State:
             self.u[name] = np.full(shape, soma.idle, word)  # without a current: what was sent last
             self.v[name] = np.zeros(shape, word)
             if isinstance(soma, Lif):
-                self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), np.int8)
+                self.v[name] += stage.params[V_START]
+                self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), word)
 
     def advance(self, steps: int) -> None:
         """Make room for a block of ``steps`` timesteps behind the history."""
@@ -224,7 +229,7 @@ class State:
 
         scanned = (
             subtract, floor, zeroing, levels[:inner], index[:inner], soma.gate_bits, soma.refractory, self.hold[name],
-            out, rec_u, rec_v, corner, saturated,
+            ANY_COUNT if soma.max_spikes is None else soma.max_spikes, soma.floored, out, rec_u, rec_v, corner, saturated,
         )  # fmt: skip
         u, v = self.u[name], self.v[name]
         if cuda is not None:

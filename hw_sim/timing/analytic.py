@@ -11,9 +11,8 @@
 Form after Timcheck, Pierro, Shrestha (arXiv:2601.10035) and the Floorline model (arXiv:2511.21549): per-core maxima,
 not totals, set the time. Coefficients are the nominal latencies of the chip's price table. What this assumes: all stages and
 links overlap perfectly, so that only the busiest one is seen; ``timing.cycle`` simulates how far that holds.
-The overhead of a Lava host holds the barrier and is added to the work, not a floor under it: two neurons on silicon
-(NECOTIS 2025, 18 means) take 0.43 +- 0.11 ns a step longer at 100 Hz than at 25 Hz, 5.7 ns for each spike of the pair, where a
-floor of 1.16 us would hide them.
+The overhead of a Lava host holds the barrier and is added to the work, not a floor under it: each spike of two neurons on
+silicon (NECOTIS 2025, 18 means) takes 5.4 +- 1.8 ns, which a floor of 1.16 us would hide. Either way is right to 1 % there.
 """
 
 from __future__ import annotations

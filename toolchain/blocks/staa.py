@@ -69,7 +69,7 @@ class STAALIF(CountGates):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """Spikes; in the reconstruction scaled by the step attention."""
-        return "binary" if self.variant == "causal" else "graded"
+        return super().sends if self.variant == "causal" else "graded"
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""

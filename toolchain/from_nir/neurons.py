@@ -65,6 +65,12 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     arrays["v_start"] = fit(start, "v_start", at)
     if means.v_min is not None:
         arrays["v_min"] = fit(means.v_min, "v_min", at)
+    if late and means.max_spikes != 1:
+        raise UnsupportedNodeError(
+            "subtracts its threshold one step late and fires several times a step",
+            where=at.here,
+            help="--reset subtract, or --max-spikes 1",
+        )
     if late:
         arrays["v_subtract"] = _late(threshold, c["beta"], at)
     if means.max_spikes != 1 and np.min(threshold) <= 0:
@@ -173,7 +179,8 @@ def _constants(node: nir.NIRNode, means: Settings, at: Place) -> dict[str, Array
                 found |= {"gain_u": found["alpha"] * w_in, "gain": np.ones(())}
     found |= _exact(found, node, at)
     if hasattr(node, "v_leak"):
-        found["leak"] = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        leak = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
+        found |= {"leak": leak} | _exact({"leak": leak}, node, at)
     return found
 
 
@@ -224,8 +231,8 @@ def _if_gain(node: nir.I | nir.IF, at: Place) -> Array:
 def _exact(found: dict[str, Array], node: nir.NIRNode, at: Place) -> dict[str, Array]:
     """Return the constants that the metadata record without rounding, after checking them against the fields."""
     exact: dict[str, Array] = {}
-    for key in ("beta", "gain"):
-        if key not in node.metadata:
+    for key in ("alpha", "beta", "gain", "gain_u", "leak"):
+        if key not in node.metadata or key not in found:
             continue
         value = fit(node.metadata[key], f"metadata {key}", at)
         if not np.allclose(value, found[key], rtol=TOLERANCE, atol=TOLERANCE):

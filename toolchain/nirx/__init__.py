@@ -2,6 +2,7 @@
 
 from spikewright.toolchain.nirx.compare import difference as difference
 from spikewright.toolchain.nirx.compare import same as same
+from spikewright.toolchain.nirx.file import copied as copied
 from spikewright.toolchain.nirx.file import read as read
 from spikewright.toolchain.nirx.file import write as write
 from spikewright.toolchain.nirx.metadata import Settings as Settings

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, log2, prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -109,7 +109,10 @@ class _Quantizer(Synapses):
         """Note the unit of messages whose unit does not depend on other layers."""
         if isinstance(op, Lif):
             one = 1 << self.o.gate_bits if op.output_gate else 1
-            self.unit[op.name], self.largest[op.name] = 1 / one, one
+            most = (
+                STATE_MAX if op.max_spikes is None else op.max_spikes
+            )  # known better once its threshold is an integer
+            self.unit[op.name], self.largest[op.name] = 1 / one, one * most
 
     # ------------------------------------------------------------------------------------------ messages
     def input(self, op: Input) -> None:
@@ -140,12 +143,6 @@ class _Quantizer(Synapses):
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:
-        if op.max_spikes != 1 or op.v_min is not None or np.any(op.v_start):
-            raise UnsupportedNodeError(
-                "sends several spikes a step, has a floor of v, or starts at another v than 0",
-                where=f"op {op.name!r}",
-                help="train it with one spike a step, no floor, and v = 0 at the start",
-            )
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
@@ -156,7 +153,7 @@ class _Quantizer(Synapses):
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
         constant = float(np.abs(bias + leak).max())
-        floor = max(float(np.abs(threshold / gain).max()) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
+        floor = max(self.tallest(op, gain) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
         unit = self.current_unit(branches, floor * sc.STATE_UNIT)
         names = self.connect(op, branches, unit)
         links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
@@ -167,15 +164,35 @@ class _Quantizer(Synapses):
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
             bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}"),
             threshold=self.threshold(op, threshold / scale),
-            v_reset=np.round(self.reset(op, threshold) / scale).astype(np.int64),
+            v_reset=self.reset(op, threshold, scale),
             reset=op.reset,
             gates=op.gates,
             gate_bits=self.o.gate_bits,
             rectify=op.rectify,
             output_gate=op.output_gate,
             refractory=op.refractory,
+            **self.rare(op, threshold, scale),
         )
         self.emit(op, (*names, *links), soma, scale)
+        if op.max_spikes != 1:
+            self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.weight_bits))
+
+    def tallest(self, op: Lif, gain: Array) -> float:
+        """Return the largest level that v is compared with, held at or starts from, in units of the current."""
+        levels = (op.v_threshold, op.v_start, np.zeros(()) if op.v_min is None else op.v_min)
+        return max(float(np.abs(sc.flat(level, op.shape) / gain).max()) for level in levels)
+
+    def rare(self, op: Lif, threshold: Array, scale: Array) -> dict[str, Any]:
+        """Return the integers of several spikes a step, of the floor and of the start of v, where it has them."""
+        found: dict[str, Any] = {}
+        if op.max_spikes != 1:
+            found |= {"max_spikes": op.max_spikes, "spacing": _spacing(threshold / scale)}
+        for name, level in (("v_min", op.v_min), ("v_start", op.v_start)):
+            if level is not None and np.any(level if name == "v_start" else True):
+                wanted = sc.flat(level, op.shape) / scale
+                sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", name)
+                found[name] = np.round(wanted).astype(np.int64)
+        return found
 
     def emit(self, op: Op, inputs: Sequence[str], soma: somas.Soma, scale: Array, shape: Shape | None = None) -> None:
         """Emit neurons in the place of an op; their shape is its own where none is given."""
@@ -204,15 +221,20 @@ class _Quantizer(Synapses):
     def threshold(self, op: Lif, wanted: Array) -> IntArray:
         """Return thresholds on the chip's grid, from real ones in state units."""
         sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold")
+        if op.max_spikes != 1:
+            return _spacing(wanted) - (op.comparison == ">=")
         if op.comparison == ">=":
             return np.ceil(wanted - 1e-9).astype(np.int64) - 1
+        if op.refractory > 1 or op.v_min is not None or np.any(op.v_start):
+            return np.round(wanted).astype(np.int64)
         return np.round(wanted / (1 << THRESHOLD_SHIFT)).astype(np.int64) << THRESHOLD_SHIFT
 
-    def reset(self, op: Lif, threshold: Array) -> Array:
-        """Return what v becomes, or what is subtracted from it."""
-        if op.reset == "value":
-            return sc.flat(op.v_reset, op.shape)
-        return threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
+    def reset(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
+        """Return what v becomes, or what each spike subtracts from it."""
+        if op.reset == "subtract" and op.max_spikes != 1:
+            return _spacing(threshold / scale)
+        taken = threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
+        return np.round((sc.flat(op.v_reset, op.shape) if op.reset == "value" else taken) / scale).astype(np.int64)
 
     def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""
@@ -313,3 +335,8 @@ class _Quantizer(Synapses):
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape
+
+
+def _spacing(wanted: Array) -> IntArray:
+    """Return how far apart the thresholds of several spikes a step lie, in state units: at least 1."""
+    return np.maximum(np.round(wanted), 1).astype(np.int64)

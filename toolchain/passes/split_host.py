@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Input, Neuron, Op, Output
@@ -39,7 +40,7 @@ class HostPart:
 
 def is_still(x: NDArray[Any]) -> bool:
     """Say whether samples (T, B, *shape) repeat one frame over all T."""
-    return bool((x == x[:1]).all())
+    return all(bool((part == x[:1]).all()) for part in blocks(x))
 
 
 def fires(op: Op) -> bool:

@@ -88,7 +88,7 @@ def latency(report: Report) -> str:
         + table(("figure", "value", "band", "basis"), rows, numeric=(1, 2))
         + figure(
             drawn,
-            "A step lasts as long as its slowest term, and the overhead of its host; the bars say what was longest, weighted by time.",
+            "A step lasts as long as its slowest term, plus what its host adds; the bars: which was longest, weighted by time.",
         )
         + _steps(time)
         + _imbalance(report.analysis)

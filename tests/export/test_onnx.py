@@ -118,14 +118,6 @@ def test_a_flat_real_input_with_parameters_per_neuron_and_a_recurrent_first_laye
     assert agreement(host_model(made.host.graph, source_of(made.integer).scale), made, x).off_by_one == 0
 
 
-def test_a_loop_of_the_first_layer_that_is_read_elsewhere_is_refused_by_name() -> None:
-    graph = dense_net(recurrent=True)
-    ops = [Output(name="out", inputs=("back",)) if isinstance(op, Output) else op for op in graph]
-
-    with pytest.raises(UnsupportedNodeError, match="reads 'back', inside the feedback loop of the first neurons 'r0'"):
-        deploy_graph(graph.with_ops(ops), Options(), lambda: Samples(images(6, still=True), None, "r"), name="dense")
-
-
 def test_an_op_without_onnx_form_is_refused_by_name() -> None:
     class Odd(Neuron):
         pass

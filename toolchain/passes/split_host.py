@@ -1,8 +1,7 @@
 """Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
 
 Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or an attention block that runs on
-the host), with the feedback loop they stand in; the chip's input is what they send. A net that is fed spikes or event counts
-has no host part.
+the host); the chip's input is what they send. A net that is fed spikes or event counts has no host part.
 """
 
 from __future__ import annotations
@@ -67,35 +66,25 @@ def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set
     return inside, first
 
 
+def _in_front_of(graph: Graph, op: Op) -> set[str]:
+    """Return what an op reads, near and far: also tables, and its own feedback."""
+    found: set[str] = set()
+    waiting = list(op.inputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name].inputs
+    return found
+
+
 def before_first_spike(graph: Graph) -> frozenset[str]:
     """Return the ops in front of the first spikes and the neurons that send them: what a host can compute once per sample.
 
     For any net, also one that cannot be deployed.
     """
     inside, first = _front(graph, all)
-    ends = {op.name for op in first if hostable(op)}
-    return frozenset(inside) | ends | {name for end in ends for name in in_loop_with(graph, end)}
-
-
-def in_loop_with(graph: Graph, name: str) -> frozenset[str]:
-    """Return the ops of an op's feedback loops, itself included: what it is computed from and what is computed from it."""
-    after, before = {name}, {name}
-    for _ in graph:
-        after |= {op.name for op in graph if set(op.inputs) & after}
-        before |= {read for op in graph if op.name in before for read in op.inputs}
-    return frozenset(after & before)
-
-
-def _closed(graph: Graph, loop: frozenset[str], boundary: Op) -> None:
-    """Refuse a feedback loop of the first neurons that is read elsewhere than at what they send."""
-    for op in graph:
-        for name in op.inputs:
-            if name in loop and name != boundary.name and op.name not in loop:
-                raise UnsupportedNodeError(
-                    f"reads {name!r}, inside the feedback loop of the first neurons {boundary.name!r}, which runs on the host",
-                    where=f"op {op.name!r}",
-                    help=f"read {boundary.name!r}, or put a spiking layer without a loop in front of it",
-                )
+    return frozenset(inside) | {op.name for op in first if hostable(op)}
 
 
 def split_host(graph: Graph) -> tuple[Graph, HostPart]:
@@ -118,13 +107,12 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
             help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
         )
     boundary = first[0]
-    loop = in_loop_with(graph, boundary.name)
     graded = isinstance(boundary, AttentionBlock) and boundary.sends == "graded"
-    ops = [op for op in graph if op.name in inside | loop]
-    _closed(graph, loop, boundary)
+    wanted = _in_front_of(graph, boundary)
+    ops = [op for op in graph if op.name in wanted or op is boundary]
     host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
     shape = shapes(graph)[boundary.name]
     source = Input(name=boundary.name, shape=shape, binary=not graded, block=boundary.block)
-    rest = [op for op in graph if op is not entry and op not in ops]
+    rest = [op for op in graph if op is not entry and op is not boundary]
     chip = drop_unread(graph.with_ops([source, *rest]))
     return chip, HostPart(drop_unread(host), boundary.name, graded)

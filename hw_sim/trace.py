@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.files import write_whole
 from spikewright.hw_sim.timing.analytic import TERMS, Host
 from spikewright.hw_sim.timing.cycle.record import CycleRecord, joined_records, record_of
 
@@ -167,14 +168,7 @@ class Trace:
             else:
                 plain[f.name] = value
         arrays["json"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
-        target = Path(path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, pack(arrays))
 
 
 def joined_traces(traces: Sequence[Trace]) -> Trace:
@@ -216,8 +210,7 @@ def load_trace(path: str | Path) -> Trace:
         ProgramError: The file is not one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays: dict[str, Any] = dict(read_arrays(path))
         plain = json.loads(arrays.pop("json").tobytes().decode())
     except (OSError, ValueError, KeyError) as error:
         raise ProgramError(

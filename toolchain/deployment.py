@@ -296,6 +296,8 @@ class Deployment(Result):
         backends: Sequence[str] = ("interpreter", "hw_sim"),
         limit: int | None = None,
         data: str | Path | None = None,
+        prices: Sequence[str | Path] = (),
+        rate: float | None = None,
         progress: Bars = silent,
     ) -> Report:
         """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
@@ -307,13 +309,18 @@ class Deployment(Result):
             data: Folder of a data set.
             twin: The same net without attention, shown beside it; its own samples are run, as many.
             backends: Compared spike by spike on the first samples; () for none.
+            prices: Price lists beside those that ship: YAML files.
+            rate: Samples a second at which the mean power is wanted.
             progress: Makes a progress callback by a title.
+
+        Raises:
+            InputError: A price list cannot be read, or samples take longer than the rate leaves them.
         """
         from spikewright.toolchain.report import report_on
 
         chosen = self.choose(x, y, limit=limit, data=data)
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
-        return report_on(self, chosen, backends=backends, twin=beside, progress=progress)
+        return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle; ``spikewright.load`` reads it.

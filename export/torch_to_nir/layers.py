@@ -6,6 +6,7 @@ from typing import Any
 
 import nir
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -127,7 +128,8 @@ def _need(holds: bool, what: str, help: str, where: str) -> None:
 
 
 def _array(value: Tensor) -> NDArray[Any]:
-    return value.detach().cpu().numpy().copy()
+    wide = value.detach().float() if value.dtype in (torch.float16, torch.bfloat16) else value.detach()
+    return wide.cpu().numpy().copy()
 
 
 def _pair(value: Any) -> NDArray[np.int64]:

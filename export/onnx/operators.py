@@ -11,7 +11,6 @@ import numpy as np
 
 from spikewright.export.onnx.writer import Writer
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.interpret.states import grid
 from spikewright.toolchain.ops import (
     Accumulator,
     Add,
@@ -31,6 +30,7 @@ from spikewright.toolchain.ops import (
     Shape,
     SumPool,
 )
+from spikewright.toolchain.parameters import grid
 
 
 def no_form(op: Op) -> UnsupportedNodeError:
@@ -188,7 +188,8 @@ def fire(make: Writer, op: Lif, v: str, states: list[str], path: str = "") -> tu
     if op.reset == "value":
         to = make.parameter(op.v_reset, op.shape, f"{path}v_reset")
     else:
-        to = make.node("Sub", v, threshold if op.max_spikes == 1 else make.node("Mul", s, threshold))
+        taken = threshold if op.v_subtract is None else make.parameter(op.v_subtract, op.shape, f"{path}v_subtract")
+        to = make.node("Sub", v, taken if op.max_spikes == 1 else make.node("Mul", s, taken))
     after = make.node("Where", fired, to, v)
     if op.v_min is not None:
         after = make.node("Max", after, make.parameter(op.v_min, op.shape, f"{path}v_min"))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from spikewright.toolchain.gates import POW2_LEVELS
-from spikewright.toolchain.interpret.states import grid
 from spikewright.toolchain.ops import Array, Pair, Shape
+from spikewright.toolchain.parameters import grid
 
 Precision = Literal["float32", "float64"]
 Step = Callable[[list[str], list[str]], tuple[list[str], list[str]]]

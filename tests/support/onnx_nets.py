@@ -139,6 +139,7 @@ def _lif(**fields: Any) -> Lif:
 NEURONS: dict[str, Lif] = {
     "filtered": _lif(alpha=np.array(0.5), gain_u=np.array(2.0), gain=np.linspace(0.5, 1, 4), leak=np.full(4, 0.1)),
     "subtract": _lif(reset="subtract", comparison=">=", rectify=True),
+    "subtract-more": _lif(reset="subtract", v_subtract=np.linspace(0.5, 1, 4)),
     "refractory": _lif(refractory=3, v_start=np.array(0.4), alpha=np.array(0.5)),
     "counts": _lif(max_spikes=3, reset="subtract", v_min=np.array(-0.5)),
     "counts-any": _lif(max_spikes=None, comparison=">=", v_reset=np.linspace(-1, 0.2, 4), refractory=2),

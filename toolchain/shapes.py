@@ -164,7 +164,7 @@ def _adaptive(op: f.AdaptivePool, xs: list[Shape]) -> Shape:
 
 def _scale(op: f.Scale, xs: list[Shape]) -> Shape:
     for values in (op.scale, op.shift):
-        if values is not None and np.shape(values) not in ((), (1,), xs[0][:1]):
+        if values is not None and np.shape(values) not in ((), (1,), xs[0][:1], xs[0]):
             raise _mismatch(op, xs[0], f"{np.size(values)} channels on axis 0", "give one value a channel")
     return xs[0]
 

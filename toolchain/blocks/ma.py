@@ -39,9 +39,10 @@ from spikewright.toolchain.blocks.causal import (
     trailing,
 )
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.interpret.states import FloatState, grid
+from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, GateTable, Op, Shape
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
 from spikewright.toolchain.spike_driven.signals import Fault, Path

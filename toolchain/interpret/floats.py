@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.linear import conv2d, windows
+from spikewright.hw_sim.linear import conv2d, planar, windows
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, shifted, spans
-from spikewright.toolchain.interpret.states import FloatState, grid, spread
+from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     AdaptivePool,
@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Scale,
     SumPool,
 )
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
 
 
@@ -47,8 +48,10 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = x.reshape(x.shape[0], -1) @ w.T
             return y if b is None else y + b
         case Conv(weight=w, bias=b):
-            y = conv2d(x, w, op.stride, op.padding, op.dilation, op.groups)
-            return y if b is None else y + b.reshape(-1, 1, 1)
+            frames = x.reshape(-1, *planar(x.shape[1:]))
+            y = conv2d(frames, w, op.stride, op.padding, op.dilation, op.groups)
+            y = y if b is None else y + b.reshape(-1, 1, 1)
+            return y if x.ndim == 4 else y.reshape(*y.shape[:2], -1)
         case SumPool() | AdaptivePool() | MaxPool():
             return pooled(op, x)
         case Scale(scale=s, shift=b):

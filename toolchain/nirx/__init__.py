@@ -12,6 +12,7 @@ from spikewright.toolchain.nirx.nodes import AttentionNode as AttentionNode
 from spikewright.toolchain.nirx.nodes import BatchNorm as BatchNorm
 from spikewright.toolchain.nirx.nodes import MaxPool2d as MaxPool2d
 from spikewright.toolchain.nirx.nodes import Relu as Relu
+from spikewright.toolchain.nirx.plain import plain as plain
 from spikewright.toolchain.nirx.registry import EXTENSION_VERSION as EXTENSION_VERSION
 from spikewright.toolchain.nirx.registry import EXTENSIONS as EXTENSIONS
 from spikewright.toolchain.nirx.registry import extension as extension

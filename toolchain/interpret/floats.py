@@ -216,7 +216,7 @@ class FloatRun:
                         y = self.stateless(op, [at(name, t) for name in op.inputs], B)
                 history[op.name].append(y)
         for name, steps in history.items():
-            shape = max((s.shape for s in steps), key=len)
+            shape = max((s.shape for s in steps), key=len) or (B, *self.signal_shapes[name])
             self.out[name] = np.stack([np.broadcast_to(s, shape) for s in steps])
         if self.membranes is not None:
             self.membranes |= {name: np.stack(steps) for name, steps in membranes.items()}

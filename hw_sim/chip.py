@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
+from spikewright.hw_sim.costs import EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.ranges import LARGEST
+from spikewright.hw_sim.sourced_yaml import SourcedYaml
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -35,12 +34,8 @@ COUNTS = {
     **dict.fromkeys(("chips_x", "chips_y", "tiles_x", "tiles_y", "cores_per_tile"), (1, 1 << 12)),
 }
 """What other limits can be; those not named here count something: 1 .. 2^31 - 1."""
-HIGHEST = 1e15
-"""Above every price, latency and power, in any unit."""
 LONGEST = 1 << 18
 """Bytes of a chip file at most."""
-DEEPEST = 20
-"""Lists in lists, and mappings in mappings, of a chip file at most."""
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 
@@ -166,21 +161,15 @@ def _read(name: str) -> tuple[str, str]:
         ) from error
 
 
-class _Reader:
-    """Turns YAML nodes into the dataclasses above; knows the line of everything it refuses."""
+class _Reader(SourcedYaml):
+    """Turns YAML nodes into the dataclasses above."""
 
     def __init__(self, where: str) -> None:
-        self.where = where
-        self.sources: dict[str, str] = {}
+        super().__init__(where, ChipError)
         self.facts: dict[str, Fact] = {}
-        self.seen = 0
-
-    def fail(self, node: yaml.Node | None, what: str, help: str) -> ChipError:
-        line = f", line {node.start_mark.line + 1}" if node is not None else ""
-        return ChipError(what, where=f"{self.where}{line}", help=help)
 
     def chip(self, text: str) -> Chip:
-        root = self.on_base(self.composed(text))
+        root = self.on_base(self.root(text))
         top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
@@ -200,29 +189,6 @@ class _Reader:
             sources=self.sources,
         )
 
-    def composed(self, text: str) -> yaml.Node | None:
-        """Return the nodes of a text: plain keys, each once, and nothing nested deep or in itself."""
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
-        self.check_plain(root, 0)
-        return root
-
-    def check_plain(self, node: yaml.Node | None, depth: int) -> None:
-        """Refuse keys that are no texts, and what is nested too deep (an alias can hold itself)."""
-        self.seen += 1
-        if depth > DEEPEST or self.seen > LONGEST:
-            raise self.fail(node, "nested too deep", "write a chip file as `chips` shows one")
-        if isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self.check_plain(item, depth + 1)
-        elif isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise self.fail(key, "a key that is a list or a mapping", "write keys as plain words")
-                self.check_plain(value, depth + 1)
-
     def on_base(self, root: yaml.Node | None) -> yaml.Node | None:
         """Lay a file that says ``base: NAME`` over the file of that chip."""
         if not isinstance(root, yaml.MappingNode):
@@ -239,61 +205,6 @@ class _Reader:
             root.tag, [(k, v) for k, v in root.value if k.value != "base"], root.start_mark, root.end_mark
         )
         return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
-
-    def mapping(
-        self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
-    ) -> dict[str, yaml.Node]:
-        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in found:
-                raise self.fail(key, f"{key.value!r} is given twice", "keep one of them")
-            if wanted is not None and key.value not in (*wanted, optional):
-                raise self.fail(key, f"unknown key {key.value!r}; allowed: {', '.join(wanted)}", "remove or rename it")
-            found[key.value] = value
-        missing = [key for key in wanted or () if key not in found]
-        if missing:
-            raise self.fail(
-                node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source"
-            )
-        return found
-
-    def text(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fail(node, "expected one text here", "write it on one line")
-        return str(node.value)
-
-    def number(self, node: yaml.Node) -> float:
-        value: Any = None
-        if isinstance(node, yaml.ScalarNode):
-            with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError):  # tags, dates, too many digits
-                value = yaml.SafeLoader("").construct_object(node)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= HIGHEST:
-            raise self.fail(
-                node, f"expected a number up to {HIGHEST:g}", "write digits; exponents need a point, as in 1.0e+3"
-            )
-        return value
-
-    def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
-        """Read unit, basis, source and note."""
-        found: dict[str, Any] = {
-            key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries
-        }
-        if found["basis"] not in BASES:
-            raise self.fail(entries["basis"], f"basis {found['basis']!r}; allowed: {', '.join(BASES)}", "choose one")
-        if found["source"] not in self.sources:
-            raise self.fail(
-                entries["source"],
-                f"source {found['source']!r} is not listed under sources",
-                "list it there, with where the number can be found",
-            )
-        if unit is not None and found["unit"] != unit:
-            raise self.fail(
-                entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}"
-            )
-        return found
 
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))
@@ -338,13 +249,6 @@ class _Reader:
                 raise self.fail(rows[key], f"timing.{key} is {value}; expected more than 0", "give a larger number")
         self.facts["timing.cycle_ns"] = Fact(cycle_ns, **self.origin(entries, "ns"))
         return Timing(cycle_ns=cycle_ns, **buffers)
-
-    def price(self, node: yaml.Node, unit: str) -> Price:
-        entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
-        low, nominal, high = (self.number(entries[key]) for key in ("low", "nominal", "high"))
-        if not 0 <= low <= nominal <= high:
-            raise self.fail(node, f"low {low}, nominal {nominal}, high {high} are not in order from 0 up", "sort them")
-        return Price(low, nominal, high, **self.origin(entries, unit))
 
     def cost(self, node: yaml.Node) -> Cost:
         entries = self.mapping(node, ("energy", "latency"))

@@ -19,7 +19,7 @@ import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.files import PREFIX
-from spikewright.toolchain import diagnostics, folder_swap, graph_io, nirx
+from spikewright.toolchain import diagnostics, folder_swap, graph_io, to_nir
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.options import Options
@@ -89,8 +89,7 @@ def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, 
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
-    if deployment.source is not None:
-        nirx.write(work / "graph.nir", deployment.source)
+    notes |= {to_nir.FILE: to_nir.save_standard(work / to_nir.FILE, deployment.captured, deployment.source)}
     graph_io.save(deployment.captured, work / "captured.npz")
     graph_io.save(deployment.lowered, work / "lowered.npz")
     graph_io.save(deployment.integer, work / "integer.npz")

@@ -22,6 +22,7 @@ from spikewright.toolchain.interpret import float_answers
 from spikewright.toolchain.output_files import write_text
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.streaming import Payloads, run_parts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,8 +147,8 @@ def run(
                 f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
             )
         return _float(made, samples, progress)
-    x = made.encode(samples.x, compact=True)
-    result = machine.run(made, x, record=record, progress=progress(machine.name))
+    made.check_input(samples.x)
+    result = run_parts(made, machine, Payloads(made, samples.x), record, progress(machine.name))
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}

@@ -149,8 +149,7 @@ def _refused(op: Op, what: str) -> UnsupportedNodeError:
 def _conv(op: Conv, source: Shape) -> nir.NIRNode:
     weight, bias = _whole(op), np.zeros(op.weight.shape[0]) if op.bias is None else op.bias
     if len(source) == 2:
-        stride, padding, dilation = op.stride[1], op.padding[1], op.dilation[1]
-        return nir.Conv1d(source[1], weight[:, :, 0], stride, padding, dilation, 1, bias)
+        return nir.Conv1d(source[1], weight[:, :, 0], op.stride[1], op.padding[1], op.dilation[1], 1, bias)
     weight, padding = _square(op, weight)
     return nir.Conv2d(source[1:], weight, op.stride, padding, op.dilation, 1, bias)
 

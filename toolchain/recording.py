@@ -32,6 +32,7 @@ from typing import IO, Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import DamagedError, array_names, read_arrays
 from spikewright.hw_sim.files import whole
 from spikewright.toolchain.backends import Recorded, Recording
 from spikewright.toolchain.deployment import Deployment
@@ -165,7 +166,7 @@ def _copy(archive: zipfile.ZipFile, member: _Member, file: IO[bytes]) -> None:
 
 
 class RecordedRun:
-    """A recorded run, read from its file: arrays are read when they are asked for; use it in a ``with`` block, or ``close``.
+    """A recorded run on disk: arrays are read when they are asked for, each time anew.
 
     Args:
         path: What ``run --save`` wrote.
@@ -177,36 +178,30 @@ class RecordedRun:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self.file = np.load(self.path, allow_pickle=False)
-            self.about: dict[str, Any] = json.loads(self.file["json"].tobytes().decode())
+            self.names = tuple(array_names(self.path))
+            self.about: dict[str, Any] = json.loads(self._read("json").tobytes().decode())
             self.layers: tuple[str, ...] = tuple(self.about["layers"])
             version = self.about["format"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._refused(f"is no recording ({error})") from error
         if version != FORMAT:
             raise self._refused(f"has format {version}; {FORMAT} is read")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+    def _read(self, name: str) -> NDArray[Any]:
+        try:
+            return read_arrays(self.path, {name})[name]
+        except (OSError, DamagedError) as error:
+            raise self._refused(f"array {name!r} cannot be read ({error})") from error
 
     @property
     def answer(self) -> NDArray[np.int64]:
         """(B, n), as ``Run.answer``."""
-        return np.asarray(self.file["answer"])
+        return self._read("answer")
 
     @property
     def y(self) -> NDArray[np.int64] | None:
         """(B,) class numbers, or None."""
-        return np.asarray(self.file["y"]) if "y" in self.file else None
+        return self._read("y") if "y" in self.names else None
 
     def spikes(self, layer: str) -> NDArray[Any]:
         """Return what a layer sent, (T, B, *shape); raises ``InputError`` if that was not recorded, as the next two."""
@@ -221,9 +216,9 @@ class RecordedRun:
         return self._array("u", layer)
 
     def _array(self, state: str, layer: str) -> NDArray[Any]:
-        if f"{state}/{layer}" in self.file:
-            return np.asarray(self.file[f"{state}/{layer}"])
-        held = sorted(name for name in self.file.files if name.startswith(f"{state}/"))
+        if f"{state}/{layer}" in self.names:
+            return self._read(f"{state}/{layer}")
+        held = sorted(name for name in self.names if name.startswith(f"{state}/"))
         raise InputError(
             f"{state} of layer {layer!r} is not in it; there are {', '.join(held) or 'none'}",
             where=str(self.path),

@@ -38,18 +38,18 @@ def test_the_file_holds_what_a_run_in_memory_records(
 
     found = made.run(backend=backend, save=tmp_path / "run.npz", saved=ALL)
 
-    with RecordedRun(tmp_path / "run.npz") as read:
-        np.testing.assert_array_equal(read.answer, wanted.answer)
-        np.testing.assert_array_equal(found.answer, wanted.answer)
-        np.testing.assert_array_equal(read.y, made.samples.y)  # type: ignore[arg-type]
-        assert set(read.layers) == set(wanted.recordings)
-        assert read.about["backend"] == backend
-        for name, recording in wanted.recordings.items():
-            np.testing.assert_array_equal(read.spikes(name), recording.out)
-            np.testing.assert_array_equal(read.v(name), recording.v)
-            if recording.u is not None:
-                np.testing.assert_array_equal(read.u(name), recording.u)
-        assert read.spikes("lif1").dtype == np.uint8
+    read = RecordedRun(tmp_path / "run.npz")
+    np.testing.assert_array_equal(read.answer, wanted.answer)
+    np.testing.assert_array_equal(found.answer, wanted.answer)
+    np.testing.assert_array_equal(read.y, made.samples.y)  # type: ignore[arg-type]
+    assert set(read.layers) == set(wanted.recordings)
+    assert read.about["backend"] == backend
+    for name, recording in wanted.recordings.items():
+        np.testing.assert_array_equal(read.spikes(name), recording.out)
+        np.testing.assert_array_equal(read.v(name), recording.v)
+        if recording.u is not None:
+            np.testing.assert_array_equal(read.u(name), recording.u)
+    assert read.spikes("lif1").dtype == np.uint8
     with np.load(tmp_path / "run.npz") as plain:
         np.testing.assert_array_equal(plain["v/lif2"], wanted.recordings["lif2"].v)
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
@@ -58,11 +58,11 @@ def test_the_file_holds_what_a_run_in_memory_records(
 def test_only_what_is_asked_for_is_written(made: Deployment, tmp_path: Path) -> None:
     made.run(save=tmp_path / "run.npz")
 
-    with RecordedRun(tmp_path / "run.npz") as read:
-        assert {name.partition("/")[0] for name in read.file.files} == {"answer", "y", "json", "spikes"}
-        with pytest.raises(InputError, match="v of layer 'lif1' is not in it; there are none") as refused:
-            read.v("lif1")
-        assert "--record all" in str(refused.value)
+    read = RecordedRun(tmp_path / "run.npz")
+    assert {name.partition("/")[0] for name in read.names} == {"answer", "y", "json", "spikes"}
+    with pytest.raises(InputError, match="v of layer 'lif1' is not in it; there are none") as refused:
+        read.v("lif1")
+    assert "--record all" in str(refused.value)
 
 
 def test_an_interrupted_run_leaves_the_older_file_and_nothing_else(
@@ -108,8 +108,8 @@ def test_the_command_writes_it_and_refuses_options_that_do_not_apply(tmp_path: P
     bundle = tiny_bundle(tmp_path)
     cli("run", bundle, "--save", tmp_path / "run.npz", "--record", "spikes", "v")
 
-    with RecordedRun(tmp_path / "run.npz") as read:
-        assert read.about["recorded"] == ["spikes", "v"]
+    read = RecordedRun(tmp_path / "run.npz")
+    assert read.about["recorded"] == ["spikes", "v"]
     assert "--record: says what --save writes" in cli.refused("run", bundle, "--record", "v")
     words = ("run", bundle, "--numbers", "float", "--backend", "interpreter", "--save", tmp_path / "f.npz")
     assert "--numbers float --save: what is recorded is the integer net" in cli.refused(*words)

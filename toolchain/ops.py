@@ -110,6 +110,24 @@ class SumPool(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptivePool(Op):
+    """y[c, i, j] = mean of x[c] over rows floor(i H / h) .. ceil((i + 1) H / h) - 1 and columns likewise; ``size`` (h, w).
+
+    Windows differ in size and may overlap: the pooling to a size that does not divide the map (torch's AdaptiveAvgPool2d).
+    """
+
+    size: Pair
+
+    def rows(self, axis: int, length: int) -> Array:
+        """Return the matrix (size, length) of the means along an axis."""
+        n = self.size[axis]
+        first, last = np.arange(n) * length // n, -(-(np.arange(n) + 1) * length // n)
+        at = np.arange(length)
+        inside = (at >= first[:, None]) & (at < last[:, None])
+        return inside / (last - first)[:, None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Op):
     """y = max over k x k windows, per channel (for binary spikes: OR)."""
 

@@ -34,6 +34,8 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
             return [_reshaping(node, at)]
         case nirx.BatchNorm() | nirx.AttentionNode():
             return [_extension(node, at)]
+        case nirx.AdaptiveAvgPool2d():
+            return [ops.AdaptivePool(name=at.name, inputs=at.inputs, size=_pair(node.size, at, 1))]
         case nirx.Relu():
             return [ops.Relu(name=at.name, inputs=at.inputs)]
         case nir.Delay():

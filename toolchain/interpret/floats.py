@@ -18,6 +18,7 @@ from spikewright.toolchain.interpret.schedule import last_readers, longest_lags,
 from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
+    AdaptivePool,
     Add,
     Affine,
     Array,
@@ -51,10 +52,8 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = conv2d(frames, w, op.stride, op.padding, op.dilation, op.groups)
             y = y if b is None else y + b.reshape(-1, 1, 1)
             return y if x.ndim == 4 else y.reshape(*y.shape[:2], -1)
-        case SumPool():
-            return np.asarray(windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale)
-        case MaxPool():
-            return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
+        case SumPool() | AdaptivePool() | MaxPool():
+            return pooled(op, x)
         case Scale(scale=s, shift=b):
             y = x * grid(s, x.shape[1:])
             return y if b is None else y + grid(b, x.shape[1:])
@@ -68,6 +67,17 @@ def apply(op: Op, operands: list[Array]) -> Array:
             return np.maximum(x, 0)
         case _:
             raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+
+def pooled(op: SumPool | AdaptivePool | MaxPool, x: Array) -> Array:
+    """Pool maps (N, C, H, W)."""
+    match op:
+        case AdaptivePool():
+            return np.asarray(op.rows(0, x.shape[2]) @ x @ op.rows(1, x.shape[3]).T)
+        case SumPool():
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale)
+        case MaxPool():
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
 
 
 class FloatRun:

@@ -7,6 +7,7 @@ from spikewright.toolchain.nirx.file import read as read
 from spikewright.toolchain.nirx.file import write as write
 from spikewright.toolchain.nirx.metadata import Settings as Settings
 from spikewright.toolchain.nirx.metadata import settings as settings
+from spikewright.toolchain.nirx.nodes import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from spikewright.toolchain.nirx.nodes import AttentionNode as AttentionNode
 from spikewright.toolchain.nirx.nodes import BatchNorm as BatchNorm
 from spikewright.toolchain.nirx.nodes import MaxPool2d as MaxPool2d

@@ -9,7 +9,7 @@ import numpy as np
 from spikewright.toolchain.errors import ImportingError
 
 WHOLE = {
-    **dict.fromkeys(("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1),
+    **dict.fromkeys(("stride", "dilation", "kernel_size", "size", "groups", "shape", "input_shape", "timesteps"), 1),
     **dict.fromkeys(("padding",), 0),
     **dict.fromkeys(("start_dim", "end_dim"), -8),
     **dict.fromkeys(("input_type",), 1),

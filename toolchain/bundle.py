@@ -19,7 +19,7 @@ from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.files import PREFIX, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted
-from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, nirx
+from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -94,8 +94,7 @@ def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, 
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
-    if deployment.source is not None:
-        nirx.write(work / "graph.nir", deployment.source)
+    notes |= {to_nir.FILE: to_nir.save_standard(work / to_nir.FILE, deployment.captured, deployment.source)}
     graph_io.save(deployment.captured, work / "captured.npz")
     graph_io.save(deployment.lowered, work / "lowered.npz")
     graph_io.save(deployment.integer, work / "integer.npz")

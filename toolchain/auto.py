@@ -72,4 +72,7 @@ def _candidates(graph: Graph) -> list[Any]:
     blocks = _on_chip(graph)
     if not blocks:
         return ["host"]
-    return ["static", "causal"] if all(op.own_strategy == "causal" for op in blocks) else ["static"]
+    exact = all(op.own_strategy == "causal" for op in blocks)
+    if exact and any(op.refusal("static") for op in blocks):
+        return ["causal"]
+    return ["static", "causal"] if exact else ["static"]

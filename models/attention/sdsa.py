@@ -68,9 +68,11 @@ class SpikeAttention(nn.Module):
             )
         q, k, *rest = spikes.chunk(parts, dim=2)
         if self.variant == "token":
-            return torch.mul(k, self.neuron(q.sum(2, keepdim=True)))
+            token: Tensor = self.neuron(q.sum(2, keepdim=True))
+            return k * token
         if self.variant == "channel":
-            return torch.mul(q, self.neuron((k * rest[0]).sum((3, 4), keepdim=True)))
+            channel: Tensor = self.neuron((k * rest[0]).sum((3, 4), keepdim=True))
+            return q * channel
         rows = [part.flatten(3).unflatten(2, (self.heads, -1)) for part in (q, k, rest[0])]
         pairs = rows[1] @ rows[2].mT
         fired: Tensor = self.neuron((pairs.mT @ rows[0]).flatten(2, 3).unflatten(3, q.shape[3:]))

@@ -157,11 +157,17 @@ class MALIF(CountGates):
     # -------------------------------------------------------------------------------------------- lowerings
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
-        if strategy == "causal" and self.variant == "code":
-            return "its channel and spatial gates pool over all T steps: they need frames that have not arrived"
-        if strategy == "causal" and self.variant == "paper":
-            return "its temporal gate needs all T steps, and its other gates read the membrane inside the step"
-        return super().refusal(strategy)
+        if strategy != "causal" or self.variant == "causal":
+            return super().refusal(strategy)
+        words = {"T": "temporal", "C": "channel", "S": "spatial"}
+        others = [words[dim] for dim in self.dims if dim != "T"]
+        gates, s = f"its {' and '.join(others)} gate{'s' if len(others) > 1 else ''}", "" if len(others) > 1 else "s"
+        late = ["its temporal gate needs all T steps"] if "T" in self.dims else []
+        if others and self.variant == "code":
+            late.append(f"{gates} pool{s} over all T steps, of which most have not arrived")
+        elif others:
+            late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
+        return ", and ".join(late)
 
     def lower_static(self, graph: Graph, gates: Gates) -> Graph:
         """Put tables on the current; the paper's channel and space gates scale the membrane, averaged over T."""

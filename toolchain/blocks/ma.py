@@ -155,6 +155,16 @@ class MALIF(CountGates):
         return gate_function(self.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
 
     # -------------------------------------------------------------------------------------------- lowerings
+    @property
+    def pools_membranes(self) -> bool:
+        """Whether a gate reads membranes between integrating and firing."""
+        return self.variant == "paper" and bool(set("CS") & set(self.dims))
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a gate needs later steps."""
+        return self.variant == "code" or (self.variant == "paper" and "T" in self.dims)
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
         if strategy != "causal" or self.variant == "causal":
@@ -199,7 +209,7 @@ class MALIF(CountGates):
 
     def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
         """Name gates that need later steps, and dense work inside the step."""
-        ahead = "T" in self.dims or self.variant == "code"
+        ahead = self.looks_ahead
         return unlowered(
             self,
             operands,
@@ -207,7 +217,7 @@ class MALIF(CountGates):
             lambda path: [fault for fault in (self._over_time(path), self._in_step(path)) if fault is not None],
             scope="sequence" if ahead else "state",
             causal=not ahead,
-            barrier=self.variant == "paper" and bool(set("CS") & set(self.dims)),
+            barrier=self.pools_membranes,
             gates=len(self.dims),
             pooled=2 * len(self.dims),
         )

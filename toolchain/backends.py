@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,27 @@ def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int
             before = total.get(name, (0, 0))
             total[name] = (before[0] + wraps, before[1] + clips)
     return total
+
+
+class Session(Protocol):
+    """A batch of samples on its way through time."""
+
+    def advance(self, x: IntArray) -> Mapping[str, Recording]:
+        """Take the next payloads (T', B, *shape); return the recordings of these steps, by layer."""
+        ...
+
+    def finish(self) -> RunResult:
+        """Return the answer of all steps; its recordings are empty."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A backend that takes a sample block by block of steps, so that one of any length fits in memory."""
+
+    def open(self, deployment: Deployment, samples: int) -> AbstractContextManager[Session]:
+        """Begin so many samples of the deployment's number of steps."""
+        ...
 
 
 class Backend(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
-from spikewright.toolchain.budget import Cut, blocks, cut
+from spikewright.toolchain.budget import BUDGET, blocks, slices
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import answer_of, source_of
-from spikewright.toolchain.interpret import FloatRun, float_answers, float_cut
+from spikewright.toolchain.integer import IntInput, answer_of, source_of
+from spikewright.toolchain.interpret import float_answers, float_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
@@ -153,25 +152,14 @@ class Deployment(Result):
             InputError: The data does not fit the net or its coding.
         """
         x = self.check_input(np.asarray(x))
-        made = np.empty(x.shape[:2] + self.integer.input.shape, payload_type(self.integer) if compact else np.int64)
-        T, B = x.shape[:2]
-        encoding = self.encoding(1)
-        for chosen, steps in self.encoding_cut(x).parts(B, T):
-            if steps.start == 0:
-                encoding = self.encoding(chosen.stop - chosen.start)
-            made[steps, chosen] = encoding.advance(x[steps, chosen])
+        kind = payload_type(self.integer) if compact else np.int64
+        if self.host is None:
+            return payloads(self.integer, x, levels_only=True).astype(kind, copy=False)
+        made = np.empty((*x.shape[:2], *self.integer.input.shape), kind)
+        boundary = self.host.boundary
+        for chosen, steps, _, signals in float_blocks(self.host.graph, x, keep=(boundary,)):
+            made[steps, chosen] = payloads(self.integer, signals[boundary])
         return made
-
-    def encoding(self, batch: int) -> Encoding:
-        """Return what turns the data of so many samples into payloads, block by block of steps."""
-        return Encoding(self.host, self.integer, batch)
-
-    def encoding_cut(self, x: NDArray[Any]) -> Cut:
-        """Return how many samples and steps of data (T, B, *shape) are encoded at once."""
-        T, B = x.shape[:2]
-        if self.host is not None:
-            return float_cut(self.host.graph, B, T)
-        return cut(B, T, PAYLOAD_COPIES * 8 * prod(self.input_shape))
 
     def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
@@ -294,9 +282,10 @@ class Deployment(Result):
     ) -> Comparison:
         """Run it on several backends and compare every message and state of every neuron; arguments as ``run``."""
         from spikewright.toolchain.compare import compare
+        from spikewright.toolchain.streaming import Payloads
 
-        x = self.encode(self.choose(x, limit=limit, data=data).x, compact=True)
-        return compare(self, backends, x, progress=progress)
+        chosen = self.check_input(self.choose(x, limit=limit, data=data).x)
+        return compare(self, backends, Payloads(self, chosen), progress=progress)
 
     def report(
         self,
@@ -307,6 +296,8 @@ class Deployment(Result):
         backends: Sequence[str] = ("interpreter", "hw_sim"),
         limit: int | None = None,
         data: str | Path | None = None,
+        prices: Sequence[str | Path] = (),
+        rate: float | None = None,
         progress: Bars = silent,
     ) -> Report:
         """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
@@ -318,13 +309,18 @@ class Deployment(Result):
             data: Folder of a data set.
             twin: The same net without attention, shown beside it; its own samples are run, as many.
             backends: Compared spike by spike on the first samples; () for none.
+            prices: Price lists beside those that ship: YAML files.
+            rate: Samples a second at which the mean power is wanted.
             progress: Makes a progress callback by a title.
+
+        Raises:
+            InputError: A price list cannot be read, or samples take longer than the rate leaves them.
         """
         from spikewright.toolchain.report import report_on
 
         chosen = self.choose(x, y, limit=limit, data=data)
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
-        return report_on(self, chosen, backends=backends, twin=beside, progress=progress)
+        return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle; ``spikewright.load`` reads it.
@@ -424,24 +420,6 @@ def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where
         raise InputError("x holds values that are not finite (NaN or infinity)", where=where, help="clean the data")
 
 
-class Encoding:
-    """The encoder of a batch of samples: takes data block by block of steps, returns payloads in their smallest type."""
-
-    def __init__(self, host: HostPart | None, integer: Graph, batch: int) -> None:
-        self.integer, self.host = integer, host
-        self.run = None if host is None else FloatRun(host.graph, batch, keep=(host.boundary,))
-
-    def advance(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return the payloads of the next steps (T', B, *shape).
-
-        Raises:
-            InputError: The values do not fit the input's coding.
-        """
-        if self.run is None or self.host is None:
-            return payloads(self.integer, x, levels_only=True)
-        return payloads(self.integer, self.run.advance(x)[self.host.boundary])
-
-
 def payload_type(integer: Graph) -> type[np.integer[Any]]:
     """Return the smallest type that holds an input's payloads; backends take any."""
     source = source_of(integer)
@@ -459,10 +437,13 @@ def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> N
     Raises:
         InputError: The values do not fit the input's coding.
     """
-    source = source_of(integer)
-    payload = sent
-    if source.scale != 1 or sent.dtype.kind not in "iu":
-        real = np.asarray(sent, np.float64)
+    source, kind = source_of(integer), payload_type(integer)
+    if source.scale == 1 and sent.dtype.kind in "iu":
+        _check_payloads(source, sent)
+        return sent.astype(kind, copy=False)
+    made = np.empty(sent.shape, kind)
+    for steps in slices(sent.shape[0], max(1, BUDGET // max(1, PAYLOAD_COPIES * 8 * sent[:1].size))):
+        real = np.asarray(sent[steps], np.float64)
         payload = np.round(real / source.scale)
         if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
             raise InputError(
@@ -475,10 +456,15 @@ def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> N
                 where="input",
                 help="encode the data as the model card says",
             )
+        _check_payloads(source, payload)
+        made[steps] = payload
+    return made
+
+
+def _check_payloads(source: IntInput, payload: NDArray[Any]) -> None:
     if refused := source.soma.refused(payload):
         raise InputError(
             refused,
             where="input",
             help="deploy again with calibration data that covers this range (--calibrate)",
         )
-    return payload.astype(payload_type(integer), copy=False)

@@ -18,12 +18,14 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
-from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
 from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.nirx.dialects import DIALECTS
+from spikewright.toolchain.options import Reading, declared
 
-KINDS = ("nir", "net", "factory", "checkpoint")
+KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
 """Importers that are known by how a spec ends."""
 
 
@@ -36,7 +38,7 @@ class Imported:
         name: What to call it.
         dataset: The dataset it was trained on, if known.
         card: Its model card, maybe empty.
-        note: What was assumed or checked on the way, for the report.
+        note: What was checked on the way.
         integer: The integer graph of a model that is integer already (netx); ``timesteps`` 0 where it does not say them.
         graph: The float graph of a model that is one already.
         example: Input (T, B, *shape) that came with a model in memory.
@@ -53,13 +55,51 @@ class Imported:
     example: NDArray[np.float32] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def float_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
-        """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""
+    def float_graph(
+        self, *, dt_s: float | None = None, timesteps: int | None = None, reading: Reading | None = None
+    ) -> Graph:
+        """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers.
+
+        Raises:
+            InputError: ``reading`` says something of a model that says it itself.
+        """
+        self.check_reading(reading)
         if self.integer is not None:
             return to_float(self.integer)
         if self.graph is not None:
             return self.graph
-        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name)
+        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name, reading=reading)
+
+    def check_reading(self, reading: Reading | None) -> None:
+        """Refuse options of reading for a model that leaves nothing open: any but a .nir file of others.
+
+        Raises:
+            InputError: The first such option.
+        """
+        if reading is None or (self.nir_graph is not None and not says_all(self.nir_graph)):
+            return
+        for one in declared(Reading):
+            if getattr(reading, one.name) != one.default:
+                raise InputError(
+                    "says how a .nir file of another framework is read; this model says it itself",
+                    where=one.flag,
+                    help="leave it out",
+                )
+
+    def assumed(self, *, dt_s: float | None, reading: Reading | None) -> tuple[Diagnostic, ...]:
+        """Return what neither the model nor the user says, and so was assumed, and what of it is not understood."""
+        if self.nir_graph is None or says_all(self.nir_graph):
+            return ()
+        found = []
+        texts = assumed(self.nir_graph, dt_s, reading, self.name)
+        if texts:
+            help = f"the options in brackets say otherwise, or --dialect {', '.join(DIALECTS)}"
+            found.append(Diagnostic("nir-unsaid", self.name, "; ".join(texts), help, "assumption"))
+        keys = unknown(self.nir_graph)
+        if keys:
+            what = f"metadata that mean nothing here: {', '.join(keys[:8])}" + (" ..." if len(keys) > 8 else "")
+            found.append(Diagnostic("nir-metadata", self.name, what, "", "note"))
+        return tuple(found)
 
 
 class Importer(Protocol):
@@ -94,6 +134,7 @@ def import_nir(model: Any, data: Path | None = None, example: Any = None) -> Imp
 
 
 def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
+    graph = nirx.plain(graph, where)
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
         card = json.loads(text) if isinstance(text, str) else {}
@@ -101,9 +142,7 @@ def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
-    dt = graph.metadata.get("dt")
-    note = f"dt {dt:g} s as recorded" if isinstance(dt, float) else "no dt recorded"
-    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card, note)
+    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card)
 
 
 def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
@@ -233,7 +272,7 @@ def _kind(spec: str) -> str:
     head, colon, _ = spec.rpartition(":")
     if colon and head.endswith(".py"):
         return "factory"
-    return {".nir": "nir", ".net": "net", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
+    return {".nir": "nir", ".net": "net", ".onnx": "onnx", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
 
 
 def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
@@ -243,6 +282,12 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
                 "netx .net files are read by the package 'export', which is not installed",
                 where=spec,
                 help="install spikewright whole: pip install spikewright",
+            )
+        case "onnx":
+            return ImportingError(
+                ".onnx files are read by the package 'export' and onnx, which are not installed",
+                where=spec,
+                help="pip install 'spikewright[onnx]'",
             )
         case "factory" | "checkpoint":
             return ImportingError(
@@ -258,7 +303,7 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
             )
     names = [name for importer in known.values() for name in _names(importer)]
     return ImportingError(
-        "no such model; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
+        "no such model; a model is a zoo name, a .safetensors, .nir, .net or .onnx file, or file.py:factory",
         where=spec,
         help=did_you_mean(spec, names) + "see spikewright zoo for the names"
         if "checkpoint" in known

@@ -29,6 +29,7 @@ from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
@@ -36,6 +37,7 @@ from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strat
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
+from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import is_still, split_host
 from spikewright.toolchain.samples import Samples
@@ -138,6 +140,8 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    _stage(EarlyDelay),
+    _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
     Stage(

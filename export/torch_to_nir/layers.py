@@ -109,7 +109,8 @@ def _pool(
     if isinstance(module, nn.AdaptiveAvgPool2d):
         kernel = np.array(shape[1:]) // np.array(out[1:])
         whole = bool(np.all(kernel * np.array(out[1:]) == np.array(shape[1:])))
-        _need(whole, f"adaptive pooling from {shape[1:]} to {out[1:]}", "choose a size that divides the input", where)
+        if not whole:
+            return nirx.AdaptiveAvgPool2d((out[1], out[2]))
         return nir.AvgPool2d(kernel, kernel, np.zeros(2, int))
     _need(not module.ceil_mode, "pooling with ceil_mode=True", "use ceil_mode=False", where)
     kernel, stride, padding = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.linear import conv2d, windows
+from spikewright.hw_sim.linear import conv2d, planar, windows
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, shifted, spans
-from spikewright.toolchain.interpret.states import FloatState, grid, spread
+from spikewright.toolchain.interpret.states import FloatState, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
+    AdaptivePool,
     Add,
     Affine,
     Array,
@@ -35,6 +36,7 @@ from spikewright.toolchain.ops import (
     Scale,
     SumPool,
 )
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
 
 
@@ -46,12 +48,12 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = x.reshape(x.shape[0], -1) @ w.T
             return y if b is None else y + b
         case Conv(weight=w, bias=b):
-            y = conv2d(x, w, op.stride, op.padding, op.dilation, op.groups)
-            return y if b is None else y + b.reshape(-1, 1, 1)
-        case SumPool():
-            return np.asarray(windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale)
-        case MaxPool():
-            return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
+            frames = x.reshape(-1, *planar(x.shape[1:]))
+            y = conv2d(frames, w, op.stride, op.padding, op.dilation, op.groups)
+            y = y if b is None else y + b.reshape(-1, 1, 1)
+            return y if x.ndim == 4 else y.reshape(*y.shape[:2], -1)
+        case SumPool() | AdaptivePool() | MaxPool():
+            return pooled(op, x)
         case Scale(scale=s, shift=b):
             y = x * grid(s, x.shape[1:])
             return y if b is None else y + grid(b, x.shape[1:])
@@ -65,6 +67,17 @@ def apply(op: Op, operands: list[Array]) -> Array:
             return np.maximum(x, 0)
         case _:
             raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+
+def pooled(op: SumPool | AdaptivePool | MaxPool, x: Array) -> Array:
+    """Pool maps (N, C, H, W)."""
+    match op:
+        case AdaptivePool():
+            return np.asarray(op.rows(0, x.shape[2]) @ x @ op.rows(1, x.shape[3]).T)
+        case SumPool():
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding).sum(axis=(-2, -1)) * op.scale)
+        case MaxPool():
+            return np.asarray(windows(x, op.kernel, op.stride, op.padding, fill=-np.inf).max(axis=(-2, -1)))
 
 
 class FloatRun:
@@ -203,7 +216,7 @@ class FloatRun:
                         y = self.stateless(op, [at(name, t) for name in op.inputs], B)
                 history[op.name].append(y)
         for name, steps in history.items():
-            shape = max((s.shape for s in steps), key=len)
+            shape = max((s.shape for s in steps), key=len) or (B, *self.signal_shapes[name])
             self.out[name] = np.stack([np.broadcast_to(s, shape) for s in steps])
         if self.membranes is not None:
             self.membranes |= {name: np.stack(steps) for name, steps in membranes.items()}

@@ -21,9 +21,11 @@ from spikewright.toolchain.nirx import hdf5
 from spikewright.toolchain.nirx import nodes as nodes  # registers the extension classes
 from spikewright.toolchain.nirx.fields import check_fields
 from spikewright.toolchain.nirx.metadata import check_version
+from spikewright.toolchain.nirx.plain import is_array_field
 from spikewright.toolchain.nirx.registry import EXTENSIONS, STANDARD
 from spikewright.toolchain.output_files import write_file
 
+NEURONS = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
 NULLABLE = {"bias", "input_shape", "neuron"}
 """Fields that may be None, i.e. left out."""
 
@@ -161,6 +163,8 @@ def _tree(item: h5py.Group | h5py.Dataset) -> Any:
     value = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
     if isinstance(value, np.generic) and value.dtype in (np.dtype("f8"), np.dtype("i8"), np.dtype("?")):
         return value.item()
+    if h5py.check_vlen_dtype(item.dtype) not in (None, str, bytes):
+        raise ValueError(f"{item.name} holds rows of unequal length")
     return value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
 
 
@@ -231,12 +235,29 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
         names = ", ".join(sorted(set(lacking) - NULLABLE))
         raise ImportingError(f"{cls.__name__} lacks {names}", where=where, help="export the net again")
     values |= dict.fromkeys(lacking)
+    values = {key: _array(key, value) for key, value in values.items()}
     try:
-        return cls(**values)
+        return _neuron(cls, values) if cls in NEURONS else cls(**values)
     except UnsupportedNodeError as error:
         raise UnsupportedNodeError(error.what, where=where, help=error.help) from error
     except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
+
+
+def _array(key: str, value: Any) -> Any:
+    """Return what a node's field of real numbers holds as an array; a file may hold a number."""
+    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float) else value
+
+
+def _neuron(cls: type[nir.NIRNode], values: dict[str, Any]) -> nir.NIRNode:
+    """Return a neuron whose parameters may differ in shape (``nir`` takes none such): ``from_nir`` spreads them."""
+    given = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
+    if len({value.shape for value in given.values()}) == 1:
+        return cls(**values)
+    node = cls(**{**values, **dict.fromkeys(given, np.zeros(1))})
+    for key, value in given.items():
+        setattr(node, key, value)
+    return node
 
 
 def _known() -> str:

@@ -66,6 +66,18 @@ def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set
     return inside, first
 
 
+def _in_front_of(graph: Graph, op: Op) -> set[str]:
+    """Return what an op reads, near and far: also tables, and its own feedback."""
+    found: set[str] = set()
+    waiting = list(op.inputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name].inputs
+    return found
+
+
 def before_first_spike(graph: Graph) -> frozenset[str]:
     """Return the ops in front of the first spikes and the neurons that send them: what a host can compute once per sample.
 
@@ -96,10 +108,11 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
         )
     boundary = first[0]
     graded = isinstance(boundary, AttentionBlock) and boundary.sends == "graded"
-    ops = [op for op in graph if op.name in inside or op is boundary]
+    wanted = _in_front_of(graph, boundary)
+    ops = [op for op in graph if op.name in wanted or op is boundary]
     host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
     shape = shapes(graph)[boundary.name]
     source = Input(name=boundary.name, shape=shape, binary=not graded, block=boundary.block)
-    rest = [op for op in graph if op is not entry and op not in ops]
+    rest = [op for op in graph if op is not entry and op is not boundary]
     chip = drop_unread(graph.with_ops([source, *rest]))
     return chip, HostPart(drop_unread(host), boundary.name, graded)

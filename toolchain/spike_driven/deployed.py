@@ -14,7 +14,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.integer_deploy import input_code
-from spikewright.toolchain.options import GATES, option
+from spikewright.toolchain.options import GATES, Reading, option
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
@@ -228,7 +228,7 @@ def _trace(made: Deployment, samples: Samples) -> Trace:
 
 
 @dataclass(frozen=True)
-class AsTrained:
+class AsTrained(Reading):
     """How a model that is not deployed is judged."""
 
     input_kind: InputKind | None = option(
@@ -257,7 +257,7 @@ def check_model(imported: Imported, how: AsTrained) -> Check:
             f"{how.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
         )
     kind = how.input_kind or _input_kind(imported)
-    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps)
+    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps, reading=how)
     attention = [op for op in graph if isinstance(op, AttentionBlock)]
     verdict = check_graph(
         graph,

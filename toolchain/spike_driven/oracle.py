@@ -26,9 +26,10 @@ from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, source_of
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.schedule import shifted
-from spikewright.toolchain.interpret.states import FloatState, grid, spikes, spread
+from spikewright.toolchain.interpret.states import FloatState, spikes, spread
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Array, Delay, GateNeuron, GateTable, Input, Lif, Linear, Neuron, Op
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]

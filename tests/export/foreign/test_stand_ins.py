@@ -28,9 +28,11 @@ from torch import Tensor, nn
 from spikewright.export.foreign import Row, register, tables
 from spikewright.export.foreign.registry import forget
 from spikewright.export.torch_to_nir import capture
+from spikewright.models.attention.ma import MAAttention
 from spikewright.models.layers import Linear
 from spikewright.models.neurons import LIF
-from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.api import deploy
+from spikewright.toolchain.errors import GateLoweringError, ImportingError, UnsupportedNodeError
 from spikewright.toolchain.importing import load_model
 
 T, B = 6, 3
@@ -166,6 +168,25 @@ def test_every_table_says_what_its_classes_compute() -> None:
     rows: list[Row] = [row for table in tables().values() for row in table.rows]
 
     assert all(row.equation and (row.ours or row.make is None or row.kind == "layer") for row in rows)
+
+
+@pytest.mark.parametrize("rectifier", ["relu", "none"])
+def test_an_attention_is_one_block_with_the_one_neuron_that_reads_it(rectifier: Any) -> None:
+    torch.manual_seed(0)
+    attention = MAAttention(T, 12, dims="TC", rectifier=rectifier)
+    net = nn.Sequential(nn.Linear(8, 12), attention, LIF(0.3, 0.1), nn.Linear(12, 3))
+    joined = Run(
+        lambda m, x: m.fc2(m.n(m.gate(y := m.fc(x)) + y)).mean(0),
+        fc=nn.Linear(8, 12), gate=attention, n=LIF(0.3, 0.1), fc2=nn.Linear(12, 3),
+    )  # fmt: skip
+
+    for one, kinds in ((net, ["ma"]), (joined, ["ma-attention"])):
+        assert [n.kind for n in capture(one, events(T, B, 8)).nodes.values() if hasattr(n, "kind")] == kinds
+        wrong, _, rate = spikes_unlike(one, events(T, B, 8))
+        assert wrong == 0
+        assert rate > 0.01
+    with pytest.raises(GateLoweringError, match="it sends a gated current, a real value in every step, to a sum"):
+        deploy(joined, events(T, B, 8))
 
 
 # ------------------------------------------------------------------------------------------- layouts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from itertools import product
 from math import prod
@@ -128,7 +128,9 @@ def variants(kind: type[AttentionBlock]) -> Iterator[tuple[str, AttentionBlock]]
     for values in product(*kind.choices.values()):
         block = _made(kind, dict(zip(kind.choices, values, strict=True)))
         what = repr((values[:1], sorted(block.expected().items()), [block.refusal(s) for s in STRATEGIES], block.title))
-        name = " ".join(values)
+        usual = {f.name: f.default for f in fields(kind)}
+        named = zip(kind.choices, values, strict=True)
+        name = " ".join(value for option, value in named if option == "variant" or value != usual[option])
         if what not in seen:
             seen[what] = name
             yield name, block

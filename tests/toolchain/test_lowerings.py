@@ -51,7 +51,6 @@ def test_the_table_is_complete_and_no_refusal_is_without_a_reason(table: Lowerin
     for cells in by_variant.values():
         assert [cell.strategy for cell in cells] == list(STRATEGIES)
         assert all(bool(cell.reason) != cell.works for cell in cells)
-        assert any(cell.works for cell in cells)
     assert all("op 'block'" not in cell.reason and "differ" not in cell.reason for cell in table.cells)
     assert set(table.to_dict()[0]) == {"family", "variant", "strategy", "works", "exact", "reason"}
 

@@ -46,8 +46,8 @@ def deploy(
     """Compile a model for a chip.
 
     Args:
-        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, ``path/to/file.py:factory``; or in memory, a
-            ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
+        model: A zoo name, a ``.safetensors``, ``.nir``, ``.net`` or ``.onnx`` file, ``path/to/file.py:factory``; or in memory,
+            a ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
         example: Input (T, B, C, H, W) of a model in memory; it calibrates where nothing else is given.
         options: Chip, gate lowering, bits; or as keywords: ``deploy("ma-digits", gates="causal", chip="loihi2")``.
         calibration: Data in the net's own coding that decides ranges: ``Samples``, an array, a ``FILE.npz``, or the name of a

@@ -25,7 +25,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.options import Reading, declared
 
-KINDS = ("nir", "net", "factory", "checkpoint")
+KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
 """Importers that are known by how a spec ends."""
 
 
@@ -272,7 +272,7 @@ def _kind(spec: str) -> str:
     head, colon, _ = spec.rpartition(":")
     if colon and head.endswith(".py"):
         return "factory"
-    return {".nir": "nir", ".net": "net", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
+    return {".nir": "nir", ".net": "net", ".onnx": "onnx", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
 
 
 def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
@@ -282,6 +282,12 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
                 "netx .net files are read by the package 'export', which is not installed",
                 where=spec,
                 help="install spikewright whole: pip install spikewright",
+            )
+        case "onnx":
+            return ImportingError(
+                ".onnx files are read by the package 'export' and onnx, which are not installed",
+                where=spec,
+                help="pip install 'spikewright[onnx]'",
             )
         case "factory" | "checkpoint":
             return ImportingError(
@@ -297,7 +303,7 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
             )
     names = [name for importer in known.values() for name in _names(importer)]
     return ImportingError(
-        "no such model; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
+        "no such model; a model is a zoo name, a .safetensors, .nir, .net or .onnx file, or file.py:factory",
         where=spec,
         help=did_you_mean(spec, names) + "see spikewright zoo for the names"
         if "checkpoint" in known

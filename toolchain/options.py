@@ -174,10 +174,11 @@ class Options(Reading):
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
-    mapping: Literal["greedy", "balanced", "vendor"] = option(
+    mapping: Literal["greedy", "balanced", "vendor", "search"] = option(
         "balanced",
-        "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
-        choices=("greedy", "balanced", "vendor"),
+        "neurons to cores: a layer after the other, even work and little traffic, as the vendor's compiler cuts, or the "
+        "fastest of a search of at most 4 minutes (ctrl-C: the fastest so far)",
+        choices=("greedy", "balanced", "vendor", "search"),
     )
 
     def words(self) -> list[str]:

@@ -130,7 +130,7 @@ def _quantize(context: Context) -> Context:
 def _map(context: Context) -> Context:
     """Give every neuron a core, measured on the golden input."""
     golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
-    mapping = strategy_called(context.options.mapping, golden)
+    mapping = strategy_called(context.options.mapping, golden, context.options.seed)
     return replace(context, program=map_graph(context.graph, context.chip, mapping))
 
 

@@ -22,19 +22,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Operators
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
     CountGates,
     Observer,
     ignore,
     mlp,
+    temporal_operators,
     temporal_score,
     trailing,
 )
@@ -100,6 +102,38 @@ def spatial_gate(block: MALIF | MAAttention, average: Array, largest: Array) -> 
     kernel = block.parameters["sa_kernel"]
     pad = kernel.shape[-1] // 2
     return gate_function(block.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
+
+
+def time_operators(block: MALIF | MAAttention, make: Operators, x: str) -> str:
+    """Write TA's gate of x (T, B, *shape): (T, B, 1, ...)."""
+    return make.gate(block.gate, temporal_operators(make, block.parameters, x, len(block.shape) + 2))
+
+
+def channel_operators(block: MALIF | MAAttention, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+    """Write CA's gate of x, whose axes ``pooled`` go: (B, C, 1, 1)."""
+    w0, w1 = (make.constant(block.parameters[name], f"parameters/{name}") for name in ("ca_w0", "ca_w1"))
+    rows = [make.mlp(w0, w1, make.reduce(kind, x, *pooled)) for kind in ("ReduceMean", "ReduceMax")]
+    gate = make.gate(block.gate, make.node("Add", *rows))
+    return make.reshape(gate, -1, block.shape[0], *(1,) * len(block.shape[1:]))
+
+
+def spatial_operators(block: MALIF | MAAttention, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+    """Write SA's gate of x, whose axes ``pooled`` go: (B, 1, H, W)."""
+    space = block.shape[1:]
+    maps = [make.reshape(make.reduce(kind, x, *pooled), -1, 1, *space) for kind in ("ReduceMean", "ReduceMax")]
+    both = make.node("Concat", *maps, axis=1)
+    return make.gate(block.gate, make.same(both, (2, *space), block.parameters["sa_kernel"], "parameters/sa_kernel"))
+
+
+def attended_operators(block: MALIF | MAAttention, make: Operators, x: str) -> str:
+    """Write ``attended`` of x (T, B, *shape)."""
+    if "T" in block.dims:
+        x = make.node("Mul", x, time_operators(block, make, x))
+    if "C" in block.dims:
+        x = make.node("Mul", x, channel_operators(block, make, x, (0, *range(3, len(block.shape) + 2))))
+    if "S" in block.dims:
+        x = make.node("Mul", x, spatial_operators(block, make, x, (0, 2)))
+    return make.node("Relu", x) if block.rectifier == "relu" else x
 
 
 def pooled_cost(block: MALIF | MAAttention, times: int) -> AttentionOps:
@@ -196,6 +230,31 @@ class MALIF(CountGates):
             membranes.append(state.v)
         return np.stack(spikes), np.stack(membranes)
 
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the published variants."""
+        x = make.every(operands[0], self.shape)
+        if self.variant == "code":
+            return make.lif(self.neuron, attended_operators(self, make, x))
+        if "T" in self.dims:
+            x = make.node("Mul", x, time_operators(self, make, x))
+        return make.steps(make.states(self.neuron), [(x, self.shape)], partial(self._paper_step, make))[0]
+
+    def _paper_step(self, make: Operators, states: list[str], inputs: list[str]) -> tuple[list[str], list[str]]:
+        """Write one step of ``_paper``."""
+        n, space = self.neuron, tuple(range(2, len(self.shape) + 1))
+        beta, gain, leak = (
+            make.parameter(value, n.shape, f"neuron/{name}")
+            for name, value in (("beta", n.beta), ("gain", n.gain), ("leak", n.leak))
+        )
+        u = make.node("Add", make.node("Mul", states[0], beta), make.node("Mul", inputs[0], gain))
+        u = make.node("Add", u, leak)
+        if "C" in self.dims:
+            u = make.node("Mul", u, channel_operators(self, make, u, space))
+        if "S" in self.dims:
+            u = make.node("Mul", u, spatial_operators(self, make, u, (1,)))
+        spikes, after = make.fire(n, u, states)
+        return after, [spikes]
+
     # -------------------------------------------------------------------------------------------- lowerings
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
@@ -288,6 +347,10 @@ class MAAttention(AttentionBlock):
     def evaluate(self, operands: list[Array]) -> tuple[Array, None]:
         """Return the gated current."""
         return attended(self, operands[0], ignore), None
+
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the gated current."""
+        return attended_operators(self, make, make.every(operands[0], self.shape))
 
     def gates_on(self, operands: list[Array]) -> dict[str, Array]:
         """Return the gates it applies, by dimension."""

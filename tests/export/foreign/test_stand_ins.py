@@ -292,6 +292,7 @@ def test_a_line_of_forward_is_followed_or_refused_with_what_to_do_instead(forwar
         assert answer in caught.value.help
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_torchscript_module_is_refused_as_one() -> None:
     with pytest.raises(UnsupportedNodeError, match="a TorchScript module: what it calls cannot be followed"):
         capture(torch.jit.trace(nn.Linear(8, 3), events(T, B, 8)), events(T, B, 8))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
 from spikewright.hw_sim.linear import Pair, conv2d, exact, planar
-from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Synapses:
     def with_weights(self, weights: IntArray) -> Self:
         """Return the same synapses with other weights, of the shape of ``weights``."""
         return replace(self, weight=weights)  # type: ignore[call-arg]  # every kind with weights has the field
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of their fields, which everything else relies on."""
+        yield from ()
 
     def shape(self, source: Shape) -> Shape:
         """Return the shape of what they deliver.
@@ -145,6 +149,10 @@ class DenseSynapses(Synapses):
 
     weight: IntArray
 
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the weight."""
+        yield from ranked("weight", self.weight, 2)
+
     def shape(self, source: Shape) -> Shape:
         """Return (n_target,)."""
         out, inner = np.shape(self.weight)
@@ -210,6 +218,13 @@ class ConvSynapses(Synapses):
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the kernel and its steps."""
+        yield from ranked("weight", self.weight, 4)
+        for name, low in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            yield from sizes(name, getattr(self, name), low)
+        yield from sizes("groups", (self.groups,), 1)
 
     def shape(self, source: Shape) -> Shape:
         """Return (Co, H', W'), or (Co, L')."""
@@ -339,6 +354,18 @@ class SparseSynapses(Synapses):
     indices: IntArray
     weight: IntArray
 
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the row pointers and the axes."""
+        yield from ranked("indptr", self.indptr, 1)
+        if np.ndim(self.indices) != 1 or np.shape(self.indices) != np.shape(self.weight):
+            yield Wrong(
+                f"indices {np.shape(self.indices)} and weight {np.shape(self.weight)}; one axis, as long", "correct it"
+            )
+        elif np.ndim(self.indptr) == 1 and np.size(self.indptr):
+            rows = np.diff(self.indptr)
+            if self.indptr[0] != 0 or bool((rows < 0).any()) or self.indptr[-1] != self.indices.size:
+                yield Wrong("indptr does not rise from 0 to the number of synapses", "correct it")
+
     def shape(self, source: Shape) -> Shape:
         """Return (n_target,)."""
         synapses = int(self.indptr[-1]) if self.indptr.size else 0
@@ -375,6 +402,10 @@ class IdentitySynapses(Synapses):
     """One synapse per neuron, source i to target i, all with the same ``weight``."""
 
     weight: int
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the weight."""
+        yield from sizes("weight", (abs(int(self.weight)),), 0)
 
     def with_weights(self, weights: IntArray) -> Self:
         """Return synapses of the one weight given."""
@@ -417,6 +448,10 @@ class GateLink(Synapses):
     gate: ClassVar[bool] = True
     storage: ClassVar[Literal["listed", "conv", "gate"]] = "gate"
     port: int = 0
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the port."""
+        yield from sizes("port", (self.port,), 0)
 
     @property
     def weights(self) -> IntArray:

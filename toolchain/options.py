@@ -172,6 +172,12 @@ class Options(Reading):
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
+    coding: str | None = option(
+        None,
+        "how a data set is coded where the model does not say: direct, rate, latency; of events count, time (bins of --dt), "
+        "or count-binary, time-binary (default: direct; of events, time)",
+        metavar="NAME",
+    )
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor", "search"] = option(

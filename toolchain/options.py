@@ -191,10 +191,11 @@ class Options(Reading):
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
     )
-    layout: Literal["TB", "BT", "B"] | None = option(
+    layout: Literal["TB", "BT", "B", "N"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
-        choices=("TB", "BT", "B"),
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
+        "(default: as it fits)",
+        choices=("TB", "BT", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"

@@ -90,7 +90,7 @@ class Builder:
         """Add the input; with neurons, these are driven through their bias."""
         if self.ops:
             raise layer.error("stands behind other layers", "an input layer is the first one")
-        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        shape = layer.shape
         if "neuron" not in layer:
             self.start(shape)
             return
@@ -102,7 +102,7 @@ class Builder:
 
     def dense(self, layer: Layer) -> None:
         """Add a dense or recurrent layer."""
-        outputs = prod(int(n) for n in layer.ints("shape").reshape(-1))
+        outputs = prod(layer.shape)
         made.check_real(layer)
         if not self.sources:
             self.start((max(layer.ints("weight").size // max(outputs, 1), 1),))
@@ -159,7 +159,7 @@ class Builder:
             ops = [made.pool(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape[0])]
         else:
             ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
-        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        shape = layer.shape
         delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
             self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")
@@ -200,7 +200,7 @@ class Builder:
     def average(self, layer: Layer) -> None:
         """Add a read-out: one silent neuron a group sums the group's spikes, so that its membrane is 64 * count."""
         source = self.single(layer)
-        outputs = int(layer.ints("shape").reshape(-1)[0])
+        outputs = layer.shape[0]
         size = prod(source.shape)
         if size % outputs:
             raise layer.error(f"has {outputs} groups of {size} neurons", "give it a divisor of the neurons")
@@ -251,6 +251,12 @@ class Builder:
         self.ops.append(neuron)
         self.sources = (Source(neuron.name, neuron.shape, flat=len(neuron.shape) == 1),)
         self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
+        if soma.refractory > 1:
+            after = soma.refractory - 1
+            self.notes.append(
+                f"neurons of {layer.name} are silent for {after} step{'s' * (after > 1)} behind a spike (refDelay "
+                f"{soma.refractory}), as on the chip; lava-dl's own loader ignores it"
+            )
 
     def result(self, net: NetFile) -> Graph:
         """Close the graph, of no known length; its answer is a sum over the steps."""

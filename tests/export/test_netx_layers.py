@@ -188,7 +188,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown neuron": (dense([[2]], **{"neuron/type": "HH"}), "'HH': CUBA and LOIHI are known here"),
     "complex weights": (COMPLEX, "complex weights"),
     "layer type": ({**dense([[2]]), "type": "dense_comp"}, "its type 'dense_comp'"),
-    "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "vDecay is 5000; 0 .. 4096 is allowed"),
+    "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "'neuron/vDecay' is 5000; 0 .. 4096 is allowed"),
     "not finite": (dense([[np.nan]]), "not an array of finite numbers"),
     "one-sided": (dense([[300, 2]]), "would turn them into zeros"),
     "delays": (dense([[2, 4], [6, 8]], delay=np.array([1, 2, 3])), "has 3 delays"),

@@ -14,6 +14,7 @@ from spikewright.export.netx.neurons import lif, silent
 from spikewright.hw_sim import somas
 from spikewright.hw_sim.fixed_point import BIAS_MANTISSA, CURRENT_SHIFT, STATE_MAX
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.integer import lif as plain
@@ -39,7 +40,7 @@ class Builder:
     sources: tuple[Source, ...] = ()
     sent: dict[int, tuple[Source, ...]] = field(default_factory=dict)
     readout: tuple[str, float] = ("spikes", 1.0)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
         """Add a layer.
@@ -122,7 +123,7 @@ class Builder:
                 synapses=DenseSynapses(weight),
                 exponent=forward.exponent,
             )
-            parts += made.by_delay(op, self.share(delay, index))
+            parts.append(made.delayed(op, self.share(delay, index)))
         for synapses in recurrent:
             op = IntConnection(
                 name=f"{layer.name}.rec",
@@ -131,7 +132,7 @@ class Builder:
                 synapses=DenseSynapses(synapses.weight),
                 exponent=synapses.exponent,
             )
-            parts += made.by_delay(op, delay, lag=1)
+            parts.append(made.delayed(op, delay, lag=1))
         self.layer(layer, parts, (outputs,))
 
     def check_delayed(self, layer: Layer, shifted: bool, outputs: int, inputs: int) -> None:
@@ -162,8 +163,8 @@ class Builder:
         shape = layer.shape
         delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
-            self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")
-        self.layer(layer, [part for op in ops for part in made.by_delay(op, delay)], shape)
+            self.note(layer, "delays", "keeps its delays, which lava-dl's own loader drops")
+        self.layer(layer, [made.delayed(op, delay) for op in ops], shape)
 
     def split_conv(self, layer: Layer) -> list[IntConnection]:
         """Return one convolution for each joined source, over its channels."""
@@ -239,6 +240,10 @@ class Builder:
             return delay
         return self.columns(delay)[index]
 
+    def note(self, layer: Layer, code: str, what: str) -> None:
+        """Note something for the user."""
+        self.notes.append(Diagnostic(f"netx-{code}", layer.where, what, severity="note"))
+
     def layer(self, layer: Layer, connections: list[IntConnection], shape: Shape) -> None:
         """Add a layer's connections and neurons."""
         self.ops += connections
@@ -253,9 +258,11 @@ class Builder:
         self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
         if soma.refractory > 1:
             after = soma.refractory - 1
-            self.notes.append(
-                f"neurons of {layer.name} are silent for {after} step{'s' * (after > 1)} behind a spike (refDelay "
-                f"{soma.refractory}), as on the chip; lava-dl's own loader ignores it"
+            self.note(
+                layer,
+                "refractory",
+                f"neurons are silent for {after} step{'s' * (after > 1)} behind a spike (refDelay {soma.refractory}), as on "
+                "the chip; lava-dl's own loader ignores it",
             )
 
     def result(self, net: NetFile) -> Graph:

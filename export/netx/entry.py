@@ -9,6 +9,7 @@ from spikewright.export.netx.file import read
 from spikewright.export.netx.read import build
 from spikewright.export.netx.write import export_net, loading
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.importing import Imported
 
@@ -33,10 +34,9 @@ def import_netx(spec: Any, data: Path | None = None, example: Any = None) -> Imp
         card["timesteps"] = net.timesteps
     if first.kind == "input" and "neuron" in first:
         card["input"] = {"weight": first.number("weight", 64), "bias": first.number("bias", 0)}
-        notes.append(
-            "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
-        )
-    return Imported(None, path.stem, card=card, note="; ".join(notes), integer=graph)
+        what = "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
+        notes.append(Diagnostic("netx-input", first.where, what, severity="note"))
+    return Imported(None, path.stem, card=card, integer=graph, diagnostics=tuple(notes))
 
 
 def export_netx(deployment: Deployment, folder: Path) -> dict[str, str]:

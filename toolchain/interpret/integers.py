@@ -12,7 +12,7 @@ from spikewright.hw_sim.somas import Soma, State
 from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, by_delay
 from spikewright.toolchain.interpret.schedule import spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
@@ -28,6 +28,7 @@ class _Run:
         self.out: dict[str, IntArray] = {}
         self.recordings: dict[str, Recording] = {}
         self.states: dict[str, State] = {}
+        self.by_delay: dict[str, tuple[IntConnection, ...]] = {}
         self.saturations: dict[str, tuple[int, int]] = {}
         self.shapes = shapes(graph)
 
@@ -61,11 +62,12 @@ class _Run:
                     help = "encode the data with the bundle's own encoder, or deploy with more --payload-bits"
                     raise InputError(refused, where=f"input {op.name!r}", help=help)
                 self.out[op.name][:] = self.x.reshape(self.out[op.name].shape)
-            case IntConnection(lag=lag):
-                source = self.out[op.inputs[0]][: max(self.T - lag, 0)]
-                self.out[op.name][:lag] = self.idle(op)
-                if source.size:
-                    self.out[op.name][lag:] = self.deliver(op, source)
+            case IntConnection():
+                self.out[op.name][: op.lag] = self.idle(op)
+                for part in self.parts(op):
+                    source = self.out[op.inputs[0]][: max(self.T - part.lag, 0)]
+                    if source.size:
+                        self.out[op.name][part.lag :] += self.deliver(part, source, op.name)
             case IntOutput():
                 self.out[op.name] = self.out[op.inputs[0]]
             case _:
@@ -75,8 +77,10 @@ class _Run:
         if isinstance(op, IntNeuron):
             self.neuron(op, t)
         elif isinstance(op, IntConnection):
-            ready = t >= op.lag
-            self.out[op.name][t] = self.deliver(op, self.out[op.inputs[0]][t - op.lag]) if ready else self.idle(op)
+            self.out[op.name][t] = 0 if t >= op.lag else self.idle(op)
+            for part in self.parts(op):
+                if t >= part.lag:
+                    self.out[op.name][t] += self.deliver(part, self.out[op.inputs[0]][t - part.lag], op.name)
         else:
             raise UnsupportedNodeError(f"{type(op).__name__} inside a feedback loop", where=f"op {op.name!r}")
 
@@ -96,9 +100,15 @@ class _Run:
             if record.u is not None:
                 record.u[t] = state["u"].reshape(record.v.shape[1:])
 
-    def deliver(self, op: IntConnection, x: IntArray) -> IntArray:
-        """Return what a connection delivers for messages (..., n_source); a gate link its levels, as they were sent."""
-        return x if op.synapses.gate else connect(op, x, self.shapes[op.inputs[0]], self.shapes[op.name])
+    def parts(self, op: IntConnection) -> tuple[IntConnection, ...]:
+        """Return a connection by delay; once for a run."""
+        if op.name not in self.by_delay:
+            self.by_delay[op.name] = by_delay(op)
+        return self.by_delay[op.name]
+
+    def deliver(self, op: IntConnection, x: IntArray, name: str) -> IntArray:
+        """Return what a connection, or its part, delivers for messages (..., n_source); a gate link its levels, as sent."""
+        return x if op.synapses.gate else connect(op, x, self.shapes[op.inputs[0]], self.shapes[name])
 
     def idle(self, op: IntConnection) -> int:
         """Return what a connection delivers before the first message."""

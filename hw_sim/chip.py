@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
+from spikewright.hw_sim.costs import EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
+from spikewright.hw_sim.sourced_yaml import SourcedYaml
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -144,24 +144,15 @@ def _read(name: str) -> tuple[str, str]:
         ) from error
 
 
-class _Reader:
-    """Turns YAML nodes into the dataclasses above; knows the line of everything it refuses."""
+class _Reader(SourcedYaml):
+    """Turns YAML nodes into the dataclasses above."""
 
     def __init__(self, where: str) -> None:
-        self.where = where
-        self.sources: dict[str, str] = {}
+        super().__init__(where, ChipError)
         self.facts: dict[str, Fact] = {}
 
-    def fail(self, node: yaml.Node | None, what: str, help: str) -> ChipError:
-        line = f", line {node.start_mark.line + 1}" if node is not None else ""
-        return ChipError(what, where=f"{self.where}{line}", help=help)
-
     def chip(self, text: str) -> Chip:
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
-        root = self.on_base(root)
+        root = self.on_base(self.root(text))
         top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
@@ -197,56 +188,6 @@ class _Reader:
         )
         return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
 
-    def mapping(
-        self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
-    ) -> dict[str, yaml.Node]:
-        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in found:
-                raise self.fail(key, f"{key.value!r} is given twice", "keep one of them")
-            if wanted is not None and key.value not in (*wanted, optional):
-                raise self.fail(key, f"unknown key {key.value!r}; allowed: {', '.join(wanted)}", "remove or rename it")
-            found[key.value] = value
-        missing = [key for key in wanted or () if key not in found]
-        if missing:
-            raise self.fail(
-                node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source"
-            )
-        return found
-
-    def text(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fail(node, "expected one text here", "write it on one line")
-        return str(node.value)
-
-    def number(self, node: yaml.Node) -> float:
-        value: Any = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise self.fail(node, "expected a number", "write digits; exponents need a point, as in 1.0e+3")
-        return value
-
-    def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
-        """Read unit, basis, source and note."""
-        found: dict[str, Any] = {
-            key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries
-        }
-        if found["basis"] not in BASES:
-            raise self.fail(entries["basis"], f"basis {found['basis']!r}; allowed: {', '.join(BASES)}", "choose one")
-        if found["source"] not in self.sources:
-            raise self.fail(
-                entries["source"],
-                f"source {found['source']!r} is not listed under sources",
-                "list it there, with where the number can be found",
-            )
-        if unit is not None and found["unit"] != unit:
-            raise self.fail(
-                entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}"
-            )
-        return found
-
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))
         values = {}
@@ -277,13 +218,6 @@ class _Reader:
                 raise self.fail(rows[key], f"timing.{key} is {value}; expected more than 0", "give a larger number")
         self.facts["timing.cycle_ns"] = Fact(cycle_ns, **self.origin(entries, "ns"))
         return Timing(cycle_ns=cycle_ns, **buffers)
-
-    def price(self, node: yaml.Node, unit: str) -> Price:
-        entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
-        low, nominal, high = (self.number(entries[key]) for key in ("low", "nominal", "high"))
-        if not 0 <= low <= nominal <= high:
-            raise self.fail(node, f"low {low}, nominal {nominal}, high {high} are not in order from 0 up", "sort them")
-        return Price(low, nominal, high, **self.origin(entries, unit))
 
     def cost(self, node: yaml.Node) -> Cost:
         entries = self.mapping(node, ("energy", "latency"))

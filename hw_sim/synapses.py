@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
-from spikewright.hw_sim.linear import Pair, conv2d, exact
+from spikewright.hw_sim.linear import Pair, conv2d, exact, planar
 from spikewright.hw_sim.ranges import Wrong, within
 from spikewright.hw_sim.text import shown
 
@@ -200,6 +200,8 @@ class ConvSynapses(Synapses):
     """Shared kernel: ``weight`` (Co, Ci // groups, kh, kw), torch cross-correlation; source (Ci, H, W), target (Co, H', W').
 
     n' = (n + 2 padding - dilation (k - 1) - 1) // stride + 1
+
+    A source (Ci, L) is a map of height 1; with a kernel of one row its target is (Co, L').
     """
 
     storage: ClassVar[Literal["listed", "conv", "gate"]] = "conv"
@@ -210,30 +212,32 @@ class ConvSynapses(Synapses):
     groups: int = 1
 
     def shape(self, source: Shape) -> Shape:
-        """Return (Co, H', W')."""
+        """Return (Co, H', W'), or (Co, L')."""
         co, per_group, *kernel = (int(n) for n in np.shape(self.weight))
         channels = per_group * self.groups
-        if len(source) != 3 or source[0] != channels or co % self.groups:
+        flat = len(source) == 2 and (kernel[0], self.stride[0], self.padding[0]) == (1, 1, 0)
+        if not (len(source) == 3 or flat) or source[0] != channels or co % self.groups:
             raise MisfitError(source, f"({channels}, H, W)", "fix the channels of the weight, or groups")
         size = [
             (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(source[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
+            for n, k, s, p, d in zip(planar(source)[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
         ]
         if min(size) < 1:
             least = f"at least a {kernel[0]} x {kernel[1]} window"
             raise MisfitError(source, least, "pad more, or use a smaller kernel")
-        return (co, *size)
+        return (co, size[1]) if flat else (co, *size)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
         """Return W * x in the fastest type that holds every sum exactly."""
         kind = exact(x, self.weight)
-        frames = x.reshape((-1, *source)).astype(kind)
+        frames = x.reshape((-1, *planar(source))).astype(kind)
         out = conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.dilation, self.groups)
         found: IntArray = out.astype(np.int64).reshape((*x.shape[:-1], -1))
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
         """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d)."""
+        source, target = planar(source), planar(target)
         co, per_group, kh, kw = self.weight.shape
         o, c, i, j, y, x = (
             axis.reshape(-1) for axis in np.indices((co, per_group, kh, kw, *target[1:]), dtype=np.int64)
@@ -253,6 +257,7 @@ class ConvSynapses(Synapses):
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
         """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside."""
+        source, target = planar(source), planar(target)
         channel, *pixel = np.unravel_index(neuron, source)
         out, per_group, *kernel = self.weight.shape
         group, inner = divmod(int(channel), per_group)
@@ -275,6 +280,7 @@ class ConvSynapses(Synapses):
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
         """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
+        source, target = planar(source), planar(target)
         counts, reach = (np.zeros((parts, *source), np.int32) for _ in range(2))
         kernel = np.zeros(parts, np.int64)
         for k in range(parts):

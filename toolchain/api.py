@@ -46,8 +46,8 @@ def deploy(
     """Compile a model for a chip.
 
     Args:
-        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, ``path/to/file.py:factory``; or in memory, a
-            ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
+        model: A zoo name, a ``.safetensors``, ``.nir``, ``.net`` or ``.onnx`` file, ``path/to/file.py:factory``; or in memory,
+            a ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
         example: Input (T, B, C, H, W) of a model in memory; it calibrates where nothing else is given.
         options: Chip, gate lowering, bits; or as keywords: ``deploy("ma-digits", gates="causal", chip="loihi2")``.
         calibration: Data in the net's own coding that decides ranges: ``Samples``, an array, a ``FILE.npz``, or the name of a
@@ -69,9 +69,10 @@ def deploy(
     kept = None if keep_stages is None else Path(keep_stages)
     Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=folder, example=example)
+    imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
+    imported.check_reading(options)
     card = imported.card
     command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
     if samples is None:
@@ -80,7 +81,7 @@ def deploy(
         "note": progress,
         "stop_after": stop_after,
         "keep_stages": kept,
-        "diagnostics": imported.diagnostics,
+        "diagnostics": (*imported.diagnostics, *imported.assumed(dt_s=options.dt_s, reading=options)),
     }
     if imported.integer is not None:
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
@@ -88,7 +89,7 @@ def deploy(
             imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
         )
         return replace(made, command=command)
-    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
+    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
 
     def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
         return lambda: _samples(wanted, imported, split, options, folder, graph.timesteps)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
+from spikewright.hw_sim.files import PREFIX
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, nirx
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -42,7 +43,7 @@ def check_writable(folder: Path) -> None:
     """
     parent = next((place for place in folder.absolute().parents if place.exists()), folder.absolute())
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=folder_swap.PREFIX):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=PREFIX):
             pass
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))

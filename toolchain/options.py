@@ -5,21 +5,34 @@ The parser, the checks of a call from Python, and the command that repeats a dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.nirx.dialects import DIALECTS
+from spikewright.toolchain.nirx.metadata import COMPARISONS, DECAYS, RESETS, STARTS
 
 if TYPE_CHECKING:
     from spikewright.toolchain.passes.lower_gates import Strategy
 
 T = TypeVar("T")
 
+SPELLED = {"gt": ">", "ge": ">="}
+"""Comparisons as a shell takes them without quotes."""
 GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "host")
 """Gate lowerings that work."""
+
+
+def start(text: str | float) -> float | str:
+    """Return a membrane's start: a number, ``leak`` or ``reset``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    return text if text in STARTS else float(text)
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Option:
 
     name: str
     flag: str
-    kind: type
+    kind: Callable[[str], Any]
     default: Any
     help: str
     metavar: str | None
@@ -48,7 +61,8 @@ class Option:
                 where=self.flag,
                 help=f"{did_you_mean(value, self.choices)}choose one of these",
             )
-        allowed = {int: Integral, float: Real}.get(self.kind, self.kind)
+        taken: dict[Any, Any] = {int: Integral, float: Real, start: (Real, str)}
+        allowed = taken.get(self.kind, self.kind)
         if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(
                 f"{value!r} is a {type(value).__name__}; expected {self.kind.__name__}",
@@ -61,7 +75,7 @@ def option(
     default: Any,
     help: str,
     *,
-    kind: type = str,
+    kind: Callable[[str], Any] = str,
     flag: str = "",
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
@@ -110,7 +124,35 @@ def with_options(make: type[T], values: Mapping[str, Any], whose: str) -> T:
 
 
 @dataclass(frozen=True)
-class Options:
+class Reading:
+    """How a .nir file is read where it does not say: NIR has no field for any of this. None: as the dialect says."""
+
+    dialect: str | None = option(
+        None,
+        "framework a .nir file comes from (default: as its metadata say, else NIR's equations)",
+        choices=tuple(DIALECTS),
+    )
+    reset: str | None = option(
+        None,
+        "after a spike v goes to v_reset, or loses v_threshold at once, or one step late (snnTorch)",
+        choices=RESETS,
+    )
+    comparison: str | None = option(
+        None, "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)", choices=(*COMPARISONS, *SPELLED)
+    )
+    decay: str | None = option(None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS)
+    v0: float | str | None = option(
+        None, "v before the first step: a number, or leak (v_leak), or reset (v_reset)", kind=start, metavar="V"
+    )
+    refractory: int | None = option(
+        None, "steps from a spike to the next possible one (1: none)", kind=int, metavar="N"
+    )
+    max_spikes: int | None = option(None, "spikes in one step at most (0: as many as fit)", kind=int, metavar="N")
+    v_min: float | None = option(None, "v never falls below it", kind=float, metavar="V")
+
+
+@dataclass(frozen=True)
+class Options(Reading):
     """How a model is compiled."""
 
     chip: str = option("loihi2", "a chip's name or file")
@@ -119,6 +161,11 @@ class Options:
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
+    )
+    layout: Literal["TB", "BT", "B"] | None = option(
+        None,
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
+        choices=("TB", "BT", "B"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"

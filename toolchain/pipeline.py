@@ -16,6 +16,7 @@ from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
+from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Labels, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, PassRecord, check_data, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
@@ -28,6 +29,7 @@ from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
@@ -35,6 +37,7 @@ from spikewright.toolchain.passes.lower_gates import LowerGates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
+from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import is_still, split_host
 from spikewright.toolchain.samples import Samples
@@ -137,6 +140,8 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    _stage(EarlyDelay),
+    _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
     Stage(
@@ -255,7 +260,6 @@ def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Co
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     blocks = [op for op in graph if isinstance(op, AttentionBlock)]
     strategies = strategies_for(blocks, options.gates)
-    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(name, graph, graph, options, chip, options.gates, strategies, input_code(x), x, golden)
 
@@ -298,14 +302,14 @@ def deployment_of(context: Context, card: dict[str, Any], samples: Samples | Non
     )
 
 
-def input_code(x: Array) -> InputCode:
+def input_code(x: Data) -> InputCode:
     """Infer how data is coded: binary spikes, event counts (whole numbers), or real values.
 
     Args:
         x: (T, B, *shape).
     """
-    whole = bool((x == np.round(x)).all())
-    low, high = float(x.min(initial=0.0)), float(x.max(initial=0.0))
+    whole = x.dtype.kind != "f" or all(bool((part == np.round(part)).all()) for part in blocks(x))
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     if whole and low >= 0 and high <= 1:
         return InputCode("binary")
     if whole and max(abs(low), high) < COUNT_LIMIT:

@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
-from spikewright.toolchain.analysis import accuracy, run_summary, saturations
+from spikewright.hw_sim.timeline import steps_shown, timeline
+from spikewright.toolchain.analysis import accuracy, activity, run_summary, saturations
 from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.interpret import float_answers
+from spikewright.toolchain.output_files import write_text
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.streaming import Payloads, run_parts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +65,27 @@ class Run(Result):
                 f"backend {self.summary['backend']!r} counts nothing", where="--trace", help="use --backend hw_sim"
             )
         self.trace.save(Path(path))
+
+    def save_timeline(self, made: Deployment, path: str | Path) -> tuple[int, int]:
+        """Write what cores and NoC did in each chip step as trace events, for Perfetto; return (steps shown, steps run).
+
+        Args:
+            made: What was run, for its chip and the names of its layers.
+            path: A JSON file.
+
+        Raises:
+            InputError: The backend counts nothing, or the file cannot be written.
+        """
+        if self.trace is None:
+            raise InputError(
+                f"backend {self.summary['backend']!r} counts nothing",
+                where="--trace-events",
+                help="use --backend hw_sim",
+            )
+        counts = activity(made.integer, made.program, self.trace)
+        text = timeline(self.trace, made.chip, {core.core: ", ".join(core.layers) for core in counts.cores})
+        write_text(Path(path), text)
+        return steps_shown(text)
 
     def headline(self) -> str:
         """Return net, backend and samples in one line."""
@@ -123,8 +147,8 @@ def run(
                 f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
             )
         return _float(made, samples, progress)
-    x = made.encode(samples.x, compact=True)
-    result = machine.run(made, x, record=record, progress=progress(machine.name))
+    made.check_input(samples.x)
+    result = run_parts(made, machine, Payloads(made, samples.x), record, progress(machine.name))
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
@@ -134,11 +158,8 @@ def run(
 
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
     count = len(samples)
-    step, answers = progress("interpreter, float"), []
-    for start in range(0, count, CHUNK):
-        answers.append(made.run_float(samples.x[:, start : start + CHUNK]))
-        step(min(start + CHUNK, count), count)
-    answer = np.concatenate(answers)
+    x = made.check_input(samples.x)
+    answer = float_answers(made.captured, x, progress("interpreter, float"))
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
     return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 

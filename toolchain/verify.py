@@ -82,6 +82,7 @@ def only_lowered_ops(graph: Graph) -> None:
 
 
 _HELP: dict[type[f.Op], str] = {
+    f.AdaptivePool: "the map is too large for a matrix of listed synapses: pool to a size that divides it, or resize the data",
     f.SumPool: "pool maps that the windows divide, without padding, right behind a spiking neuron or a convolution",
     f.Scale: "put it right behind a linear map; on spikes a factor is taken, a shift would be a value in every step",
     f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",

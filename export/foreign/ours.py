@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.registry import Site
 from spikewright.models.attention.gac import GAC
-from spikewright.models.attention.ma import MALIF, MAAttention
+from spikewright.models.attention.ma import MAAttention, Rectifier
 from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import LIF, Comparison, Reset
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
@@ -271,7 +271,9 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], site: Site) -> nn.Mod
     return module.eval()
 
 
-def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Tensor]) -> nn.Module:
+def ma(
+    lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Tensor], rectifier: Rectifier = "relu"
+) -> nn.Module:
     """Return MA attention in the form of the released code, with its neuron if it has one; ``weights`` by our names."""
     shape = site.shape
     site.need(
@@ -292,11 +294,8 @@ def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Te
             )
     plane = (shape[1], shape[2]) if len(shape) == 3 else None
     rt, rc = _ratio(T, hidden.get("T")), _ratio(C, hidden.get("C"))
-    made: nn.Module
-    if isinstance(lif, LIF):
-        made = MALIF(lif, T, C, plane, dims=dims, variant="code", kernel=kernel, reduction_t=rt, reduction_c=rc)
-    else:
-        made = MAAttention(T, C, plane, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc)
+    alone = MAAttention(T, C, plane, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc, rectifier=rectifier)
+    made = alone.with_neuron(lif) if isinstance(lif, LIF) else alone
     return fill(made, weights, site)
 
 

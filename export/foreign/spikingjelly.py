@@ -86,13 +86,9 @@ def _multi_dimensional(module: Any, neuron: nn.Module | None, site: Site) -> nn.
 
 
 def _temporal(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
-    site.need(
-        bool(getattr(module, "spikewright_rectified", False)),
-        "TemporalWiseAttention without a ReLU behind it: MA's temporal attention has one, and no block here does without",
-        "put nn.ReLU() between the attention and the neuron, and train so",
-    )
+    rectified = bool(getattr(module, "spikewright_rectified", False))
     weights = {"ta_w0": module.sharedMLP[0].weight, "ta_w1": module.sharedMLP[2].weight}
-    return ours.ma(neuron, site, dims="T", weights=weights)
+    return ours.ma(neuron, site, dims="T", weights=weights, rectifier="relu" if rectified else "none")
 
 
 def _same(module: nn.Module, site: Site) -> nn.Module:
@@ -228,8 +224,8 @@ def _rows() -> tuple[Row, ...]:
         Row(
             "TemporalWiseAttention",
             None,
-            "sigmoid(M(avg x) + M(max x)) x over T; a ReLU must follow",
-            "MALIF, dims T, variant code",
+            "sigmoid(M(avg x) + M(max x)) x over T, with the ReLU behind it if there is one",
+            "MALIF, dims T, variant code, rectifier none",
             kind="attention",
             fields=("sharedMLP", "avg_pool", "max_pool"),
             time_axis=0,

@@ -18,6 +18,7 @@ import numpy as np
 from spikewright.hw_sim.fixed_point import DECAY_ONE
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.integer import IntArray
+from spikewright.toolchain.nirx import hdf5
 from spikewright.toolchain.ops import Shape
 
 Pair = tuple[int, int]
@@ -157,20 +158,23 @@ def read(path: Path) -> NetFile:
         ImportingError: It is missing, damaged, or no netx file.
     """
     help = "give a .net file that lava-dl's export_hdf5 wrote"
-    if not path.is_file():
+    if not path.exists():
         raise ImportingError("no such file", where=str(path), help=help)
+
+    def whole(file: h5py.File) -> tuple[tuple[Layer, ...], float, float]:
+        if not isinstance(file.get("layer"), h5py.Group) or not len(file["layer"]):
+            raise ImportingError("holds no layers: no group /layer", where=str(path), help=help)
+        names = sorted(file["layer"], key=lambda n: (len(n), n))
+        if names != [str(i) for i in range(len(names))]:
+            raise ImportingError(
+                f"its layers are called {', '.join(names)}; 0, 1, ... is allowed", where=str(path), help=help
+            )
+        layers = tuple(_layer(int(name), file["layer"][name], path) for name in names)
+        return layers, _simulation(file, "tSample", 0.0, str(path)), _simulation(file, "Ts", 1.0, str(path))
+
     try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("layer"), h5py.Group) or not len(file["layer"]):
-                raise ImportingError("holds no layers: no group /layer", where=str(path), help=help)
-            names = sorted(file["layer"], key=lambda n: (len(n), n))
-            if names != [str(i) for i in range(len(names))]:
-                raise ImportingError(
-                    f"its layers are called {', '.join(names)}; 0, 1, ... is allowed", where=str(path), help=help
-                )
-            layers = tuple(_layer(int(name), file["layer"][name], path) for name in names)
-            timesteps, ts = _simulation(file, "tSample", 0.0), _simulation(file, "Ts", 1.0)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        layers, timesteps, ts = hdf5.read(path, whole)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help=help) from error
     return NetFile(layers, int(timesteps / ts + 1e-6), 1e-3 * ts)
 
@@ -228,7 +232,7 @@ def _string(value: Any) -> str:
     return found.decode("ascii", "replace") if isinstance(found, bytes) else str(found)
 
 
-def _simulation(file: Any, key: str, default: float) -> float:
+def _simulation(file: Any, key: str, default: float, where: str) -> float:
     item = file.get(f"simulation/{key}")
     if not isinstance(item, h5py.Dataset):
         return default
@@ -237,7 +241,7 @@ def _simulation(file: Any, key: str, default: float) -> float:
     if not isfinite(value) or not least <= value <= LONGEST_MS:
         raise ImportingError(
             f"simulation/{key} is {_shown(item)}; one number of ms, {least:g} .. {LONGEST_MS:g}, is expected",
-            where=file.filename,
+            where=where,
             help="correct it, or leave it out and give --timesteps and --dt",
         )
     return value

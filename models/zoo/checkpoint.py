@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikewright.hw_sim.files import write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -99,8 +100,8 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
     target = checkpoint_file(folder, card.name)
     check_folder(folder)
     try:
-        _write(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
-        _write(target.with_suffix(".json"), (card.to_json() + "\n").encode())
+        write_whole(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
+        write_whole(target.with_suffix(".json"), (card.to_json() + "\n").encode())
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
@@ -127,15 +128,6 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
         ) from error
-
-
-def _write(target: Path, data: bytes) -> None:
-    partial = target.with_name(target.name + ".part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from spikewright.toolchain import check as check
     from spikewright.toolchain import deploy as deploy
     from spikewright.toolchain import load as load
+    from spikewright.toolchain import vendor_table as vendor_table
 
-__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "check", "deploy", "load"]
+__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "check", "deploy", "load", "vendor_table"]
 
 
 def __getattr__(name: str) -> Any:

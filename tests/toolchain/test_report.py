@@ -260,3 +260,16 @@ def test_counts_and_ratios() -> None:
     assert [count(v) for v in (0, 12.34, 1234, 2_500_000)] == ["0", "12.3", "1,234", "2.50 M"]
     assert ratio(1, 0) == "–"
     assert ratio(3, 2) == "1.50 ×"
+
+
+def test_the_heat_map_has_every_core_at_its_router_and_leads_to_its_row(report: Report) -> None:
+    page, used = report.html(), {use.core for use in report.uses}
+    maps = page.split('class="heat"')[1:]
+    assert len(maps) == 3
+    for drawn in maps:
+        squares = drawn.split("</svg>")[0]
+        assert squares.count("<rect") == report.chip.mesh.usable_cores_per_chip
+        assert squares.count("<a href") == len(used)
+    for core in used:
+        assert page.count(f'href="#core-{core}"') == 3
+        assert page.count(f'id="core-{core}"') == 1

@@ -26,6 +26,12 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
     add_data_options(parser)
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
+    parser.add_argument(
+        "--trace-events",
+        type=Path,
+        metavar="FILE.json",
+        help="write a timeline of cores and NoC for ui.perfetto.dev",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     parser.late = add_backend_options
@@ -55,12 +61,13 @@ def add_backend_options(parser: Parser) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Run."""
     every = [one for options in backend_options().values() for one in options]
-    if arguments.trace is not None:
-        if not load_backend(arguments.backend).counts:
-            raise InputError(
-                f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim"
-            )
-        check_file(arguments.trace)
+    for flag, path in (("--trace", arguments.trace), ("--trace-events", arguments.trace_events)):
+        if path is not None:
+            if not load_backend(arguments.backend).counts:
+                raise InputError(
+                    f"backend {arguments.backend!r} counts nothing", where=flag, help="use --backend hw_sim"
+                )
+            check_file(path)
     made = api.load(arguments.bundle)
     with bars() as bar:
         found = made.run(
@@ -72,4 +79,8 @@ def run(arguments: Namespace) -> Outcome:
         )
     if arguments.trace is not None:
         found.save_trace(arguments.trace)
-    return Outcome(text=str(found), data=found.to_dict())
+    text = str(found)
+    if arguments.trace_events is not None:
+        shown, steps = found.save_timeline(made, arguments.trace_events)
+        text += f"\n  timeline    {arguments.trace_events}: {shown} of {steps} chip steps"
+    return Outcome(text=text, data=found.to_dict())

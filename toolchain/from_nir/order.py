@@ -20,7 +20,7 @@ from spikewright.toolchain.from_nir.flatten import Edge, Flat
 Key = TypeVar("Key", str, int)
 
 STATEFUL = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
-SYNAPSES = (nir.Affine, nir.Linear, nir.Scale, nir.Conv2d)
+SYNAPSES = (nir.Affine, nir.Linear, nir.Scale, nir.Conv1d, nir.Conv2d)
 
 
 class OneStep(nir.NIRNode):  # type: ignore[misc]
@@ -74,7 +74,7 @@ def sort(flat: Flat) -> list[str]:
 
 def is_delay(node: nir.NIRNode) -> bool:
     """Say whether a node delays its signal."""
-    return isinstance(node, OneStep) or (isinstance(node, nir.Delay) and bool(np.all(node.delay > 0)))
+    return isinstance(node, OneStep) or (isinstance(node, nir.Delay) and bool(np.all(np.asarray(node.delay) > 0)))
 
 
 def _without_delays(nodes: dict[str, nir.NIRNode], edges: Iterable[Edge]) -> list[Edge]:

@@ -7,18 +7,13 @@ import numpy as np
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Neuron, Shape
+from spikewright.toolchain.parameters import grid
 
 
 def spread(gate: Array, shape: Shape) -> Array:
     """Spread a gate (B, *gate shape) over (B, *shape): a channel vector gets trailing axes."""
     missing = len(shape) - (gate.ndim - 1)
     return gate.reshape(gate.shape + (1,) * missing) if gate.ndim and missing > 0 else gate
-
-
-def grid(parameter: Array, shape: Shape) -> Array:
-    """Shape a scalar, per-channel or full parameter to broadcast over (B, *shape)."""
-    p = np.asarray(parameter, np.float64)
-    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p
 
 
 def spikes(neuron: Lif, v: Array) -> Array:
@@ -34,11 +29,8 @@ def spikes(neuron: Lif, v: Array) -> Array:
 
 def after_reset(neuron: Lif, v: Array, s: Array) -> Array:
     """Return membranes behind ``s`` spikes, and above the floor."""
-    to = (
-        grid(neuron.v_reset, neuron.shape)
-        if neuron.reset == "value"
-        else v - s * grid(neuron.v_threshold, neuron.shape)
-    )
+    taken = neuron.v_threshold if neuron.v_subtract is None else neuron.v_subtract
+    to = grid(neuron.v_reset, neuron.shape) if neuron.reset == "value" else v - s * grid(taken, neuron.shape)
     v = np.where(s > 0, to, v)
     return v if neuron.v_min is None else np.maximum(v, grid(neuron.v_min, neuron.shape))
 

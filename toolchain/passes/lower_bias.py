@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Lif, Linear, Neuron, Op
+from spikewright.toolchain.ops import Affine, Lif, Linear, Neuron, Op, Shape
 from spikewright.toolchain.passes.base import Pass, is_readout
 
 
@@ -37,14 +37,12 @@ class LowerBias(Pass):
         graph = graph.map(lambda other: free.get(other.name, other))
         if not total.any():
             return graph
-        clock = Lif(
-            name=f"{op.name}.on",
-            block=op.block,
-            shape=(1,),
-            beta=np.zeros(()),
-            leak=np.ones(()),
-            v_threshold=np.full((), 0.5),
-        )
+        clock = always_on(f"{op.name}.on", op.block)
         drive = Affine(name=f"{op.name}.bias", inputs=(clock.name,), block=op.block, weight=total[:, None])
         inputs = (*op.currents, drive.name, *op.inputs[len(op.currents) :])
         return graph.replace((op,), (clock, drive, replace(op, inputs=inputs)))
+
+
+def always_on(name: str, block: str, shape: Shape = (1,)) -> Lif:
+    """Return neurons that fire at every step."""
+    return Lif(name=name, block=block, shape=shape, beta=np.zeros(()), leak=np.ones(()), v_threshold=np.full((), 0.5))

@@ -202,7 +202,7 @@ class _Quantizer(Synapses):
 
     def gain(self, op: Lif) -> Array:
         """Return the neurons' input gain, (1,) or (n,): the worth of v in units of the current."""
-        gain = sc.flat(np.asarray(op.gain) * np.asarray(op.gain_u), op.shape)
+        gain = sc.flat(op.gain, op.shape) * sc.flat(op.gain_u, op.shape)
         if (gain <= 0).any():
             raise PassError(
                 f"input gain {gain.min():g}; a gain above 0 is allowed",
@@ -233,7 +233,8 @@ class _Quantizer(Synapses):
         """Return what v becomes, or what each spike subtracts from it."""
         if op.reset == "subtract" and op.max_spikes != 1:
             return _spacing(threshold / scale)
-        return np.round((sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold) / scale).astype(np.int64)
+        taken = threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
+        return np.round((sc.flat(op.v_reset, op.shape) if op.reset == "value" else taken) / scale).astype(np.int64)
 
     def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""

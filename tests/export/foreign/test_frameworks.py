@@ -65,6 +65,18 @@ def test_spikingjelly_attention() -> None:
     equal(net, events(6, B, 2, 8, 8))
 
 
+@pytest.mark.parametrize("rectified", [True, False])
+def test_spikingjelly_temporal_attention_with_and_without_a_rectifier(rectified: bool) -> None:
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    torch.manual_seed(0)
+    between = nn.ReLU() if rectified else nn.Identity()
+    attention = layer.TemporalWiseAttention(T, 2, dimension=2)
+    node = neuron.LIFNode(v_threshold=0.1, step_mode="m")
+
+    equal(nn.Sequential(nn.Linear(20, 30), attention, between, node, nn.Linear(30, 4)), events(T, B, 20))
+
+
 def stepped(m: Any, x: Tensor) -> Tensor:
     """Call a snnTorch neuron step by step, its states handed on."""
     state, out = m.n.reset_mem(), []

@@ -61,7 +61,7 @@ TERM_WORDS = {
     "link": "heaviest link",
     "host": "host input",
     "barrier": "barrier",
-    "overhead": "overhead of the Lava host",
+    "overhead": "Lava overhead",
 }
 
 
@@ -86,7 +86,10 @@ def latency(report: Report) -> str:
     return (
         f"<p>Bottleneck: <b>{esc(TERM_WORDS[worst.term])}{esc(place)}</b> sets {percent(worst.share, 0)} of the time.</p>"
         + table(("figure", "value", "band", "basis"), rows, numeric=(1, 2))
-        + figure(drawn, "A step lasts as long as its slowest term; the bars say which term that was, weighted by time.")
+        + figure(
+            drawn,
+            "A step lasts as long as its slowest term, plus what its host adds; the bars: which was longest, weighted by time.",
+        )
         + _steps(time)
         + _imbalance(report.analysis)
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from math import isfinite
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -46,6 +47,7 @@ class Option:
     help: str
     metavar: str | None
     choices: tuple[str, ...]
+    above: float | None = None
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type, or none of the choices.
@@ -69,6 +71,14 @@ class Option:
                 where=self.flag,
                 help="give a value of this type",
             )
+        if self.kind is float and not isfinite(value):
+            raise InputError(f"{value}; a finite number is allowed", where=self.flag, help="give a finite number")
+        if self.above is not None and value <= self.above:
+            raise InputError(
+                f"{value:g}; above {self.above:g} is allowed",
+                where=self.flag,
+                help=f"give a number above {self.above:g}",
+            )
 
 
 def option(
@@ -79,11 +89,11 @@ def option(
     flag: str = "",
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
+    above: float | None = None,
 ) -> Any:
-    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``."""
-    return field(
-        default=default, metadata={"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices}
-    )
+    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``above``: what it must exceed."""
+    told = {"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices, "above": above}
+    return field(default=default, metadata=told)
 
 
 def declared(what: object) -> tuple[Option, ...]:
@@ -99,6 +109,7 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["help"],
             f.metadata["metavar"],
             f.metadata["choices"],
+            f.metadata["above"],
         )
         for f in fields(what)
         if "help" in f.metadata
@@ -160,7 +171,15 @@ class Options(Reading):
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
-        None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
+        None,
+        "length of a timestep in s, where the model does not say it",
+        kind=float,
+        flag="--dt",
+        metavar="S",
+        above=0,
+    )
+    input_shape: str | None = option(
+        None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
     )
     layout: Literal["TB", "BT", "B"] | None = option(
         None,

@@ -120,10 +120,38 @@ def conv(layer: Layer, name: str, source: str) -> IntConnection:
     return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), layer.number("groups"))
 
 
-def pool(layer: Layer, name: str, source: str, channels: int) -> IntConnection:
-    """Return the connection of a ``pool`` layer: the same kernel for every channel."""
-    synapses = chip_form(np.repeat(kernel(layer)[:1, :1], channels, axis=0))
-    return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), channels)
+def pool(layer: Layer, name: str, source: str, shape: Shape) -> IntConnection:
+    """Return the connection of a ``pool`` layer: the same kernel for every channel.
+
+    Where the file declares a larger map, SLAYER padded its input with zeros below and at the right: the kernel gets as many
+    zeros in front, and the input as much padding on both sides, so that the windows begin where they did.
+    """
+    weight = np.repeat(kernel(layer)[:1, :1], shape[0], axis=0)
+    (ph, pw), (dh, dw) = layer.pair("padding"), layer.pair("dilation")
+    rows, columns = more(layer, shape)
+    weight = np.pad(weight, ((0, 0), (0, 0), (rows, 0), (columns, 0)))
+    return _conv(layer, name, source, chip_form(weight), (ph + dh * rows, pw + dw * columns), (dh, dw), shape[0])
+
+
+def more(layer: Layer, shape: Shape) -> Pair:
+    """Return how many kernel steps a pool's input ``shape`` is padded by below and at the right: fewer than its stride."""
+    size = kernel(layer).shape[2:]
+    if len(layer.shape) != 3:
+        return 0, 0
+    found = []
+    for n, wanted, k, *rest in zip(
+        shape[1:],
+        layer.shape[1:],
+        size,
+        layer.pair("stride"),
+        layer.pair("padding"),
+        layer.pair("dilation"),
+        strict=True,
+    ):
+        stride, padding, dilation = rest
+        fits = (z for z in range(stride) if (n + 2 * padding + dilation * (z - k + 1) - 1) // stride + 1 == wanted)
+        found.append(next(fits, 0))  # none fits: the shapes do not, which the graph's check says
+    return found[0], found[1]
 
 
 def _conv(

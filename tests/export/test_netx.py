@@ -14,9 +14,11 @@ from netx_nets import (
     NETS,
     conv_net,
     dense,
+    even,
     graph,
     ints,
     joined,
+    kernel_layer,
     last_states_equal,
     lif,
     payloads,
@@ -27,12 +29,16 @@ from netx_nets import (
 
 from spikewright import toolchain
 from spikewright.export.netx import export_net, import_net
+from spikewright.export.netx.file import read
+from spikewright.export.netx.read import build
 from spikewright.export.netx.write import loading
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain import bundle
+from spikewright.toolchain.api import deploy
 from spikewright.toolchain.dequantize import to_float
-from spikewright.toolchain.errors import InputError, ToolchainError
+from spikewright.toolchain.errors import ImportingError, InputError, ToolchainError
 from spikewright.toolchain.integer import IntInput, IntOutput
+from spikewright.toolchain.integer_deploy import with_timesteps
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 
@@ -212,3 +218,48 @@ def test_the_float_reading_of_a_net_that_never_rounds_has_its_spikes(rng: np.ran
         unit = 1 / 40
         np.testing.assert_allclose(answer(twin, signals), result.answer * unit)
         assert result.answer.any()
+
+
+def test_a_net_that_begins_with_a_convolution_takes_its_size_from_the_samples_or_the_option(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    file = write(
+        tmp_path / "c.net", kernel_layer("conv", even(rng, 3, 2, 3, 2), (3, 5, 3), stride=[1, 2], padding=[1, 0])
+    )
+    x = (rng.random((4, 3, 2, 5, 6)) < 0.4).astype(np.float32)
+
+    sized = [deploy(str(file), timesteps=4, **how) for how in ({"samples": x}, {"input_shape": "2,5,6"})]
+
+    assert [made.integer.input.shape for made in sized] == [(2, 5, 6)] * 2
+    with pytest.raises(ImportingError, match="says no input size"):
+        deploy(str(file), timesteps=4)
+    with pytest.raises(InputError, match="sizes from 1 on are expected"):
+        deploy(str(file), timesteps=4, input_shape="2,0,6")
+
+
+@pytest.mark.parametrize("dt", [float("nan"), float("inf"), 0.0, -1e-3])
+def test_a_length_of_a_step_that_is_none_is_refused(dt: float, tmp_path: Path) -> None:
+    file = write(tmp_path / "d.net", dense([[2]]))
+    with pytest.raises(InputError) as caught:
+        deploy(str(file), timesteps=4, dt_s=dt)
+    assert caught.value.where == "--dt"
+
+
+def test_a_pool_pads_a_map_that_its_windows_do_not_divide_below_and_at_the_right(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    start = {"type": "input", "shape": np.array([2, 5, 7])}
+    pool = kernel_layer("pool", np.full((1, 1, 2, 2), 64), (2, 3, 4), stride=[2, 2])
+    x = rng.integers(0, 2, (3, 2, 2, 5, 7))
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1), (0, 1)))
+    sums = padded.reshape(3, 2, 2, 3, 2, 4, 2).sum((4, 6)) * 64
+
+    net, notes = build(
+        read(write(tmp_path / "p.net", start, {**pool, "neuron/vDecay": 4096, "neuron/vThMant": 1 << 17}))
+    )
+
+    result = run_int(with_timesteps(net, 3), x)
+    np.testing.assert_array_equal(result.recordings["1.pool"].v, sums << 6)
+    assert [told.what for told in notes] == [
+        "pads its 5 x 7 map with zeros below and at the right, as its shape (2, 3, 4) says"
+    ]

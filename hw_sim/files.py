@@ -8,16 +8,25 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 PREFIX = ".spikewright-"
 _NUMBER = count()
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
-    """Write a file; what was there stays until all of the new one is on the disk.
+    """Write a file; what was there stays until all of the new one is on the disk; see ``whole``."""
+    with whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to write; it gets its name when the block ends, and what was there stays until all of it is on the disk.
 
     A link is followed, and an older file keeps its permissions.
 
@@ -29,8 +38,8 @@ def write_whole(path: str | Path, data: bytes) -> None:
     clean(target.parent)
     draft = target.parent / f"{PREFIX}{os.getpid()}-{next(_NUMBER)}-{target.name}"[:200]
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(data)
+        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

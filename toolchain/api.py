@@ -13,9 +13,11 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
 from spikewright.toolchain.data_sets import known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
+from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
@@ -92,6 +94,9 @@ def deploy(
         return replace(made, command=command)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
 
+    card = _coded(card, options, graph, (calibration, samples))
+    imported = replace(imported, card=card)
+
     def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
         return lambda: _samples(wanted, imported, split, options, folder, graph.timesteps)
 
@@ -105,7 +110,16 @@ def deploy(
         samples=read(samples, "test") if travels else None,
         **stages,
     )
-    return replace(made, source=imported.nir_graph, command=command)
+    unsaid = _input_seen(made) if imported.assumed(dt_s=options.dt_s, reading=options) else ()
+    return replace(made, source=imported.nir_graph, command=command, diagnostics=(*made.diagnostics, *unsaid))
+
+
+def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:
+    """Return what the calibration data said of the input's coding."""
+    kinds = {"binary": "binary spikes", "counts": f"whole numbers up to {made.input.largest:g}"}
+    kind = kinds.get(made.input.kind, "real values") if made.host is None else "real values, encoded on the host"
+    help = "calibrate with data like what will come (--calibrate)"
+    return (Diagnostic("input-coding", made.name, f"its input is {kind}, as calibrated", help, "assumption"),)
 
 
 def load(folder: str | Path) -> Deployment:
@@ -183,6 +197,30 @@ def repeat_command(
             return ""
         words += [flag, str(value)] if flag else [str(value)]
     return shlex.join([*words, *options.words()])
+
+
+def _coded(card: dict[str, Any], options: Options, graph: Graph, given: tuple[Data | None, ...]) -> dict[str, Any]:
+    """Return a card that says how the named data sets are coded: as the user says, else by time, in steps of the net's dt.
+
+    Raises:
+        InputError: ``--coding`` has no data set to code, or the model says another coding.
+    """
+    named = [one for one in given if isinstance(one, str) and not one.endswith(".npz")]
+    said, wanted = card.get("coding"), options.coding
+    if wanted is not None and (said not in (None, wanted) or not (named or card.get("dataset"))):
+        what = f"{wanted!r}; the model is for {said!r}" if said else "no data set is named"
+        raise InputError(
+            what, where="--coding", help="leave it out" + ("" if said else ", or name one (--calibrate NAME)")
+        )
+    if said is not None or not named:
+        return card
+    found = {**card, "window_us": card.get("window_us", graph.dt_s * 1e6)}
+    if wanted is not None:
+        found["coding"] = wanted
+    shape = graph.input.shape
+    if len(shape) == 3 and shape[1] == shape[2]:
+        found.setdefault("side", shape[1])
+    return found
 
 
 def _samples(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spikewright.toolchain.deployment import Deployment
 
 IntArray = NDArray[np.int64]
+Recorded = Literal["spikes", "v", "u"]
+"""What of a layer can be recorded."""
 Progress = Callable[[int, int], None]
 """Called with (samples done, samples in all)."""
 

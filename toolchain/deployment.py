@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
-from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
+from spikewright.toolchain.backends import Backend, IntArray, Progress, Recorded, load_backend
 from spikewright.toolchain.budget import BUDGET, blocks, slices
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
@@ -247,6 +247,8 @@ class Deployment(Result):
         limit: int | None = None,
         data: str | Path | None = None,
         record: bool = False,
+        save: str | Path | None = None,
+        saved: Sequence[Recorded] = ("spikes",),
         progress: Bars = silent,
         **options: str,
     ) -> Run:
@@ -259,7 +261,9 @@ class Deployment(Result):
             data: Folder of a data set.
             backend: ``hw_sim`` (the machine), ``interpreter``, ``lava``, or an installed one.
             numbers: ``float``: the net before quantizing, on the interpreter.
-            record: Keep every neuron's messages and states.
+            record: Keep every neuron's messages and states in memory.
+            save: An ``.npz`` for answers and recordings, written part by part; ``RecordedRun`` reads it.
+            saved: What of every layer: ``spikes``, ``v``, ``u``.
             progress: Makes a progress callback by a title.
             options: What the backend declares, e.g. ``timing="cycle"`` or ``device="cuda"`` of ``hw_sim``.
 
@@ -269,7 +273,10 @@ class Deployment(Result):
         from spikewright.toolchain.run import run
 
         chosen = self.choose(x, y, limit=limit, data=data)
-        return run(self, chosen, backend=backend, numbers=numbers, record=record, progress=progress, options=options)
+        return run(
+            self, chosen, backend=backend, numbers=numbers, record=record, save=save, saved=saved, progress=progress,
+            options=options,
+        )  # fmt: skip
 
     def compare(
         self,

@@ -5,7 +5,7 @@ The parser, the checks of a call from Python, and the command that repeats a dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from math import isfinite
 from numbers import Integral, Real
@@ -47,6 +47,7 @@ class Option:
     help: str
     metavar: str | None
     choices: tuple[str, ...]
+    many: bool = False
     above: float | None = None
 
     def check(self, value: Any) -> None:
@@ -55,7 +56,7 @@ class Option:
         Raises:
             InputError: With what is allowed.
         """
-        if value is None and self.default is None:
+        if self.many or (value is None and self.default is None):
             return
         if self.choices and value not in self.choices:
             raise InputError(
@@ -89,11 +90,40 @@ def option(
     flag: str = "",
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
+    many: bool = False,
     above: float | None = None,
 ) -> Any:
-    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``above``: what it must exceed."""
-    told = {"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices, "above": above}
-    return field(default=default, metadata=told)
+    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``many``: may be given again."""
+    said = {
+        "help": help,
+        "kind": kind,
+        "flag": flag,
+        "metavar": metavar,
+        "choices": choices,
+        "many": many,
+        "above": above,
+    }
+    return field(default=default, metadata=said)
+
+
+def gates_word(gates: Any) -> str:
+    """Return gates as ``STRATEGY`` or ``BLOCK=STRATEGY,...``, from that, several of them, or a strategy by block.
+
+    Raises:
+        InputError: A strategy is none of those that work.
+    """
+    words = [f"{block}={kind}" for block, kind in gates.items()] if isinstance(gates, Mapping) else gates
+    words = [words] if isinstance(words, str) or not isinstance(words, Iterable) else list(words)
+    found = [word.strip() for one in words for word in str(one).split(",")]
+    for word in found:
+        kind = word.rpartition("=")[2]
+        if kind not in GATES:
+            raise InputError(
+                f"{kind!r}; {', '.join(GATES)} are allowed",
+                where="--gates",
+                help=f"{did_you_mean(kind, GATES)}choose one of these, for all blocks or as BLOCK=STRATEGY",
+            )
+    return ",".join(found)
 
 
 def declared(what: object) -> tuple[Option, ...]:
@@ -109,6 +139,7 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["help"],
             f.metadata["metavar"],
             f.metadata["choices"],
+            f.metadata["many"],
             f.metadata["above"],
         )
         for f in fields(what)
@@ -167,7 +198,14 @@ class Options(Reading):
     """How a model is compiled."""
 
     chip: str = option("loihi2", "a chip's name or file")
-    gates: Strategy = option("auto", "gate lowering", choices=GATES)  # noqa: RUF009 (a field)
+    gates: str = option(
+        "auto",
+        f"gate lowering ({', '.join(GATES)}) of all blocks, or BLOCK=STRATEGY of one; may be given again, or joined by commas",
+        kind=str,
+        metavar="[BLOCK=]STRATEGY",
+        choices=GATES,
+        many=True,
+    )
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
@@ -181,22 +219,34 @@ class Options(Reading):
     input_shape: str | None = option(
         None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
     )
-    layout: Literal["TB", "BT", "B"] | None = option(
+    layout: Literal["TB", "BT", "B", "N"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
-        choices=("TB", "BT", "B"),
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
+        "(default: as it fits)",
+        choices=("TB", "BT", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
+    coding: str | None = option(
+        None,
+        "how a data set is coded where the model does not say: direct, rate, latency; of events count, time (bins of --dt), "
+        "or count-binary, time-binary (default: direct; of events, time)",
+        metavar="NAME",
+    )
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
-    mapping: Literal["greedy", "balanced", "vendor"] = option(
+    mapping: Literal["greedy", "balanced", "vendor", "search"] = option(
         "balanced",
-        "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
-        choices=("greedy", "balanced", "vendor"),
+        "neurons to cores: a layer after the other, even work and little traffic, as the vendor's compiler cuts, or the "
+        "fastest of a search of at most 4 minutes (ctrl-C: the fastest so far)",
+        choices=("greedy", "balanced", "vendor", "search"),
     )
+
+    def __post_init__(self) -> None:
+        """Write gates of any form (a strategy, a dict by block, several words) as one word."""
+        object.__setattr__(self, "gates", gates_word(self.gates))
 
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same: every option that is not as by default."""

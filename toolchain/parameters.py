@@ -22,10 +22,13 @@ def aligned(value: Array, shape: Shape) -> Array | None:
     """
     if value.size == 1:
         return value.reshape(())
-    while value.shape[0] == 1 and (value.ndim > len(shape) or 1 < value.ndim < len(shape)):
+    bare = value
+    while bare.shape[0] == 1:
+        bare = bare[0]
+    if bare.shape[0] == shape[0] == bare.size:
+        return bare.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    while value.ndim > len(shape) and value.shape[0] == 1:
         value = value[0]
-    if value.shape[:1] == shape[:1] and value.size == value.shape[0]:
-        return value.reshape(shape[:1] + (1,) * (len(shape) - 1))
     fits = value.ndim == len(shape) and all(n in (1, axis) for n, axis in zip(value.shape, shape, strict=True))
     return value if fits else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +13,17 @@ from spikewright.hw_sim import Trace
 from spikewright.hw_sim.timeline import steps_shown, timeline
 from spikewright.toolchain.analysis import accuracy, activity, run_summary, saturations
 from spikewright.toolchain.analysis.numbers import si
-from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.backends import Backend, Recorded, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.interpret import float_answers
 from spikewright.toolchain.output_files import write_text
+from spikewright.toolchain.recording import RecordingFile
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.streaming import Payloads, run_parts
+from spikewright.toolchain.streaming import Payloads, Stream, run_parts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,6 +135,8 @@ def run(
     backend: str = "hw_sim",
     numbers: Literal["int", "float"] = "int",
     record: bool = False,
+    save: str | Path | None = None,
+    saved: Sequence[Recorded] = ("spikes",),
     progress: Bars = silent,
     options: Mapping[str, str] | None = None,
 ) -> Run:
@@ -146,14 +149,36 @@ def run(
             raise InputError(
                 f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
             )
+        if save is not None:
+            raise InputError(
+                "what is recorded is the integer net", where="--numbers float --save", help="leave one of them out"
+            )
         return _float(made, samples, progress)
     made.check_input(samples.x)
-    result = run_parts(made, machine, Payloads(made, samples.x), record, progress(machine.name))
+    payloads = Payloads(made, samples.x)
+    if save is None:
+        result = run_parts(made, machine, payloads, record, progress(machine.name))
+    else:
+        result = _saved(made, samples, machine, payloads, Path(save), saved, progress)
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
     found = (*made.diagnostics, *saturations(result))
     return Run(made.name, result.answer, data | _origin(samples), result, found)
+
+
+def _saved(
+    made: Deployment, samples: Samples, machine: Backend, payloads: Payloads, path: Path, what: Sequence[Recorded],
+    progress: Bars,
+) -> RunResult:  # fmt: skip
+    """Run part by part, and write each to the file as it is there."""
+    stream = Stream(made, {machine.name: machine}, payloads, len(samples), progress)
+    with RecordingFile(path, made, len(samples), what) as file:
+        for chosen, steps, recordings in stream.parts():
+            file.add(chosen, steps, recordings[machine.name])
+        result = stream.result(machine.name)
+        file.finish(result.answer, samples.y, {"net": made.name, "backend": machine.name, "dataset": samples.dataset})
+    return result
 
 
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:

@@ -157,23 +157,16 @@ class Builder:
         elif layer.kind == "conv":
             ops = self.split_conv(layer)
         elif layer.kind == "pool":
-            ops = [self.pool(layer)]
+            ops = [made.pool(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape[0])]
         else:
             ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
         shape = layer.shape
+        if layer.kind == "pool" and len(shape) == 3:
+            ops = [made.padded_pool(layer, ops[0], self.single(layer).shape, shape)]
         delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
             self.note(layer, "delays", "keeps its delays, which lava-dl's own loader drops")
         self.layer(layer, [made.delayed(op, delay) for op in ops], shape)
-
-    def pool(self, layer: Layer) -> IntConnection:
-        """Return a pooling of the one signal that is read; SLAYER pads maps that its windows do not divide."""
-        source = self.single(layer)
-        if any(made.more(layer, source.shape)):
-            height, width = source.shape[1:]
-            what = f"pads its {height} x {width} map with zeros below and at the right, as its shape {layer.shape} says"
-            self.note(layer, "pool", what)
-        return made.pool(layer, self.link(layer, 0), source.name, source.shape)
 
     def split_conv(self, layer: Layer) -> list[IntConnection]:
         """Return one convolution for each joined source, over its channels."""

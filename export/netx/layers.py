@@ -120,38 +120,40 @@ def conv(layer: Layer, name: str, source: str) -> IntConnection:
     return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), layer.number("groups"))
 
 
-def pool(layer: Layer, name: str, source: str, shape: Shape) -> IntConnection:
-    """Return the connection of a ``pool`` layer: the same kernel for every channel.
+def pool(layer: Layer, name: str, source: str, channels: int) -> IntConnection:
+    """Return the connection of a ``pool`` layer: the same kernel for every channel."""
+    synapses = chip_form(np.repeat(kernel(layer)[:1, :1], channels, axis=0))
+    return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), channels)
 
-    Where the file declares a larger map, SLAYER padded its input with zeros below and at the right: the kernel gets as many
-    zeros in front, and the input as much padding on both sides, so that the windows begin where they did.
+
+def padded_pool(layer: Layer, op: IntConnection, source: Shape, declared: Shape) -> IntConnection:
+    """Return a pool over a map its window does not divide as SLAYER trains it: with zeros right and below, as a matrix.
+
+    The layer's declared shape says whether it does; where that is what the map gives as it is, ``op`` comes back.
+
+    Raises:
+        ImportingError: The matrix would be too large.
     """
-    weight = np.repeat(kernel(layer)[:1, :1], shape[0], axis=0)
-    (ph, pw), (dh, dw) = layer.pair("padding"), layer.pair("dilation")
-    rows, columns = more(layer, shape)
-    weight = np.pad(weight, ((0, 0), (0, 0), (rows, 0), (columns, 0)))
-    return _conv(layer, name, source, chip_form(weight), (ph + dh * rows, pw + dw * columns), (dh, dw), shape[0])
-
-
-def more(layer: Layer, shape: Shape) -> Pair:
-    """Return how many kernel steps a pool's input ``shape`` is padded by below and at the right: fewer than its stride."""
-    size = kernel(layer).shape[2:]
-    if len(layer.shape) != 3:
-        return 0, 0
-    found = []
-    for n, wanted, k, *rest in zip(
-        shape[1:],
-        layer.shape[1:],
-        size,
-        layer.pair("stride"),
-        layer.pair("padding"),
-        layer.pair("dilation"),
-        strict=True,
+    conv = op.synapses
+    assert isinstance(conv, ConvSynapses)
+    sizes = zip(source[1:], declared[1:], conv.weight.shape[2:], conv.stride, conv.padding, conv.dilation, strict=True)
+    more = [(out - 1) * s + d * (k - 1) + 1 - 2 * p - n for n, out, k, s, p, d in sizes]
+    if not any(0 < m < s for m, s in zip(more, conv.stride, strict=True)) or any(
+        m >= s for m, s in zip(more, conv.stride, strict=True)
     ):
-        stride, padding, dilation = rest
-        fits = (z for z in range(stride) if (n + 2 * padding + dilation * (z - k + 1) - 1) // stride + 1 == wanted)
-        found.append(next(fits, 0))  # none fits: the shapes do not, which the graph's check says
-    return found[0], found[1]
+        return op
+    if prod(declared) * prod(source) > MAX_MATRIX:
+        raise layer.error(
+            f"pads {source} to a multiple of its window: as a matrix it may have {MAX_MATRIX} entries",
+            "train with a map that the window divides",
+        )
+    padded = (source[0], *(n + max(0, m) for n, m in zip(source[1:], more, strict=True)))
+    target, place, weight = conv.entries(padded, declared)
+    c, y, x = np.unravel_index(place, padded)
+    inside = (y < source[1]) & (x < source[2])
+    matrix = np.zeros((prod(declared), prod(source)), np.int64)
+    matrix[target[inside], np.ravel_multi_index((c[inside], y[inside], x[inside]), source)] = weight[inside]
+    return replace(op, synapses=DenseSynapses(matrix))
 
 
 def _conv(

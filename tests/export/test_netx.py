@@ -29,16 +29,13 @@ from netx_nets import (
 
 from spikewright import toolchain
 from spikewright.export.netx import export_net, import_net
-from spikewright.export.netx.file import read
-from spikewright.export.netx.read import build
 from spikewright.export.netx.write import loading
 from spikewright.hw_sim.fixed_point import STATE_MAX
-from spikewright.toolchain import bundle
+from spikewright.toolchain import bundle, manifest
 from spikewright.toolchain.api import deploy
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, InputError, ToolchainError
 from spikewright.toolchain.integer import IntInput, IntOutput
-from spikewright.toolchain.integer_deploy import with_timesteps
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 
@@ -170,7 +167,7 @@ def test_a_net_file_deploys_and_its_bundle_holds_it_again(tmp_path: Path, rng: n
     result = HwSimBackend().run(again, again.encode(x.astype(np.float64)))
     np.testing.assert_array_equal(result.answer, wanted.answer)
     assert (tmp_path / "out/net.net").read_bytes() == (tmp_path / "mine.net").read_bytes()
-    assert "reset_interval=12" in bundle.read_manifest(tmp_path / "out")["exports"]["net.net"]
+    assert "reset_interval=12" in manifest.read(tmp_path / "out")["exports"]["net.net"]
     assert again.name == "mine"
 
 
@@ -179,7 +176,7 @@ def test_a_bundle_without_net_file_names_the_op(tmp_path: Path, rng: np.random.G
     made = toolchain.deploy(str(tmp_path / "mine.net"))
     bundle.save(replace(made, integer=joined(conv_net(rng))), tmp_path / "out")
 
-    note = bundle.read_manifest(tmp_path / "out")["exports"]["net.net"]
+    note = manifest.read(tmp_path / "out")["exports"]["net.net"]
 
     assert note == "not written: op 'l4' reads 'l1'; netx layers are in sequence, and 'l3' is in front"
     assert not (tmp_path / "out/net.net").exists()
@@ -243,23 +240,3 @@ def test_a_length_of_a_step_that_is_none_is_refused(dt: float, tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         deploy(str(file), timesteps=4, dt_s=dt)
     assert caught.value.where == "--dt"
-
-
-def test_a_pool_pads_a_map_that_its_windows_do_not_divide_below_and_at_the_right(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    start = {"type": "input", "shape": np.array([2, 5, 7])}
-    pool = kernel_layer("pool", np.full((1, 1, 2, 2), 64), (2, 3, 4), stride=[2, 2])
-    x = rng.integers(0, 2, (3, 2, 2, 5, 7))
-    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1), (0, 1)))
-    sums = padded.reshape(3, 2, 2, 3, 2, 4, 2).sum((4, 6)) * 64
-
-    net, notes = build(
-        read(write(tmp_path / "p.net", start, {**pool, "neuron/vDecay": 4096, "neuron/vThMant": 1 << 17}))
-    )
-
-    result = run_int(with_timesteps(net, 3), x)
-    np.testing.assert_array_equal(result.recordings["1.pool"].v, sums << 6)
-    assert [told.what for told in notes] == [
-        "pads its 5 x 7 map with zeros below and at the right, as its shape (2, 3, 4) says"
-    ]

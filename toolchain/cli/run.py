@@ -14,6 +14,7 @@ from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Option, declared
 from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.recording import RECORDED
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -32,6 +33,13 @@ def add(verbs: _SubParsersAction[Any]) -> None:
         metavar="FILE.json",
         help="write a timeline of cores and NoC for ui.perfetto.dev",
     )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE.npz", help="write answers and what --record says of every layer"
+    )
+    parser.add_argument(
+        "--record", nargs="+", choices=(*RECORDED, "all"), metavar="WHAT",
+        help="with --save: spikes, v, u (after reset, every step) or all (default spikes)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     parser.late = add_backend_options
@@ -68,12 +76,19 @@ def run(arguments: Namespace) -> Outcome:
                     f"backend {arguments.backend!r} counts nothing", where=flag, help="use --backend hw_sim"
                 )
             check_file(path)
+    if arguments.record and arguments.save is None:
+        raise InputError("says what --save writes", where="--record", help="add --save FILE.npz, or leave it out")
+    what = arguments.record or ["spikes"]
+    if arguments.save is not None:
+        check_file(arguments.save)
     made = api.load(arguments.bundle)
     with bars() as bar:
         found = made.run(
             **chosen(arguments),
             backend=arguments.backend,
             numbers=arguments.numbers,
+            save=arguments.save,
+            saved=RECORDED if "all" in what else tuple(dict.fromkeys(what)),
             progress=bar,
             **values(arguments, every),
         )

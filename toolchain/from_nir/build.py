@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nir
@@ -13,8 +14,8 @@ from spikewright.toolchain.from_nir.flatten import Flat, flatten
 from spikewright.toolchain.from_nir.lower import lower
 from spikewright.toolchain.from_nir.meaning import Meaning, meaning
 from spikewright.toolchain.from_nir.neurons import Place
-from spikewright.toolchain.from_nir.order import explicit_recurrence, sort
-from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.from_nir.order import explicit_recurrence, fresh, sort
+from spikewright.toolchain.ir import Graph, rename_operands
 from spikewright.toolchain.nirx.metadata import check_version
 from spikewright.toolchain.ops import Add, GateTable, Input, Op, Output, Shape
 from spikewright.toolchain.shapes import infer, shapes
@@ -140,9 +141,22 @@ class _Build:
         if len(sources) > 1 and not _is_sum(node):
             ops.append(Add(name=f"{name}.sum", inputs=sources, block=name))
             sources = (ops[0].name,)
-        ops += self._ops(name, node, sources, shape)
+        ops = self._named_afresh(ops + self._ops(name, node, sources, shape))
         self.ops[name] = ops
         self.known[name] = self._shape_of(ops, shape)
+
+    def _named_afresh(self, ops: list[Op]) -> list[Op]:
+        """Rename the ops inside a node whose names a node of the file bears."""
+        taken, made = set(self.flat.nodes), []
+        changed: dict[str, str] = {}
+        for op in ops[:-1]:
+            op = rename_operands(op, changed)  # what a node reads from outside stands in front
+            name = fresh(op.name, taken)
+            if name != op.name:
+                changed[op.name] = name
+                op = replace(op, name=name)
+            made.append(op)
+        return [*made, rename_operands(ops[-1], changed)]
 
     def _ops(self, name: str, node: nir.NIRNode, sources: tuple[str, ...], shape: Shape) -> list[Op]:
         if name == self.flat.output:

@@ -49,7 +49,7 @@ def explicit_recurrence(flat: Flat, where: str = "graph") -> Flat:
                 where=where,
                 help="put a Delay of one step or more on the feedback edge (neuron -> synapse -> neuron needs none)",
             )
-        delay = _fresh(f"{neuron}.delay", nodes)
+        delay = fresh(f"{neuron}.delay", nodes)
         nodes[delay] = OneStep()
         inside = set(loop)
         edges = [(delay, b) if a == neuron and b in inside else (a, b) for a, b in edges]
@@ -102,7 +102,8 @@ def _cycle(loop: list[str], edges: list[Edge]) -> str:
     return " -> ".join(path[path.index(path[-1]) :])
 
 
-def _fresh(name: str, taken: Iterable[str]) -> str:
+def fresh(name: str, taken: Iterable[str]) -> str:
+    """Return a name like ``name`` that is not taken."""
     while name in taken:
         name += "_"
     return name

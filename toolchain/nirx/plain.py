@@ -81,9 +81,12 @@ def _of_tensor(value: Any) -> Any:
 
 
 def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    found = {key: _of_tensor(value) for key, value in metadata.items()}
-    if all(found[key] is value for key, value in metadata.items()):
-        return metadata
-    return {
-        key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in found.items()
-    }
+    """Return metadata with numbers and text for the scalars of numpy that ``nir.read`` leaves there."""
+    found = {key: _scalar(_of_tensor(value)) for key, value in metadata.items()}
+    return metadata if all(found[key] is value for key, value in metadata.items()) else found
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value

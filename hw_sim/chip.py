@@ -10,8 +10,10 @@ import yaml
 
 from spikewright.hw_sim.costs import EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
+from spikewright.hw_sim.ranges import LARGEST
 from spikewright.hw_sim.sourced_yaml import SourcedYaml
 
 MODELLED = {
@@ -22,6 +24,18 @@ MODELLED = {
     "payload_bits": (1, PAYLOAD_BITS),
 }
 """Widths that the arithmetic of the machine, its kernels and the other backends hold; other ones are refused by name."""
+COUNTS = {
+    "weight_exponent_min": (-31, 31),
+    "weight_exponent_max": (-31, 31),
+    "bias_bits": (2, STATE_BITS),
+    "max_delay": (1, 1 << 20),
+    "synapse_word_bits": (1, 1 << 16),
+    "synapse_memory_bits": (1, 1 << 40),
+    **dict.fromkeys(("chips_x", "chips_y", "tiles_x", "tiles_y", "cores_per_tile"), (1, 1 << 12)),
+}
+"""What other limits can be; those not named here count something: 1 .. 2^31 - 1."""
+LONGEST = 1 << 18
+"""Bytes of a chip file at most."""
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 
@@ -135,8 +149,11 @@ def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
         return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
-        return Path(name).read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_whole(name)
+        if len(data) > LONGEST:
+            raise ValueError("too long")
+        return data.decode("utf-8"), name
+    except (OSError, ValueError) as error:
         raise ChipError(
             f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
             where=f"chip {name!r}",
@@ -159,6 +176,7 @@ class _Reader(SourcedYaml):
         core = self.limits(top["core"], "core", CoreLimits)
         costs = {event: self.cost(node) for event, node in self.mapping(top["costs"], EVENTS).items()}
         power = self.mapping(top["power"], ("static",))
+        self.check_together(top["mesh"], Mesh(**mesh), CoreLimits(**core))
         return Chip(
             name=self.text(top["chip"]),
             description=self.text(top["description"]),
@@ -193,12 +211,25 @@ class _Reader(SourcedYaml):
         values = {}
         for key, row in rows.items():
             values[key] = self.whole(row, f"{part}.{key}", None)
-            low, high = MODELLED.get(key, (values[key], values[key]))
+            low, high = MODELLED.get(key) or COUNTS.get(key, (1, LARGEST))
             if not low <= values[key] <= high:
-                allowed = f"{low}" if low == high else f"{low} .. {high}"
-                what = f"{part}.{key} is {values[key]}; the machine computes with {allowed}"
-                raise self.fail(row, what, f"write {allowed}: neurons and weights of other widths are not modelled")
+                allowed = f"{low}" if low == high else f"{low:,} .. {high:,}"
+                word = "the machine computes with" if key in MODELLED else "allowed"
+                help = ": neurons and weights of other widths are not modelled" if key in MODELLED else ""
+                raise self.fail(row, f"{part}.{key} is {values[key]}; {word} {allowed}", f"write {allowed}{help}")
         return values
+
+    def check_together(self, node: yaml.Node, mesh: Mesh, core: CoreLimits) -> None:
+        """Refuse limits that each are possible, but not beside each other."""
+        places = mesh.tiles_x * mesh.tiles_y * mesh.cores_per_tile
+        if mesh.usable_cores_per_chip > places or mesh.cores > 1 << 20:
+            what = f"{mesh.usable_cores_per_chip} usable cores on each of {mesh.chips} chips, which have {places} each"
+            raise self.fail(node, what, "write no more than a chip has, and at most 2^20 in all")
+        if core.weight_exponent_min > core.weight_exponent_max:
+            what = (
+                f"weight_exponent_min {core.weight_exponent_min} above weight_exponent_max {core.weight_exponent_max}"
+            )
+            raise self.fail(node, what, "exchange them")
 
     def whole(self, row: yaml.Node, name: str, unit: str | None) -> int:
         entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")

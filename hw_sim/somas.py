@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
 if TYPE_CHECKING:
@@ -107,6 +107,13 @@ class Soma:
         """Return the rows a kernel reads, each (1,) or (n,); a decay as what is kept, 4096 - decay."""
         rows = [(name, np.asarray(getattr(self, name), np.int64)) for name in self.per_neuron]
         return [fp.DECAY_ONE - row if name.startswith("decay") else row for name, row in rows]
+
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields, which ``wrong`` and the kernels rely on."""
+        for name in self.per_neuron:
+            yield from ranked(name, getattr(self, name), 1)
+        for name in ("payload_bits", "gate_bits", "shift", "gates"):
+            yield from sizes(name, (int(getattr(self, name, 0)),), 0, 64)
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal in a population of ``size`` neurons.
@@ -436,6 +443,13 @@ class Gate(_Levels):
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
         return found
 
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields."""
+        yield from super().malformed(size)
+        yield from ranked("levels", self.levels, 1)
+        if np.ndim(self.thresholds) != 1:
+            yield Wrong(f"thresholds has shape {np.shape(self.thresholds)}; expected one axis", "correct it")
+
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return where the level changes."""
         return np.asarray(out != np.concatenate([np.full_like(out[:1], self.idle), out[:-1]]))
@@ -463,6 +477,10 @@ class GateTable(_Levels):
         """Return the row of this step."""
         row: IntArray = self.table[t if len(self.table) > 1 else 0]
         return row
+
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields."""
+        yield from ranked("table", self.table, 2)
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return that nothing is sent."""

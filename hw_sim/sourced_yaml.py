@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
 from spikewright.hw_sim.costs import BASES, Price
 from spikewright.hw_sim.errors import SpikewrightError
+
+HIGHEST = 1e15
+"""Above every price, latency, power and limit, in any unit."""
+LONGEST = 1 << 18
+"""Characters of a file at most, and values in it."""
+DEEPEST = 20
+"""Lists in lists, and mappings in mappings, at most."""
 
 
 class SourcedYaml:
@@ -17,6 +25,7 @@ class SourcedYaml:
         self.where = where
         self.error = error
         self.sources: dict[str, str] = {}
+        self.seen = 0
 
     def fail(self, node: yaml.Node | None, what: str, help: str) -> SpikewrightError:
         """Return the error of a node."""
@@ -25,14 +34,32 @@ class SourcedYaml:
 
     def root(self, text: str) -> yaml.Node | None:
         """Return the node of a whole file."""
+        if len(text) > LONGEST:
+            raise self.error(f"has {len(text):,} characters; {LONGEST:,} are read", where=self.where, help="shorten it")
         try:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, ValueError) as error:
             raise self.error(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
         except RecursionError as error:
             raise self.error(
                 "is nested too deeply", where=self.where, help="write it as the files that ship"
             ) from error
+        self._check_plain(root, 0)
+        return root
+
+    def _check_plain(self, node: yaml.Node | None, depth: int) -> None:
+        """Refuse keys that are no texts, and what is nested too deep (an alias can hold itself, or double what it names)."""
+        self.seen += 1
+        if depth > DEEPEST or self.seen > LONGEST:
+            raise self.fail(node, "is nested too deeply", "write it as the files that ship")
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._check_plain(item, depth + 1)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise self.fail(key, "a key that is a list or a mapping", "write keys as plain words")
+                self._check_plain(value, depth + 1)
 
     def mapping(
         self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
@@ -63,9 +90,13 @@ class SourcedYaml:
 
     def number(self, node: yaml.Node) -> float:
         """Return one finite number."""
-        value: Any = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
-            raise self.fail(node, "expected a finite number", "write digits; exponents need a point, as in 1.0e+3")
+        value: Any = None
+        if isinstance(node, yaml.ScalarNode):
+            with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError):  # tags, dates, too many digits
+                value = yaml.SafeLoader("").construct_object(node)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= HIGHEST:
+            what = f"expected a finite number, up to {HIGHEST:g}"
+            raise self.fail(node, what, "write digits; exponents need a point, as in 1.0e+3")
         return value
 
     def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:

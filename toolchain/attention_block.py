@@ -29,6 +29,12 @@ Gates = Mapping[str, Array]
 Lowering = Callable[[Graph, Gates], Graph]
 """From a graph with the block, and the mean gates of calibration data, to a graph without it."""
 BEHIND = "the block stands behind the first spike; only blocks in front of it can run on the host"
+NOTHING_TO_WAIT_FOR = "none of its gates reads the membrane: nothing waits inside a step"
+NOTHING_AHEAD = "none of its gates needs a later step: nothing is to be run again"
+MEMBRANES_POOLED = (
+    "its gates pool all membranes before any neuron may fire: real values in every step that no event drives"
+)
+ALL_STEPS = "its gates need steps to come: exact only offline, in a second run; a stream has had no first"
 IN_FRONT = "it stands in front of the first spike, where its gates are computed once per sample on the host"
 
 
@@ -207,6 +213,11 @@ class AttentionBlock(Op, ABC):
             return "graded"
         return "binary" if self.neuron is None else self.neuron.sends
 
+    @property
+    def reads(self) -> Shape:
+        """Shape of what it reads, its first operand."""
+        return self.shape
+
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters; None: any length."""
         return {name: np.shape(value) for name, value in self.parameters.items()}
@@ -244,8 +255,8 @@ class AttentionBlock(Op, ABC):
     def shape_of(self, operands: list[Shape]) -> Shape:
         """Return the shape of what it sends, from those of its operands, and check them."""
         for found in operands:
-            if found != self.shape and not (prod(found) == prod(self.shape) and 1 in (len(found), len(self.shape))):
-                raise self.misfit(found, self.shape, "give the neurons the shape of their current")
+            if found != self.reads and not (prod(found) == prod(self.reads) and 1 in (len(found), len(self.reads))):
+                raise self.misfit(found, self.reads, "give the neurons the shape of their current")
         return self.shape
 
     def misfit(self, found: object, allowed: object, help: str) -> VerifyError:
@@ -286,8 +297,22 @@ class AttentionBlock(Op, ABC):
             return "" if strategy == "host" else IN_FRONT
         if strategy == "host":
             return BEHIND
+        if strategy == "barrier":
+            return MEMBRANES_POOLED if self.pools_membranes else NOTHING_TO_WAIT_FOR
+        if strategy == "replay":
+            return ALL_STEPS if self.looks_ahead else NOTHING_AHEAD
         own = self.lowerings()
         return "" if strategy in own else f"it has no such lowering; it has {', '.join(own) or 'none'}"
+
+    @property
+    def pools_membranes(self) -> bool:
+        """Whether a gate reads membranes between integrating and firing."""
+        return False
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a gate needs later steps."""
+        return False
 
     @property
     def own_strategy(self) -> str:

@@ -22,6 +22,7 @@ from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
 from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.options import Reading, declared
 
@@ -138,11 +139,11 @@ def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
         card = json.loads(text) if isinstance(text, str) else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
-    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card)
+    return Imported(graph, name, dataset if isinstance(dataset, str) else None, checked_card(card, where))
 
 
 def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:

@@ -5,7 +5,7 @@ The parser, the checks of a call from Python, and the command that repeats a dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -46,6 +46,7 @@ class Option:
     help: str
     metavar: str | None
     choices: tuple[str, ...]
+    many: bool = False
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type, or none of the choices.
@@ -53,7 +54,7 @@ class Option:
         Raises:
             InputError: With what is allowed.
         """
-        if value is None and self.default is None:
+        if self.many or (value is None and self.default is None):
             return
         if self.choices and value not in self.choices:
             raise InputError(
@@ -79,11 +80,31 @@ def option(
     flag: str = "",
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
+    many: bool = False,
 ) -> Any:
-    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``."""
-    return field(
-        default=default, metadata={"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices}
-    )
+    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``many``: may be given again."""
+    said = {"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices, "many": many}
+    return field(default=default, metadata=said)
+
+
+def gates_word(gates: Any) -> str:
+    """Return gates as ``STRATEGY`` or ``BLOCK=STRATEGY,...``, from that, several of them, or a strategy by block.
+
+    Raises:
+        InputError: A strategy is none of those that work.
+    """
+    words = [f"{block}={kind}" for block, kind in gates.items()] if isinstance(gates, Mapping) else gates
+    words = [words] if isinstance(words, str) or not isinstance(words, Iterable) else list(words)
+    found = [word.strip() for one in words for word in str(one).split(",")]
+    for word in found:
+        kind = word.rpartition("=")[2]
+        if kind not in GATES:
+            raise InputError(
+                f"{kind!r}; {', '.join(GATES)} are allowed",
+                where="--gates",
+                help=f"{did_you_mean(kind, GATES)}choose one of these, for all blocks or as BLOCK=STRATEGY",
+            )
+    return ",".join(found)
 
 
 def declared(what: object) -> tuple[Option, ...]:
@@ -99,6 +120,7 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["help"],
             f.metadata["metavar"],
             f.metadata["choices"],
+            f.metadata["many"],
         )
         for f in fields(what)
         if "help" in f.metadata
@@ -156,16 +178,24 @@ class Options(Reading):
     """How a model is compiled."""
 
     chip: str = option("loihi2", "a chip's name or file")
-    gates: Strategy = option("auto", "gate lowering", choices=GATES)  # noqa: RUF009 (a field)
+    gates: str = option(
+        "auto",
+        f"gate lowering ({', '.join(GATES)}) of all blocks, or BLOCK=STRATEGY of one; may be given again, or joined by commas",
+        kind=str,
+        metavar="[BLOCK=]STRATEGY",
+        choices=GATES,
+        many=True,
+    )
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
     )
-    layout: Literal["TB", "BT", "B"] | None = option(
+    layout: Literal["TB", "BT", "B", "N"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
-        choices=("TB", "BT", "B"),
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
+        "(default: as it fits)",
+        choices=("TB", "BT", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
@@ -185,6 +215,10 @@ class Options(Reading):
         "fastest of a search of at most 4 minutes (ctrl-C: the fastest so far)",
         choices=("greedy", "balanced", "vendor", "search"),
     )
+
+    def __post_init__(self) -> None:
+        """Write gates of any form (a strategy, a dict by block, several words) as one word."""
+        object.__setattr__(self, "gates", gates_word(self.gates))
 
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same: every option that is not as by default."""

@@ -33,7 +33,7 @@ from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
-from spikewright.toolchain.passes.lower_gates import LowerGates, strategies_for
+from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
@@ -101,7 +101,7 @@ def _lower_gates(context: Context) -> Context:
     if "static" in context.strategies.values():
         means, reference = gates_on(context.graph, context.data)
         context, check = replace(context, reference=reference), "drift"
-    step = LowerGates(context.gates, means)
+    step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
 
 
@@ -246,13 +246,14 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
+    strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics)
-    context = _walked(walk, walk.start(context), calibration.y)
+    context = _walked(walk, walk.start(context), calibration.y, samples)
     return deployment_of(context, card or {}, samples, calibration.source)
 
 
@@ -264,13 +265,14 @@ def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Co
     return Context(name, graph, graph, options, chip, options.gates, strategies, input_code(x), x, golden)
 
 
-def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
-    """Take all stages; ``auto`` tries its strategies from the gates to the integers, and only the winner is placed."""
+def _walked(walk: Walk, context: Context, y: Labels | None, held_out: Samples | None) -> Context:
+    """Take all stages; what ``auto`` chose is judged before it is placed."""
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
-    if context.gates == "auto" and context.strategies and walk.last >= fork:
-        context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
+    if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
+        lower = walk.stages[fork:judged]
+        context = choose(context, y, lambda tried: walk.through(tried, lower), walk.note, held_out)
     else:
         context = walk.through(context, stages[fork:judged])
     if context.options.strict:

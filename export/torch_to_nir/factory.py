@@ -80,7 +80,9 @@ def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor] | nir.NI
         )
     try:
         made = factory()
-    except (Exception, SystemExit) as error:  # a user's code can raise anything; its last line is the message
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's code can raise anything; its last line is the message
         raise _raised(error, file, f"{name}() raised") from error
     if isinstance(made, nir.NIRGraph):
         return made
@@ -106,7 +108,9 @@ def _load(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and torch look a class's module up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's code can raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's code can raise anything
         del sys.modules[name]
         raise _raised(error, file, "the file raised") from error
     return module

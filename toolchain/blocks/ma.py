@@ -256,13 +256,29 @@ class MALIF(CountGates):
         return after, [spikes]
 
     # -------------------------------------------------------------------------------------------- lowerings
+    @property
+    def pools_membranes(self) -> bool:
+        """Whether a gate reads membranes between integrating and firing."""
+        return self.variant == "paper" and bool(set("CS") & set(self.dims))
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a gate needs later steps."""
+        return self.variant == "code" or (self.variant == "paper" and "T" in self.dims)
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
-        if strategy == "causal" and self.variant == "code":
-            return "its channel and spatial gates pool over all T steps: they need frames that have not arrived"
-        if strategy == "causal" and self.variant == "paper":
-            return "its temporal gate needs all T steps, and its other gates read the membrane inside the step"
-        return super().refusal(strategy)
+        if strategy != "causal" or self.variant == "causal":
+            return super().refusal(strategy)
+        words = {"T": "temporal", "C": "channel", "S": "spatial"}
+        others = [words[dim] for dim in self.dims if dim != "T"]
+        gates, s = f"its {' and '.join(others)} gate{'s' if len(others) > 1 else ''}", "" if len(others) > 1 else "s"
+        late = ["its temporal gate needs all T steps"] if "T" in self.dims else []
+        if others and self.variant == "code":
+            late.append(f"{gates} pool{s} over all T steps, of which most have not arrived")
+        elif others:
+            late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
+        return ", and ".join(late)
 
     def lower_static(self, graph: Graph, gates: Gates) -> Graph:
         """Put tables on the current; the paper's channel and space gates scale the membrane, averaged over T."""
@@ -287,7 +303,7 @@ class MALIF(CountGates):
 
     def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
         """Name gates that need later steps, and dense work inside the step."""
-        ahead = "T" in self.dims or self.variant == "code"
+        ahead = self.looks_ahead
         return unlowered(
             self,
             operands,
@@ -295,7 +311,7 @@ class MALIF(CountGates):
             lambda path: [fault for fault in (self._over_time(path), self._in_step(path)) if fault is not None],
             scope="sequence" if ahead else "state",
             causal=not ahead,
-            barrier=self.variant == "paper" and bool(set("CS") & set(self.dims)),
+            barrier=self.pools_membranes,
             gates=len(self.dims),
             pooled=2 * len(self.dims),
         )

@@ -183,6 +183,11 @@ class STAALIF(CountGates):
         return [*after, spikes], [spikes]
 
     # -------------------------------------------------------------------------------------------- lowerings
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether its gates need later steps."""
+        return self.variant == "reconstruction"
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
         if strategy == "causal" and self.variant == "reconstruction":

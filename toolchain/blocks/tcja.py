@@ -210,6 +210,11 @@ class TCJA(AttentionBlock):
         """Return its lowerings."""
         return {"static": self.lower_static, "causal": self.lower_causal}
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether its gates need later steps."""
+        return self.variant == "published"
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
         if strategy != "causal":

@@ -21,7 +21,20 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.toolchain.cli import check, chips, compare, demo, deploy, doctor, fit, passes, price, report, run
+from spikewright.toolchain.cli import (
+    check,
+    chips,
+    compare,
+    demo,
+    deploy,
+    doctor,
+    fit,
+    lowerings,
+    passes,
+    price,
+    report,
+    run,
+)
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import Parser
 from spikewright.toolchain.cli.terminal import visible
@@ -29,7 +42,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
-VERBS = (deploy, check, run, compare, report, price, fit, chips, passes, doctor, demo)
+VERBS = (deploy, check, run, compare, report, price, fit, chips, passes, lowerings, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from spikewright.toolchain.analysis import list_prices
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
-from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.report.model import KINDS
 from spikewright.toolchain.report.text import price_table
 
@@ -44,10 +44,10 @@ def run(arguments: Namespace) -> Outcome:
     files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
     for path in files.values():
         check_file(path)
-    made = api.load(arguments.bundle)
+    loaded = api.load(arguments.bundle)
     twin = None if arguments.twin is None else api.load(arguments.twin)
     with bars() as bar:
-        report = made.report(
+        report = loaded.report(
             **chosen(arguments),
             twin=twin,
             backends=arguments.backends,
@@ -55,7 +55,8 @@ def run(arguments: Namespace) -> Outcome:
             rate=arguments.rate,
             progress=bar,
         )
-    for kind, path in files.items():
-        getattr(report, kind)(path)
+    made = {path: getattr(report, kind)() for kind, path in files.items()}  # all of them, before any is written
+    for path, text in made.items():
+        write_text(path, text)
     beside = "" if arguments.prices is None else "\n" + price_table(report)
     return Outcome(text=str(report) + beside + "".join(f"\n  {name:12}{path}" for name, path in files.items()))

@@ -13,7 +13,7 @@ import numpy as np
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Delay, GateTable, Input, Neuron, Op, Output
+from spikewright.toolchain.ops import Delay, GateTable, Input, Neuron, Op, Output
 
 Edge = tuple[str, str, int]
 """Source, target, and the steps between sending and arriving."""
@@ -154,4 +154,5 @@ def _sources(lowered: Graph, name: str, seen: frozenset[str] = frozenset()) -> I
 
 def _passed(lowered: Graph, op: Op) -> bool:
     """Say whether a neuron is a read-out's filter, which the read-out itself holds."""
-    return isinstance(op, Accumulator) and all(isinstance(reader, Output) for reader in lowered.readers[op.name])
+    silent = isinstance(op, Neuron) and not op.fires
+    return silent and all(isinstance(reader, Output) for reader in lowered.readers[op.name])

@@ -14,7 +14,7 @@ import numpy as np
 
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.hw_sim.somas import DeltaRelu, Gate, GateTable, Lif, Soma, Source
+from spikewright.hw_sim.somas import Gate, GateTable, Lif, Soma, Source
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of
 from spikewright.toolchain.ir import Graph
@@ -155,8 +155,8 @@ class _Running:
 
     def dense(self, p: Population) -> str:
         """Say why what neurons send is no event, or ""."""
-        if _leaks(p.soma) and isinstance(p.soma, DeltaRelu):
-            keep = 1 - float(np.asarray(p.soma.decay).reshape(-1)[0]) / DECAY_ONE
+        if _leaks(p.soma) and _counts(p.soma):
+            keep = 1 - float(np.asarray(vars(p.soma)["decay"]).reshape(-1)[0]) / DECAY_ONE
             return f"the sum in {p.name!r} (it leaks by {keep:g}, so it changes in every step without an event)"
         density = self.densities.get(p.name, 0.0)
         if p.soma.sends == "graded" and density >= DENSE_FROM and self.on_the_data_path(p):
@@ -166,7 +166,7 @@ class _Running:
     def on_the_data_path(self, p: Population) -> bool:
         """Say whether anything but gates reads what neurons send."""
         readers = [self.program.population(q.target) for q in self.program.projections if q.source == p.name]
-        return any(not isinstance(reader.soma, Gate | DeltaRelu) for reader in readers)
+        return any(reader.soma.takes_gates for reader in readers)
 
     # ------------------------------------------------------------------------------------------- synapses
     def projection(self, p: Projection, paths: Mapping[str, Path]) -> Judgement:
@@ -278,7 +278,7 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
             return "C", "holds constant gains, one row a step, in the neuron"
         case Gate():
             return "A", "turns counted events into a gain level, sent when it changes"
-        case DeltaRelu():
+        case soma if _counts(soma):
             return "A", "sends a change of its sum when an event moved it"
         case Source():
             return "A", f"{p.soma.sends} input"
@@ -291,6 +291,11 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
             return "B", "integrates synaptic input and fires, and sends a gate's level as payload"
         case _:
             return direct, "integrates graded payloads and fires" if graded else "integrates synaptic input and fires"
+
+
+def _counts(soma: Soma) -> bool:
+    """Say whether neurons send changes of a sum, not spikes."""
+    return soma.sends == "graded" and not soma.takes_gates and not soma.on_host
 
 
 def _leaks(soma: Soma) -> bool:

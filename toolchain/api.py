@@ -18,7 +18,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.options import Options, with_options
+from spikewright.toolchain.options import Options, declared, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
@@ -87,6 +87,7 @@ def deploy(
     }
     imported = _sized(imported, options, samples, folder)
     if imported.integer is not None:
+        _refuse_unused(options, calibration, imported.name)
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
         made = deploy_integer(
             imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
@@ -120,6 +121,26 @@ def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:
     kind = kinds.get(made.input.kind, "real values") if made.host is None else "real values, encoded on the host"
     help = "calibrate with data like what will come (--calibrate)"
     return (Diagnostic("input-coding", made.name, f"its input is {kind}, as calibrated", help, "assumption"),)
+
+
+def _refuse_unused(options: Options, calibration: Data | None, name: str) -> None:
+    """Refuse what a model that is integer already has no use for.
+
+    Raises:
+        InputError: Names the options.
+    """
+    chosen = [one for one in declared(Options) if one.name in NOT_FOR_INTEGERS]
+    given = [one.flag for one in chosen if getattr(options, one.name) != one.default]
+    given += [] if calibration is None else ["--calibrate"]
+    if given:
+        raise InputError(
+            f"{name} is integer already: nothing of it is quantized, and it has no gates to lower",
+            where=", ".join(given),
+            help="leave it out; test data travels with --samples",
+        )
+
+
+NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance")
 
 
 def load(folder: str | Path) -> Deployment:

@@ -21,8 +21,8 @@ FEW = 16
 """Spikes of a layer in all of the data, up to which a share of them says nothing."""
 ZEROED_LIMIT = 0.02
 """Share of a map's weight, by size, that may round to 0; 8 bits beside one largest weight lose some 0.1 %."""
-ANSWER_LIMIT = 0.1
-"""Mean change of an answer, as a share of how far the float net's answers lie apart."""
+ANSWER_LIMIT = 0.25
+"""Mean change of an answer, as a share of how far the float net's answers lie apart: classes stand it, values do not."""
 MENDED_FROM = 0.15
 """Share of a layer's spikes from which a finer unit is tried even where no answer changes: its cost is synapses and SOPs."""
 REFINED_FROM = 0.01

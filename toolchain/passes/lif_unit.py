@@ -91,9 +91,12 @@ class Choice:
         exact = kept is not None
         found = found if kept is None else kept
         needed = self.needed(found.size, EXACT_HEADROOM if exact else self.headroom)
+        if exact and lattice(self.op):  # one bit costs nothing: sums of even weights are even
+            needed = np.maximum(needed, np.minimum(self.needed(found.size, np.inf), 2 * found))
         if bool((found < needed).any()):
             raised = found * 2.0 ** np.maximum(0, np.ceil(np.log2(np.maximum(needed, 1e-300) / found)))
-            return Unit(raised, shift=-self.chip.exponent_min, exact=exact and float((raised / found).max()) <= 2)
+            even = exact and float((raised / found).max()) <= 2
+            return Unit(raised, shift=-self.chip.exponent_min, low=refine and not even, exact=even)
         if not refine or exact:
             return Unit(found, exact=exact)
         spare = float(np.log2(found / np.maximum(needed, found * 1e-9)).min())

@@ -295,7 +295,7 @@ class _Quantizer(Synapses):
         branches = self.branches(op, source.inputs if leaky else op.inputs)
         shape = self.answer_shape(op)
         bias = self.bias(branches, shape)
-        unit, lost = self.readout_unit(branches)
+        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max)
         if self.o.reach is None:
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
@@ -324,18 +324,18 @@ class _Quantizer(Synapses):
             ),
         ]
 
-    def readout_unit(self, branches: list[sc.Branch]) -> tuple[Array, int]:
-        """Return S of a read-out, and the bits by which its sum over the steps is coarser than its current.
+    def readout_unit(self, branches: list[sc.Branch], least: float) -> tuple[Array, int]:
+        """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
 
         Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
         a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
         and second projections hold what 8 bits lose of the weights, which would add up over the steps.
         """
-        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=self.headroom())
-        top = max(float(np.abs(sc.relative_weights(b, wide)).max(initial=0.0)) for b in branches)
+        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=max(self.headroom(), least))
+        top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
         if self.o.reach is None or top >= READOUT_LEVELS or not top:
             return wide, 0
-        step = self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX
+        step = max(least, self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX)
         fine = sc.unit_of(branches, self.chip, per_channel=False, floor=step)
         finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)

@@ -89,7 +89,8 @@ class Synapses:
             held = sc.integer_weights(branch, unit, self.chip, f"op {name!r}", shift=shift)
             block = op.block if linear is None else linear.block
             names.append(self.connection(name, branch, block, *held))
-            rest = sc.low_weights(branch, unit, self.chip, held, -branch.shift) if low else None
+            lowest = -(branch.shift if shift is None else shift)
+            rest = sc.low_weights(branch, unit, self.chip, held, lowest) if low else None
             if rest is not None:
                 names.append(self.connection(f"{name}.low", branch, block, *rest))
         return names

@@ -128,7 +128,7 @@ class Options:
         None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
     )
     headroom: float = option(
-        2.0, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
+        1.5, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
     )
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)

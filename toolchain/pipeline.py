@@ -420,7 +420,7 @@ def check_options(options: Options, graph: Graph, chip: Chip) -> None:
         raise InputError(
             f"{options.headroom}; 1 or more is allowed",
             where="--headroom",
-            help="leave it out for twice what data shows",
+            help="leave it out for half more than data shows",
         )
     if math.isnan(options.tolerance):
         raise InputError("nan is no number", where="--tolerance", help="give a share of 1, e.g. 0.01 for one point")

@@ -42,8 +42,8 @@ from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, la
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
-HEADROOM = 2.0
-"""Default of ``Quantize.headroom``: other data may drive a neuron twice as far as calibration data did."""
+HEADROOM = 1.5
+"""Default of ``Quantize.headroom``: other data may drive a neuron so many times as far as calibration data did."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
 DELTA_BITS = 12

@@ -30,7 +30,6 @@ from spikewright.models.attention.staa import STAALIF
 from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import Neuron
 from spikewright.models.train.measure import measure
-from spikewright.toolchain.deployment import CHUNK
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.interpret import answer, run_float
@@ -40,6 +39,8 @@ from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 ALLOWED = 0.003
 """Largest difference between two accuracies that counts as reproduced."""
+TOGETHER = 32
+"""Samples interpreted at once."""
 SPIKING = (Neuron, MALIF, STAALIF, GAC, TCJA)
 
 
@@ -115,8 +116,8 @@ def beside(module: nn.Module, graph: Graph, x: Tensor) -> tuple[NDArray[np.int64
     for name in names:
         module.get_submodule(name).register_forward_hook(lambda _m, _i, out, name=name: sent.update({name: out}))
     expected, found, differ, compared = [], [], 0, 0
-    for start in range(0, x.shape[1], CHUNK):
-        part = x[:, start : start + CHUNK]
+    for start in range(0, x.shape[1], TOGETHER):
+        part = x[:, start : start + TOGETHER]
         with torch.no_grad():
             expected.append(module(part.double()).argmax(1).numpy())
         signals = run_float(graph, part.numpy())

@@ -12,6 +12,7 @@ from spikewright.hw_sim.compiled.stages import compile as compile
 from spikewright.hw_sim.costs import Cost as Cost
 from spikewright.hw_sim.costs import Fact as Fact
 from spikewright.hw_sim.costs import Price as Price
+from spikewright.hw_sim.engine.run import Simulation as Simulation
 from spikewright.hw_sim.engine.run import simulate as simulate
 from spikewright.hw_sim.errors import CapacityError as CapacityError
 from spikewright.hw_sim.errors import ChipError as ChipError
@@ -34,5 +35,9 @@ from spikewright.hw_sim.synapses import GateLink as GateLink
 from spikewright.hw_sim.synapses import IdentitySynapses as IdentitySynapses
 from spikewright.hw_sim.synapses import SparseSynapses as SparseSynapses
 from spikewright.hw_sim.synapses import Synapses as Synapses
+from spikewright.hw_sim.timeline import timeline as timeline
+from spikewright.hw_sim.timing.analytic import HOSTS as HOSTS
+from spikewright.hw_sim.timing.analytic import Host as Host
 from spikewright.hw_sim.trace import Trace as Trace
+from spikewright.hw_sim.trace import joined_traces as joined_traces
 from spikewright.hw_sim.trace import load_trace as load_trace

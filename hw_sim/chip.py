@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from spikewright.hw_sim.costs import BASES, EVENTS, Cost, Fact, Price
+from spikewright.hw_sim.costs import EVENTS, Cost, Fact, Price
 from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
+from spikewright.hw_sim.ranges import LARGEST
+from spikewright.hw_sim.sourced_yaml import SourcedYaml
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -22,6 +24,18 @@ MODELLED = {
     "payload_bits": (1, PAYLOAD_BITS),
 }
 """Widths that the arithmetic of the machine, its kernels and the other backends hold; other ones are refused by name."""
+COUNTS = {
+    "weight_exponent_min": (-31, 31),
+    "weight_exponent_max": (-31, 31),
+    "bias_bits": (2, STATE_BITS),
+    "max_delay": (1, 1 << 20),
+    "synapse_word_bits": (1, 1 << 16),
+    "synapse_memory_bits": (1, 1 << 40),
+    **dict.fromkeys(("chips_x", "chips_y", "tiles_x", "tiles_y", "cores_per_tile"), (1, 1 << 12)),
+}
+"""What other limits can be; those not named here count something: 1 .. 2^31 - 1."""
+LONGEST = 1 << 18
+"""Bytes of a chip file at most."""
 BUFFERS = ("router_buffer", "axon_out_buffer")
 
 
@@ -135,8 +149,11 @@ def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
         return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
-        return Path(name).read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_whole(name)
+        if len(data) > LONGEST:
+            raise ValueError("too long")
+        return data.decode("utf-8"), name
+    except (OSError, ValueError) as error:
         raise ChipError(
             f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
             where=f"chip {name!r}",
@@ -144,30 +161,22 @@ def _read(name: str) -> tuple[str, str]:
         ) from error
 
 
-class _Reader:
-    """Turns YAML nodes into the dataclasses above; knows the line of everything it refuses."""
+class _Reader(SourcedYaml):
+    """Turns YAML nodes into the dataclasses above."""
 
     def __init__(self, where: str) -> None:
-        self.where = where
-        self.sources: dict[str, str] = {}
+        super().__init__(where, ChipError)
         self.facts: dict[str, Fact] = {}
 
-    def fail(self, node: yaml.Node | None, what: str, help: str) -> ChipError:
-        line = f", line {node.start_mark.line + 1}" if node is not None else ""
-        return ChipError(what, where=f"{self.where}{line}", help=help)
-
     def chip(self, text: str) -> Chip:
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            raise ChipError(f"not readable as YAML: {error}", where=self.where, help="mend the syntax") from error
-        root = self.on_base(root)
+        root = self.on_base(self.root(text))
         top = self.mapping(root, ("chip", "description", "mesh", "core", "power", "costs", "timing", "sources"))
         self.sources = {key: self.text(node) for key, node in self.mapping(top["sources"], None).items()}
         mesh = self.limits(top["mesh"], "mesh", Mesh)
         core = self.limits(top["core"], "core", CoreLimits)
         costs = {event: self.cost(node) for event, node in self.mapping(top["costs"], EVENTS).items()}
         power = self.mapping(top["power"], ("static",))
+        self.check_together(top["mesh"], Mesh(**mesh), CoreLimits(**core))
         return Chip(
             name=self.text(top["chip"]),
             description=self.text(top["description"]),
@@ -197,67 +206,30 @@ class _Reader:
         )
         return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
 
-    def mapping(
-        self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
-    ) -> dict[str, yaml.Node]:
-        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in found:
-                raise self.fail(key, f"{key.value!r} is given twice", "keep one of them")
-            if wanted is not None and key.value not in (*wanted, optional):
-                raise self.fail(key, f"unknown key {key.value!r}; allowed: {', '.join(wanted)}", "remove or rename it")
-            found[key.value] = value
-        missing = [key for key in wanted or () if key not in found]
-        if missing:
-            raise self.fail(
-                node, f"missing: {', '.join(missing)}", "add it; no number goes without unit, basis and source"
-            )
-        return found
-
-    def text(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fail(node, "expected one text here", "write it on one line")
-        return str(node.value)
-
-    def number(self, node: yaml.Node) -> float:
-        value: Any = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise self.fail(node, "expected a number", "write digits; exponents need a point, as in 1.0e+3")
-        return value
-
-    def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
-        """Read unit, basis, source and note."""
-        found: dict[str, Any] = {
-            key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries
-        }
-        if found["basis"] not in BASES:
-            raise self.fail(entries["basis"], f"basis {found['basis']!r}; allowed: {', '.join(BASES)}", "choose one")
-        if found["source"] not in self.sources:
-            raise self.fail(
-                entries["source"],
-                f"source {found['source']!r} is not listed under sources",
-                "list it there, with where the number can be found",
-            )
-        if unit is not None and found["unit"] != unit:
-            raise self.fail(
-                entries["unit"], f"unit {found['unit']!r}; expected {unit!r}", f"convert the number to {unit}"
-            )
-        return found
-
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))
         values = {}
         for key, row in rows.items():
             values[key] = self.whole(row, f"{part}.{key}", None)
-            low, high = MODELLED.get(key, (values[key], values[key]))
+            low, high = MODELLED.get(key) or COUNTS.get(key, (1, LARGEST))
             if not low <= values[key] <= high:
-                allowed = f"{low}" if low == high else f"{low} .. {high}"
-                what = f"{part}.{key} is {values[key]}; the machine computes with {allowed}"
-                raise self.fail(row, what, f"write {allowed}: neurons and weights of other widths are not modelled")
+                allowed = f"{low}" if low == high else f"{low:,} .. {high:,}"
+                word = "the machine computes with" if key in MODELLED else "allowed"
+                help = ": neurons and weights of other widths are not modelled" if key in MODELLED else ""
+                raise self.fail(row, f"{part}.{key} is {values[key]}; {word} {allowed}", f"write {allowed}{help}")
         return values
+
+    def check_together(self, node: yaml.Node, mesh: Mesh, core: CoreLimits) -> None:
+        """Refuse limits that each are possible, but not beside each other."""
+        places = mesh.tiles_x * mesh.tiles_y * mesh.cores_per_tile
+        if mesh.usable_cores_per_chip > places or mesh.cores > 1 << 20:
+            what = f"{mesh.usable_cores_per_chip} usable cores on each of {mesh.chips} chips, which have {places} each"
+            raise self.fail(node, what, "write no more than a chip has, and at most 2^20 in all")
+        if core.weight_exponent_min > core.weight_exponent_max:
+            what = (
+                f"weight_exponent_min {core.weight_exponent_min} above weight_exponent_max {core.weight_exponent_max}"
+            )
+            raise self.fail(node, what, "exchange them")
 
     def whole(self, row: yaml.Node, name: str, unit: str | None) -> int:
         entries = self.mapping(row, ("value", "unit", "basis", "source"), optional="note")
@@ -277,13 +249,6 @@ class _Reader:
                 raise self.fail(rows[key], f"timing.{key} is {value}; expected more than 0", "give a larger number")
         self.facts["timing.cycle_ns"] = Fact(cycle_ns, **self.origin(entries, "ns"))
         return Timing(cycle_ns=cycle_ns, **buffers)
-
-    def price(self, node: yaml.Node, unit: str) -> Price:
-        entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
-        low, nominal, high = (self.number(entries[key]) for key in ("low", "nominal", "high"))
-        if not 0 <= low <= nominal <= high:
-            raise self.fail(node, f"low {low}, nominal {nominal}, high {high} are not in order from 0 up", "sort them")
-        return Price(low, nominal, high, **self.origin(entries, unit))
 
     def cost(self, node: yaml.Node) -> Cost:
         entries = self.mapping(node, ("energy", "latency"))

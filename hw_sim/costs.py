@@ -25,8 +25,11 @@ EVENTS: tuple[str, ...] = (
     "chip_crossing",
     "host_message",
     "barrier",
+    "step_overhead",
 )
-"""What is priced; one event each of the counter of the same meaning in a ``Trace`` (``barrier``: one chip step)."""
+"""What is priced; one event each of the counter of the same meaning in a ``Trace``. ``barrier``: one chip step;
+``step_overhead``: one
+chip step under a Lava host, what its runtime takes with nothing to do."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from spikewright.hw_sim.chip import Chip
 from spikewright.hw_sim.errors import CapacityError, ProgramError, SpikewrightError
 from spikewright.hw_sim.program import Population, Program, Projection
+from spikewright.hw_sim.ranges import Wrong, sizes
 from spikewright.hw_sim.synapses import WEIGHT_HELP
 from spikewright.hw_sim.utilization import Use as Use
 from spikewright.hw_sim.utilization import utilization as utilization
 
 Found = Iterator[SpikewrightError]
+MAX_STEPS = 1 << 20
+"""T at most."""
 
 
 def check(program: Program, chip: Chip) -> None:
@@ -28,8 +31,28 @@ def check(program: Program, chip: Chip) -> None:
 
 def violations(program: Program, chip: Chip) -> list[SpikewrightError]:
     """Return everything that is wrong; wrong references hide the rest."""
-    found = list(references(program, chip))
-    return found or [error for rule in RULES[1:] for error in rule(program, chip)]
+    found = list(forms(program, chip)) or list(references(program, chip))
+    return found or [error for rule in RULES[2:] for error in rule(program, chip)]
+
+
+def forms(program: Program, chip: Chip) -> Found:
+    """Ranks, sizes and counts of all fields are such that everything else can be told from them."""
+    if not 1 <= program.steps <= MAX_STEPS:
+        yield ProgramError(f"{program.steps} steps; allowed 1 .. {MAX_STEPS}", where="program", help="deploy again")
+    for p in program.populations:
+        found = [*sizes("shape", p.shape, 1), *sizes("start", (p.start,), 0)] or [*sizes("neurons", (p.size,), 1)]
+        found += [] if found else p.soma.malformed(p.size)
+        found += (
+            [Wrong(f"core has shape {p.core.shape}; expected one axis", "map it again")] if p.core.ndim != 1 else []
+        )
+        yield from (_wrong(p, *wrong) for wrong in found)
+    for link in program.projections:
+        found = [
+            *link.synapses.malformed(),
+            *sizes("delay", (link.delay,), 0),
+            *sizes("exponent", (link.exponent,), -31, 31),
+        ]
+        yield from (_wrong(link, *wrong) for wrong in found)
 
 
 def references(program: Program, chip: Chip) -> Found:
@@ -131,6 +154,7 @@ def core_limits(program: Program, chip: Chip) -> Found:
 
 
 RULES: tuple[Callable[[Program, Chip], Found], ...] = (
+    forms,
     references,
     payloads,
     kinds,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -15,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import Arrays, pack, read_arrays, read_bytes
 from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.typed import MistypedError, build
 
-Arrays = dict[str, NDArray[Any]]
 Kinds = Mapping[str, type]
 """The dataclasses of a file, by the names it knows them by."""
 
@@ -51,21 +50,23 @@ def _encode(value: Any, path: str, arrays: Arrays, names: dict[type, str]) -> An
 
 
 def decode(plain: Any, arrays: Mapping[str, NDArray[Any]], kinds: Kinds) -> Any:
-    """Return the value of ``encode``.
+    """Return the value of ``encode``, every field of the type that its class declares.
 
     Raises:
-        KeyError: A kind or an array is unknown.
-        TypeError: A field is.
+        LookupError: A kind or an array is unknown.
+        MistypedError: A field is unknown, missing or of another type.
     """
     match plain:
-        case {"type": name, **held}:
-            return kinds[name](**{str(key): decode(item, arrays, kinds) for key, item in held.items()})
-        case {"array": path}:
+        case {"type": str(name), **held}:
+            return build(kinds[name], {str(key): decode(item, arrays, kinds) for key, item in held.items()})
+        case {"array": str(path)}:
             return arrays[path]
-        case {"table": table}:
+        case {"table": dict(table)}:
             return {key: decode(item, arrays, kinds) for key, item in table.items()}
-        case {"tuple": items}:
+        case {"tuple": list(items)}:
             return tuple(decode(item, arrays, kinds) for item in items)
+        case dict() | list():
+            raise MistypedError(f"{repr(plain)[:80]} is no value of a file of this version")
         case _:
             return plain
 
@@ -74,11 +75,11 @@ def save(value: Any, path: str | Path, format: int, kinds: Kinds) -> None:
     """Write ``path`` with the suffixes ``.npz`` and ``.json``."""
     arrays: Arrays = {}
     plain = {"format": format, "value": encode(value, "", arrays, kinds)}
-    packed = _npz(arrays)
+    packed = pack(arrays)
     plain["npz_sha256"] = hashlib.sha256(packed).hexdigest()
     base = _base(path)
-    _write(base.with_name(base.name + ".npz"), packed)
-    _write(base.with_name(base.name + ".json"), (json.dumps(plain, indent=1) + "\n").encode())
+    write_whole(base.with_name(base.name + ".npz"), packed)
+    write_whole(base.with_name(base.name + ".json"), (json.dumps(plain, indent=1) + "\n").encode())
 
 
 def load(path: str | Path, format: int, kinds: Kinds) -> Any:
@@ -89,14 +90,12 @@ def load(path: str | Path, format: int, kinds: Kinds) -> Any:
     """
     base = _base(path)
     try:
-        plain = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
-        packed = base.with_name(base.name + ".npz").read_bytes()
+        plain = json.loads(read_bytes(base.with_name(base.name + ".json")))
+        packed = read_bytes(base.with_name(base.name + ".npz"))
         if plain["format"] != format or plain["npz_sha256"] != hashlib.sha256(packed).hexdigest():
             raise ValueError("format or checksum differ")
-        with np.load(io.BytesIO(packed), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        return decode(plain["value"], arrays, kinds)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return decode(plain["value"], read_arrays(packed), kinds)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ProgramError(
             f"not a readable program: {type(error).__name__}: {error}",
             where=str(base.with_name(base.name + ".json")),
@@ -107,25 +106,3 @@ def load(path: str | Path, format: int, kinds: Kinds) -> Any:
 def _base(path: str | Path) -> Path:
     path = Path(path)
     return path.with_suffix("") if path.suffix in (".npz", ".json") else path
-
-
-def _npz(arrays: Arrays) -> bytes:
-    """Pack arrays like ``np.savez_compressed``, but with fixed dates: the same value gives the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key in sorted(arrays):
-            member = io.BytesIO()
-            np.save(member, np.ascontiguousarray(arrays[key]), allow_pickle=False)
-            info = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, member.getvalue())
-    return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

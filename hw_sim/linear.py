@@ -16,6 +16,13 @@ BLOCK = 1 << 21
 """Numbers that a convolution unfolds at once (memory)."""
 
 
+def planar(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the map (C, H, W) that a convolution sees: a signal (C, L) is one of height 1."""
+    c, *rest = shape
+    h, w = rest if len(rest) == 2 else (1, *rest)
+    return (c, h, w)
+
+
 def windows(x: Any_, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), fill: float = 0) -> Any_:
     """Return every window of ``x`` (N, C, H, W): (N, C, H', W', kh, kw), padded with ``fill``."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = kernel, stride, padding, dilation

@@ -8,14 +8,14 @@ wrong together: the independent oracles are the vectors of brian2-loihi and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Soma:
         raise NotImplementedError
 
     def start(self, shape: tuple[int, ...]) -> State:
-        """Return the state before step 0, zeros of ``shape`` (..., n)."""
+        """Return the state before step 0, zeros of ``shape`` (..., n) where the model does not say otherwise."""
         return {name: np.zeros(shape, np.int64) for name in self.states}
 
     @property
@@ -74,6 +74,11 @@ class Soma:
     def kind(self) -> str:
         """What a population of it declares to send: as ``sends``; ``none`` for a read-out that never fires."""
         return self.sends
+
+    @property
+    def counts_as_spikes(self) -> bool:
+        """Whether its messages are spikes of neurons, one each or several, and not levels or scaled spikes."""
+        return self.sends == "binary"
 
     @property
     def idle(self) -> int:
@@ -103,6 +108,13 @@ class Soma:
         rows = [(name, np.asarray(getattr(self, name), np.int64)) for name in self.per_neuron]
         return [fp.DECAY_ONE - row if name.startswith("decay") else row for name, row in rows]
 
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields, which ``wrong`` and the kernels rely on."""
+        for name in self.per_neuron:
+            yield from ranked(name, getattr(self, name), 1)
+        for name in ("payload_bits", "gate_bits", "shift", "gates"):
+            yield from sizes(name, (int(getattr(self, name, 0)),), 0, 64)
+
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal in a population of ``size`` neurons.
 
@@ -119,8 +131,14 @@ class Soma:
                 yield from within(name, values, 0, fp.DECAY_ONE, "round the decay to 12 bits")
 
     def __str__(self) -> str:
-        named = [f.name for f in fields(self) if f.name not in self.rare or getattr(self, f.name) != f.default]
+        named = [f.name for f in fields(self) if f.name not in self.rare or not _usual(f, getattr(self, f.name))]
         return f"{type(self).__name__}({', '.join(f'{name}={shown(getattr(self, name))}' for name in named)})"
+
+
+def _usual(field: Field[Any], value: Any) -> bool:
+    """Say whether a field holds its default: a constant array whatever its length."""
+    usual = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(np.all(value == usual))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,25 +188,32 @@ class Lif(Soma):
 
     ::
 
-        u = v = 0 where t >= 1 and t mod reset_interval = reset_phase        (0: never)
+        u = 0, v = v_start before step 0, and where t >= 1 and t mod reset_interval = reset_phase        (0: never)
         u = wrap24(decay(u, decay_u) + (a << 6))         a = sum over projections of (W x) << exponent
         i = u + bias; for each gate port: i = gain(i, level, gate_bits);  i = max(i, 0) if rectify
         v = clip24(decay(v, decay_v) + i)
-        s = v > threshold;  v[s] = v_reset  (reset "value")  or  v[s] -= v_reset  (reset "subtract")
+        s = min(max_spikes, number of k >= 0 with v > threshold + k spacing)
+        where s > 0:  v = v_reset  (reset "value")  or  v -= s v_reset  (reset "subtract")
+        v = max(v, v_min)
         r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
         out = s;  with output_gate the last gate port leaves i alone:  out = s level
 
     t is the local step; the periodic reset is that of lava-nc's ``LIFReset`` (before the step integrates, refractory or not);
     the refractory period is that of Loihi 1 as brian2-loihi models it (1: none).
     Arrays have the flat length n of the population or length 1. ``decay_u = 4096`` is a memoryless current. Output: binary
-    spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message).
+    spikes; with ``output_gate`` graded ones, payloads 0 .. 2**gate_bits (level 0: no message); with ``max_spikes`` above 1 (or
+    None: any number) graded ones too, how many spikes: as sinabs' ``MultiSpike`` neurons, on Loihi 2 a graded spike.
     ``threshold = STATE_MAX`` never fires (a read-out neuron: its v is the result).
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "hold")
-    per_neuron: ClassVar[tuple[str, ...]] = ("decay_u", "decay_v", "bias", "threshold", "v_reset")
+    per_neuron: ClassVar[tuple[str, ...]] = (
+        "decay_u", "decay_v", "bias", "threshold", "v_reset", "v_min", "v_start", "spacing"
+    )  # fmt: skip
     takes_gates: ClassVar[bool] = True
-    rare: ClassVar[tuple[str, ...]] = ("reset_interval", "reset_phase", "output_gate", "refractory")
+    rare: ClassVar[tuple[str, ...]] = (
+        "reset_interval", "reset_phase", "output_gate", "refractory", "max_spikes", "spacing", "v_min", "v_start"
+    )  # fmt: skip
     decay_u: IntArray
     decay_v: IntArray
     bias: IntArray
@@ -202,6 +227,14 @@ class Lif(Soma):
     reset_phase: int = 0
     output_gate: bool = False
     refractory: int = 1
+    max_spikes: int | None = 1
+    spacing: IntArray = field(default_factory=lambda: np.ones(1, np.int64))
+    v_min: IntArray = field(default_factory=lambda: np.full(1, -fp.STATE_MAX))
+    v_start: IntArray = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def start(self, shape: tuple[int, ...]) -> State:
+        """Return the state before step 0: v at ``v_start``, all else 0."""
+        return super().start(shape) | {"v": np.zeros(shape, np.int64) + self.v_start}
 
     def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
         """Integrate, gate, fire; see the equation."""
@@ -214,19 +247,36 @@ class Lif(Soma):
         if self.rectify:
             drive = np.maximum(drive, 0)
         v = fp.clip_voltage(fp.decay(state["v"], self.decay_v) + drive)
-        fired = v > self.threshold
+        spikes = self._spikes(v)
         if self.refractory > 1:
             held = state["hold"] > 0
-            v, fired = np.where(held, state["v"], v), fired & ~held
-            state["hold"] = np.where(fired, self.refractory - 1, np.maximum(state["hold"] - 1, 0))
-        state["v"] = np.where(fired, v - self.v_reset if self.reset == "subtract" else self.v_reset, v)
-        spikes = fired.astype(np.int64)
+            v, spikes = np.where(held, state["v"], v), np.where(held, 0, spikes)
+            state["hold"] = np.where(spikes > 0, self.refractory - 1, np.maximum(state["hold"] - 1, 0))
+        after = v - spikes * self.v_reset if self.reset == "subtract" else self.v_reset
+        state["v"] = np.maximum(np.where(spikes > 0, after, v), self.v_min)
         return spikes * levels[-1] if self.output_gate else spikes
+
+    def _spikes(self, v: IntArray) -> IntArray:
+        """Return how many spikes membranes are worth."""
+        if self.max_spikes == 1:
+            return (v > self.threshold).astype(np.int64)
+        times = (v - self.threshold - 1) // self.spacing + 1
+        return np.clip(times, 0, self.max_spikes)
 
     @property
     def sends(self) -> Signal:
-        """Binary spikes; graded ones behind an output gate."""
-        return "graded" if self.output_gate else "binary"
+        """Binary spikes; graded ones behind an output gate, or where it counts them."""
+        return "graded" if self.output_gate or self.max_spikes != 1 else "binary"
+
+    @property
+    def counts_as_spikes(self) -> bool:
+        """Whether no gate scales what it sends."""
+        return not self.output_gate
+
+    @property
+    def floored(self) -> bool:
+        """Whether v has a floor above that of its 24 bits."""
+        return bool((self.v_min > -fp.STATE_MAX).any())
 
     @property
     def kind(self) -> str:
@@ -244,8 +294,20 @@ class Lif(Soma):
         return bool((self.decay_u < fp.DECAY_ONE).any())
 
     def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
-        """Return 1, or the level of 1.0 behind an output gate."""
-        return 1 << self.gate_bits if self.output_gate else 1
+        """Return 1, the level of 1.0 behind an output gate, or the largest count.
+
+        A membrane is at most what it was reset to, or did not fire at, and one step's drive.
+        """
+        if self.max_spikes == 1:
+            return 1 << self.gate_bits if self.output_gate else 1
+        top = np.full(1, fp.STATE_MAX)
+        if current is not None and not self.filters and self.max_spikes is None:
+            rest = np.maximum(self.threshold, self.v_start)
+            rest = np.maximum(rest, self.v_reset) if self.reset == "value" else rest
+            drive = np.maximum((current << fp.CURRENT_SHIFT) + self.bias, 0)
+            top = np.minimum(top, np.maximum(rest, self.v_min) + drive)
+        largest = int(np.max(np.maximum(top - self.threshold - 1, -1) // np.maximum(self.spacing, 1) + 1))
+        return max(1, largest if self.max_spikes is None else min(largest, self.max_spikes))
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal: decays 12-bit; threshold, reset and bias in the chip's fields; a phase inside its interval.
@@ -260,11 +322,32 @@ class Lif(Soma):
         yield from within("bias", self.bias, -bias, bias, STATE_HELP)
         yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
         yield from within("refractory", self.refractory, 1, 64, "take 1 for none, at most 64")
+        yield from within("v_min", self.v_min, -fp.STATE_MAX, fp.STATE_MAX, STATE_HELP)
+        yield from within("v_start", self.v_start, -fp.STATE_MAX, fp.STATE_MAX, STATE_HELP)
+        if self.max_spikes != 1:
+            yield from self._wrong_counts()
         if not (self.reset_interval == self.reset_phase == 0 or 0 <= self.reset_phase < self.reset_interval):
             what = f"reset_interval {self.reset_interval}, reset_phase {self.reset_phase}; the phase must be 0 .. interval - 1"
             yield Wrong(what, "take the phase modulo the interval; 0, 0 is no periodic reset")
         if self.output_gate and not self.gates:
             yield Wrong("an output gate, but no gate port", "give it a gate port, or no output gate")
+
+    def _wrong_counts(self) -> Iterator[Wrong]:
+        """Yield what is illegal in neurons that send several spikes a step."""
+        yield from within(
+            "threshold", self.threshold, 0, fp.STATE_MAX, "several spikes a step need a threshold above 0"
+        )
+        yield from within("spacing", self.spacing, 1, fp.STATE_MAX, "take the threshold in state units")
+        if self.max_spikes is not None:
+            yield from within("max_spikes", self.max_spikes, 1, fp.STATE_MAX, "take None for any number")
+        if self.reset == "subtract" and not np.all(self.v_reset == self.spacing):
+            yield Wrong(
+                "each spike subtracts v_reset, but they are spacing apart", "give v_reset and spacing one value"
+            )
+        if self.output_gate:
+            yield Wrong(
+                "an output gate on several spikes a step", "scale the spikes of one a step, or count without a gate"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,6 +443,13 @@ class Gate(_Levels):
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
         return found
 
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields."""
+        yield from super().malformed(size)
+        yield from ranked("levels", self.levels, 1)
+        if np.ndim(self.thresholds) != 1:
+            yield Wrong(f"thresholds has shape {np.shape(self.thresholds)}; expected one axis", "correct it")
+
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return where the level changes."""
         return np.asarray(out != np.concatenate([np.full_like(out[:1], self.idle), out[:-1]]))
@@ -387,6 +477,10 @@ class GateTable(_Levels):
         """Return the row of this step."""
         row: IntArray = self.table[t if len(self.table) > 1 else 0]
         return row
+
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields."""
+        yield from ranked("table", self.table, 2)
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return that nothing is sent."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
-from spikewright.hw_sim.linear import Pair, conv2d, exact
-from spikewright.hw_sim.ranges import Wrong, within
+from spikewright.hw_sim.linear import Pair, conv2d, exact, planar
+from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Synapses:
     def with_weights(self, weights: IntArray) -> Self:
         """Return the same synapses with other weights, of the shape of ``weights``."""
         return replace(self, weight=weights)  # type: ignore[call-arg]  # every kind with weights has the field
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of their fields, which everything else relies on."""
+        yield from ()
 
     def shape(self, source: Shape) -> Shape:
         """Return the shape of what they deliver.
@@ -145,6 +149,10 @@ class DenseSynapses(Synapses):
 
     weight: IntArray
 
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the weight."""
+        yield from ranked("weight", self.weight, 2)
+
     def shape(self, source: Shape) -> Shape:
         """Return (n_target,)."""
         out, inner = np.shape(self.weight)
@@ -200,6 +208,8 @@ class ConvSynapses(Synapses):
     """Shared kernel: ``weight`` (Co, Ci // groups, kh, kw), torch cross-correlation; source (Ci, H, W), target (Co, H', W').
 
     n' = (n + 2 padding - dilation (k - 1) - 1) // stride + 1
+
+    A source (Ci, L) is a map of height 1; with a kernel of one row its target is (Co, L').
     """
 
     storage: ClassVar[Literal["listed", "conv", "gate"]] = "conv"
@@ -209,31 +219,40 @@ class ConvSynapses(Synapses):
     dilation: Pair = (1, 1)
     groups: int = 1
 
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the kernel and its steps."""
+        yield from ranked("weight", self.weight, 4)
+        for name, low in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            yield from sizes(name, getattr(self, name), low)
+        yield from sizes("groups", (self.groups,), 1)
+
     def shape(self, source: Shape) -> Shape:
-        """Return (Co, H', W')."""
+        """Return (Co, H', W'), or (Co, L')."""
         co, per_group, *kernel = (int(n) for n in np.shape(self.weight))
         channels = per_group * self.groups
-        if len(source) != 3 or source[0] != channels or co % self.groups:
+        flat = len(source) == 2 and (kernel[0], self.stride[0], self.padding[0]) == (1, 1, 0)
+        if not (len(source) == 3 or flat) or source[0] != channels or co % self.groups:
             raise MisfitError(source, f"({channels}, H, W)", "fix the channels of the weight, or groups")
         size = [
             (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(source[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
+            for n, k, s, p, d in zip(planar(source)[1:], kernel, self.stride, self.padding, self.dilation, strict=True)
         ]
         if min(size) < 1:
             least = f"at least a {kernel[0]} x {kernel[1]} window"
             raise MisfitError(source, least, "pad more, or use a smaller kernel")
-        return (co, *size)
+        return (co, size[1]) if flat else (co, *size)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
         """Return W * x in the fastest type that holds every sum exactly."""
         kind = exact(x, self.weight)
-        frames = x.reshape((-1, *source)).astype(kind)
+        frames = x.reshape((-1, *planar(source))).astype(kind)
         out = conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.dilation, self.groups)
         found: IntArray = out.astype(np.int64).reshape((*x.shape[:-1], -1))
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
         """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d)."""
+        source, target = planar(source), planar(target)
         co, per_group, kh, kw = self.weight.shape
         o, c, i, j, y, x = (
             axis.reshape(-1) for axis in np.indices((co, per_group, kh, kw, *target[1:]), dtype=np.int64)
@@ -253,6 +272,7 @@ class ConvSynapses(Synapses):
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
         """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside."""
+        source, target = planar(source), planar(target)
         channel, *pixel = np.unravel_index(neuron, source)
         out, per_group, *kernel = self.weight.shape
         group, inner = divmod(int(channel), per_group)
@@ -275,6 +295,7 @@ class ConvSynapses(Synapses):
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
         """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
+        source, target = planar(source), planar(target)
         counts, reach = (np.zeros((parts, *source), np.int32) for _ in range(2))
         kernel = np.zeros(parts, np.int64)
         for k in range(parts):
@@ -333,6 +354,18 @@ class SparseSynapses(Synapses):
     indices: IntArray
     weight: IntArray
 
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the row pointers and the axes."""
+        yield from ranked("indptr", self.indptr, 1)
+        if np.ndim(self.indices) != 1 or np.shape(self.indices) != np.shape(self.weight):
+            yield Wrong(
+                f"indices {np.shape(self.indices)} and weight {np.shape(self.weight)}; one axis, as long", "correct it"
+            )
+        elif np.ndim(self.indptr) == 1 and np.size(self.indptr):
+            rows = np.diff(self.indptr)
+            if self.indptr[0] != 0 or bool((rows < 0).any()) or self.indptr[-1] != self.indices.size:
+                yield Wrong("indptr does not rise from 0 to the number of synapses", "correct it")
+
     def shape(self, source: Shape) -> Shape:
         """Return (n_target,)."""
         synapses = int(self.indptr[-1]) if self.indptr.size else 0
@@ -369,6 +402,10 @@ class IdentitySynapses(Synapses):
     """One synapse per neuron, source i to target i, all with the same ``weight``."""
 
     weight: int
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the weight."""
+        yield from sizes("weight", (abs(int(self.weight)),), 0)
 
     def with_weights(self, weights: IntArray) -> Self:
         """Return synapses of the one weight given."""
@@ -411,6 +448,10 @@ class GateLink(Synapses):
     gate: ClassVar[bool] = True
     storage: ClassVar[Literal["listed", "conv", "gate"]] = "gate"
     port: int = 0
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the port."""
+        yield from sizes("port", (self.port,), 0)
 
     @property
     def weights(self) -> IntArray:

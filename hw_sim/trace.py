@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.timing.analytic import TERMS
-from spikewright.hw_sim.timing.cycle.record import CycleRecord, record_of
+from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.timing.analytic import TERMS, Host
+from spikewright.hw_sim.timing.cycle.record import CycleRecord, joined_records, record_of
 
 Int = NDArray[np.int64]
 
@@ -77,6 +79,7 @@ class Trace:
         projections, populations: Totals by name.
         latency_ns, term, place: (S, B) time of a step, what bounds it (``timing.analytic.TERMS``) and the core or link.
         timing: ``analytic`` or ``cycle``: the model behind latency_ns, term and place.
+        host: ``lava`` or ``bare``: whose overhead is in every step (``timing.analytic.Host``).
         cycle: What the cycle timing saw, if it ran.
         outputs: (B, n) result of the read-out: v after the last step, or spike counts.
         spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset.
@@ -111,6 +114,7 @@ class Trace:
     v: dict[str, NDArray[Any]] = field(default_factory=dict)
     u: dict[str, NDArray[Any]] = field(default_factory=dict)
     timing: str = "analytic"
+    host: Host = "bare"
     cycle: CycleRecord | None = None
 
     @property
@@ -164,14 +168,39 @@ class Trace:
             else:
                 plain[f.name] = value
         arrays["json"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
-        target = Path(path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, pack(arrays))
+
+
+def joined_traces(traces: Sequence[Trace]) -> Trace:
+    """Return the traces of some samples and of others, of one program, as one of all; recordings are left out."""
+    first, *others = traces
+    if not others:
+        return first
+    found: dict[str, Any] = {"samples": sum(t.samples for t in traces), "spikes": {}, "v": {}, "u": {}}
+    for name in ADDED:
+        found[name] = sum((getattr(t, name) for t in others), getattr(first, name))
+    for name in ("latency_ns", "term", "place"):
+        found[name] = np.concatenate([getattr(t, name) for t in traces], axis=1)
+    found["outputs"] = np.concatenate([t.outputs for t in traces])
+    for name in ("projections", "populations"):
+        rows = {key: [getattr(t, name)[key] for t in traces] for key in getattr(first, name)}
+        found[name] = {key: _added(counts) for key, counts in rows.items()}
+    records = [t.cycle for t in traces if t.cycle is not None]
+    return replace(first, **found, cycle=joined_records(records) if records else None)
+
+
+ADDED = (
+    "sops_binary", "sops_graded", "sops_gate", "synmem_reads", "neuron_updates", "gate_multiplies", "spikes_out", "messages",
+    "messages_in", "hops_east_west", "hops_north_south", "host_messages", "link_messages", "chip_crossings",
+)  # fmt: skip
+"""Counts that are sums over samples."""
+
+
+def _added(counts: Sequence[Any]) -> Any:
+    """Add counts of one projection or population; its size and its kind stay."""
+    kept = {name: value for name, value in vars(counts[0]).items() if name in ("kind", "neurons")}
+    sums = {name: sum(vars(c)[name] for c in counts) for name in vars(counts[0]) if name not in kept}
+    return replace(counts[0], **kept, **sums)
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -181,8 +210,7 @@ def load_trace(path: str | Path) -> Trace:
         ProgramError: The file is not one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays: dict[str, Any] = dict(read_arrays(path))
         plain = json.loads(arrays.pop("json").tobytes().decode())
     except (OSError, ValueError, KeyError) as error:
         raise ProgramError(

@@ -6,4 +6,6 @@ from spikewright.toolchain.api import load as load
 from spikewright.toolchain.deployment import Deployment as Deployment
 from spikewright.toolchain.errors import ToolchainError as ToolchainError
 from spikewright.toolchain.options import Options as Options
+from spikewright.toolchain.recording import RecordedRun as RecordedRun
 from spikewright.toolchain.samples import Samples as Samples
+from spikewright.toolchain.vendor import vendor_table as vendor_table

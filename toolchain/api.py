@@ -13,9 +13,11 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
 from spikewright.toolchain.data_sets import known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
+from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
@@ -46,8 +48,8 @@ def deploy(
     """Compile a model for a chip.
 
     Args:
-        model: A zoo name, a ``.safetensors``, ``.nir`` or ``.net`` file, ``path/to/file.py:factory``; or in memory, a
-            ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
+        model: A zoo name, a ``.safetensors``, ``.nir``, ``.net`` or ``.onnx`` file, ``path/to/file.py:factory``; or in memory,
+            a ``torch.nn.Module``, a ``nir.NIRGraph`` or a ``Graph``.
         example: Input (T, B, C, H, W) of a model in memory; it calibrates where nothing else is given.
         options: Chip, gate lowering, bits; or as keywords: ``deploy("ma-digits", gates="causal", chip="loihi2")``.
         calibration: Data in the net's own coding that decides ranges: ``Samples``, an array, a ``FILE.npz``, or the name of a
@@ -69,9 +71,10 @@ def deploy(
     kept = None if keep_stages is None else Path(keep_stages)
     Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=folder, example=example)
+    imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
+    imported.check_reading(options)
     card = imported.card
     command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
     if samples is None:
@@ -80,7 +83,7 @@ def deploy(
         "note": progress,
         "stop_after": stop_after,
         "keep_stages": kept,
-        "diagnostics": imported.diagnostics,
+        "diagnostics": (*imported.diagnostics, *imported.assumed(dt_s=options.dt_s, reading=options)),
     }
     if imported.integer is not None:
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
@@ -88,7 +91,10 @@ def deploy(
             imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
         )
         return replace(made, command=command)
-    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps)
+    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
+
+    card = _coded(card, options, graph, (calibration, samples))
+    imported = replace(imported, card=card)
 
     def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
         return lambda: _samples(wanted, imported, split, options, folder, graph.timesteps)
@@ -103,7 +109,16 @@ def deploy(
         samples=read(samples, "test") if travels else None,
         **stages,
     )
-    return replace(made, source=imported.nir_graph, command=command)
+    unsaid = _input_seen(made) if imported.assumed(dt_s=options.dt_s, reading=options) else ()
+    return replace(made, source=imported.nir_graph, command=command, diagnostics=(*made.diagnostics, *unsaid))
+
+
+def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:
+    """Return what the calibration data said of the input's coding."""
+    kinds = {"binary": "binary spikes", "counts": f"whole numbers up to {made.input.largest:g}"}
+    kind = kinds.get(made.input.kind, "real values") if made.host is None else "real values, encoded on the host"
+    help = "calibrate with data like what will come (--calibrate)"
+    return (Diagnostic("input-coding", made.name, f"its input is {kind}, as calibrated", help, "assumption"),)
 
 
 def load(folder: str | Path) -> Deployment:
@@ -156,6 +171,30 @@ def repeat_command(
             return ""
         words += [flag, str(value)] if flag else [str(value)]
     return shlex.join([*words, *options.words()])
+
+
+def _coded(card: dict[str, Any], options: Options, graph: Graph, given: tuple[Data | None, ...]) -> dict[str, Any]:
+    """Return a card that says how the named data sets are coded: as the user says, else by time, in steps of the net's dt.
+
+    Raises:
+        InputError: ``--coding`` has no data set to code, or the model says another coding.
+    """
+    named = [one for one in given if isinstance(one, str) and not one.endswith(".npz")]
+    said, wanted = card.get("coding"), options.coding
+    if wanted is not None and (said not in (None, wanted) or not (named or card.get("dataset"))):
+        what = f"{wanted!r}; the model is for {said!r}" if said else "no data set is named"
+        raise InputError(
+            what, where="--coding", help="leave it out" + ("" if said else ", or name one (--calibrate NAME)")
+        )
+    if said is not None or not named:
+        return card
+    found = {**card, "window_us": card.get("window_us", graph.dt_s * 1e6)}
+    if wanted is not None:
+        found["coding"] = wanted
+    shape = graph.input.shape
+    if len(shape) == 3 and shape[1] == shape[2]:
+        found.setdefault("side", shape[1])
+    return found
 
 
 def _samples(

@@ -8,7 +8,7 @@ class; none of them names a paper. To add one: a class in one file, an entry poi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from math import ceil, prod
 from numbers import Integral, Real
@@ -29,26 +29,102 @@ Gates = Mapping[str, Array]
 Lowering = Callable[[Graph, Gates], Graph]
 """From a graph with the block, and the mean gates of calibration data, to a graph without it."""
 BEHIND = "the block stands behind the first spike; only blocks in front of it can run on the host"
+NOTHING_TO_WAIT_FOR = "none of its gates reads the membrane: nothing waits inside a step"
+NOTHING_AHEAD = "none of its gates needs a later step: nothing is to be run again"
+MEMBRANES_POOLED = (
+    "its gates pool all membranes before any neuron may fire: real values in every step that no event drives"
+)
+ALL_STEPS = "its gates need steps to come: exact only offline, in a second run; a stream has had no first"
 IN_FRONT = "it stands in front of the first spike, where its gates are computed once per sample on the host"
 
 
-class HostBuilder(Protocol):
-    """What a block writes the host's form of itself with: one tensor name a step, operator names as in ONNX."""
+Step = Callable[[list[str], list[str]], tuple[list[str], list[str]]]
+"""One step in operators: (states, inputs) to (states, outputs), by name, each (B, ...)."""
 
-    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+
+class Operators(Protocol):
+    """What a block writes itself with: names of tensors, operators as in ONNX.
+
+    A signal of the net is (T, B, *shape). In front of the first spike it may be *free*, (1, B, *shape): one frame that all
+    steps repeat; ``every`` gives it T steps.
+    """
+
+    timesteps: int
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator; return the name of its result."""
         ...
 
-    def constant(self, value: Any) -> str:
-        """Add a constant; return its name."""
+    def constant(self, value: Any, name: str = "") -> str:
+        """Add a constant; ``name``: path of the block's field that it is, such as ``parameters/ta_w0``."""
         ...
 
-    def lif(self, op: Lif, currents: list[str]) -> list[str]:
-        """Unroll a neuron over T; return its spikes."""
+    def parameter(self, value: Array, shape: Shape, name: str) -> str:
+        """Add a scalar, per-channel or full parameter that broadcasts over (B, *shape)."""
         ...
 
-    def same(self, kernel: Array, x: str) -> str:
-        """Convolve with 'same' padding."""
+    def reshape(self, x: str, *lengths: int) -> str:
+        """Give x other axes; one may be -1."""
+        ...
+
+    def frames(self, x: str, shape: Shape) -> str:
+        """Turn (T, B, *shape) to frames (T B, *shape)."""
+        ...
+
+    def sequence(self, x: str, shape: Shape, like: str = "") -> str:
+        """Turn frames to (T, B, *shape), free as the signal ``like``."""
+        ...
+
+    def every(self, x: str, shape: Shape) -> str:
+        """Give a signal all T steps."""
+        ...
+
+    def full(self, value: float, before: Shape, after: Shape) -> str:
+        """Make a constant signal (*before, B, *after)."""
+        ...
+
+    def reduce(self, kind: str, x: str, *axes: int) -> str:
+        """Take axes away; kind: ``ReduceMean``, ``ReduceMax`` or ``ReduceSum``."""
+        ...
+
+    def gate(self, function: str, x: str) -> str:
+        """Apply a gate function h."""
+        ...
+
+    def mlp(self, w0: str, w1: str, x: str) -> str:
+        """Return w1 relu(w0 x) along the last axis of x (N, I)."""
+        ...
+
+    def conv(
+        self, x: str, shape: Shape, weight: Array, *, pads: tuple[int, int, int, int], name: str = "weight"
+    ) -> str:
+        """Convolve frames (N, *shape); ``pads``: top, left, bottom, right; ``name``: path of the weight."""
+        ...
+
+    def same(self, x: str, shape: Shape, kernel: Array, name: str) -> str:
+        """Convolve frames with 'same' padding."""
+        ...
+
+    def lif(self, neuron: Lif, current: str) -> str:
+        """Run the block's neuron over a current; return its spikes (T, B, *shape)."""
+        ...
+
+    def states(self, neuron: Lif) -> list[tuple[Array, Shape]]:
+        """Return first value and shape of a neuron's states, the membrane first."""
+        ...
+
+    def neuron(self, neuron: Lif, current: str, states: list[str]) -> tuple[str, list[str]]:
+        """Write one step of the block's neuron; return its spikes and its states after the step."""
+        ...
+
+    def fire(self, neuron: Lif, v: str, states: list[str]) -> tuple[str, list[str]]:
+        """Write spikes and reset of a membrane that has integrated; return the spikes and the states after the step."""
+        ...
+
+    def steps(
+        self, states: Sequence[tuple[Array, Shape]], inputs: Sequence[tuple[str, Shape]], step: Step, outputs: int = 1
+    ) -> list[str]:
+        """Advance from states (first value, shape) over inputs (T, B, *shape); return what the steps give, (T, B, ...)."""
         ...
 
 
@@ -133,7 +209,9 @@ class AttentionBlock(Op, ABC):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """What it sends: spikes, or spikes scaled by a gate."""
-        return "binary" if self.spiking else "graded"
+        if not self.spiking:
+            return "graded"
+        return "binary" if self.neuron is None else self.neuron.sends
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters; None: any length."""
@@ -214,8 +292,22 @@ class AttentionBlock(Op, ABC):
             return "" if strategy == "host" else IN_FRONT
         if strategy == "host":
             return BEHIND
+        if strategy == "barrier":
+            return MEMBRANES_POOLED if self.pools_membranes else NOTHING_TO_WAIT_FOR
+        if strategy == "replay":
+            return ALL_STEPS if self.looks_ahead else NOTHING_AHEAD
         own = self.lowerings()
         return "" if strategy in own else f"it has no such lowering; it has {', '.join(own) or 'none'}"
+
+    @property
+    def pools_membranes(self) -> bool:
+        """Whether a gate reads membranes between integrating and firing."""
+        return False
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a gate needs later steps."""
+        return False
 
     @property
     def own_strategy(self) -> str:
@@ -232,9 +324,16 @@ class AttentionBlock(Op, ABC):
         """Return the graph with a max pool moved from behind the block to in front of it; None where that is not exact."""
         return None
 
-    def host_form(self, make: HostBuilder, currents: list[str]) -> list[str]:
-        """Write the block with a host's operators, unrolled over T; return what it sends."""
-        raise UnsupportedNodeError(f"{type(self).__name__} has no ONNX form here", where=f"op {self.name!r}")
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the block with a runtime's operators; return what it sends, (T, B, *shape).
+
+        Asked only where it has no exact causal lowering.
+        """
+        raise UnsupportedNodeError(
+            f"{type(self).__name__} has no ONNX form",
+            where=f"op {self.name!r}",
+            help="give its class a method operators, or an exact causal lowering, which is written instead",
+        )
 
     # ------------------------------------------------------------------------------- its cost, the checker's rule
     @abstractmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from spikewright.toolchain.deployment import Deployment
 
 IntArray = NDArray[np.int64]
+Recorded = Literal["spikes", "v", "u"]
+"""What of a layer can be recorded."""
 Progress = Callable[[int, int], None]
 """Called with (samples done, samples in all)."""
 
@@ -35,6 +38,31 @@ class Recording:
     out: IntArray
     v: IntArray
     u: IntArray | None = None
+
+
+Part = tuple[slice, slice, Mapping[str, Recording]]
+"""What was recorded of some samples and some of their steps, by layer."""
+
+
+def joined(parts: Sequence[Part], timesteps: int, samples: int) -> dict[str, Recording]:
+    """Return parts of a run as recordings of all of it."""
+
+    def whole(name: str, state: str) -> IntArray | None:
+        found = [(chosen, steps, getattr(recordings[name], state)) for chosen, steps, recordings in parts]
+        if found[0][2] is None:
+            return None
+        made = np.empty((timesteps, samples, *found[0][2].shape[2:]), found[0][2].dtype)
+        for chosen, steps, values in found:
+            made[steps, chosen] = values
+        return made
+
+    made = {}
+    for name in parts[0][2]:
+        out, v = whole(name, "out"), whole(name, "v")
+        assert out is not None
+        assert v is not None
+        made[name] = Recording(out, v, whole(name, "u"))
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +94,27 @@ def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int
             before = total.get(name, (0, 0))
             total[name] = (before[0] + wraps, before[1] + clips)
     return total
+
+
+class Session(Protocol):
+    """A batch of samples on its way through time."""
+
+    def advance(self, x: IntArray) -> Mapping[str, Recording]:
+        """Take the next payloads (T', B, *shape); return the recordings of these steps, by layer."""
+        ...
+
+    def finish(self) -> RunResult:
+        """Return the answer of all steps; its recordings are empty."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A backend that takes a sample block by block of steps, so that one of any length fits in memory."""
+
+    def open(self, deployment: Deployment, samples: int) -> AbstractContextManager[Session]:
+        """Begin so many samples of the deployment's number of steps."""
+        ...
 
 
 class Backend(Protocol):

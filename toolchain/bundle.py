@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shlex
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,20 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
-from spikewright.toolchain import diagnostics, folder_swap, graph_io, nirx
+from spikewright.hw_sim.arrays import pack, read_arrays
+from spikewright.hw_sim.files import PREFIX, write_whole
+from spikewright.hw_sim.typed import MistypedError, build, fitted
+from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
+from spikewright.toolchain.bundle_rules import check_bundle
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
 from spikewright.toolchain.errors import ImportingError, InputError
-from spikewright.toolchain.options import Options
+from spikewright.toolchain.model_card import checked_card
+from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart, is_still
-from spikewright.toolchain.samples import Samples, repeated
+from spikewright.toolchain.samples import Samples, arranged, repeated, steps_of
 
-FORMAT = 2
-"""Version of the folder layout: 1 named a chip, which might be gone; 2 holds it."""
-CHIP = "chip.yaml"
+CHIP, SAMPLES = "chip.yaml", "samples.npz"
 Exporter = Callable[[Deployment, Path], dict[str, str]]
 """Entry point of group ``spikewright.exporters``: writes a further file (host.onnx, net.net) into the folder, and returns
 notes for the manifest (such as the op a format cannot hold)."""
@@ -42,11 +43,11 @@ def check_writable(folder: Path) -> None:
     """
     parent = next((place for place in folder.absolute().parents if place.exists()), folder.absolute())
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=folder_swap.PREFIX):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=PREFIX):
             pass
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))
-        if folder.exists() and any(folder.iterdir()) and not _files_of(folder):
+        if folder.exists() and any(folder.iterdir()) and not manifest.names(folder):
             raise InputError(
                 "is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out"
             )
@@ -71,8 +72,7 @@ def save(deployment: Deployment, folder: Path) -> None:
             notes |= _export(point, deployment, work)
         command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)
-        _seal(work)
-        folder_swap.swap(work, folder, _files_of(folder))
+        folder_swap.swap(work, folder, manifest.names(folder))
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -84,24 +84,29 @@ def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, 
         exporter: Exporter = point.load()
     except ImportError as error:
         return {point.name: f"not written: {error.name or error} is not installed"}
-    return exporter(deployment, work)
+    try:
+        return exporter(deployment, work)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a further form of the net; the bundle is whole without it
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        return {point.name: f"not written: the exporter failed ({said}); please report it with the model"}
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
-    if deployment.source is not None:
-        nirx.write(work / "graph.nir", deployment.source)
+    notes |= {to_nir.FILE: to_nir.save_standard(work / to_nir.FILE, deployment.captured, deployment.source)}
     graph_io.save(deployment.captured, work / "captured.npz")
     graph_io.save(deployment.lowered, work / "lowered.npz")
     graph_io.save(deployment.integer, work / "integer.npz")
     if deployment.host is not None:
         graph_io.save(deployment.host.graph, work / "host.npz")
     deployment.program.save(work / "program")
-    (work / CHIP).write_text(chip_text(deployment.chip), encoding="utf-8")
+    write_whole(work / CHIP, chip_text(deployment.chip).encode())
     if deployment.samples is not None:
-        _write_samples(deployment.samples, work / "samples.npz")
+        _write_samples(deployment.samples, work / SAMPLES)
     host = deployment.host
-    manifest = {
-        "format": FORMAT,
+    about = {
+        "format": manifest.FORMAT,
         "name": deployment.name,
         "command": command,
         "exports": notes,
@@ -117,7 +122,7 @@ def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, st
         "diagnostics": diagnostics.plain(deployment.diagnostics),
         "samples": None if deployment.samples is None else deployment.samples.source,
     }
-    (work / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    write_whole(work / manifest.NAME, manifest.sealed(about, work))
 
 
 def _write_samples(samples: Samples, path: Path) -> None:
@@ -128,28 +133,7 @@ def _write_samples(samples: Samples, path: Path) -> None:
         packed |= {"x": samples.x[:1], "timesteps": np.int64(samples.x.shape[0])}
     if samples.y is not None:
         packed["y"] = samples.y
-    np.savez_compressed(path, **packed)
-
-
-def _seal(work: Path) -> None:
-    """Add the hash of every file to the manifest."""
-    path = work / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    others = sorted(f for f in work.iterdir() if f.is_file() and f != path)
-    manifest["sha256"] = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in others}
-    path.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _files_of(folder: Path) -> frozenset[str]:
-    """Return the names of the files that make a folder a bundle, of any version; none where it is no bundle."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return frozenset()
-    sealed = manifest.get("sha256") if isinstance(manifest, dict) and isinstance(manifest.get("format"), int) else None
-    if not isinstance(sealed, dict) or "program.npz" not in sealed:
-        return frozenset()
-    return frozenset({"manifest.json", *map(str, sealed)})
+    write_whole(path, pack({name: np.asarray(value) for name, value in packed.items()}))
 
 
 def versions() -> dict[str, str]:
@@ -164,72 +148,40 @@ def versions() -> dict[str, str]:
 
 
 def load(folder: Path) -> Deployment:
-    """Read a bundle and check its hashes.
+    """Read a bundle: seal and hashes first, then every part by its types, then the rules that hold between them.
 
     Raises:
-        ImportingError: Not a bundle, damaged, or of another version.
+        ImportingError: Not a bundle, changed, of another version, or with parts that break a rule.
     """
-    manifest = read_manifest(folder)
-    for name, digest in manifest["sha256"].items():
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise ImportingError(
-                "is missing or was changed after deployment", where=str(path), help="deploy the model again"
-            )
+    found = manifest.read(folder)
+    where = str(folder / manifest.NAME)
     try:
-        options = Options(**manifest["options"])
-        host, drift = manifest["host"], manifest["drift"]
-        return Deployment(
-            name=manifest["name"],
+        host, drift = found["host"], found["drift"]
+        made = Deployment(
+            name=found["name"],
             captured=graph_io.load(folder / "captured.npz"),
             lowered=graph_io.load(folder / "lowered.npz"),
             integer=graph_io.load(folder / "integer.npz"),
-            host=None if host is None else _host(folder, **host),
+            host=None if host is None else build(HostPart, {"graph": graph_io.load(folder / "host.npz"), **host}),
             program=load_program(folder / "program"),
             chip=load_chip(folder / CHIP),
-            options=options,
-            strategies=manifest["strategies"],
-            input=InputCode(**manifest["input"]),
-            card=manifest["card"],
-            passes=tuple(PassRecord(**record) for record in manifest["passes"]),
-            drift=None if drift is None else Drift(**drift),
-            samples=_read_samples(folder / "samples.npz"),
-            calibrated=manifest["calibrated"],
-            command=_without_out(manifest["command"]),
-            diagnostics=diagnostics.read(manifest.get("diagnostics", ())),
+            options=with_options(Options, found["options"], "a deployment"),
+            strategies=found["strategies"],
+            input=build(InputCode, found["input"]),
+            card=checked_card(found["card"], where),
+            passes=tuple(build(PassRecord, record) for record in found["passes"]),
+            drift=None if drift is None else build(Drift, drift),
+            samples=_read_samples(folder / SAMPLES) if SAMPLES in found["sha256"] else None,
+            calibrated=found["calibrated"],
+            command=_without_out(found["command"]),
+            diagnostics=diagnostics.read(found.get("diagnostics", ())),
         )
-    except (KeyError, TypeError) as error:
+    except (TypeError, MistypedError, InputError) as error:
         raise ImportingError(
-            f"its manifest does not fit this version ({error})", where=str(folder), help="deploy the model again"
+            f"its manifest does not fit this version ({error})", where=str(folder), help=manifest.AGAIN
         ) from error
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a bundle's manifest."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ImportingError(
-            f"is not a bundle: no readable manifest.json ({error})",
-            where=str(folder),
-            help="give a folder that `spikewright deploy` wrote",
-        ) from error
-    found = manifest if isinstance(manifest, dict) else {}
-    if found.get("format") != FORMAT or not isinstance(found.get("sha256"), dict):
-        raise ImportingError(
-            f"bundle format {found.get('format')!r}; this version reads {FORMAT}",
-            where=str(path),
-            help="deploy the model again" + _anew(found.get("command")),
-        )
-    return found
-
-
-def _anew(command: object) -> str:
-    """Return ``: COMMAND``, the one of a manifest by the program's present name; "" where there is none."""
-    if not isinstance(command, str) or " deploy " not in command:
-        return ""
-    return f": spikewright {command.partition(' ')[2]}"
+    check_bundle(made, str(folder))
+    return made
 
 
 def _without_out(command: str) -> str:
@@ -237,20 +189,18 @@ def _without_out(command: str) -> str:
     return head if out else command
 
 
-def _host(folder: Path, boundary: str, graded: bool, still: bool = True) -> HostPart:
-    graph = graph_io.load(folder / "host.npz")
-    if boundary not in graph.by_name:
-        raise KeyError(f"host boundary {boundary!r}")
-    return HostPart(graph, boundary, graded, still)
-
-
-def _read_samples(path: Path) -> Samples | None:
-    if not path.exists():
-        return None
+def _read_samples(path: Path) -> Samples:
+    """Return the samples of a bundle."""
+    where = str(path)
     try:
-        with np.load(path, allow_pickle=False) as data:
-            about = json.loads(bytes(data["about"]))
-            x = repeated(data["x"], int(data["timesteps"])) if "timesteps" in data else data["x"]
-            return Samples(x, data.get("y"), **about)
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error
+        data = read_arrays(path)
+        about = fitted(json.loads(data["about"].tobytes()), dict[str, Any], "about")
+        kept = {key: fitted(about.get(key), hint, key) for key, hint in ABOUT.items()}
+        x = repeated(data["x"], steps_of(data["timesteps"], where)) if "timesteps" in data else data["x"]
+    except (OSError, LookupError, ValueError, RecursionError) as error:
+        raise ImportingError(f"cannot be read ({error})", where=where, help=manifest.AGAIN) from error
+    found = arranged(x, data.get("y"), kept["dataset"], where)
+    return replace(found, simulated=kept["simulated"], split=kept["split"], total=kept["total"])
+
+
+ABOUT: dict[str, Any] = {"dataset": str, "simulated": bool, "split": str, "total": int | None}

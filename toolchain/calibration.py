@@ -1,44 +1,44 @@
-"""What calibration data says about a net, a few samples at a time, so that memory does not grow with their number."""
+"""What calibration data says about a net, part by part, so that memory grows neither with its samples nor with its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
 from dataclasses import dataclass
 from math import prod
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import IntArray, added
-from spikewright.toolchain.deployment import CHUNK, Drift, payloads
-from spikewright.toolchain.integer import IntInput, answer_of
-from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.budget import BUDGET, Cut
+from spikewright.toolchain.deployment import Drift, payloads
+from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of
+from spikewright.toolchain.interpret import FloatRun, IntRun, float_answers, float_blocks, float_cut, int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Lif, Neuron
 from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.scales import flat
 from spikewright.toolchain.passes.split_host import HostPart
+from spikewright.toolchain.shapes import shapes
 
 Labels = NDArray[np.int64]
 Data = NDArray[Any]
-"""Samples (T, B, *shape) of any number type: what runs is float64, a chunk at a time."""
+"""Samples (T, B, *shape) of any number type: what runs is float64, a part at a time."""
 Packed = NDArray[np.uint8]
 """Spikes, eight a byte."""
-
-
-def chunks(x: Data) -> Iterator[Data]:
-    """Cut samples (T, B, *shape) into parts of ``CHUNK``."""
-    for start in range(0, x.shape[1], CHUNK):
-        yield x[:, start : start + CHUNK]
 
 
 def answers(graph: Graph, x: Data) -> Array:
     """Return a float or an integer graph's answers (B, n), in the net's units, to what its input gets."""
     if isinstance(graph.input, IntInput):
-        return to_units(graph, run_int(graph, payloads(graph, x)).answer)
-    return answer(graph, run_float(graph, x))
+        T = x.shape[0]
+        found = [run.answer for _, steps, run, _ in int_blocks(graph, payloads(graph, x)) if steps.stop == T]
+        return to_units(graph, np.concatenate(found))
+    return float_answers(graph, x)
 
 
 def to_units(integer: Graph, raw: IntArray) -> Array:
@@ -48,22 +48,45 @@ def to_units(integer: Graph, raw: IntArray) -> Array:
 
 def sent_by(host: HostPart, x: Data) -> Data:
     """Return what the host sends to the chip, (T, B, *shape); spikes take a byte each."""
-    kind = np.float64 if host.graded else np.uint8
-    return np.concatenate([run_float(host.graph, part)[host.boundary].astype(kind) for part in chunks(x)], axis=1)
+    sent = np.empty((*x.shape[:2], *shapes(host.graph)[host.boundary]), np.float64 if host.graded else np.uint8)
+    for chosen, steps, _, signals in float_blocks(host.graph, x, keep=(host.boundary,)):
+        sent[steps, chosen] = signals[host.boundary]
+    return sent
 
 
 def gates_on(graph: Graph, x: Data) -> tuple[dict[str, dict[str, Array]], Array]:
     """Return every block's mean gates (see ``mean_gates``) and the net's answers (B, n)."""
     total: dict[str, dict[str, Array]] = {}
     found = []
-    for part in chunks(x):
-        share, signals = part.shape[1] / x.shape[1], run_float(graph, part)
-        found.append(answer(graph, signals))
+    read = {name for op in graph if isinstance(op, AttentionBlock) for name in op.inputs}
+    for chosen, _, run, signals in float_blocks(graph, x, keep=read):
+        share = (chosen.stop - chosen.start) / x.shape[1]
+        found.append(run.answer)
         for block, gates in mean_gates(graph, signals).items():
             before = total.setdefault(block, {})
             for dim, mean in gates.items():
                 before[dim] = before[dim] + share * mean if dim in before else share * mean
     return total, np.concatenate(found)
+
+
+class Spikes:
+    """Spikes of a run, packed and in the order they came; what exceeds the budget waits in a file without a name."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(max_size=BUDGET)  # noqa: SIM115 - lives as long as the spikes
+        weakref.finalize(self, self.file.close)
+
+    def add(self, fired: NDArray[np.bool_]) -> None:
+        """Put some at the end."""
+        self.file.write(np.packbits(fired).data)
+
+    def start(self) -> None:
+        """Read from the beginning."""
+        self.file.seek(0)
+
+    def next(self, count: int) -> Packed:
+        """Return the next ``count`` spikes, as they were added."""
+        return np.frombuffer(self.file.read(-(-count // 8)), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,52 +98,48 @@ class Seen:
         reach: Largest |value| or |sum over time| of the answer.
         peak: Largest |value| of it in one step.
         reached: How far the states of every ``Lif`` went.
-        spikes: Of every chunk, the spikes of every ``Neuron``.
+        firing: The neuron ops that fire, with their sizes, and
+        spikes: theirs, part by part of ``cut``, in this order.
+        cut: How the data was cut.
     """
 
     answers: Array
     reach: float
     peak: float
     reached: dict[str, Reach]
-    spikes: tuple[dict[str, Packed], ...]
+    firing: dict[str, int]
+    spikes: Spikes
+    cut: Cut
 
 
 def observe(lowered: Graph, x: Data) -> Seen:
     """Run a lowered net once, and keep what quantize and its drift ask for."""
-    output = lowered.output
-    found, spikes, reach, peak, reached = [], [], 0.0, 0.0, dict[str, Reach]()
-    lifs = [op for op in lowered if isinstance(op, Lif)]
-    for part in chunks(x):
-        membranes: dict[str, Array] = {}
-        signals = run_float(lowered, part, membranes=membranes)
-        reached = {op.name: _further(reached.get(op.name), _reach(op, signals, membranes[op.name])) for op in lifs}
-        values = signals[output.name]
+    output, spikes = lowered.output.name, Spikes()
+    firing = {op.name: prod(op.shape) for op in lowered if isinstance(op, Neuron) and op.fires}
+    keep = (*firing, output)
+    found, reach, peak, total = [], 0.0, 0.0, np.zeros(())
+    reached: dict[str, Reach] = {}
+    for _, steps, run, signals in float_blocks(lowered, x, keep=keep, peaks=True):
+        values = signals[output]
+        sums = np.cumsum(values, axis=0) if steps.start == 0 else np.cumsum([total + values[0], *values[1:]], axis=0)
         peak = max(peak, np.abs(values).max(initial=0.0))
-        reach = max(reach, peak, np.abs(np.cumsum(values, axis=0)).max(initial=0.0))
-        found.append(answer(lowered, signals))
-        spikes.append(
-            {op.name: np.packbits(signals[op.name] != 0) for op in lowered if isinstance(op, Neuron) and op.fires}
-        )
-    return Seen(np.concatenate(found), float(reach), float(peak), reached, tuple(spikes))
+        reach, total = max(reach, np.abs(values).max(initial=0.0), np.abs(sums).max(initial=0.0)), sums[-1]
+        for name in firing:
+            spikes.add(signals[name] != 0)
+        if steps.stop == x.shape[0]:
+            found.append(run.answer)
+            reached = {
+                op.name: _further(reached.get(op.name), _reach(op, run)) for op in lowered if isinstance(op, Lif)
+            }
+    parts = float_cut(lowered, x.shape[1], x.shape[0], keep=keep)
+    return Seen(np.concatenate(found), float(reach), float(peak), reached, firing, spikes, parts)
 
 
-def _reach(op: Lif, signals: dict[str, Array], after: Array) -> Reach:
-    """Return how far a ``Lif`` went: u by its currents, v before reset by u and what it was ``after`` the step before."""
-    T, B = after.shape[:2]
-    n = prod(op.shape)
-    i = sum((signals[name].reshape(T, B, -1) for name in op.currents), np.zeros((T, B, n)))
-    alpha, beta = flat(op.alpha, op.shape), flat(op.beta, op.shape)
-    if alpha.any():
-        for t in range(1, T):
-            i[t] += alpha * i[t - 1]
-    gain = flat(np.asarray(op.gain) * np.asarray(op.gain_u), op.shape)
-    kept = after.reshape(T, B, n)[:-1] * (beta / gain)
-    v = i + flat(op.leak, op.shape) / gain
-    if op.gates > op.output_gate:  # gains lie in 0 .. 1
-        v[1:] = np.abs(v[1:]) + np.abs(kept)
-    else:
-        v[1:] += kept
-    return Reach(np.abs(i).max(axis=(0, 1)), np.abs(v).max(axis=(0, 1)))
+def _reach(op: Lif, run: FloatRun) -> Reach:
+    """Return how far a ``Lif`` went in a run, in units of its synaptic input."""
+    current, voltage = run.states[op.name].peaks
+    gain_u = flat(op.gain_u, op.shape)
+    return Reach(current / gain_u, voltage / (gain_u * flat(op.gain, op.shape)))
 
 
 def _further(a: Reach | None, b: Reach) -> Reach:
@@ -138,23 +157,29 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
     Returns:
         The drift, and the integer answers (B, n).
     """
-    differ: dict[str, int] = {}
-    counts: dict[str, tuple[int, int, int]] = {}
+    here = {op.name for op in integer if isinstance(op, IntNeuron) and op.soma.states}
+    differ = dict.fromkeys((name for name in seen.firing if name in here), 0)
+    counts = dict.fromkeys(differ, (0, 0, 0))
     saturated = []
-    found, error, start = [], 0.0, 0
-    for part, spikes in zip(chunks(x), seen.spikes, strict=True):
-        result = run_int(integer, payloads(integer, part))
-        found.append(result.answer)
-        saturated.append(result.saturations)
-        wanted = seen.answers[start : start + part.shape[1]]
-        error, start = error + float(np.abs(wanted - to_units(integer, result.answer)).sum()), start + part.shape[1]
-        for name, packed in spikes.items():
-            if name in result.recordings:
-                out = result.recordings[name].out
-                sent = np.packbits(out != 0)
-                differ[name] = differ.get(name, 0) + _ones(sent ^ packed)
-                was, now, size = counts.get(name, (0, 0, 0))
-                counts[name] = (was + _ones(packed), now + _ones(sent), size + out.size)
+    found, error, run = [], 0.0, IntRun(integer, 1)
+    seen.spikes.start()
+    for chosen, steps in seen.cut.parts(x.shape[1], x.shape[0]):
+        batch = chosen.stop - chosen.start
+        if steps.start == 0:
+            run = IntRun(integer, batch, keep=differ)
+        run.advance(payloads(integer, x[steps, chosen]))
+        for name, size in seen.firing.items():
+            count = (steps.stop - steps.start) * batch * size
+            wanted = seen.spikes.next(count)
+            if name in differ:
+                sent = np.packbits(run.sent(name) != 0)
+                differ[name] += _ones(sent ^ wanted)
+                was, now, before = counts[name]
+                counts[name] = (was + _ones(wanted), now + _ones(sent), before + count)
+        if steps.stop == x.shape[0]:
+            found.append(run.answer)
+            saturated.append(run.saturations)
+            error += float(np.abs(seen.answers[chosen] - to_units(integer, run.answer)).sum())
     mismatch = {name: wrong / counts[name][2] for name, wrong in differ.items()}
     got = np.concatenate(found)
     same = (seen.answers.argmax(axis=1) == to_units(integer, got).argmax(axis=1)).mean()

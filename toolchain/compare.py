@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.errors import BackendError, InputError
 from spikewright.toolchain.results import Result, Row
+from spikewright.toolchain.streaming import Given, Payloads, Stream
 
 
 @dataclass(frozen=True)
@@ -146,16 +148,16 @@ class Comparison(Result):
 def compare(
     deployment: Deployment,
     backends: Sequence[str],
-    x: IntArray,
+    x: IntArray | Payloads,
     *,
     progress: Bars = silent,
 ) -> Comparison:
-    """Run payloads through several backends and compare every neuron op with the first backend.
+    """Run payloads through several backends, part by part, and compare every neuron op with the first backend.
 
     Args:
         deployment: The compiled net.
         backends: At least two names.
-        x: Integer payloads (T, B, *shape), as ``Deployment.encode`` gives them.
+        x: Integer payloads (T, B, *shape), as ``Deployment.encode`` gives them, or data that is encoded part by part.
         progress: Makes the progress callback of a backend.
 
     Raises:
@@ -169,37 +171,68 @@ def compare(
             help="give two or more, e.g. --backends interpreter hw_sim lava",
         )
     found = {name: deployment.backend(name) for name in backends}
-    results = {
-        name: backend.run(deployment, x, record=True, progress=progress(name)) for name, backend in found.items()
-    }
+    payloads = x if isinstance(x, Payloads) else Given(x)
+    timesteps, samples = payloads.x.shape[:2]
+    stream, seen = Stream(deployment, found, payloads, samples, progress), _Seen(tuple(backends))
+    for chosen, steps, recordings in stream.parts():
+        seen.add(recordings, chosen.start, steps.start)
     blocks = {op.name: op.block for op in deployment.integer}
-    return compare_results(results, blocks, timesteps=x.shape[0], samples=x.shape[1], net=deployment.name)
+    results = {name: stream.result(name) for name in backends}
+    return seen.comparison(results, blocks, timesteps=timesteps, samples=samples, net=deployment.name)
 
 
 def compare_results(
     results: Mapping[str, RunResult], blocks: Mapping[str, str], *, timesteps: int, samples: int, net: str = ""
 ) -> Comparison:
     """Compare finished runs with the first of them; see ``compare``."""
-    reference, *others = results
-    expected = results[reference].recordings
-    for name in others:
-        _check_layers(reference, expected, name, results[name].recordings)
-    layers, differences = [], []
-    for layer, wanted in expected.items():
-        pairs = [(name, results[name].recordings[layer]) for name in others]
-        counts = np.zeros(4, np.int64)
-        for name, got in pairs:
-            for quantity, a, b in _quantities(layer, wanted, name, got):
-                wrong = a != b
-                counts += np.multiply([wrong.size, wrong.sum()] * 2, [quantity == "out"] * 2 + [quantity != "out"] * 2)
-                if wrong.any():
-                    differences.append(_first(layer, quantity, reference, a, name, b))
-        layers.append(LayerComparison(layer, blocks.get(layer, layer), int((wanted.out != 0).sum()), *map(int, counts)))
-    answers = sum(int((results[name].answer != results[reference].answer).sum()) for name in others)
-    order = {layer: i for i, layer in enumerate(expected)}
-    first = min(differences, key=lambda m: (m.step, order[m.layer], m.sample, m.neuron), default=None)
-    speeds = tuple(Speed(n, r.startup_s, r.run_s, samples / max(r.run_s, 1e-9)) for n, r in results.items())
-    return Comparison(net, samples, timesteps, tuple(results), tuple(layers), answers, first, speeds)
+    seen = _Seen(tuple(results))
+    seen.add({name: result.recordings for name, result in results.items()}, 0, 0)
+    return seen.comparison(results, blocks, timesteps=timesteps, samples=samples, net=net)
+
+
+class _Seen:
+    """What was compared so far, and the first value that differed."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.reference, *self.others = names
+        self.counts: dict[str, NDArray[np.int64]] = {}
+        self.first: Mismatch | None = None
+
+    def add(self, found: Mapping[str, Mapping[str, Recording]], sample: int, step: int) -> None:
+        """Compare one part of the run; it begins at this sample and step."""
+        expected = found[self.reference]
+        for name in self.others:
+            _check_layers(self.reference, expected, name, found[name])
+        for layer, wanted in expected.items():
+            counts = self.counts.setdefault(layer, np.zeros(5, np.int64))
+            counts[0] += np.count_nonzero(wanted.out)
+            for name in self.others:
+                for quantity, a, b in _quantities(layer, wanted, name, found[name][layer]):
+                    wrong = int(np.count_nonzero(a != b))
+                    at = 1 if quantity == "out" else 3
+                    counts[at : at + 2] += np.array([a.size, wrong])
+                    if wrong:
+                        differs = _first(layer, quantity, self.reference, a, name, b)
+                        self._keep(replace(differs, step=differs.step + step, sample=differs.sample + sample))
+
+    def _keep(self, found: Mismatch) -> None:
+        order = {layer: i for i, layer in enumerate(self.counts)}
+
+        def place(m: Mismatch) -> tuple[int, int, int, int]:
+            return m.step, order[m.layer], m.sample, m.neuron
+
+        if self.first is None or place(found) < place(self.first):
+            self.first = found
+
+    def comparison(
+        self, results: Mapping[str, RunResult], blocks: Mapping[str, str], *, timesteps: int, samples: int, net: str
+    ) -> Comparison:
+        """Return the verdict over all parts."""
+        layers = tuple(LayerComparison(name, blocks.get(name, name), *map(int, c)) for name, c in self.counts.items())
+        reference = results[self.reference].answer
+        answers = sum(int((results[name].answer != reference).sum()) for name in self.others)
+        speeds = tuple(Speed(n, r.startup_s, r.run_s, samples / max(r.run_s, 1e-9)) for n, r in results.items())
+        return Comparison(net, samples, timesteps, tuple(results), layers, answers, self.first, speeds)
 
 
 def _check_layers(reference: str, expected: Mapping[str, Recording], name: str, found: Mapping[str, Recording]) -> None:

@@ -57,7 +57,7 @@ def load_split(
     loaded = found[name].load()(
         name,
         split=split,
-        coding=card.get("coding", "direct"),
+        coding=card.get("coding"),
         timesteps=timesteps,
         limit=limit,
         seed=seed,

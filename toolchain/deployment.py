@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
-from spikewright.toolchain.backends import Backend, IntArray, Progress, load_backend
+from spikewright.toolchain.backends import Backend, IntArray, Progress, Recorded, load_backend
+from spikewright.toolchain.budget import BUDGET, blocks, slices
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import answer_of, source_of
-from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.integer import IntInput, answer_of, source_of
+from spikewright.toolchain.interpret import float_answers, float_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
@@ -36,8 +37,8 @@ Data = Samples | Path | str | Any
 """Data for a net: ``Samples``, an array (T, B, *shape), a ``FILE.npz``, or the name of a data set."""
 Bars = Callable[[str], Progress]
 """Makes the progress callback of a stage by its title."""
-CHUNK = 32
-"""Samples interpreted at once (memory)."""
+PAYLOAD_COPIES = 4
+"""Values in 64 bits that encoding one makes: real, scaled, rounded, compared."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +156,18 @@ class Deployment(Result):
             InputError: The data does not fit the net or its coding.
         """
         x = self.check_input(np.asarray(x))
-        source = source_of(self.integer)
-        small = np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
-        parts = range(0, x.shape[1], CHUNK)
-        kind = small if compact else np.int64
-        made = (encode(self.host, self.integer, x[:, i : i + CHUNK]).astype(kind) for i in parts)
-        return np.concatenate(list(made), axis=1)
+        kind = payload_type(self.integer) if compact else np.int64
+        if self.host is None:
+            return payloads(self.integer, x, levels_only=True).astype(kind, copy=False)
+        made = np.empty((*x.shape[:2], *self.integer.input.shape), kind)
+        boundary = self.host.boundary
+        for chosen, steps, _, signals in float_blocks(self.host.graph, x, keep=(boundary,)):
+            made[steps, chosen] = payloads(self.integer, signals[boundary])
+        return made
 
     def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
-        return answer(self.captured, run_float(self.captured, self.check_input(np.asarray(x))))
+        return float_answers(self.captured, self.check_input(np.asarray(x)))
 
     def choose(
         self,
@@ -248,6 +251,8 @@ class Deployment(Result):
         limit: int | None = None,
         data: str | Path | None = None,
         record: bool = False,
+        save: str | Path | None = None,
+        saved: Sequence[Recorded] = ("spikes",),
         progress: Bars = silent,
         **options: str,
     ) -> Run:
@@ -260,7 +265,9 @@ class Deployment(Result):
             data: Folder of a data set.
             backend: ``hw_sim`` (the machine), ``interpreter``, ``lava``, or an installed one.
             numbers: ``float``: the net before quantizing, on the interpreter.
-            record: Keep every neuron's messages and states.
+            record: Keep every neuron's messages and states in memory.
+            save: An ``.npz`` for answers and recordings, written part by part; ``RecordedRun`` reads it.
+            saved: What of every layer: ``spikes``, ``v``, ``u``.
             progress: Makes a progress callback by a title.
             options: What the backend declares, e.g. ``timing="cycle"`` or ``device="cuda"`` of ``hw_sim``.
 
@@ -270,7 +277,10 @@ class Deployment(Result):
         from spikewright.toolchain.run import run
 
         chosen = self.choose(x, y, limit=limit, data=data)
-        return run(self, chosen, backend=backend, numbers=numbers, record=record, progress=progress, options=options)
+        return run(
+            self, chosen, backend=backend, numbers=numbers, record=record, save=save, saved=saved, progress=progress,
+            options=options,
+        )  # fmt: skip
 
     def compare(
         self,
@@ -283,9 +293,10 @@ class Deployment(Result):
     ) -> Comparison:
         """Run it on several backends and compare every message and state of every neuron; arguments as ``run``."""
         from spikewright.toolchain.compare import compare
+        from spikewright.toolchain.streaming import Payloads
 
-        x = self.encode(self.choose(x, limit=limit, data=data).x, compact=True)
-        return compare(self, backends, x, progress=progress)
+        chosen = self.check_input(self.choose(x, limit=limit, data=data).x)
+        return compare(self, backends, Payloads(self, chosen), progress=progress)
 
     def report(
         self,
@@ -296,6 +307,8 @@ class Deployment(Result):
         backends: Sequence[str] = ("interpreter", "hw_sim"),
         limit: int | None = None,
         data: str | Path | None = None,
+        prices: Sequence[str | Path] = (),
+        rate: float | None = None,
         progress: Bars = silent,
     ) -> Report:
         """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
@@ -307,13 +320,18 @@ class Deployment(Result):
             data: Folder of a data set.
             twin: The same net without attention, shown beside it; its own samples are run, as many.
             backends: Compared spike by spike on the first samples; () for none.
+            prices: Price lists beside those that ship: YAML files.
+            rate: Samples a second at which the mean power is wanted.
             progress: Makes a progress callback by a title.
+
+        Raises:
+            InputError: A price list cannot be read, or samples take longer than the rate leaves them.
         """
         from spikewright.toolchain.report import report_on
 
         chosen = self.choose(x, y, limit=limit, data=data)
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
-        return report_on(self, chosen, backends=backends, twin=beside, progress=progress)
+        return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
     def save(self, folder: str | Path) -> None:
         """Write the bundle; ``spikewright.load`` reads it.
@@ -409,44 +427,55 @@ def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where
         )
     if x.shape[1] == 0:
         raise InputError("x holds no samples", where=where, help="give at least one sample")
-    if not np.isfinite(x).all():
+    if x.dtype.kind == "f" and not all(np.isfinite(part).all() for part in blocks(x)):
         raise InputError("x holds values that are not finite (NaN or infinity)", where=where, help="clean the data")
 
 
-def encode(host: HostPart | None, integer: Graph, x: NDArray[Any]) -> IntArray:
-    """Return integer payloads; see ``Deployment.encode``."""
-    return payloads(integer, np.asarray(x) if host is None else run_float(host.graph, x)[host.boundary], host is None)
+def payload_type(integer: Graph) -> type[np.integer[Any]]:
+    """Return the smallest type that holds an input's payloads; backends take any."""
+    source = source_of(integer)
+    return np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
 
 
-def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> IntArray:
-    """Return what the chip gets as integers, both (T, B, *shape).
+def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> NDArray[Any]:
+    """Return what the chip gets as integers of ``payload_type``, both (T, B, *shape).
 
     Args:
         integer: The integer graph; its input says what one unit is worth, and how many bits there are.
-        sent: Real values: what the host sends, or the data itself.
+        sent: Real values: what the host sends, or the data itself; whole numbers are looked at in their own type.
         levels_only: Refuse values between the levels instead of rounding them.
 
     Raises:
         InputError: The values do not fit the input's coding.
     """
-    source = source_of(integer)
-    real = np.asarray(sent, np.float64)
-    payload = np.round(real / source.scale)
-    if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
-        raise InputError(
-            "x holds values between the levels of the input's coding, which is "
-            + (
-                "binary spikes"
-                if source.soma.payload_bits == 1
-                else f"whole numbers below {1 << source.soma.payload_bits}"
-            ),
-            where="input",
-            help="encode the data as the model card says",
-        )
+    source, kind = source_of(integer), payload_type(integer)
+    if source.scale == 1 and sent.dtype.kind in "iu":
+        _check_payloads(source, sent)
+        return sent.astype(kind, copy=False)
+    made = np.empty(sent.shape, kind)
+    for steps in slices(sent.shape[0], max(1, BUDGET // max(1, PAYLOAD_COPIES * 8 * sent[:1].size))):
+        real = np.asarray(sent[steps], np.float64)
+        payload = np.round(real / source.scale)
+        if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
+            raise InputError(
+                "x holds values between the levels of the input's coding, which is "
+                + (
+                    "binary spikes"
+                    if source.soma.payload_bits == 1
+                    else f"whole numbers below {1 << source.soma.payload_bits}"
+                ),
+                where="input",
+                help="encode the data as the model card says",
+            )
+        _check_payloads(source, payload)
+        made[steps] = payload
+    return made
+
+
+def _check_payloads(source: IntInput, payload: NDArray[Any]) -> None:
     if refused := source.soma.refused(payload):
         raise InputError(
             refused,
             where="input",
             help="deploy again with --input-bits N, or calibration data that covers this range (--calibrate)",
         )
-    return payload.astype(np.int64)

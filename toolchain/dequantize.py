@@ -8,6 +8,7 @@ A read-out membrane that forgets nothing answers with the mean of its drive; one
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -92,11 +93,31 @@ def _lif(op: IntNeuron, soma: LifSoma) -> Lif:
         beta=1 - _grid(soma.decay_v, op.shape) / DECAY_ONE,
         gain_u=np.full((), float(1 << CURRENT_SHIFT)),
         leak=_grid(soma.bias, op.shape),
-        v_threshold=_grid(soma.threshold, op.shape),
         v_reset=_grid(soma.v_reset, op.shape),
         reset=soma.reset,
         rectify=soma.rectify,
+        refractory=soma.refractory,
+        max_spikes=soma.max_spikes,
+        v_min=_grid(soma.v_min, op.shape) if soma.floored else None,
+        v_start=_grid(soma.v_start, op.shape),
+        **_counts(op, soma),
     )
+
+
+def _counts(op: IntNeuron, soma: LifSoma) -> dict[str, Any]:
+    """Return threshold and comparison: one of ``v > threshold``, or of multiples of the spacing.
+
+    Raises:
+        UnsupportedNodeError: Thresholds that are no multiples of their spacing.
+    """
+    if soma.max_spikes == 1:
+        return {"v_threshold": _grid(soma.threshold, op.shape)}
+    below = np.unique(soma.spacing - soma.threshold)
+    if below.tolist() not in ([0], [1]):
+        raise UnsupportedNodeError(
+            "sends several spikes a step at thresholds that are no multiples of their spacing", where=f"op {op.name!r}"
+        )
+    return {"v_threshold": _grid(soma.spacing, op.shape), "comparison": ">=" if below[0] else ">"}
 
 
 def _readout(op: IntNeuron, soma: LifSoma) -> list[Op]:

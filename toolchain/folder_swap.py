@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-PREFIX = ".spikewright-"
+from spikewright.hw_sim.files import PREFIX, clean
+
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <linux/fs.h>
 
 
@@ -22,24 +23,6 @@ def workplace(parent: Path) -> Path:
     """Return a new folder to write in, on the file system of its destination."""
     clean(parent)
     return Path(tempfile.mkdtemp(dir=parent, prefix=f"{PREFIX}{os.getpid()}-"))
-
-
-def clean(parent: Path) -> None:
-    """Remove what processes that are gone left here."""
-    for left in parent.glob(f"{PREFIX}*-*"):
-        owner = left.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def swap(work: Path, folder: Path, ours: Collection[str]) -> None:

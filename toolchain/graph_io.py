@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import io, somas, synapses
+from spikewright.hw_sim.arrays import DamagedError, pack, read_arrays
+from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.typed import build, fitted
 from spikewright.toolchain import integer, ops
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.block_registry import block_of_op
@@ -66,9 +68,10 @@ def from_parts(structure: dict[str, Any], arrays: dict[str, NDArray[Any]], where
             help="deploy the model again with this version",
         )
     try:
-        listed = tuple(io.decode(item, arrays, KINDS) for item in structure["ops"])
-        return Graph(listed, timesteps=int(structure["timesteps"]), dt_s=float(structure["dt_s"]))
-    except (KeyError, TypeError, ValueError) as error:
+        listed = fitted(structure["ops"], list, "ops")
+        ops = tuple(fitted(io.decode(item, arrays, KINDS), Op, "an op") for item in listed)
+        return build(Graph, {"ops": ops, "timesteps": structure["timesteps"], "dt_s": structure["dt_s"]})
+    except (LookupError, ValueError, RecursionError) as error:
         raise ImportingError(
             f"not a graph of this version ({error})", where=where, help="deploy the model again with this version"
         ) from error
@@ -78,10 +81,9 @@ def save(graph: Graph, path: Path) -> None:
     """Write a graph to one ``.npz`` (structure inside as JSON text)."""
     structure, arrays = to_parts(graph)
     text = np.frombuffer(json.dumps(structure).encode(), np.uint8)
-    packed: dict[str, Any] = {"structure": text, **{f"a{i}": a for i, a in enumerate(arrays.values())}}
+    packed: dict[str, Any] = {"structure": text, **{f"a{i}": np.asarray(a) for i, a in enumerate(arrays.values())}}
     packed["names"] = np.frombuffer(json.dumps(list(arrays)).encode(), np.uint8)
-    with path.open("wb") as file:
-        np.savez_compressed(file, **packed)
+    write_whole(path, pack(packed))
 
 
 def load(path: Path) -> Graph:
@@ -91,10 +93,11 @@ def load(path: Path) -> Graph:
         ImportingError: The file is missing, truncated, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
-            structure = json.loads(bytes(data["structure"]))
-            names = json.loads(bytes(data["names"]))
-            arrays = {name: data[f"a{i}"] for i, name in enumerate(names)}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        data = read_arrays(path)
+        structure, names = (json.loads(data[part].tobytes()) for part in ("structure", "names"))
+        if not isinstance(structure, dict) or not isinstance(names, list):
+            raise DamagedError("its structure is none of a graph")
+        arrays = {str(name): data[f"a{i}"] for i, name in enumerate(names)}
+    except (OSError, LookupError, ValueError, RecursionError) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help="deploy the model again") from error
     return from_parts(structure, arrays, str(path))

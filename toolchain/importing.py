@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +18,15 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
-from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
 from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.model_card import checked_card
+from spikewright.toolchain.nirx.dialects import DIALECTS
+from spikewright.toolchain.options import Reading, declared
 
-KINDS = ("nir", "net", "factory", "checkpoint")
+KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
 """Importers that are known by how a spec ends."""
 
 
@@ -35,7 +39,7 @@ class Imported:
         name: What to call it.
         dataset: The dataset it was trained on, if known.
         card: Its model card, maybe empty.
-        note: What was assumed or checked on the way, for the report.
+        note: What was checked on the way.
         integer: The integer graph of a model that is integer already (netx); ``timesteps`` 0 where it does not say them.
         graph: The float graph of a model that is one already.
         example: Input (T, B, *shape) that came with a model in memory.
@@ -52,13 +56,51 @@ class Imported:
     example: NDArray[np.float32] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def float_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
-        """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers."""
+    def float_graph(
+        self, *, dt_s: float | None = None, timesteps: int | None = None, reading: Reading | None = None
+    ) -> Graph:
+        """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers.
+
+        Raises:
+            InputError: ``reading`` says something of a model that says it itself.
+        """
+        self.check_reading(reading)
         if self.integer is not None:
             return to_float(self.integer)
         if self.graph is not None:
             return self.graph
-        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name)
+        return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name, reading=reading)
+
+    def check_reading(self, reading: Reading | None) -> None:
+        """Refuse options of reading for a model that leaves nothing open: any but a .nir file of others.
+
+        Raises:
+            InputError: The first such option.
+        """
+        if reading is None or (self.nir_graph is not None and not says_all(self.nir_graph)):
+            return
+        for one in declared(Reading):
+            if getattr(reading, one.name) != one.default:
+                raise InputError(
+                    "says how a .nir file of another framework is read; this model says it itself",
+                    where=one.flag,
+                    help="leave it out",
+                )
+
+    def assumed(self, *, dt_s: float | None, reading: Reading | None) -> tuple[Diagnostic, ...]:
+        """Return what neither the model nor the user says, and so was assumed, and what of it is not understood."""
+        if self.nir_graph is None or says_all(self.nir_graph):
+            return ()
+        found = []
+        texts = assumed(self.nir_graph, dt_s, reading, self.name)
+        if texts:
+            help = f"the options in brackets say otherwise, or --dialect {', '.join(DIALECTS)}"
+            found.append(Diagnostic("nir-unsaid", self.name, "; ".join(texts), help, "assumption"))
+        keys = unknown(self.nir_graph)
+        if keys:
+            what = f"metadata that mean nothing here: {', '.join(keys[:8])}" + (" ..." if len(keys) > 8 else "")
+            found.append(Diagnostic("nir-metadata", self.name, what, "", "note"))
+        return tuple(found)
 
 
 class Importer(Protocol):
@@ -93,16 +135,15 @@ def import_nir(model: Any, data: Path | None = None, example: Any = None) -> Imp
 
 
 def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
+    graph = nirx.plain(graph, where)
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
         card = json.loads(text) if isinstance(text, str) else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
-    dt = graph.metadata.get("dt")
-    note = f"dt {dt:g} s as recorded" if isinstance(dt, float) else "no dt recorded"
-    return Imported(graph, name, dataset if isinstance(dataset, str) else None, card, note)
+    return Imported(graph, name, dataset if isinstance(dataset, str) else None, checked_card(card, where))
 
 
 def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
@@ -144,7 +185,12 @@ def _names(importer: Importer) -> tuple[str, ...]:
 
 
 def load_model(
-    model: Any, available: Mapping[str, Importer] | None = None, *, data: Path | None = None, example: Any = None
+    model: Any,
+    available: Mapping[str, Importer] | None = None,
+    *,
+    data: Path | None = None,
+    example: Any = None,
+    layout: str | None = None,
 ) -> Imported:
     """Load a model.
 
@@ -154,18 +200,22 @@ def load_model(
         available: Importers by name; None: the installed ones.
         data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
         example: Input (T, B, *shape) of a model in memory.
+        layout: Axes of a torch model's example, where they are not to be guessed: "TB", "BT" or "B".
 
     Raises:
-        ImportingError: No importer takes it, or it cannot be read.
+        ImportingError: No importer takes it, or it cannot be read, or a layout is given for one that has none.
     """
     known = importers() if available is None else available
     if isinstance(model, Path):
         model = str(model)
     if isinstance(model, str):
-        return _load_spec(model, known, data, example)
+        return _load_spec(model, known, data, example, layout)
     for importer in known.values():
-        found = importer(model, data, example)
+        takes = layout is not None and _takes_layout(importer)
+        found = _of_layout(importer)(model, data, example, layout=layout) if takes else importer(model, data, example)
         if found is not None:
+            if layout is not None and not takes:
+                raise no_layout(found.name, f"a {type(model).__name__}")
             return found if example is None or found.example is not None else replace(found, example=_array(example))
     raise ImportingError(
         f"a {type(model).__name__} is no model; a torch.nn.Module, a nir.NIRGraph, a Graph, or a name or path is",
@@ -178,13 +228,36 @@ def _array(example: Any) -> NDArray[np.float32]:
     return np.asarray(example, np.float32)
 
 
-def _load_spec(spec: str, known: Mapping[str, Importer], data: Path | None, example: Any) -> Imported:
+def no_layout(where: str, what: str) -> ImportingError:
+    """Make the error for a layout of a model that has none to be said."""
+    return ImportingError(
+        f"{what} has no layout to be said: it takes (T, B, ...)", where=f"{where}, --layout", help="leave --layout out"
+    )
+
+
+def _takes_layout(importer: Importer) -> bool:
+    made = importer.load() if isinstance(importer, _Lazy) else importer
+    return "layout" in inspect.signature(made).parameters
+
+
+def _of_layout(importer: Importer) -> Callable[..., Imported | None]:
+    return importer.load() if isinstance(importer, _Lazy) else importer
+
+
+def _load_spec(
+    spec: str, known: Mapping[str, Importer], data: Path | None, example: Any, layout: str | None
+) -> Imported:
     if example is not None:
         raise ImportingError(
             "an example input is for a model in memory", where=spec, help="leave it out, or give calibration="
         )
     for name in _order(spec, known):
-        found = known[name](spec) if data is None else known[name](spec, data)
+        if layout is not None:
+            if not _takes_layout(known[name]):
+                raise no_layout(spec, "a model that is no Python factory")
+            found = _of_layout(known[name])(spec, data, layout=layout)
+        else:
+            found = known[name](spec) if data is None else known[name](spec, data)
         if found is not None:
             return found
     raise _nobody(spec, known)
@@ -200,7 +273,7 @@ def _kind(spec: str) -> str:
     head, colon, _ = spec.rpartition(":")
     if colon and head.endswith(".py"):
         return "factory"
-    return {".nir": "nir", ".net": "net", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
+    return {".nir": "nir", ".net": "net", ".onnx": "onnx", ".safetensors": "checkpoint"}.get(Path(spec).suffix, "")
 
 
 def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
@@ -210,6 +283,12 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
                 "netx .net files are read by the package 'export', which is not installed",
                 where=spec,
                 help="install spikewright whole: pip install spikewright",
+            )
+        case "onnx":
+            return ImportingError(
+                ".onnx files are read by the package 'export' and onnx, which are not installed",
+                where=spec,
+                help="pip install 'spikewright[onnx]'",
             )
         case "factory" | "checkpoint":
             return ImportingError(
@@ -225,7 +304,7 @@ def _nobody(spec: str, known: Mapping[str, Importer]) -> ImportingError:
             )
     names = [name for importer in known.values() for name in _names(importer)]
     return ImportingError(
-        "no such model; a model is a zoo name, a .safetensors, .nir or .net file, or file.py:factory",
+        "no such model; a model is a zoo name, a .safetensors, .nir, .net or .onnx file, or file.py:factory",
         where=spec,
         help=did_you_mean(spec, names) + "see spikewright zoo for the names"
         if "checkpoint" in known

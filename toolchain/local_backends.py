@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikewright.hw_sim import Compiled, Trace, compile, simulate
-from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, added
-from spikewright.toolchain.deployment import CHUNK, Deployment
+from spikewright.hw_sim import HOSTS, Compiled, Host, Simulation, Trace, compile, simulate
+from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult, Session, added, joined
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntNeuron
-from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.interpret import IntRun, int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import option
 
@@ -29,28 +32,39 @@ class InterpreterBackend:
     ) -> RunResult:
         """Run chunk by chunk."""
         start = time.perf_counter()
-        parts = []
-        for first in range(0, x.shape[1], CHUNK):
-            parts.append(run_int(deployment.integer, x[:, first : first + CHUNK]))
-            if progress is not None:
-                progress(min(first + CHUNK, x.shape[1]), x.shape[1])
-        answer = np.concatenate([p.answer for p in parts])
-        recordings = _join([p.recordings for p in parts]) if record else {}
-        counts = added([p.saturations for p in parts])
-        return RunResult(answer, recordings, run_s=time.perf_counter() - start, saturations=counts)
+        answers, parts, saturations = [], [], []
+        for chosen, steps, run, recordings in int_blocks(deployment.integer, x, states=record):
+            parts.append((chosen, steps, recordings))
+            if steps.stop == x.shape[0]:
+                answers.append(run.answer)
+                saturations.append(run.saturations)
+                if progress is not None:
+                    progress(chosen.stop, x.shape[1])
+        recorded = joined(parts, *x.shape[:2]) if record else {}
+        seconds = time.perf_counter() - start
+        return RunResult(np.concatenate(answers), recorded, run_s=seconds, saturations=added(saturations))
+
+    @contextmanager
+    def open(self, deployment: Deployment, samples: int) -> Iterator[Session]:
+        """Begin so many samples; see ``backends.Resumable``."""
+        yield _Interpreted(IntRun(deployment.integer, samples, states=True))
 
 
-def _join(parts: list[dict[str, Recording]]) -> dict[str, Recording]:
-    joined = {}
-    for name in parts[0]:
-        found = [p[name] for p in parts]
-        currents = [r.u for r in found if r.u is not None]
-        joined[name] = Recording(
-            np.concatenate([r.out for r in found], axis=1),
-            np.concatenate([r.v for r in found], axis=1),
-            np.concatenate(currents, axis=1) if currents else None,
-        )
-    return joined
+@dataclass
+class _Interpreted:
+    """A session of the interpreter."""
+
+    run: IntRun
+    seconds: float = 0.0
+
+    def advance(self, x: IntArray) -> Mapping[str, Recording]:
+        start = time.perf_counter()
+        found = self.run.advance(x)
+        self.seconds += time.perf_counter() - start
+        return found
+
+    def finish(self) -> RunResult:
+        return RunResult(self.run.answer, run_s=self.seconds, saturations=self.run.saturations)
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,9 @@ class HwSimBackend:
         "analytic",
         "time of a chip step: its busiest part, or cores and mesh simulated",
         choices=("analytic", "cycle"),
+    )
+    host: Host = option(
+        "lava", "who steps the chip: Lava's runtime, with its overhead in every step, or nobody", choices=HOSTS
     )
     device: Literal["cpu", "cuda"] = option("cpu", "cuda: the same integers on a GPU", choices=("cpu", "cuda"))
     _compiled: WeakKeyDictionary[Deployment, Compiled] = field(
@@ -77,15 +94,23 @@ class HwSimBackend:
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
         source = deployment.integer.input.name
+        asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
         if not known:
-            simulate(compiled, {source: x[:, :1]}, record=record, timing=self.timing, device=self.device)
+            simulate(compiled, {source: x[:, :1]}, record=record, **asked)
         start = time.perf_counter()
-        trace: Trace = simulate(
-            compiled, {source: x}, record=record, timing=self.timing, device=self.device, progress=progress
-        )
+        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress, **asked)
         done = time.perf_counter()
-        recordings = _recordings(deployment.integer, trace) if record else {}
+        recordings = _recordings(deployment.integer, trace.spikes, trace.v, trace.u) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)
+
+    @contextmanager
+    def open(self, deployment: Deployment, samples: int) -> Iterator[Session]:
+        """Begin so many samples; see ``backends.Resumable``."""
+        begin = time.perf_counter()
+        compiled = self.compiled(deployment)
+        asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
+        with Simulation(compiled, samples, **asked) as simulation:
+            yield _Simulated(deployment, simulation, time.perf_counter() - begin)
 
     def compiled(self, deployment: Deployment) -> Compiled:
         """Return the compiled program of a deployment, for its own chip."""
@@ -94,10 +119,34 @@ class HwSimBackend:
         return self._compiled[deployment]
 
 
-def _recordings(graph: Graph, trace: Trace) -> dict[str, Recording]:
+@dataclass
+class _Simulated:
+    """A session of the machine."""
+
+    deployment: Deployment
+    simulation: Simulation
+    startup_s: float
+    seconds: float = 0.0
+
+    def advance(self, x: IntArray) -> Mapping[str, Recording]:
+        start = time.perf_counter()
+        graph = self.deployment.integer
+        found = self.simulation.advance({graph.input.name: x})
+        self.seconds += time.perf_counter() - start
+        return _recordings(graph, found.spikes, found.v, found.u)
+
+    def finish(self) -> RunResult:
+        trace = self.simulation.finish()
+        return RunResult(trace.outputs, startup_s=self.startup_s, run_s=self.seconds, trace=trace)
+
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def _recordings(graph: Graph, spikes: Arrays, v: Arrays, u: Arrays) -> dict[str, Recording]:
     found = {}
     for op in graph:
-        if op.name in trace.v:
+        if op.name in v:
             decays = isinstance(op, IntNeuron) and op.soma.filters
-            found[op.name] = Recording(trace.spikes[op.name], trace.v[op.name], trace.u[op.name] if decays else None)
+            found[op.name] = Recording(spikes[op.name], v[op.name], u[op.name] if decays else None)
     return found

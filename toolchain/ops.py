@@ -110,6 +110,24 @@ class SumPool(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptivePool(Op):
+    """y[c, i, j] = mean of x[c] over rows floor(i H / h) .. ceil((i + 1) H / h) - 1 and columns likewise; ``size`` (h, w).
+
+    Windows differ in size and may overlap: the pooling to a size that does not divide the map (torch's AdaptiveAvgPool2d).
+    """
+
+    size: Pair
+
+    def rows(self, axis: int, length: int) -> Array:
+        """Return the matrix (size, length) of the means along an axis."""
+        n = self.size[axis]
+        first, last = np.arange(n) * length // n, -(-(np.arange(n) + 1) * length // n)
+        at = np.arange(length)
+        inside = (at >= first[:, None]) & (at < last[:, None])
+        return inside / (last - first)[:, None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Op):
     """y = max over k x k windows, per channel (for binary spikes: OR)."""
 
@@ -120,7 +138,7 @@ class MaxPool(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Op):
-    """y = s x + b per channel (axis 0 of the signal); a folded batch norm is one."""
+    """y = s x + b: one value for all, per channel (axis 0 of the signal), or per value; a folded batch norm is one."""
 
     scale: Array
     shift: Array | None = None
@@ -198,7 +216,7 @@ class Lif(Neuron):
         d = (product of the gates) * (gain u);   d = max(d, 0)  (rectify)
         v = beta v + d + leak
         s = min(max_spikes, number of k >= 1 with v > k v_threshold)         (or >=)
-        where s > 0:  v = v_reset  (reset "value")   or   v -= s v_threshold  ("subtract")
+        where s > 0:  v = v_reset  (reset "value")   or   v -= s v_subtract  ("subtract"; None: v_threshold)
         v = max(v, v_min)                                                  (v_min None: no floor)
         r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
 
@@ -210,8 +228,8 @@ class Lif(Neuron):
     ``refractory`` counts the step of the spike itself: 1 is none, 2 one silent step behind each spike.
 
     Sources: several spikes a step and the floor are sinabs' (``MultiSpike``, ``min_v_mem``, floored after the reset);
-    the refractory period is that of Loihi, as brian2-loihi and lava-dl (``refDelay``) have it. A late subtraction (snnTorch)
-    is no field: it is a synapse of each neuron to itself.
+    the refractory period is that of Loihi, as brian2-loihi and lava-dl (``refDelay``) have it. A subtraction one step
+    late (snnTorch) is one of v_threshold / beta at once: the steps between differ, no spike does.
     """
 
     beta: Array
@@ -229,6 +247,7 @@ class Lif(Neuron):
     refractory: int = 1
     max_spikes: int | None = 1
     v_min: Array | None = None
+    v_subtract: Array | None = None
     v_start: Array = field(default_factory=lambda: np.zeros(()))
 
     def __post_init__(self) -> None:

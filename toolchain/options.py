@@ -5,21 +5,34 @@ The parser, the checks of a call from Python, and the command that repeats a dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.nirx.dialects import DIALECTS
+from spikewright.toolchain.nirx.metadata import COMPARISONS, DECAYS, RESETS, STARTS
 
 if TYPE_CHECKING:
     from spikewright.toolchain.passes.lower_gates import Strategy
 
 T = TypeVar("T")
 
+SPELLED = {"gt": ">", "ge": ">="}
+"""Comparisons as a shell takes them without quotes."""
 GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "host")
 """Gate lowerings that work."""
+
+
+def start(text: str | float) -> float | str:
+    """Return a membrane's start: a number, ``leak`` or ``reset``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    return text if text in STARTS else float(text)
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,12 @@ class Option:
 
     name: str
     flag: str
-    kind: type
+    kind: Callable[[str], Any]
     default: Any
     help: str
     metavar: str | None
     choices: tuple[str, ...]
+    many: bool = False
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type, or none of the choices.
@@ -40,7 +54,7 @@ class Option:
         Raises:
             InputError: With what is allowed.
         """
-        if value is None and self.default is None:
+        if self.many or (value is None and self.default is None):
             return
         if self.choices and value not in self.choices:
             raise InputError(
@@ -48,7 +62,8 @@ class Option:
                 where=self.flag,
                 help=f"{did_you_mean(value, self.choices)}choose one of these",
             )
-        allowed = {int: Integral, float: Real}.get(self.kind, self.kind)
+        taken: dict[Any, Any] = {int: Integral, float: Real, start: (Real, str)}
+        allowed = taken.get(self.kind, self.kind)
         if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
             raise InputError(
                 f"{value!r} is a {type(value).__name__}; expected {self.kind.__name__}",
@@ -61,15 +76,35 @@ def option(
     default: Any,
     help: str,
     *,
-    kind: type = str,
+    kind: Callable[[str], Any] = str,
     flag: str = "",
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
+    many: bool = False,
 ) -> Any:
-    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``."""
-    return field(
-        default=default, metadata={"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices}
-    )
+    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``many``: may be given again."""
+    said = {"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices, "many": many}
+    return field(default=default, metadata=said)
+
+
+def gates_word(gates: Any) -> str:
+    """Return gates as ``STRATEGY`` or ``BLOCK=STRATEGY,...``, from that, several of them, or a strategy by block.
+
+    Raises:
+        InputError: A strategy is none of those that work.
+    """
+    words = [f"{block}={kind}" for block, kind in gates.items()] if isinstance(gates, Mapping) else gates
+    words = [words] if isinstance(words, str) or not isinstance(words, Iterable) else list(words)
+    found = [word.strip() for one in words for word in str(one).split(",")]
+    for word in found:
+        kind = word.rpartition("=")[2]
+        if kind not in GATES:
+            raise InputError(
+                f"{kind!r}; {', '.join(GATES)} are allowed",
+                where="--gates",
+                help=f"{did_you_mean(kind, GATES)}choose one of these, for all blocks or as BLOCK=STRATEGY",
+            )
+    return ",".join(found)
 
 
 def declared(what: object) -> tuple[Option, ...]:
@@ -85,6 +120,7 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["help"],
             f.metadata["metavar"],
             f.metadata["choices"],
+            f.metadata["many"],
         )
         for f in fields(what)
         if "help" in f.metadata
@@ -110,15 +146,55 @@ def with_options(make: type[T], values: Mapping[str, Any], whose: str) -> T:
 
 
 @dataclass(frozen=True)
-class Options:
+class Reading:
+    """How a .nir file is read where it does not say: NIR has no field for any of this. None: as the dialect says."""
+
+    dialect: str | None = option(
+        None,
+        "framework a .nir file comes from (default: as its metadata say, else NIR's equations)",
+        choices=tuple(DIALECTS),
+    )
+    reset: str | None = option(
+        None,
+        "after a spike v goes to v_reset, or loses v_threshold at once, or one step late (snnTorch)",
+        choices=RESETS,
+    )
+    comparison: str | None = option(
+        None, "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)", choices=(*COMPARISONS, *SPELLED)
+    )
+    decay: str | None = option(None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS)
+    v0: float | str | None = option(
+        None, "v before the first step: a number, or leak (v_leak), or reset (v_reset)", kind=start, metavar="V"
+    )
+    refractory: int | None = option(
+        None, "steps from a spike to the next possible one (1: none)", kind=int, metavar="N"
+    )
+    max_spikes: int | None = option(None, "spikes in one step at most (0: as many as fit)", kind=int, metavar="N")
+    v_min: float | None = option(None, "v never falls below it", kind=float, metavar="V")
+
+
+@dataclass(frozen=True)
+class Options(Reading):
     """How a model is compiled."""
 
     chip: str = option("loihi2", "a chip's name or file")
-    gates: Strategy = option("auto", "gate lowering", choices=GATES)  # noqa: RUF009 (a field)
+    gates: str = option(
+        "auto",
+        f"gate lowering ({', '.join(GATES)}) of all blocks, or BLOCK=STRATEGY of one; may be given again, or joined by commas",
+        kind=str,
+        metavar="[BLOCK=]STRATEGY",
+        choices=GATES,
+        many=True,
+    )
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
         None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
+    )
+    layout: Literal["TB", "BT", "B"] | None = option(
+        None,
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
+        choices=("TB", "BT", "B"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
@@ -130,13 +206,24 @@ class Options:
     headroom: float = option(
         1.5, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
     )
+    coding: str | None = option(
+        None,
+        "how a data set is coded where the model does not say: direct, rate, latency; of events count, time (bins of --dt), "
+        "or count-binary, time-binary (default: direct; of events, time)",
+        metavar="NAME",
+    )
     seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
-    mapping: Literal["greedy", "balanced", "vendor"] = option(
+    mapping: Literal["greedy", "balanced", "vendor", "search"] = option(
         "balanced",
-        "neurons to cores: a layer after the other, even work and little traffic, or as the vendor's compiler cuts",
-        choices=("greedy", "balanced", "vendor"),
+        "neurons to cores: a layer after the other, even work and little traffic, as the vendor's compiler cuts, or the "
+        "fastest of a search of at most 4 minutes (ctrl-C: the fastest so far)",
+        choices=("greedy", "balanced", "vendor", "search"),
     )
+
+    def __post_init__(self) -> None:
+        """Write gates of any form (a strategy, a dict by block, several words) as one word."""
+        object.__setattr__(self, "gates", gates_word(self.gates))
 
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same: every option that is not as by default."""

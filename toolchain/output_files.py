@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
+from spikewright.hw_sim.files import regular, write_whole
 from spikewright.toolchain.errors import InputError
 
 
@@ -17,8 +17,7 @@ def check_file(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(21, "is a folder", str(path))
+        regular(path)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
@@ -26,24 +25,20 @@ def check_file(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it into place.
+    """Write a text file, whole or not at all.
 
     Raises:
         InputError: The file cannot be written; an older one is left as it was.
     """
-    temporary: Path | None = None
+    write_file(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all; errors as ``write_text``."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        write_whole(path, data)
     except OSError as error:
         raise _refused(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _refused(path: Path, error: OSError) -> InputError:

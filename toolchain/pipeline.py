@@ -17,6 +17,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Labels, Seen, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
@@ -31,13 +32,15 @@ from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.drop_flatten import DropFlatten
+from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
-from spikewright.toolchain.passes.lower_gates import LowerGates, strategies_for
+from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
+from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import is_still, split_host
 from spikewright.toolchain.samples import Samples
@@ -103,7 +106,7 @@ def _lower_gates(context: Context) -> Context:
     if "static" in context.strategies.values():
         means, reference = gates_on(context.graph, context.data)
         context, check = replace(context, reference=reference), "drift"
-    step = LowerGates(context.gates, means)
+    step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
 
 
@@ -184,7 +187,7 @@ def _mended(finer: _Tried, coarse: _Tried) -> _Tried:
 def _map(context: Context) -> Context:
     """Give every neuron a core, measured on the golden input."""
     golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
-    mapping = strategy_called(context.options.mapping, golden)
+    mapping = strategy_called(context.options.mapping, golden, context.options.seed)
     return replace(context, program=map_graph(context.graph, context.chip, mapping))
 
 
@@ -194,6 +197,8 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    _stage(EarlyDelay),
+    _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
     Stage(
@@ -298,13 +303,14 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
+    strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
-    context = _walked(walk, walk.start(context), calibration.y)
+    context = _walked(walk, walk.start(context), calibration.y, samples)
     return deployment_of(context, card or {}, samples, calibration.source)
 
 
@@ -312,20 +318,20 @@ def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Co
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     blocks = [op for op in graph if isinstance(op, AttentionBlock)]
     strategies = strategies_for(blocks, options.gates)
-    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden
     )
 
 
-def _walked(walk: Walk, context: Context, y: Labels | None) -> Context:
-    """Take all stages; ``auto`` tries its strategies from the gates to the integers, and only the winner is placed."""
+def _walked(walk: Walk, context: Context, y: Labels | None, held_out: Samples | None) -> Context:
+    """Take all stages; what ``auto`` chose is judged before it is placed."""
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
-    if context.gates == "auto" and context.strategies and walk.last >= fork:
-        context = choose(context, y, lambda tried: walk.through(tried, walk.stages[fork:judged]), walk.note)
+    if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
+        lower = walk.stages[fork:judged]
+        context = choose(context, y, lambda tried: walk.through(tried, lower), walk.note, held_out)
     else:
         context = walk.through(context, stages[fork:judged])
     if context.options.strict:
@@ -357,14 +363,14 @@ def deployment_of(context: Context, card: dict[str, Any], samples: Samples | Non
     )
 
 
-def input_code(x: Array) -> InputCode:
+def input_code(x: Data) -> InputCode:
     """Infer how data is coded: binary spikes, event counts (whole numbers), or real values.
 
     Args:
         x: (T, B, *shape).
     """
-    whole = bool((x == np.round(x)).all())
-    low, high = float(x.min(initial=0.0)), float(x.max(initial=0.0))
+    whole = x.dtype.kind != "f" or all(bool((part == np.round(part)).all()) for part in blocks(x))
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     if whole and low >= 0 and high <= 1:
         return InputCode("binary")
     if whole and max(abs(low), high) < COUNT_LIMIT:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
-from spikewright.toolchain.analysis import accuracy, run_summary, saturations
-from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.deployment import CHUNK, Bars, Deployment, silent
+from spikewright.hw_sim.timeline import steps_shown, timeline
+from spikewright.toolchain.analysis import accuracy, activity, run_summary, saturations
+from spikewright.toolchain.analysis.numbers import si
+from spikewright.toolchain.backends import Backend, Recorded, RunResult
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.interpret import float_answers
+from spikewright.toolchain.output_files import write_text
+from spikewright.toolchain.recording import RecordingFile
 from spikewright.toolchain.results import Result, Row, flat
 from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.streaming import Payloads, Stream, run_parts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +67,27 @@ class Run(Result):
             )
         self.trace.save(Path(path))
 
+    def save_timeline(self, made: Deployment, path: str | Path) -> tuple[int, int]:
+        """Write what cores and NoC did in each chip step as trace events, for Perfetto; return (steps shown, steps run).
+
+        Args:
+            made: What was run, for its chip and the names of its layers.
+            path: A JSON file.
+
+        Raises:
+            InputError: The backend counts nothing, or the file cannot be written.
+        """
+        if self.trace is None:
+            raise InputError(
+                f"backend {self.summary['backend']!r} counts nothing",
+                where="--trace-events",
+                help="use --backend hw_sim",
+            )
+        counts = activity(made.integer, made.program, self.trace)
+        text = timeline(self.trace, made.chip, {core.core: ", ".join(core.layers) for core in counts.cores})
+        write_text(Path(path), text)
+        return steps_shown(text)
+
     def headline(self) -> str:
         """Return net, backend and samples in one line."""
         s = self.summary
@@ -81,11 +107,13 @@ class Run(Result):
             )
         if data.get("latency_s") is not None:
             us, bound = 1e6 * data["latency_s"], data["bottleneck"]
-            lines.append(f"  latency     {us:.1f} us a sample ({data['timing']} timing); bottleneck: {bound}")
+            lines.append(
+                f"  latency     {us:.1f} us a sample ({data['timing']} timing, {data['host']} host); bottleneck: {bound}"
+            )
         if energy and energy.get("total") is not None:
             lines.append(
-                f"  energy      {1e6 * energy['total']:.3f} uJ a sample: {1e6 * energy['dynamic']:.3f} dynamic, "
-                f"{1e6 * energy['static']:.3f} static, {1e6 * energy['host']:.3f} host (estimate; basis: {energy['basis']})"
+                f"  energy      {si(energy['total'], 'J')} a sample: {si(energy['dynamic'], 'J')} dynamic, "
+                f"{si(energy['static'], 'J')} static, {si(energy['host'], 'J')} host (estimate; basis: {energy['basis']})"
             )
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
@@ -107,6 +135,8 @@ def run(
     backend: str = "hw_sim",
     numbers: Literal["int", "float"] = "int",
     record: bool = False,
+    save: str | Path | None = None,
+    saved: Sequence[Recorded] = ("spikes",),
     progress: Bars = silent,
     options: Mapping[str, str] | None = None,
 ) -> Run:
@@ -119,23 +149,42 @@ def run(
             raise InputError(
                 f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
             )
+        if save is not None:
+            raise InputError(
+                "what is recorded is the integer net", where="--numbers float --save", help="leave one of them out"
+            )
         return _float(made, samples, progress)
-    x = made.encode(samples.x, compact=True)
-    result = machine.run(made, x, record=record, progress=progress(machine.name))
+    made.check_input(samples.x)
+    payloads = Payloads(made, samples.x)
+    if save is None:
+        result = run_parts(made, machine, payloads, record, progress(machine.name))
+    else:
+        result = _saved(made, samples, machine, payloads, Path(save), saved, progress)
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
-        data["timing"] = result.trace.timing
+        data |= {"timing": result.trace.timing, "host": result.trace.host}
     found = (*made.diagnostics, *saturations(result))
     return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 
+def _saved(
+    made: Deployment, samples: Samples, machine: Backend, payloads: Payloads, path: Path, what: Sequence[Recorded],
+    progress: Bars,
+) -> RunResult:  # fmt: skip
+    """Run part by part, and write each to the file as it is there."""
+    stream = Stream(made, {machine.name: machine}, payloads, len(samples), progress)
+    with RecordingFile(path, made, len(samples), what) as file:
+        for chosen, steps, recordings in stream.parts():
+            file.add(chosen, steps, recordings[machine.name])
+        result = stream.result(machine.name)
+        file.finish(result.answer, samples.y, {"net": made.name, "backend": machine.name, "dataset": samples.dataset})
+    return result
+
+
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
     count = len(samples)
-    step, answers = progress("interpreter, float"), []
-    for start in range(0, count, CHUNK):
-        answers.append(made.run_float(samples.x[:, start : start + CHUNK]))
-        step(min(start + CHUNK, count), count)
-    answer = np.concatenate(answers)
+    x = made.check_input(samples.x)
+    answer = float_answers(made.captured, x, progress("interpreter, float"))
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
     return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 

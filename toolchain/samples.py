@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import array_names, read_arrays
+from spikewright.hw_sim.files import regular
 from spikewright.toolchain.errors import InputError
 
+MAX_STEPS = 1 << 20
+"""T at most, as deploy allows."""
+NPY_MAGIC = b"\x93NUMPY"
 NPZ_HELP = "write it with numpy.savez(file, x=..., y=...); x (T, B, C, H, W) numbers, y (B,) class numbers"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples:
-    """Data in the net's own coding: ``x`` (T, N, *shape) float32, ``y`` (N,) class numbers or None.
+    """Data in the net's own coding: ``x`` (T, N, *shape), ``y`` (N,) class numbers or None.
+
+    Real values are float32; whole numbers stay in the type they came in, which is what one gesture at 1 ms bins has room for.
 
     ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
     samples of a data set come from, and how many that split holds.
     """
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.int64] | None
     dataset: str
     simulated: bool = False
@@ -64,19 +70,41 @@ def read_npz(path: Path) -> Samples:
     """
     where = str(path)
     try:
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
-            if "x" not in file:
-                names = ", ".join(file.files) or "nothing"
-                raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
-            x, y = file["x"], file.get("y")
-            T = int(file["timesteps"]) if "timesteps" in file else 1
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if _start(path) == NPY_MAGIC:
+            raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
+        held = read_arrays(path, ("x", "y", "timesteps"))
+        if "x" not in held:
+            names = ", ".join(array_names(path)) or "nothing"
+            raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
+    except (OSError, ValueError) as error:
         what = "pickled objects are never loaded" if "allow_pickle" in str(error) else error
         raise InputError(f"cannot be read ({what})", where=where, help=NPZ_HELP) from error
-    return arranged(repeated(x, T), y, path.name, where)
+    T = steps_of(held.get("timesteps", np.int64(1)), where)
+    return arranged(repeated(held["x"], T), held.get("y"), path.name, where)
+
+
+def _start(path: Path) -> bytes:
+    """Return the first bytes of a regular file."""
+    if regular(path) is None:
+        return b""
+    with path.open("rb") as file:
+        return file.read(len(NPY_MAGIC))
+
+
+def steps_of(value: NDArray[Any] | np.int64, where: str) -> int:
+    """Return a number of steps as a file holds it.
+
+    Raises:
+        InputError: It is no whole number from 1 on, or more than a net can have.
+    """
+    if value.size != 1 or value.dtype.kind not in "iu" or not 1 <= int(value.item()) <= MAX_STEPS:
+        raise InputError(
+            f"timesteps is {value.dtype} {np.array2string(np.asarray(value), threshold=4)}; "
+            f"expected one whole number, 1 .. {MAX_STEPS}",
+            where=where,
+            help=NPZ_HELP,
+        )
+    return int(value.item())
 
 
 def arranged(x: Any, y: Any, dataset: str, where: str) -> Samples:
@@ -100,5 +128,9 @@ def arranged(x: Any, y: Any, dataset: str, where: str) -> Samples:
             help=NPZ_HELP,
         )
     # a frame that every step repeats stays one (astype would write it out)
-    x = np.broadcast_to(x[:1].astype(np.float32), x.shape) if x.strides[0] == 0 else x.astype(np.float32, copy=False)
+    if x.dtype.kind == "f":
+        still = x.strides[0] == 0
+        x = np.broadcast_to(x[:1].astype(np.float32), x.shape) if still else x.astype(np.float32, copy=False)
+    elif x.dtype.kind == "b":
+        x = x.view(np.uint8)
     return Samples(x, None if y is None else y.astype(np.int64), dataset)

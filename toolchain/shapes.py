@@ -156,9 +156,15 @@ def _pool(op: f.SumPool | f.MaxPool, xs: list[Shape]) -> Shape:
     return (xs[0][0], int(size[0]), int(size[1]))
 
 
+def _adaptive(op: f.AdaptivePool, xs: list[Shape]) -> Shape:
+    if len(xs[0]) != 3:
+        raise _mismatch(op, xs[0], "(C, H, W)", "pool before flattening")
+    return (xs[0][0], *op.size)
+
+
 def _scale(op: f.Scale, xs: list[Shape]) -> Shape:
     for values in (op.scale, op.shift):
-        if values is not None and np.shape(values) not in ((), (1,), xs[0][:1]):
+        if values is not None and np.shape(values) not in ((), (1,), xs[0][:1], xs[0]):
             raise _mismatch(op, xs[0], f"{np.size(values)} channels on axis 0", "give one value a channel")
     return xs[0]
 
@@ -212,6 +218,7 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Linear: _linear,
     f.SumPool: _pool,
     f.MaxPool: _pool,
+    f.AdaptivePool: _adaptive,
     f.Scale: _scale,
     f.Flatten: lambda op, xs: (prod(xs[0]),),
     f.Add: _same,

@@ -21,7 +21,6 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.base import Check
-from spikewright.toolchain.passes.lower_gates import Strategy
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart
 from spikewright.toolchain.verify import Level, verify
@@ -44,7 +43,7 @@ class Context:
         graph: The graph on its way: float, and integer from ``quantize`` on.
         options: What was asked for.
         chip: The target.
-        gates: The gate strategy on trial (``auto`` tries several), and
+        gates: The gate lowering that was asked for, and
         strategies: what it is for every attention block.
         code: How the input is coded: the data, and from ``split-host`` on what the host sends.
         y: Class numbers (B,) of the calibration data, or None.
@@ -65,7 +64,7 @@ class Context:
     graph: Graph
     options: Options
     chip: Chip
-    gates: Strategy
+    gates: str
     strategies: dict[str, str]
     code: InputCode
     x: Data | None

@@ -12,12 +12,19 @@ from spikewright.toolchain import integer as i
 from spikewright.toolchain import ops as f
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import VerifyError
+from spikewright.toolchain.forms import malformed
 from spikewright.toolchain.interpret.schedule import loops
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.shapes import shapes
 
 Level = Literal["float", "lowered", "integer", "aligned"]
 Rule = Callable[[Graph], None]
+
+
+def forms_are_right(graph: Graph) -> None:
+    """Ranks, sizes and counts of all fields are such that shapes can be inferred from them."""
+    for where, wrong in malformed(graph):
+        raise VerifyError(wrong.what, where=where, help=wrong.help)
 
 
 def shapes_fit(graph: Graph) -> None:
@@ -82,6 +89,7 @@ def only_lowered_ops(graph: Graph) -> None:
 
 
 _HELP: dict[type[f.Op], str] = {
+    f.AdaptivePool: "the map is too large for a matrix of listed synapses: pool to a size that divides it, or resize the data",
     f.SumPool: "pool maps that the windows divide, without padding, right behind a spiking neuron or a convolution",
     f.Scale: "put it right behind a linear map; on spikes a factor is taken, a shift would be a value in every step",
     f.Multiply: "one factor a channel is taken; gains differing between the neurons of a map belong into their r",
@@ -171,7 +179,7 @@ def delays_match_starts(graph: Graph) -> None:
             raise VerifyError(what, where=f"connection {op.name!r}", help="run align again")
 
 
-_ALWAYS: list[Rule] = [shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
+_ALWAYS: list[Rule] = [forms_are_right, shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
 _INTEGER: list[Rule] = [*_ALWAYS, connections_have_one_reader, gate_links_are_at_their_ports, integers_in_range]
 RULES: dict[Level, list[Rule]] = {
     "float": _ALWAYS,

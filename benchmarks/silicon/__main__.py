@@ -1,4 +1,4 @@
-"""PilotNet LIF, simulated, beside the same net on Loihi 2 silicon.
+"""PilotNet LIF and a pair of neurons, simulated, beside the same nets on Loihi 2 silicon; then every public run in one table.
 
 Usage: ``python -m benchmarks.silicon [--data DIR] [--steps 10000] [--repeats 3] [--json]``. DIR holds ``silicon/`` with the net
 and the counters. Seconds are medians of the repeats; start-up (import, compile, kernels) is not in them.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.silicon import compiler, measured
+from benchmarks.silicon import compiler, measured, pair, suite
 from benchmarks.silicon.compare import Comparison, compare
 from benchmarks.silicon.net import as_on_silicon, fed_with_spikes, graph, intel_partition
 from benchmarks.silicon.text import table
@@ -48,12 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
     result = compare(trace, chip, measured.counters(options.data))
     scale = measured.STEPS / options.steps
     cores = compile(ours, chip).cores
+    pairs = pair.pairs(options.data, chip)
+    rows = suite.rows(options.data, chip, result, pairs)
     if options.json:
         found = record(result, cores, seconds * scale, random_seconds * scale) | compiler.summary(options.data)
+        found |= suite.summary(pairs, rows, chip)
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write(table(result, cores, seconds * scale, random_seconds * scale, chip))
         sys.stdout.write(compiler.text(options.data) + "\n")
+        sys.stdout.write(suite.text(pairs, rows) + "\n")
     return 0
 
 

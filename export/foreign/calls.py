@@ -69,9 +69,7 @@ def note(
 
             rec.track(result, mean(rec, values[0], [0], False, result))
         elif is_own(module):
-            spiking_state(rec, name, values[0], 0, keeps=False)
-            made = rec.original_of(name, module)
-            block(rec, name, made, values[0], result, spiking=isinstance(module, Neuron))
+            own(rec, name, module, values[0], result)
         else:
             layer(rec, name, module, rec.original_of(name, module), values[0], result)
     except LayoutError as error:
@@ -81,6 +79,18 @@ def note(
             help="flatten in front of a linear map; keep time, batch and features apart; or give the layout of the example "
             "(capture(..., layout=), TB or BT) if it was not found",
         ) from error
+
+
+def own(rec: Recorder, name: str, module: nn.Module, value: Value, y: Tensor) -> None:
+    """Note a neuron or block of ours over all T; an attention that may stand alone waits for the neuron that reads it."""
+    spiking_state(rec, name, value, 0, keeps=False)
+    made, pending = rec.original_of(name, module), value.pending
+    if hasattr(module, "with_neuron"):
+        rec.track(y, replace(value, pending=Pending(name, made, BARE, value, y)))
+        return
+    if pending is not None and isinstance(made, Neuron):
+        made, value = rec.modules.setdefault(name, fused(pending, made, site(rec, value))), replace(value, pending=None)
+    block(rec, name, made, value, y, spiking=isinstance(module, Neuron))
 
 
 # ------------------------------------------------------------------------------------------- layers
@@ -292,6 +302,7 @@ def _check_axis(rec: Recorder, value: Value, wanted: int | None) -> None:
         raise rec.refuse(
             "takes one step a call and is given all T", "set its step mode to 'm', or call it step by step"
         )
+    rec.guessed |= whole and wanted is None
     if whole and (not steps or (wanted is not None and wanted not in steps)):
         raise LayoutError(f"it takes time on axis {wanted}, time is on axis {steps[0] if steps else 'none of its own'}")
     if not whole and wanted is not None and wanted >= 0:
@@ -333,7 +344,6 @@ def alone(rec: Recorder, value: Value) -> Value:
     """Make an attention that no neuron follows a node of its own."""
     pending = value.pending
     assert pending is not None
-    assert pending.row.fuse is not None
     bare = replace(pending.value, pending=None)
     here = site(rec, bare)
     here.need(
@@ -342,12 +352,44 @@ def alone(rec: Recorder, value: Value) -> Value:
         "let one neuron read its output",
     )
     if pending.target not in rec.modules:
-        rec.modules[pending.target] = as_module(pending.row.fuse(pending.module, None, here), spiking=False)
-    out = block(rec, pending.target, rec.modules[pending.target], bare, pending.y, spiking=False)
+        rec.modules[pending.target] = fused(pending, None, here)
+    y = torch.relu(pending.y) if pending.rectified else pending.y
+    out = block(rec, pending.target, rec.modules[pending.target], bare, y, spiking=False)
     fresh = dict(zip(bare.features, out.features, strict=True))
     axes = tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes)
     out = replace(out, axes=axes, time=value.time, factor=value.factor)
     return out
+
+
+def fused(pending: Pending, neuron: nn.Module | None, here: Site) -> nn.Module:
+    """Return an attention and the neuron that reads it as one module; without a neuron, the attention alone."""
+    assert pending.row.fuse is not None
+    attention: Any = pending.module
+    here.need(
+        not isinstance(neuron, NodeModule),
+        f"{type(attention).__name__} in front of a neuron that is no LIF of ours",
+        "use a neuron with one threshold and one decay for all channels",
+    )
+    attention.spikewright_rectified = pending.rectified
+    return as_module(pending.row.fuse(attention, neuron, here), spiking=neuron is not None)
+
+
+def _with_neuron(module: Any, neuron: Any, site: Site) -> nn.Module:
+    """Fuse an attention of ours that may stand alone."""
+    rectifier = "relu" if module.spikewright_rectified else None
+    if neuron is not None:
+        made: nn.Module = module.with_neuron(neuron, rectifier)
+        return made
+    site.need(
+        rectifier is None or module.rectifier == "relu",
+        f"a ReLU behind {type(module).__name__} that no neuron reads",
+        "give the attention rectifier='relu'",
+    )
+    own: nn.Module = module
+    return own
+
+
+BARE = Row("", None, "an attention of ours", kind="attention", fuse=_with_neuron)
 
 
 def _foreign(
@@ -383,16 +425,7 @@ def _foreign(
     if name not in rec.modules:
         made = row.make(original, here)
         if pending is not None:
-            assert pending.row.fuse is not None
-            neuron = as_module(made, spiking=True)
-            attention: Any = pending.module
-            here.need(
-                not isinstance(neuron, NodeModule),
-                f"{type(module).__name__} behind {type(attention).__name__} is no neuron of ours",
-                "use a neuron with one threshold and one decay for all channels",
-            )
-            attention.spikewright_rectified = pending.rectified
-            made = pending.row.fuse(attention, neuron, here)
+            made = fused(pending, as_module(made, spiking=True), here)
         rec.modules[name] = as_module(made, spiking=True)
     block(rec, name, rec.modules[name], bare, y, spiking=row.kind == "neuron")
     for state in outputs[1:]:

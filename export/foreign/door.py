@@ -6,12 +6,13 @@ Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefused
 from spikewright.export.foreign.record import Recording, record
@@ -27,6 +28,8 @@ SAID = {
     "BT": "the net takes (B, T, ...); the captured one takes (T, B, ...)",
     "B": "the net takes (B, ...) and repeats it T times; the captured one takes (T, B, ...), the same frame every step",
 }
+PRECISION = 1e-3
+"""Difference between the module's answers in its own precision and in float64, relative to the largest, that is told."""
 RATES = ((0.3, 1.0), (0.5, 4.0), (0.5, 32.0))
 """Random events that a capture is compared on: share of ones and their size; the later ones where a layer stayed silent."""
 
@@ -36,45 +39,74 @@ class Opened:
     """A net whose layout is known: traced on the example, and on events until every layer has fired."""
 
     module: nn.Module
+    layout: Layout
     traced: Traced
     more: tuple[Traced, ...]
     notes: tuple[str, ...]
+    losses: tuple[str, ...]
+    """What the module itself, run as it is, does otherwise."""
 
 
 def open_door(module: nn.Module, example: Tensor, name: str, layout: str | None = None) -> Opened:
-    """Record a net on an example, in the layout that is given or found.
+    """Record a net on an example, in the layout that is given or found first.
+
+    Raises:
+        UnsupportedNodeError: It holds something without a meaning in NIR, in every layout.
+        ImportingError: It refuses the example.
+    """
+    return next(openings(module, example, name, layout))
+
+
+def openings(module: nn.Module, example: Tensor, name: str, layout: str | None = None) -> Iterator[Opened]:
+    """Record a net on an example in each layout that may be meant.
+
+    That is the first that fits; if no neuron says where it has its axis of time, the others, too.
 
     Raises:
         UnsupportedNodeError: It holds something without a meaning in NIR, in every layout.
         ImportingError: It refuses the example.
     """
     refuse_unknown(module, name)
-    candidates = _candidates(example, layout, name)
-    errors: list[tuple[Layout, SpikewrightError]] = []
-    for candidate in candidates:
+    errors: list[SpikewrightError] = []
+    found = 0
+    for candidate in _candidates(example, layout, name):
         try:
             first = _record(module, example, candidate, name)
+            if candidate == "B" and layout is None and not first.timed:
+                raise LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)
+            opened = _opened(module, example, candidate, name, first)
         except LayoutError as error:
-            errors.append((candidate, LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP)))
-            continue
+            errors.append(LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP))
         except SpikewrightError as error:
-            errors.append((candidate, error))
-            continue
-        if candidate == "B" and layout is None and not first.timed:
-            errors.append((candidate, LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)))
-            continue
-        return _opened(module, example, candidate, name, first, said=len(LAYOUTS) > 1 and candidate != "TB")
-    raise _best(errors, example)
+            errors.append(error)
+        else:
+            found += 1
+            yield opened
+            if not first.guessed:
+                return
+    if not found:
+        raise best(errors)
 
 
 _LAYOUT_HELP = (
-    "give the layout of the example: layout='TB' for (T, B, ...), 'BT' for (B, T, ...), 'B' for a frame repeated inside"
+    "give the layout of the example (--layout, layout=): TB for (T, B, ...), BT for (B, T, ...), B for a frame that the net "
+    "repeats"
 )
 
 
-def _best(errors: Sequence[tuple[Layout, SpikewrightError]], example: Tensor) -> SpikewrightError:
+def best(errors: Sequence[SpikewrightError]) -> SpikewrightError:
     """Return the error that says most: not of a layout that does not fit, and as far into the net as may be."""
-    return max((e for _, e in errors), key=lambda e: (not isinstance(e, LayoutRefused), getattr(e, "progress", 0)))
+    return max(errors, key=lambda e: (not isinstance(e, LayoutRefused), getattr(e, "progress", 0)))
+
+
+def ambiguous(fitting: Sequence[Opened], example: Tensor, name: str) -> ImportingError:
+    """Make the error for a net that computes the same as its capture in more than one layout."""
+    return ImportingError(
+        f"an example of shape {tuple(example.shape)} fits the layouts {' and '.join(o.layout for o in fitting)} alike, "
+        "and no neuron of the net says where time is",
+        where=name,
+        help=_LAYOUT_HELP,
+    )
 
 
 def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout, ...]:
@@ -134,14 +166,30 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         for value in _tensors(vars(part)):
             if value.requires_grad and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    try:
-        return copy.deepcopy(module, memo)
-    except Exception as error:  # a user's class can raise anything
-        raise ImportingError(
-            f"the net cannot be copied: {type(error).__name__}: {error}",
-            where=name,
-            help="make it copyable: copy.deepcopy(net)",
-        ) from error
+    last: Exception | None = None
+    for way in (
+        copy.deepcopy,
+        _field_by_field,
+    ):  # a class's own __deepcopy__ may fail: that of sinabs' recurrent layers does
+        try:
+            return way(module, dict(memo))
+        except Exception as error:  # a user's class can raise anything
+            last = error
+    raise ImportingError(
+        f"the net cannot be copied: {type(last).__name__}: {last}",
+        where=name,
+        help="make it copyable: copy.deepcopy(net)",
+    ) from last
+
+
+def _field_by_field(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Return a copy made without the classes' own ``__deepcopy__``, children first."""
+    for part in reversed(list(module.modules())):
+        made = type(part).__new__(type(part))
+        made.__dict__ = copy.deepcopy(vars(part), memo)
+        memo[id(part)] = made
+    found: nn.Module = memo[id(module)]
+    return found
 
 
 def _tensors(value: Any, depth: int = 0) -> list[Tensor]:
@@ -165,8 +213,8 @@ def _reset(module: nn.Module) -> None:
             return
 
 
-def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording, *, said: bool) -> Opened:
-    recordings = [first]
+def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording) -> Opened:
+    recordings, losses = [first], _against_itself(module, example, first.answer, name)
     generator = torch.Generator().manual_seed(0)
     for rate, size in RATES:
         quiet = _silent(recordings)
@@ -176,14 +224,44 @@ def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first
         again = _record(module, events, layout, name)
         _same(first, again, name)
         recordings.append(again)
+    losses += _against_itself(module, events, again.answer, name)
     notes = list(first.notes)
-    if said:
+    if layout != "TB":
         notes.append(SAID[layout])
     quiet = _silent(recordings)
     if quiet:
         notes.append(f"never fired in the comparison, on the example or on random events: {', '.join(quiet)}")
     traced = [Traced(tuple(r.graph.nodes), r.modules, r.values, r.example) for r in recordings]
-    return Opened(_Modules(first.modules), traced[0], tuple(traced[1:]), tuple(notes))
+    return Opened(
+        _Modules(first.modules), layout, traced[0], tuple(traced[1:]), tuple(notes), tuple(dict.fromkeys(losses))
+    )
+
+
+def _against_itself(module: nn.Module, x: Tensor, expected: Tensor, name: str) -> list[str]:
+    """Return what the user's module, in its own precision and without being recorded, answers otherwise; none: nothing."""
+    net = copied(module, name).eval()
+    for part in net.modules():
+        _reset(part)
+    own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    try:
+        with torch.no_grad():
+            answers = [y for y in pytree.tree_leaves(net(x.to(own))) if isinstance(y, Tensor)]
+    except Exception as error:  # a user's forward can raise anything
+        line = (str(error).splitlines() or [""])[0]
+        return [f"the module cannot be run as it is, in {_dtype(own)} on the CPU ({type(error).__name__}: {line[:80]})"]
+    found, wanted = answers[0].double(), expected.double()
+    if found.shape != wanted.shape:
+        return [f"the module, run as it is, answers with shape {tuple(found.shape)}, in float64 {tuple(wanted.shape)}"]
+    unlike = float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
+    if not unlike > PRECISION:
+        return []
+    return [
+        f"in {_dtype(own)} the module's answers differ by {unlike:.2g} of the largest from those in float64, captured"
+    ]
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _silent(recordings: Sequence[Recording]) -> list[str]:

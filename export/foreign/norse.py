@@ -4,6 +4,8 @@
 
     LIFBox   v += dt / tau_mem (v_leak - v + x);  s = v > v_th;  v = v_reset where s;   v(0) = v_leak
     w = v - v_leak:  w = (1 - r) w + r x;  s = w > v_th - v_leak;  to v_reset - v_leak;  w(0) = 0,  r = dt tau_mem_inv
+    LIF      i += x;  v += dt / tau_mem (v_leak - v + i);  i -= dt / tau_syn i;  s = v > v_th;  v = v_reset where s
+    u = (1 - dt / tau_syn) u + x;  w = (1 - r) w + r u;   s, reset and start as LIFBox
     IAF      v += x;  s = v > v_th;  v = v_reset where s;   v(0) = v_reset
 """
 
@@ -35,6 +37,21 @@ def _box(module: Any, site: Site) -> nn.Module:
     )
 
 
+def _lif(module: Any, site: Site) -> nn.Module:
+    p = module.p
+    rate = ours.value(p.tau_mem_inv) * float(module.dt)
+    leak, threshold, to = (ours.value(getattr(p, n)) for n in ("v_leak", "v_th", "v_reset"))
+    return ours.current_based(
+        site,
+        alpha=1 - ours.value(p.tau_syn_inv) * float(module.dt),
+        beta=1 - rate,
+        gain=rate,
+        threshold=threshold - leak,
+        v_reset=to - leak,
+        comparison=">",
+    )
+
+
 def _iaf(module: Any, site: Site) -> nn.Module:
     threshold, to = ours.value(module.p.v_th), ours.value(module.p.v_reset)
     return ours.neuron(site, beta=1.0, threshold=threshold - to, comparison=">")
@@ -45,8 +62,7 @@ def _axis(module: Any) -> int:
 
 
 _REFUSED = {
-    "LIF": "its current acts one step after it came, behind a current that decays: use LIFBox",
-    "LIFRecurrent": "recurrent weights",
+    "LIFRecurrent": "weights of its own at its input and between its neurons, whose current acts one step late",
     "LI": "it sends its membrane every step",
     "LIBox": "it sends its membrane every step",
     "LSNN": "its threshold adapts",
@@ -75,6 +91,19 @@ TABLE = Table(
                 keeps_state=False,
             )
             for n in ("LIFBox", "LIFBoxCell")
+        ),
+        *(
+            Row(
+                n,
+                _lif,
+                "i += x; v += dt / tau_mem (v_leak - v + i); i -= dt / tau_syn i; s = v > v_th; to v_reset; v(0) = v_leak",
+                "nir.CubaLIF(1 - dt tau_syn_inv, 1 - r, v_th - v_leak, gain r), r = dt tau_mem_inv",
+                fields=("p", "dt"),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
+            )
+            for n in ("LIF", "LIFCell")
         ),
         *(
             Row(

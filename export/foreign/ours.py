@@ -8,12 +8,13 @@ from typing import Any, Literal
 import nir
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.registry import Site
 from spikewright.models.attention.gac import GAC
-from spikewright.models.attention.ma import MALIF, MAAttention
+from spikewright.models.attention.ma import MAAttention, Rectifier
 from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import LIF, Comparison, Reset
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
@@ -25,6 +26,11 @@ def value(parameter: Any) -> Any:
         array = parameter.detach().double().cpu().numpy()
         return float(array.reshape(-1)[0]) if array.size == 1 else array
     return float(parameter)
+
+
+def array(parameter: Tensor) -> NDArray[np.float64]:
+    """Return a tensor's numbers, float64, as they are."""
+    return parameter.detach().double().cpu().numpy().copy()
 
 
 def full(parameter: Any, shape: tuple[int, ...]) -> Any:
@@ -54,44 +60,50 @@ def neuron(
     beta: Any,
     threshold: Any,
     gain: Any = 1.0,
+    leak: Any = 0.0,
     v_reset: Any = 0.0,
+    v_start: Any = 0.0,
+    v_min: Any = None,
+    max_spikes: int | None = 1,
+    refractory: int = 1,
     subtract: bool = False,
     comparison: Comparison = ">=",
 ) -> nn.Module:
-    """Return v = beta v + gain x; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node.
+    """Return v = beta v + gain x + leak; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node.
+
+    ``v_start``, ``v_min``, ``max_spikes`` and ``refractory`` are those of ``toolchain.ops.Lif``.
 
     Raises:
         UnsupportedNodeError: A decay outside 0 to 1, or a threshold at which a neuron at rest fires.
     """
-    parameters = {"beta": beta, "threshold": threshold, "gain": gain, "v_reset": v_reset}
-    site.need(
-        bool(np.all(np.asarray(beta) >= 0) and np.all(np.asarray(beta) <= 1)),
-        f"a neuron that keeps {np.ravel(beta)[0]:g} of its membrane per step; allowed are 0 to 1",
-        "train with a decay in this range",
-    )
+    parameters = {"beta": beta, "threshold": threshold, "gain": gain, "v_reset": v_reset, "leak": leak}
+    _check_decay(site, beta)
+    more = _more(site, threshold, v_start, v_min, max_spikes, refractory)
     reset: Reset = "subtract" if subtract else "value"
-    if all(np.ndim(p) == 0 for p in parameters.values()):
+    if not more and not np.any(leak) and all(np.ndim(p) == 0 for p in parameters.values()):
         return LIF(
             float(beta), float(threshold), gain=float(gain), v_reset=float(v_reset), reset=reset, comparison=comparison
         )
-    exact = {"beta": beta, "gain": gain}
+    exact = {"beta": beta, "gain": gain} | ({"leak": leak} if np.any(leak) else {})
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
-        b, theta, g, to = (full(p, shape) for p in parameters.values())
-        metadata = {"comparison": comparison, "reset": reset}
+        b, theta, g, to, drift = (full(p, shape) for p in parameters.values())
+        metadata = {"comparison": comparison, "reset": reset} | _written(more, shape)
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
-        if np.all(b == 1):
+        if np.all(b == 1) and not np.any(drift):
             return nir.IF(r=g / dt_s, v_threshold=theta, v_reset=to, metadata=metadata)
         if np.any(b == 1):
             raise UnsupportedNodeError(
-                "some of its neurons leak and some do not", where=where, help="train all with a leak, or none"
+                "some of its neurons leak and some do not, or one that does not leak drifts",
+                where=where,
+                help="train all with a leak, or none",
             )
         tau = dt_s / (1 - b)
         return nir.LIF(
-            tau=tau, r=g * tau / dt_s, v_leak=np.zeros(shape), v_threshold=theta, v_reset=to, metadata=metadata
+            tau=tau, r=g * tau / dt_s, v_leak=drift / (1 - b), v_threshold=theta, v_reset=to, metadata=metadata
         )
 
-    return NodeModule(make, spiking=True)
+    return NodeModule(make, spiking=max_spikes == 1)
 
 
 def current_based(
@@ -100,28 +112,130 @@ def current_based(
     alpha: Any,
     beta: Any,
     threshold: Any,
+    gain: Any = 1.0,
     gain_u: Any = 1.0,
+    v_reset: Any = 0.0,
+    v_start: Any = 0.0,
+    v_min: Any = None,
+    max_spikes: int | None = 1,
+    refractory: int = 1,
     subtract: bool = False,
     comparison: Comparison = ">=",
 ) -> nn.Module:
-    """Return u = alpha u + gain_u x; v = beta v + u; s = v >= threshold; to 0, or minus the threshold: a CubaLIF."""
+    """Return u = alpha u + gain_u x; v = beta v + gain u; s = v >= threshold; to v_reset, or minus the threshold: a CubaLIF.
+
+    Raises:
+        UnsupportedNodeError: A decay outside 0 to 1, 1 excluded.
+    """
     inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
     site.need(inside, "a current or membrane that keeps all of itself per step", "use decays below 1")
+    more = _more(site, threshold, v_start, v_min, max_spikes, refractory)
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
-        a, b, g, theta = (full(p, shape) for p in (alpha, beta, gain_u, threshold))
+        a, b, g, g_u, theta, to = (full(p, shape) for p in (alpha, beta, gain, gain_u, threshold, v_reset))
+        metadata: dict[str, Any] = {"comparison": comparison, "reset": "subtract" if subtract else "value"}
+        exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": gain_u}
+        metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
         return nir.CubaLIF(
             tau_syn=dt_s / (1 - a),
             tau_mem=dt_s / (1 - b),
-            r=1 / (1 - b),
+            r=g / (1 - b),
             v_leak=np.zeros(shape),
             v_threshold=theta,
-            v_reset=np.zeros(shape),
-            w_in=g / (1 - a),
-            metadata={"comparison": comparison, "reset": "subtract" if subtract else "value"},
+            v_reset=to,
+            w_in=g_u / (1 - a),
+            metadata=metadata | _written(more, shape),
         )
 
-    return NodeModule(make, spiking=True)
+    return NodeModule(make, spiking=max_spikes == 1)
+
+
+def _check_decay(site: Site, beta: Any) -> None:
+    kept = np.asarray(beta)
+    site.need(
+        bool(np.all(kept >= 0) and np.all(kept <= 1)),
+        f"a neuron that keeps {np.ravel(beta)[0]:g} of its membrane per step; allowed are 0 to 1",
+        "train with a decay in this range",
+    )
+
+
+def _more(
+    site: Site, threshold: Any, v_start: Any, v_min: Any, max_spikes: int | None, refractory: int
+) -> dict[str, Any]:
+    """Return what NIR has no field for, where it is not as by default, as a node's metadata says it."""
+    site.need(
+        max_spikes == 1 or bool(np.all(np.asarray(threshold) > 0)),
+        "several spikes a step at a threshold of 0 or less",
+        "train with thresholds above 0",
+    )
+    found: dict[str, Any] = {} if max_spikes == 1 else {"max_spikes": max_spikes or 0}
+    found |= {} if refractory == 1 else {"refractory": refractory}
+    found |= {} if v_min is None else {"v_min": v_min}
+    return found | ({"v_start": v_start} if np.any(v_start) else {})
+
+
+def _written(more: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    return {key: p if np.ndim(p) == 0 else full(p, shape) for key, p in more.items()}
+
+
+def each_to_itself(made: nn.Module, weight: Any, site: Site) -> nn.Module:
+    """Return a neuron with a synapse of this weight from each of its neurons to itself, one step late.
+
+    Raises:
+        UnsupportedNodeError: Weights that differ between the pixels of a map: a convolution shares them.
+    """
+    whole = full(weight, site.shape)
+    if not np.any(whole):
+        return made
+    if len(site.shape) == 1:
+        return recurrent(made, np.diag(whole), None, site)
+    site.need(
+        len(site.shape) == 3 and bool(np.all(whole == whole[:, :1, :1])),
+        "a synapse of each neuron to itself whose weight differs between pixels",
+        "use one value a channel",
+    )
+    kernel = np.zeros((len(whole), len(whole), 1, 1))
+    kernel[range(len(whole)), range(len(whole)), 0, 0] = whole[:, 0, 0]
+    return recurrent(made, kernel, None, site)
+
+
+def recurrent(made: nn.Module, weight: Any, bias: Any, site: Site) -> nn.Module:
+    """Return a neuron with synapses from its spikes to itself, one step late: a matrix (n, n), or a kernel (C, C, k, k).
+
+    Raises:
+        UnsupportedNodeError: The weights do not lead from the neurons back to them.
+    """
+    weight, shape = np.asarray(weight, np.float64), site.shape
+    square = weight.shape[0] == weight.shape[1] == shape[0] and all(k % 2 for k in weight.shape[2:])
+    site.need(
+        square and weight.ndim == {1: 2, 3: 4}.get(len(shape)),
+        f"recurrent weights of shape {weight.shape} for neurons of shape {shape}",
+        "use a matrix over features, or a kernel of odd size over maps",
+    )
+    diagonal = weight.ndim == 4 and not np.any(weight * (1 - np.eye(len(weight)))[:, :, None, None])
+
+    def loop(_: tuple[int, ...]) -> nir.NIRNode:
+        if weight.ndim == 2:
+            return nir.Linear(weight) if bias is None else nir.Affine(weight, np.asarray(bias, np.float64))
+        c = len(weight)
+        return nir.Conv2d(
+            input_shape=shape[1:],
+            weight=weight[range(c), range(c)][:, None].copy() if diagonal else weight,
+            stride=(1, 1),
+            padding=tuple(k // 2 for k in weight.shape[2:]),
+            dilation=(1, 1),
+            groups=c if diagonal else 1,
+            bias=np.zeros(c) if bias is None else np.asarray(bias, np.float64),
+        )
+
+    if isinstance(made, NodeModule):
+        made.loop = loop
+        return made
+    from spikewright.export.torch_to_nir.attention import neuron as written
+
+    out = NodeModule(lambda s, o, dt_s, where: written(made, s, dt_s, where), spiking=True)  # type: ignore[arg-type]
+    out.loop = loop
+    return out
 
 
 def fires_at_tie(act: Callable[..., Any], site: Site, *more: Any) -> Comparison:
@@ -157,7 +271,9 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], site: Site) -> nn.Mod
     return module.eval()
 
 
-def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Tensor]) -> nn.Module:
+def ma(
+    lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Tensor], rectifier: Rectifier = "relu"
+) -> nn.Module:
     """Return MA attention in the form of the released code, with its neuron if it has one; ``weights`` by our names."""
     shape = site.shape
     site.need(
@@ -178,11 +294,8 @@ def ma(lif: nn.Module | None, site: Site, *, dims: str, weights: Mapping[str, Te
             )
     plane = (shape[1], shape[2]) if len(shape) == 3 else None
     rt, rc = _ratio(T, hidden.get("T")), _ratio(C, hidden.get("C"))
-    made: nn.Module
-    if isinstance(lif, LIF):
-        made = MALIF(lif, T, C, plane, dims=dims, variant="code", kernel=kernel, reduction_t=rt, reduction_c=rc)
-    else:
-        made = MAAttention(T, C, plane, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc)
+    alone = MAAttention(T, C, plane, dims=dims, kernel=kernel, reduction_t=rt, reduction_c=rc, rectifier=rectifier)
+    made = alone.with_neuron(lif) if isinstance(lif, LIF) else alone
     return fill(made, weights, site)
 
 

@@ -44,6 +44,10 @@ class Recording:
     notes: tuple[str, ...]
     timed: bool
     """Whether time is seen at all."""
+    guessed: bool
+    """Whether the axis of time of a neuron was taken as it came: another layout may fit as well."""
+    answer: Tensor
+    """What the net answered, as it gave it."""
 
     def text(self) -> str:
         """Return the sequence of calls, to compare two recordings."""
@@ -76,6 +80,7 @@ class Recorder(TorchFunctionMode):
         self.constants: list[Tensor] = []
         self.neurons: list[fx.Node] = []
         self.notes: list[str] = []
+        self.guessed = False
         self.scopes: list[str] = [""]
         self.depth = 0
         features = tuple(a for group in axes for a in group if not a.name)
@@ -310,6 +315,8 @@ class Recorder(TorchFunctionMode):
             tuple(self.constants),
             tuple(dict.fromkeys(self.notes)),
             self.steps is not None or bool(self.counts),
+            self.guessed,
+            next(x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)).detach().clone(),
         )
 
     def fixed_steps(self) -> int:

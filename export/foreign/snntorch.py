@@ -2,24 +2,29 @@
 
 ::
 
-    Leaky  "zero"      mem = beta mem + x;  s = mem > threshold;  mem = 0 where s          (with or without reset_delay)
-    Leaky  "subtract"  mem[t] = beta mem[t-1] + x[t] - threshold s[t-1]                    (reset_delay, the default)
-         = beta (mem[t-1] - threshold s[t-1]) + x[t] - (1 - beta) threshold s[t-1]
-    Synaptic "zero", reset_delay=False    syn = alpha syn + x;  mem = beta mem + syn;  s = mem > threshold;  mem = 0 where s
+    Leaky  "subtract"  mem[t] = beta mem[t-1] + x[t] - threshold s[t-1]      (reset_delay, the default)
+           "zero"      mem = beta mem + x;  s = mem > threshold;  mem = 0 where s       (with or without reset_delay)
+           "none"      mem = beta mem + x;  s = mem > threshold
+    RLeaky             the same of x[t] + R s[t-1], R a matrix, a kernel or one weight a neuron
+    Lapicque           Leaky with beta = 1 - dt / (R C) and gain dt / C
+    Synaptic           syn = alpha syn + x;  mem = beta mem + syn;  as Leaky
 
-The one-step delay of the subtraction is a synapse from each neuron to itself beside the subtraction at once; for beta = 1 none.
+With v = mem - threshold s, the membrane lowered at once, v[t] = beta v[t-1] + x[t] + w s[t-1]:
+
+    "subtract", late   w = -(1 - beta) threshold            a synapse of each neuron to itself beside the subtraction
+    "none"             w = beta threshold
+
+"zero" with reset_delay keeps RLeaky, Lapicque and Synaptic at 0 in the step behind a spike: a refractory step.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import nir
 import numpy as np
 from torch import nn
 
 from spikewright.export.foreign import ours
-from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.registry import Row, Site, Table
 
 
@@ -40,80 +45,104 @@ def _reset(module: Any) -> str:
     return ("subtract", "zero", "none")[int(module.reset_mechanism_val)]
 
 
-def _leaky(module: Any, site: Site) -> nn.Module:
-    _plain(module, site)
-    beta, threshold = np.clip(ours.value(module.beta), 0, 1), ours.value(module.threshold)
-    beta = float(beta) if np.ndim(beta) == 0 else beta
-    reset = _reset(module)
+def _clipped(module: Any, name: str) -> Any:
+    found = np.clip(ours.value(getattr(module, name)), 0, 1)
+    return float(found) if np.ndim(found) == 0 else found
+
+
+def _own_weight(module: Any, site: Site, beta: Any) -> Any:
+    """Return the weight of a neuron to itself that its reset asks for; see the module's equations."""
+    reset, threshold = _reset(module), np.asarray(ours.value(module.threshold))
     site.need(
-        reset != "none",
-        "reset_mechanism 'none': the membrane goes on above its threshold",
-        "train with 'zero' or 'subtract'",
-    )
-    if reset == "zero":
-        return ours.neuron(site, beta=beta, threshold=threshold, comparison=">")
-    site.need(
-        bool(module.reset_delay),
+        reset != "subtract" or bool(getattr(module, "reset_delay", True)),
         "reset_mechanism 'subtract' with reset_delay=False: a membrane above twice its threshold is lowered again",
         "train with reset_delay=True, or reset_mechanism='zero'",
     )
-    made = ours.neuron(site, beta=beta, threshold=threshold, subtract=True, comparison=">")
-    weight = -(1 - np.asarray(beta)) * np.asarray(threshold)
-    return made if not np.any(weight) else _with_loop(made, weight, site)
+    return {"subtract": -(1 - np.asarray(beta)) * threshold, "none": np.asarray(beta) * threshold}.get(reset, 0.0)
 
 
-def _with_loop(made: nn.Module, weight: Any, site: Site) -> nn.Module:
-    """Return a neuron with a synapse of this weight from each of its neurons to itself."""
-    shape = site.shape
-    whole = ours.full(weight, shape)
-    conv = len(shape) == 3 and bool(np.all(whole == whole[:, :1, :1]))
-    site.need(
-        len(shape) == 1 or conv,
-        "reset by subtraction, one step late, with parameters that differ between pixels",
-        "use one value a channel",
+def _leaky(module: Any, site: Site) -> nn.Module:
+    _plain(module, site)
+    beta = _clipped(module, "beta")
+    subtract = _reset(module) != "zero"
+    made = ours.neuron(site, beta=beta, threshold=ours.value(module.threshold), subtract=subtract, comparison=">")
+    return ours.each_to_itself(made, _own_weight(module, site, beta), site)
+
+
+def _silent_step(module: Any) -> int:
+    """Return the refractory period of a reset to zero that comes one step late and takes that step's input along."""
+    return 2 if _reset(module) == "zero" and getattr(module, "reset_delay", True) else 1
+
+
+def _rleaky(module: Any, site: Site) -> nn.Module:
+    _plain(module, site)
+    beta = _clipped(module, "beta")
+    made = ours.neuron(
+        site,
+        beta=beta,
+        threshold=ours.value(module.threshold),
+        subtract=_reset(module) != "zero",
+        refractory=_silent_step(module),
+        comparison=">",
     )
+    own, back = _own_weight(module, site, beta), module.recurrent
+    if not hasattr(back, "weight"):
+        return ours.each_to_itself(made, own + np.asarray(ours.value(back.V)), site)
+    weight, bias = ours.array(back.weight), getattr(back, "bias", None)
+    diagonal = np.broadcast_to(np.asarray(own), site.shape).reshape(site.shape[0], -1)
+    site.need(
+        bool(np.all(diagonal == diagonal[:, :1])),
+        "a threshold or beta that differs between pixels",
+        "use one a channel",
+    )
+    middle = tuple(k // 2 for k in weight.shape[2:])
+    for c in range(weight.shape[0]):
+        weight[(c, c, *middle)] += diagonal[c, 0]
+    return ours.recurrent(made, weight, None if bias is None else ours.array(bias), site)
 
-    def loop(_: tuple[int, ...]) -> nir.NIRNode:
-        if not conv:
-            return nir.Linear(np.diag(whole))
-        c = shape[0]
-        return nir.Conv2d(
-            input_shape=shape[1:],
-            weight=whole[:, :1, :1].reshape(c, 1, 1, 1).copy(),
-            stride=(1, 1),
-            padding=(0, 0),
-            dilation=(1, 1),
-            groups=c,
-            bias=np.zeros(c),
-        )
 
-    if isinstance(made, NodeModule):
-        made.loop = loop
-        return made
-    from spikewright.export.torch_to_nir.attention import neuron
+def _lapicque(module: Any, site: Site) -> nn.Module:
+    _plain(module, site)
+    R, C, dt = (np.asarray(ours.value(getattr(module, n))) for n in ("R", "C", "time_step"))
+    beta, gain = 1 - dt / (R * C), R * (1 / (R * C)) * dt
+    beta, gain = (float(p) if p.ndim == 0 else p for p in (beta, gain))
+    made = ours.neuron(
+        site,
+        beta=beta,
+        gain=gain,
+        threshold=ours.value(module.threshold),
+        subtract=_reset(module) != "zero",
+        refractory=_silent_step(module),
+        comparison=">",
+    )
+    return _through_gain(made, _own_weight(module, site, beta), gain, site)
 
-    out = NodeModule(lambda s, o, dt_s, where: neuron(made, s, dt_s, where), spiking=True)  # type: ignore[arg-type]
-    out.loop = loop
-    return out
+
+def _through_gain(made: nn.Module, weight: Any, gain: Any, site: Site) -> nn.Module:
+    """Return a neuron with a synapse to itself that reaches the membrane through its gain."""
+    return ours.each_to_itself(made, np.asarray(weight) / np.asarray(gain), site)
 
 
 def _synaptic(module: Any, site: Site) -> nn.Module:
     _plain(module, site)
-    at_once = _reset(module) == "zero" and not module.reset_delay
     site.need(
-        at_once,
-        f"Synaptic with reset_mechanism {_reset(module)!r} one step late",
-        "train with reset_mechanism='zero', reset_delay=False",
+        _reset(module) == "zero",
+        f"Synaptic with reset_mechanism {_reset(module)!r}: what is taken off the membrane passes the current by",
+        "train with reset_mechanism='zero'",
     )
-    alpha, beta = (np.clip(ours.value(getattr(module, n)), 0, 1) for n in ("alpha", "beta"))
-    return ours.current_based(site, alpha=alpha, beta=beta, threshold=ours.value(module.threshold), comparison=">")
+    return ours.current_based(
+        site,
+        alpha=_clipped(module, "alpha"),
+        beta=_clipped(module, "beta"),
+        threshold=ours.value(module.threshold),
+        refractory=_silent_step(module),
+        comparison=">",
+    )
 
 
 _REFUSED = {
-    "RLeaky": "recurrent weights between its neurons, with a bias of their own",
     "RSynaptic": "recurrent weights between its neurons",
     "Alpha": "two currents and a difference of their decays",
-    "Lapicque": "an RC circuit; Leaky with the same beta is one of ours",
     "SLSTM": "gates of real values",
     "SConv2dLSTM": "gates of real values",
     "LeakyParallel": "all steps at once, without reset",
@@ -122,27 +151,44 @@ _REFUSED = {
     "DeltaLeaky": "it sends differences",
     "AssociativeLeaky": "a matrix-valued state",
 }
-_FIELDS = ("beta", "threshold", "reset_mechanism_val", "reset_delay")
+_FIELDS = ("beta", "threshold", "reset_mechanism_val")
 
 TABLE = Table(
     "snntorch",
     (
         *(Row(n, None, why, package="snntorch") for n, why in _REFUSED.items()),
-        Row(
-            "Leaky",
-            _leaky,
-            "mem = beta mem + x; s = mem > threshold; 'zero': to 0; 'subtract': minus threshold s, one step late",
-            "LIF; 'subtract': with a synapse of -(1 - beta) threshold to itself",
-            fields=_FIELDS,
-            time_axis=-1,
-        ),
-        Row(
-            "Synaptic",
-            _synaptic,
-            "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; to 0",
-            "nir.CubaLIF",
-            fields=("alpha", *_FIELDS),
-            time_axis=-1,
+        *(
+            Row(n, make, equation, became, fields=(*fields, *_FIELDS), time_axis=-1)
+            for n, make, equation, became, fields in (
+                (
+                    "Leaky",
+                    _leaky,
+                    "mem = beta mem + x; s = mem > threshold; 'zero': to 0; 'subtract': minus threshold s, one step late",
+                    "LIF; 'subtract': with a synapse of -(1 - beta) threshold to itself; 'none': of beta threshold",
+                    (),
+                ),
+                (
+                    "RLeaky",
+                    _rleaky,
+                    "Leaky of x[t] + R s[t-1]; 'zero' late: a step of 0 behind each spike",
+                    "LIF with synapses to itself; 'zero' late: refractory",
+                    ("recurrent",),
+                ),
+                (
+                    "Lapicque",
+                    _lapicque,
+                    "Leaky with beta = 1 - dt / (R C), gain dt / C",
+                    "LIF(1 - dt / (R C), threshold, gain dt / C)",
+                    ("R", "C", "time_step"),
+                ),
+                (
+                    "Synaptic",
+                    _synaptic,
+                    "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; 'zero': to 0, late: with a step of 0",
+                    "nir.CubaLIF; late: refractory",
+                    ("alpha",),
+                ),
+            )
         ),
     ),
     "1.0.0",

@@ -56,16 +56,14 @@ def _if(module: Any, site: Site) -> nn.Module:
 
 
 def _cuba(module: Any, site: Site) -> nn.Module:
-    site.need(
-        not module.v_reset,
-        f"v_reset {module.v_reset} of a CUBALIFNode, which starts there and leaks to 0",
-        "use v_reset=0 or None",
-    )
+    to = 0.0 if module.v_reset is None else ours.value(module.v_reset)
     return ours.current_based(
         site,
         alpha=ours.value(module.c_decay),
         beta=ours.value(module.v_decay),
         threshold=ours.value(module.v_threshold),
+        v_reset=to,
+        v_start=to,
         subtract=module.v_reset is None,
     )
 
@@ -88,13 +86,9 @@ def _multi_dimensional(module: Any, neuron: nn.Module | None, site: Site) -> nn.
 
 
 def _temporal(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
-    site.need(
-        bool(getattr(module, "spikewright_rectified", False)),
-        "TemporalWiseAttention without a ReLU behind it: MA's temporal attention has one, and no block here does without",
-        "put nn.ReLU() between the attention and the neuron, and train so",
-    )
+    rectified = bool(getattr(module, "spikewright_rectified", False))
     weights = {"ta_w0": module.sharedMLP[0].weight, "ta_w1": module.sharedMLP[2].weight}
-    return ours.ma(neuron, site, dims="T", weights=weights)
+    return ours.ma(neuron, site, dims="T", weights=weights, rectifier="relu" if rectified else "none")
 
 
 def _same(module: nn.Module, site: Site) -> nn.Module:
@@ -189,7 +183,7 @@ def _rows() -> tuple[Row, ...]:
             (
                 ("CUBALIFNode",),
                 _cuba,
-                "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to 0, None: v -= v_threshold s",
+                "c = c_decay c + x; v = v_decay v + c; s = v >= v_threshold; to v_reset, None: v -= v_threshold s",
                 "nir.CubaLIF",
                 ("c_decay", "v_decay", "v_reset"),
             ),
@@ -230,8 +224,8 @@ def _rows() -> tuple[Row, ...]:
         Row(
             "TemporalWiseAttention",
             None,
-            "sigmoid(M(avg x) + M(max x)) x over T; a ReLU must follow",
-            "MALIF, dims T, variant code",
+            "sigmoid(M(avg x) + M(max x)) x over T, with the ReLU behind it if there is one",
+            "MALIF, dims T, variant code, rectifier none",
             kind="attention",
             fields=("sharedMLP", "avg_pool", "max_pool"),
             time_axis=0,

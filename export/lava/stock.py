@@ -19,6 +19,7 @@ from spikewright.hw_sim.fixed_point import (
     THRESHOLD_MANTISSA_MAX,
     THRESHOLD_SHIFT,
 )
+from spikewright.hw_sim.linear import planar
 from spikewright.hw_sim.somas import Lif
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses, Shape
 from spikewright.toolchain.integer import IntArray, IntConnection, IntNeuron
@@ -64,7 +65,8 @@ def _as_stock(soma: Lif) -> bool:
     threshold = soma.threshold
     return (
         not (soma.gates or soma.rectify or soma.reset_interval)
-        and soma.refractory == 1
+        and soma.refractory == soma.max_spikes == 1
+        and not (soma.floored or soma.v_start.any())
         and soma.reset == "value"
         and not soma.v_reset.any()
         and bool(np.all(soma.decay_v < DECAY_ONE))
@@ -121,7 +123,7 @@ def conv(
     weight = (op.weight << exponent)[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
     parameters = {
         "weight": np.ascontiguousarray(weight, np.int32),
-        "input_shape": tuple(int(n) for n in shape[::-1]),
+        "input_shape": tuple(int(n) for n in planar(shape)[::-1]),
         "stride": tuple(op.stride[::-1]),
         "padding": tuple(op.padding[::-1]),
         "dilation": tuple(op.dilation[::-1]),

@@ -160,6 +160,8 @@ class Builder:
         else:
             ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
         shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        if layer.kind == "pool" and len(shape) == 3:
+            ops = [made.padded_pool(layer, ops[0], self.single(layer).shape, shape)]
         delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
             self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")

@@ -9,6 +9,7 @@ from spikewright.export.netx.file import read
 from spikewright.export.netx.read import build
 from spikewright.export.netx.write import export_net, loading
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.importing import Imported
 
@@ -36,7 +37,8 @@ def import_netx(spec: Any, data: Path | None = None, example: Any = None) -> Imp
         notes.append(
             "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
         )
-    return Imported(None, path.stem, card=card, note="; ".join(notes), integer=graph)
+    said = tuple(Diagnostic("netx-read", path.stem, note, severity="assumption") for note in notes)
+    return Imported(None, path.stem, card=card, diagnostics=said, integer=graph)
 
 
 def export_netx(deployment: Deployment, folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.integer import IntArray
+from spikewright.toolchain.nirx import hdf5
 
 Pair = tuple[int, int]
 
@@ -106,20 +107,23 @@ def read(path: Path) -> NetFile:
         ImportingError: It is missing, damaged, or no netx file.
     """
     help = "give a .net file that lava-dl's export_hdf5 wrote"
-    if not path.is_file():
+    if not path.exists():
         raise ImportingError("no such file", where=str(path), help=help)
+
+    def whole(file: h5py.File) -> tuple[tuple[Layer, ...], float, float]:
+        if not isinstance(file.get("layer"), h5py.Group) or not len(file["layer"]):
+            raise ImportingError("holds no layers: no group /layer", where=str(path), help=help)
+        names = sorted(file["layer"], key=lambda n: (len(n), n))
+        if names != [str(i) for i in range(len(names))]:
+            raise ImportingError(
+                f"its layers are called {', '.join(names)}; 0, 1, ... is allowed", where=str(path), help=help
+            )
+        layers = tuple(_layer(int(name), file["layer"][name], path) for name in names)
+        return layers, _simulation(file, "tSample", 0.0), _simulation(file, "Ts", 1.0)
+
     try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("layer"), h5py.Group) or not len(file["layer"]):
-                raise ImportingError("holds no layers: no group /layer", where=str(path), help=help)
-            names = sorted(file["layer"], key=lambda n: (len(n), n))
-            if names != [str(i) for i in range(len(names))]:
-                raise ImportingError(
-                    f"its layers are called {', '.join(names)}; 0, 1, ... is allowed", where=str(path), help=help
-                )
-            layers = tuple(_layer(int(name), file["layer"][name], path) for name in names)
-            timesteps, ts = _simulation(file, "tSample", 0.0), _simulation(file, "Ts", 1.0)
-    except (OSError, RuntimeError, KeyError, UnicodeError) as error:
+        layers, timesteps, ts = hdf5.read(path, whole)
+    except (OSError, ValueError) as error:
         raise ImportingError(f"cannot be read ({error})", where=str(path), help=help) from error
     return NetFile(layers, int(timesteps / ts + 1e-6) if ts > 0 else 0, 1e-3 * ts if ts > 0 else 1e-3)
 

@@ -131,6 +131,36 @@ def pool(layer: Layer, name: str, source: str, channels: int) -> IntConnection:
     return _conv(layer, name, source, synapses, layer.pair("padding"), layer.pair("dilation"), channels)
 
 
+def padded_pool(layer: Layer, op: IntConnection, source: Shape, declared: Shape) -> IntConnection:
+    """Return a pool over a map its window does not divide as SLAYER trains it: with zeros right and below, as a matrix.
+
+    The layer's declared shape says whether it does; where that is what the map gives as it is, ``op`` comes back.
+
+    Raises:
+        ImportingError: The matrix would be too large.
+    """
+    conv = op.synapses
+    assert isinstance(conv, ConvSynapses)
+    sizes = zip(source[1:], declared[1:], conv.weight.shape[2:], conv.stride, conv.padding, conv.dilation, strict=True)
+    more = [(out - 1) * s + d * (k - 1) + 1 - 2 * p - n for n, out, k, s, p, d in sizes]
+    if not any(0 < m < s for m, s in zip(more, conv.stride, strict=True)) or any(
+        m >= s for m, s in zip(more, conv.stride, strict=True)
+    ):
+        return op
+    if prod(declared) * prod(source) > MAX_MATRIX:
+        raise layer.error(
+            f"pads {source} to a multiple of its window: as a matrix it may have {MAX_MATRIX} entries",
+            "train with a map that the window divides",
+        )
+    padded = (source[0], *(n + max(0, m) for n, m in zip(source[1:], more, strict=True)))
+    target, place, weight = conv.entries(padded, declared)
+    c, y, x = np.unravel_index(place, padded)
+    inside = (y < source[1]) & (x < source[2])
+    matrix = np.zeros((prod(declared), prod(source)), np.int64)
+    matrix[target[inside], np.ravel_multi_index((c[inside], y[inside], x[inside]), source)] = weight[inside]
+    return replace(op, synapses=DenseSynapses(matrix))
+
+
 def _conv(
     layer: Layer,
     name: str,

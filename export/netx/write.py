@@ -19,7 +19,9 @@ from spikewright.hw_sim.somas import Lif
 from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, source_of
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.nirx import hdf5
 from spikewright.toolchain.ops import Op, Shape
+from spikewright.toolchain.output_files import write_file
 from spikewright.toolchain.shapes import shapes
 
 
@@ -34,7 +36,8 @@ def export_net(graph: Graph, path: str | Path) -> None:
         UnsupportedNodeError: An op, or a value of it, that the format cannot hold; names it and the reason.
     """
     layers = plan(graph)
-    with h5py.File(path, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         for index, values in enumerate(layers):
             group = file.create_group(f"layer/{index}")
             for key, value in values.items():
@@ -46,6 +49,8 @@ def export_net(graph: Graph, path: str | Path) -> None:
         step: int | float = int(step_ms) if step_ms.is_integer() else step_ms
         file.create_dataset("simulation/Ts", data=step)
         file.create_dataset("simulation/tSample", data=graph.timesteps * step)
+
+    write_file(Path(path), hdf5.image(fill))
 
 
 def loading(graph: Graph) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import nir
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikewright.export.foreign import door
 from spikewright.export.torch_to_nir.convert import convert
 from spikewright.export.torch_to_nir.golden import check
+from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.nirx.metadata import positive_number
 
@@ -36,22 +38,49 @@ def capture(
         layout: "TB" (T, B, ...), "BT" (B, T, ...), "B": one frame that the net repeats T times; None: found by looking.
 
     Returns:
-        The graph, with dt, timesteps and read-out in its metadata.
+        The graph, with dt, timesteps and read-out in its metadata, what was assumed ("assumed"), and where the module, run as
+        it is, answers otherwise ("unlike").
 
     Raises:
         UnsupportedNodeError: An op or module that has no meaning in NIR; the source line is named.
-        ImportingError: The example does not fit, a parameter is not finite, or the captured graph computes something else.
+        ImportingError: The example does not fit, or fits several layouts alike, a parameter is not finite, or the captured
+            graph computes something else.
+    """
+    return capture_of(module, example_input, dt_s=dt_s, name=name, layout=layout)[0]
+
+
+def capture_of(
+    module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net", layout: str | None = None
+) -> tuple[nir.NIRGraph, NDArray[np.float64]]:
+    """Return what ``capture`` does, and the example as the graph takes it, (T, B, ...).
+
+    Raises:
+        SpikewrightError: As ``capture``.
     """
     positive_number(dt_s, "dt", name)
     example = _checked(example_input, name)
     _check_finite(module, name)
-    opened = door.open_door(module, example, name, layout)
-    with torch.no_grad():
-        graph, names = convert(opened.module, opened.traced, dt_s=dt_s, where=name)
-        check(graph, opened.traced, names, name, opened.more)
+    fitting: list[tuple[door.Opened, nir.NIRGraph]] = []
+    errors: list[SpikewrightError] = []
+    for opened in door.openings(module, example, name, layout):
+        try:
+            with torch.no_grad():
+                graph, names = convert(opened.module, opened.traced, dt_s=dt_s, where=name)
+                check(graph, opened.traced, names, name, opened.more)
+        except SpikewrightError as error:
+            errors.append(error)
+        else:
+            fitting.append((opened, graph))
+    if not fitting:
+        raise errors[0]
+    if len(fitting) > 1:
+        raise door.ambiguous([opened for opened, _ in fitting], example, name)
+    ((opened, graph),) = fitting
     if opened.notes:
-        graph.metadata["assumed"] = "; ".join(opened.notes)
-    return graph
+        graph.metadata["assumed"] = "\n".join(opened.notes)
+    if opened.losses:
+        graph.metadata["unlike"] = "\n".join(opened.losses)
+    return graph, opened.traced.example.numpy()
 
 
 def _checked(example: Tensor, name: str) -> Tensor:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+import nir
 import torch
 from torch import Tensor, nn
 
@@ -23,12 +24,12 @@ from spikewright.toolchain.errors import ImportingError
 EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
 
 
-def load_factory(spec: str) -> tuple[nn.Module, Tensor]:
-    """Load a file, call its factory, and return the module with its example input.
+def load_factory(spec: str) -> tuple[nn.Module, Tensor] | nir.NIRGraph:
+    """Load a file, call its factory, and return the module with its example input, or the NIR graph it makes.
 
     Args:
         spec: ``path/to/file.py:name``. The factory takes no arguments and returns a module with an attribute
-            ``example_input``, a tensor (T, B, ...), or the pair (module, example).
+            ``example_input``, a tensor (T, B, ...), the pair (module, example), or a ``nir.NIRGraph``.
 
     Raises:
         ImportingError: No such file or function, the code raised, or the result is not what is expected.
@@ -66,7 +67,7 @@ _LOADED: dict[str, str] = {}
 """Modules that factories loaded from beside their file, and the folder."""
 
 
-def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor]:
+def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor] | nir.NIRGraph:
     module = _load(file)
     factory = getattr(module, name, None)
     if not callable(factory):
@@ -79,12 +80,18 @@ def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor]:
         )
     try:
         made = factory()
-    except (Exception, SystemExit) as error:  # a user's code can raise anything; its last line is the message
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's code can raise anything; its last line is the message
         raise _raised(error, file, f"{name}() raised") from error
+    if isinstance(made, nir.NIRGraph):
+        return made
     net, example = made if isinstance(made, tuple) and len(made) == 2 else (made, getattr(made, "example_input", None))
     if not isinstance(net, nn.Module):
         raise ImportingError(
-            f"{name}() returned a {type(net).__name__}; expected a torch.nn.Module", where=spec, help="return the net"
+            f"{name}() returned a {type(net).__name__}; expected a torch.nn.Module or a nir.NIRGraph",
+            where=spec,
+            help="return the net",
         )
     if not isinstance(example, torch.Tensor):
         raise ImportingError(f"{name}() says nothing about the shape of its input", where=spec, help=EXAMPLE)
@@ -101,7 +108,9 @@ def _load(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and torch look a class's module up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's code can raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's code can raise anything
         del sys.modules[name]
         raise _raised(error, file, "the file raised") from error
     return module

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
+import nir
+
 from spikewright.export.torch_to_nir.refusal import refuse_autoencoder
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.importing import Imported
+from spikewright.toolchain.importing import Imported, import_nir, no_layout
 
 EXAMPLES = 4
 """Training samples a checkpoint is captured and compared on."""
@@ -65,8 +69,10 @@ def _checkpoint(spec: str, data: Path | None) -> Imported | None:
     return _with_card(graph, card.name, card.dataset, asdict(card), x.shape[1])
 
 
-def import_factory(spec: Any, data: Path | None = None, example: Any = None) -> Imported | None:
-    """Import ``path/to/file.py:factory``; ``data`` is not looked at.
+def import_factory(
+    spec: Any, data: Path | None = None, example: Any = None, *, layout: str | None = None
+) -> Imported | None:
+    """Import ``path/to/file.py:factory``, a module's or a ``nir.NIRGraph``'s; ``data`` is not looked at.
 
     Raises:
         SpikewrightError: The file, the factory or the net cannot be used.
@@ -75,16 +81,24 @@ def import_factory(spec: Any, data: Path | None = None, example: Any = None) -> 
     if not colon or not path.endswith(".py"):
         return None
     _need_torch(spec)
-    from spikewright.export.torch_to_nir.capture import capture
+    from spikewright.export.torch_to_nir.capture import capture_of
     from spikewright.export.torch_to_nir.factory import load_factory
 
-    module, example = load_factory(spec)
+    made = load_factory(spec)
     name = spec.rpartition("/")[2].replace(".py:", "-")
-    graph = capture(module, example, name=name)
-    return _with_card(graph, name, None, {}, int(example.shape[1]) if example.ndim > 2 else int(example.shape[0]))
+    if isinstance(made, nir.NIRGraph):
+        if layout is not None:
+            raise no_layout(spec, "a nir.NIRGraph")
+        found = import_nir(made)
+        return None if found is None else replace(found, name=name)
+    module, example = made
+    graph, seen = capture_of(module, example, name=name, layout=layout)
+    return _with_card(graph, name, None, {}, int(seen.shape[1]))
 
 
-def import_module(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:
+def import_module(
+    model: Any, data: Path | None = None, example: Any = None, *, layout: str | None = None
+) -> Imported | None:
     """Import a ``torch.nn.Module`` in memory, with an example of its input; ``data`` is not looked at.
 
     Raises:
@@ -100,11 +114,10 @@ def import_module(model: Any, data: Path | None = None, example: Any = None) -> 
             where=name,
             help="give an example, a few samples (T, B, C, H, W): deploy(module, example)",
         )
-    from spikewright.export.torch_to_nir.capture import capture
+    from spikewright.export.torch_to_nir.capture import capture_of
 
-    graph = capture(model, example, name=name)
-    x = torch.as_tensor(example).detach().cpu().numpy()
-    return replace(_with_card(graph, name, None, {}, int(x.shape[1])), example=x.astype("float32"))
+    graph, seen = capture_of(model, example, name=name, layout=layout)
+    return replace(_with_card(graph, name, None, {}, int(seen.shape[1])), example=seen.astype("float32"))
 
 
 def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any], count: int) -> Imported:
@@ -113,9 +126,22 @@ def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any],
     if card:
         graph.metadata["card"] = json.dumps(card)
     note = f"captured from torch: spikes of every layer equal on {count} samples and on random events, float64"
-    if "assumed" in graph.metadata:
-        note += f"; {graph.metadata['assumed']}"
-    return Imported(graph, name, dataset, card, note)
+    return Imported(graph, name, dataset, card, note, diagnostics=tuple(_told(graph, name)))
+
+
+def _told(graph: Any, name: str) -> Iterator[Diagnostic]:
+    """Yield what a capture assumed, and where the module itself answers otherwise."""
+    for text in str(graph.metadata.get("assumed", "")).splitlines():
+        if text:
+            yield Diagnostic("capture", name, text, severity="assumption")
+    for text in str(graph.metadata.get("unlike", "")).splitlines():
+        if text:
+            yield Diagnostic(
+                "capture-unlike",
+                name,
+                text,
+                "the float64 net is deployed; if this is no rounding, write forward without casts and branches on dtype",
+            )
 
 
 def _need_torch(spec: str) -> None:

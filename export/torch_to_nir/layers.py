@@ -6,6 +6,7 @@ from typing import Any
 
 import nir
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -108,7 +109,8 @@ def _pool(
     if isinstance(module, nn.AdaptiveAvgPool2d):
         kernel = np.array(shape[1:]) // np.array(out[1:])
         whole = bool(np.all(kernel * np.array(out[1:]) == np.array(shape[1:])))
-        _need(whole, f"adaptive pooling from {shape[1:]} to {out[1:]}", "choose a size that divides the input", where)
+        if not whole:
+            return nirx.AdaptiveAvgPool2d((out[1], out[2]))
         return nir.AvgPool2d(kernel, kernel, np.zeros(2, int))
     _need(not module.ceil_mode, "pooling with ceil_mode=True", "use ceil_mode=False", where)
     kernel, stride, padding = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
@@ -127,7 +129,8 @@ def _need(holds: bool, what: str, help: str, where: str) -> None:
 
 
 def _array(value: Tensor) -> NDArray[Any]:
-    return value.detach().cpu().numpy().copy()
+    wide = value.detach().float() if value.dtype in (torch.float16, torch.bfloat16) else value.detach()
+    return wide.cpu().numpy().copy()
 
 
 def _pair(value: Any) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.compiled import synapse_kernels, vectors
 from spikewright.hw_sim.compiled.tables import padded
 from spikewright.hw_sim.jit import Threads
+from spikewright.hw_sim.linear import planar
 from spikewright.hw_sim.program import Population
 from spikewright.hw_sim.synapses import ConvSynapses
 
@@ -112,8 +113,8 @@ def prepare_conv(conv: ConvSynapses, source: Population, target: Population) -> 
     weight = np.ascontiguousarray(grouped.reshape(source.shape[0], kh, kw, co // conv.groups), np.int64)
     return ConvKernel(
         weight,
-        source_hw=(source.shape[1], source.shape[2]),
-        target_hw=(target.shape[1], target.shape[2]),
+        source_hw=planar(source.shape)[1:],
+        target_hw=planar(target.shape)[1:],
         stride=_pair(conv.stride),
         padding=_pair(conv.padding),
         dilation=_pair(conv.dilation),

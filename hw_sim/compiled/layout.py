@@ -1,4 +1,4 @@
-"""How a population lies in memory: (C, H, W) channels-last, everything else as it is.
+"""How a population lies in memory: channels last, (H, W, C) of (C, H, W), (L, C) of (C, L).
 
 ``order[internal] = flat`` and ``x_internal = x_flat[..., order]``, with ``flat`` the program's C order.
 """
@@ -19,23 +19,20 @@ Index = NDArray[np.int64]
 
 def order(population: Population) -> Index:
     """Return the flat index of each internal position."""
-    n = population.size
-    if len(population.shape) != 3:
-        return np.arange(n, dtype=np.int64)
-    return np.arange(n, dtype=np.int64).reshape(population.shape).transpose(1, 2, 0).ravel()
+    flat = np.arange(population.size, dtype=np.int64)
+    return np.moveaxis(flat.reshape(population.shape), 0, -1).ravel() if len(population.shape) > 1 else flat
 
 
 def to_internal(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """Return (T, B, *shape) as (T, B, *internal shape), a view."""
-    return values.transpose(0, 1, 3, 4, 2) if len(shape) == 3 else values
+    return np.moveaxis(values, 2, -1) if len(shape) > 1 else values
 
 
 def to_program(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """Return (T, B, n) in internal order as (T, B, *shape), a view."""
-    if len(shape) != 3:
+    if len(shape) < 2:
         return values.reshape(*values.shape[:2], *shape)
-    c, h, w = shape
-    return values.reshape(*values.shape[:2], h, w, c).transpose(0, 1, 4, 2, 3)
+    return np.moveaxis(values.reshape(*values.shape[:2], *shape[1:], shape[0]), -1, 2)
 
 
 def inverse(order: Index) -> Index:

@@ -54,8 +54,8 @@ class Cuda:
 
     def lif(
         self, stage: Stage, drive: Any, u: AnyInt, v: AnyInt, subtract: bool, floor: int, zeroing: tuple[int, int],
-        levels: AnyInt, gate_index: AnyInt, gate_bits: int, refractory: int, hold: AnyInt, out: AnyInt, rec_u: AnyInt,
-        rec_v: AnyInt, corner: tuple[int, int], saturated: AnyInt,
+        levels: AnyInt, gate_index: AnyInt, gate_bits: int, refractory: int, hold: AnyInt, most: int, floored: bool,
+        out: AnyInt, rec_u: AnyInt, rec_v: AnyInt, corner: tuple[int, int], saturated: AnyInt,
     ) -> None:  # fmt: skip
         """Do as ``soma_kernels.lif`` for all tasks; ``drive`` is on the device, all else in the host's memory."""
         steps, batch, n = drive.shape
@@ -70,8 +70,8 @@ class Cuda:
         counts = _to_device(np.zeros(2, np.int64))
         _launch(
             cuda_kernels.lif, batch * n, drive, states[0], states[1], *self.kept[name], subtract, floor, zeroing,
-            gate_index.shape[0], _to_device(levels), _to_device(gate_index), gate_bits, refractory, states[2], sent,
-            recording, *records, counts,
+            gate_index.shape[0], _to_device(levels), _to_device(gate_index), gate_bits, refractory, states[2], most,
+            floored, sent, recording, *records, counts,
         )  # fmt: skip
         for array, found in zip((u, v, hold, out), (*states, sent), strict=True):
             if array.size:

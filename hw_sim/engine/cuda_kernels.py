@@ -140,18 +140,21 @@ def _integrate_voltage(v, b, i, current, keep, floor):  # type: ignore[no-untype
 
 
 @_inline
-def _fire(v, b, i, threshold, reset, subtract):  # type: ignore[no-untyped-def]
-    """Do as ``soma_kernels.fire`` for one neuron; return 1 if it fired."""
-    if v[b, i] <= threshold:
-        return 0
-    v[b, i] = v.dtype.type(v[b, i] - reset) if subtract else reset
-    return 1
+def _fire(v, b, i, params, most, subtract, floored):  # type: ignore[no-untyped-def]
+    """Do as ``soma_kernels.fire_often`` and ``raise_to`` for one neuron; return how often it fired."""
+    count = 0
+    if v[b, i] > params[3, i]:
+        count = 1 if most == 1 else min(most, (v[b, i] - params[3, i] - 1) // params[7, i] + 1)
+        v[b, i] = v.dtype.type(v[b, i] - count * params[4, i]) if subtract else params[4, i]
+    if floored:
+        v[b, i] = max(v[b, i], params[5, i])
+    return count
 
 
 @_kernel
 def lif(  # type: ignore[no-untyped-def]
     drive, u, v, params, subtract, floor, zeroing, ports, levels, gate_index, gate_bits, refractory, hold,
-    out, recording, rec_u, rec_v, saturated,
+    most, floored, out, recording, rec_u, rec_v, saturated,
 ):  # fmt: skip
     """Scan ``drive`` (T, B, n), one thread a neuron of a sample; arguments as ``soma_kernels.lif``.
 
@@ -169,7 +172,7 @@ def lif(  # type: ignore[no-untyped-def]
     for t in range(steps):
         if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
             u[b, i] = 0
-            v[b, i] = 0
+            v[b, i] = params[6, i]
             if refractory > 1:
                 hold[b, i] = 0
         wraps += _integrate_current(u, b, i, drive[t, b, i], params[0, i])
@@ -181,7 +184,7 @@ def lif(  # type: ignore[no-untyped-def]
             out[t, b, i] = 0
         else:
             clips += _integrate_voltage(v, b, i, current, params[1, i], floor)
-            fired = _fire(v, b, i, params[3, i], params[4, i], subtract)
+            fired = _fire(v, b, i, params, most, subtract, floored)
             out[t, b, i] = fired
             if refractory > 1 and fired:
                 hold[b, i] = refractory - 1

@@ -18,6 +18,7 @@ from spikewright.hw_sim.errors import ProgramError, SaturationError
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links
 from spikewright.hw_sim.program import Program
+from spikewright.hw_sim.timing.analytic import HOSTS, Host
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 from spikewright.hw_sim.trace import PopulationCount, ProjectionCount, Trace
 
@@ -37,6 +38,7 @@ def simulate(
     steps: int | None = None,
     record: bool = False,
     timing: Literal["analytic", "cycle"] = "analytic",
+    host: Host = "lava",
     device: str = "cpu",
     strict: bool = False,
     threads: int | None = None,
@@ -51,6 +53,7 @@ def simulate(
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
         timing: ``analytic`` (the busiest part of each step) or ``cycle`` (cores and mesh simulated); see ``hw_sim.timing``.
+        host: ``lava`` (its runtime adds ``step_overhead`` to every chip step) or ``bare`` (nothing but the barrier).
         device: ``cpu``, or ``cuda``: drives and LIF scans of feed-forward populations on a GPU, same integers.
         strict: Raise if a state saturates.
         threads: Threads to share the work; as many as processor cores if not given.
@@ -62,15 +65,23 @@ def simulate(
     """
     compiled = program if isinstance(program, Compiled) else compile(program, chip)
     cuda = _device(device, compiled)
+    _check_timing(timing, host)
+    length = compiled.program.steps if steps is None else steps
+    sources, samples = _sources(compiled, inputs, length)
+    with Threads(threads or len(os.sched_getaffinity(0))) as pool:
+        timer = CycleTimer(compiled, length, samples, pool, host) if timing == "cycle" else None
+        return _run(
+            compiled, sources, samples, Tally(compiled, length, pool, host, timer), record, strict, progress, cuda
+        )
+
+
+def _check_timing(timing: str, host: str) -> None:
     if timing not in ("analytic", "cycle"):
         raise ProgramError(
             f"timing {timing!r}; allowed: analytic, cycle", where="simulate", help="use timing='analytic' or 'cycle'"
         )
-    length = compiled.program.steps if steps is None else steps
-    sources, samples = _sources(compiled, inputs, length)
-    with Threads(threads or len(os.sched_getaffinity(0))) as pool:
-        timer = CycleTimer(compiled, length, samples, pool) if timing == "cycle" else None
-        return _run(compiled, sources, samples, Tally(compiled, length, pool, timer), record, strict, progress, cuda)
+    if host not in HOSTS:
+        raise ProgramError(f"host {host!r}; allowed: {', '.join(HOSTS)}", where="simulate", help="use host='lava'")
 
 
 def _device(device: str, compiled: Compiled) -> Cuda | None:
@@ -103,10 +114,7 @@ def _run(
         state = State(compiled, first, min(batch, samples - first), recorder, threads, cuda)
         tally.begin(state.batch)
         for t in range(0, length, span):
-            _advance(compiled, state, sources, t, min(span, length - t))
-            for name in compiled.stages:
-                tally.add(name, t, state.sent(name))
-            readout.collect(state)
+            _block_of_steps(state, sources, slice(t, min(t + span, length)), tally, readout)
         tally.finish()
         for name, counts in state.saturated.items():
             saturated[name] += counts
@@ -118,12 +126,83 @@ def _run(
     return _trace(compiled, tally, recorder, readout, saturated, samples)
 
 
-def _advance(compiled: Compiled, state: State, sources: dict[str, NDArray[Any]], t: int, span: int) -> None:
-    """Run one block of timesteps."""
+class Simulation:
+    """A batch of samples on its way through time: ``advance`` takes the next steps, ``finish`` gives the counters of all.
+
+    What ``simulate`` does to samples that come whole; here a run needs no more memory than its blocks. Arguments as there.
+    """
+
+    def __init__(
+        self,
+        program: Program | Compiled,
+        samples: int,
+        *,
+        chip: Chip | None = None,
+        steps: int | None = None,
+        timing: Literal["analytic", "cycle"] = "analytic",
+        host: Host = "lava",
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        self.compiled = compiled = program if isinstance(program, Compiled) else compile(program, chip)
+        _check_timing(timing, host)
+        length = compiled.program.steps if steps is None else steps
+        self.samples, self.first = samples, 0
+        self.pool = Threads(threads or len(os.sched_getaffinity(0)))
+        timer = CycleTimer(compiled, length, samples, self.pool, host) if timing == "cycle" else None
+        self.tally = Tally(compiled, length, self.pool, host, timer)
+        self.readout = _Readout(compiled, samples)
+        recorder = Recorder(compiled, 0, samples, False)
+        self.state = State(compiled, 0, samples, recorder, self.pool, _device(device, compiled))
+        self.tally.begin(samples)
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.__exit__()
+
+    def advance(self, inputs: dict[str, NDArray[Any]]) -> Recorder:
+        """Take the payloads of the next steps (T', B, *shape) of each source; return spikes, v and u of these steps.
+
+        Raises:
+            ProgramError: Inputs do not fit the program, or its steps are over.
+        """
+        steps = max((x.shape[0] for x in inputs.values()), default=0)
+        sources, samples = _sources(self.compiled, inputs, steps)
+        left = self.tally.steps - self.first
+        if samples != self.samples or steps > left:
+            raise ProgramError(
+                f"{steps} steps of {samples} samples; {left} steps of {self.samples} samples are left",
+                where="simulation",
+                help="give the next steps of the samples it was made for",
+            )
+        recorder = self.state.recorder = Recorder(self.compiled, steps, samples, True, self.first)
+        _, span = _block(self.compiled, self.tally.steps, 1)
+        span = max(1, span // samples)
+        for t in range(0, steps, span):
+            block = slice(t, min(t + span, steps))
+            _block_of_steps(self.state, sources, block, self.tally, self.readout, self.first)
+        self.first += steps
+        recorder.flat(self.compiled)
+        return recorder
+
+    def finish(self) -> Trace:
+        """Return the counters, times and the answer; nothing is recorded in it."""
+        self.tally.finish()
+        empty = Recorder(self.compiled, 0, self.samples, False)
+        return _trace(self.compiled, self.tally, empty, self.readout, self.state.saturated, self.samples)
+
+
+def _block_of_steps(
+    state: State, sources: dict[str, NDArray[Any]], steps: slice, tally: Tally, readout: _Readout, first: int = 0
+) -> None:
+    """Run one block of timesteps; the rows of ``sources`` begin at local step ``first``."""
+    compiled, t, span = state.compiled, first + steps.start, steps.stop - steps.start
     state.advance(span)
     for name, stage in compiled.stages.items():
         if name in sources:
-            block = sources[name][t : t + span, state.samples]
+            block = sources[name][steps, state.samples]
             state.load(stage, t, layout.to_internal(block, stage.population.shape))
         elif stage.population.soma.on_host:
             state.load(stage, t, _table_rows(stage, t, span, state.batch))
@@ -131,6 +210,9 @@ def _advance(compiled: Compiled, state: State, sources: dict[str, NDArray[Any]],
         for start in range(0, span, group.block or span):
             for name in group.names:
                 state.evaluate(compiled.stages[name], t, start, min(start + (group.block or span), span))
+    for name in compiled.stages:
+        tally.add(name, t, state.sent(name))
+    readout.collect(state)
 
 
 def _table_rows(stage: Stage, t: int, span: int, batch: int) -> NDArray[Any]:
@@ -249,6 +331,7 @@ def _trace(
         term=np.concatenate([t.term for t in tally.times], axis=1),
         place=np.concatenate([t.place for t in tally.times], axis=1),
         timing="analytic" if tally.timer is None else "cycle",
+        host=tally.host_kind,
         cycle=None if tally.timer is None else tally.timer.record,
         outputs=readout.flat(),
         spikes=recorder.spikes,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.hw_sim.jit import kernel
+from spikewright.hw_sim.jit import int64, kernel
 
 BLOCK = 2048
 """Neurons carried through all timesteps at once: state and parameters of a block stay in the L1/L2 cache."""
@@ -83,22 +83,72 @@ def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def integrate_and_fire_refractory(  # type: ignore[no-untyped-def]
-    v, current, keep, floor, hold, refractory, threshold, reset, subtract, out
-):
-    """Do as ``integrate_voltage`` and ``fire``; a neuron keeps its voltage and is silent while ``hold`` counts down."""
+def integrate_voltage_free(v, current, keep, floor, hold):  # type: ignore[no-untyped-def]
+    """Do as ``integrate_voltage`` where ``hold`` is 0; a neuron that is held keeps its voltage."""
+    word = v.dtype.type
+    zero, top = word(0), word(LIMIT - 1)
     clips = 0
     for i in range(v.size):
-        if hold[i] > 0:
-            hold[i] -= 1
-            out[i] = 0
-            continue
-        one = slice(i, i + 1)
-        clips += integrate_voltage(v[one], current[one], keep[one], floor)
-        fire(v[one], threshold[one], reset[one], subtract, out[one])
-        if out[i] != 0:
-            hold[i] = refractory - 1
+        x = v[i]
+        held = hold[i] > zero
+        mag = word(abs(x))
+        kept = word(word(word(mag >> 12) * keep[i]) + word(word(word(mag & 4095) * keep[i]) >> 12))
+        z = word(word(word(zero - kept) if x < 0 else kept) + max(current[i], word(floor)))
+        y = min(max(z, word(-top)), top)
+        clips += word((z != y) & (not held))
+        v[i] = x if held else y
     return clips
+
+
+@kernel
+def fire_free(v, threshold, reset, subtract, hold, out):  # type: ignore[no-untyped-def]
+    """Do as ``fire`` where ``hold`` is 0."""
+    word = v.dtype.type
+    zero = word(0)
+    for i in range(v.size):
+        fired = (v[i] > threshold[i]) & (hold[i] == zero)
+        after = word(v[i] - reset[i]) if subtract else reset[i]
+        v[i] = after if fired else v[i]
+        out[i] = fired
+
+
+@kernel
+def fire_often(v, threshold, spacing, most, reset, subtract, hold, out):  # type: ignore[no-untyped-def]
+    """Out = how many of threshold, threshold + spacing, ... v is above, at most ``most``; reset; where ``hold`` is 0."""
+    word = v.dtype.type
+    for i in range(v.size):
+        count = 0
+        if v[i] > threshold[i] and hold[i] == 0:
+            count = min(most, (int64(v[i]) - threshold[i] - 1) // spacing[i] + 1)
+            v[i] = word(v[i] - count * reset[i]) if subtract else reset[i]
+        out[i] = count
+
+
+@kernel
+def raise_to(v, floor):  # type: ignore[no-untyped-def]
+    """V = max(v, floor)."""
+    for i in range(v.size):
+        v[i] = max(v[i], floor[i])
+
+
+@kernel
+def count_down(hold, refractory, out):  # type: ignore[no-untyped-def]
+    """Hold = refractory - 1 where a neuron fired, else one less."""
+    word = hold.dtype.type
+    zero, one, whole = word(0), word(1), word(refractory - 1)
+    for i in range(hold.size):
+        hold[i] = whole if out[i] != 0 else max(word(hold[i] - one), zero)
+
+
+@kernel
+def fire_held(v, params, most, subtract, hold, refractory, out):  # type: ignore[no-untyped-def]
+    """Fire and reset where ``hold`` is 0, and count it down; ``params`` as in ``lif``."""
+    if most > 1:
+        fire_often(v, params[3], params[7], most, params[4], subtract, hold, out)
+    else:
+        fire_free(v, params[3], params[4], subtract, hold, out)
+    if refractory > 1:
+        count_down(hold, refractory, out)
 
 
 @kernel
@@ -115,6 +165,8 @@ def lif(  # type: ignore[no-untyped-def]
     gate_bits,
     refractory,
     hold,
+    most,
+    floored,
     out,
     rec_u,
     rec_v,
@@ -125,13 +177,15 @@ def lif(  # type: ignore[no-untyped-def]
 ):
     """Scan ``drive`` (T, B, n) for tasks ``start`` to ``stop``, each one block of neurons of one sample.
 
-    ``params`` (5, n): kept u and kept v (of 4096), bias, threshold, v_reset; ``levels`` (ports, T, B, gates);
-    ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first periodic reset, interval);
-    ``hold`` (B, n) counts the steps a refractory neuron still stands still (unused where ``refractory`` is 1).
+    ``params`` (8, n): kept u and kept v (of 4096), bias, threshold, v_reset, v_min, v_start, spacing;
+    ``levels`` (ports, T, B, gates); ``floor`` is 0 for a rectified current, else -2**31; ``zeroing`` is (steps to the first
+    periodic reset, interval); ``hold`` (B, n) counts the steps a refractory neuron still stands still (unused where
+    ``refractory`` is 1); ``most`` is max_spikes, ``floored`` whether v_min is of use.
     """
     steps, _, n = drive.shape
     blocks = (n + BLOCK - 1) // BLOCK
     current = np.empty(BLOCK, drive.dtype)
+    free = np.zeros(BLOCK, drive.dtype)
     for task in range(start, stop):
         b = task // blocks
         s = (task % blocks) * BLOCK
@@ -139,7 +193,7 @@ def lif(  # type: ignore[no-untyped-def]
         for t in range(steps):
             if t >= zeroing[0] and (t - zeroing[0]) % zeroing[1] == 0:
                 u[b, s:e] = 0
-                v[b, s:e] = 0
+                v[b, s:e] = params[6, s:e]
                 if refractory > 1:
                     hold[b, s:e] = 0
             saturated[task, 0] += integrate_current(
@@ -147,14 +201,15 @@ def lif(  # type: ignore[no-untyped-def]
             )
             for p in range(gate_index.shape[0]):
                 apply_gain(current, levels[p, t, b], gate_index[p, s:e], gate_bits)
-            if refractory > 1:
-                saturated[task, 1] += integrate_and_fire_refractory(
-                    v[b, s:e], current, params[1, s:e], floor, hold[b, s:e], refractory, params[3, s:e], params[4, s:e],
-                    subtract, out[t, b, s:e],
-                )  # fmt: skip
-            else:
+            if refractory == most == 1:
                 saturated[task, 1] += integrate_voltage(v[b, s:e], current, params[1, s:e], floor)
                 fire(v[b, s:e], params[3, s:e], params[4, s:e], subtract, out[t, b, s:e])
+            else:
+                held = hold[b, s:e] if refractory > 1 else free[: e - s]
+                saturated[task, 1] += integrate_voltage_free(v[b, s:e], current, params[1, s:e], floor, held)
+                fire_held(v[b, s:e], params[:, s:e], most, subtract, held, refractory, out[t, b, s:e])
+            if floored:
+                raise_to(v[b, s:e], params[5, s:e])
             if rec_u.shape[0] > 0:
                 rec_u[corner[0] + t, corner[1] + b, s:e] = u[b, s:e]
                 rec_v[corner[0] + t, corner[1] + b, s:e] = v[b, s:e]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from spikewright.hw_sim.engine.cuda import Cuda
 
 AnyInt = NDArray[Any]
+V_START = Lif.per_neuron.index("v_start")
+"""The row of a LIF's parameters that its membrane starts at."""
+ANY_COUNT = 1 << 24
+"""More spikes than a membrane of 24 bits is worth."""
 
 
 def message_bytes(soma: Soma) -> int:
@@ -30,9 +34,10 @@ def _word_of_messages(soma: Soma) -> type[np.signedinteger[Any]]:
 
 
 class Recorder:
-    """Holds recorded arrays (T, B, n) of the whole run in internal order, one set a population."""
+    """Holds recorded arrays (T', B, n) of the steps from ``first`` on in internal order, one set a population."""
 
-    def __init__(self, compiled: Compiled, steps: int, samples: int, wanted: bool) -> None:
+    def __init__(self, compiled: Compiled, steps: int, samples: int, wanted: bool, first: int = 0) -> None:
+        self.first = first
         self.spikes: dict[str, AnyInt] = {}
         self.v: dict[str, AnyInt] = {}
         self.u: dict[str, AnyInt] = {}
@@ -86,7 +91,8 @@ class State:
             self.u[name] = np.full(shape, soma.idle, word)  # without a current: what was sent last
             self.v[name] = np.zeros(shape, word)
             if isinstance(soma, Lif):
-                self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), np.int8)
+                self.v[name] += stage.params[V_START]
+                self.hold[name] = np.zeros(shape if soma.refractory > 1 else (0, 0), word)
 
     def advance(self, steps: int) -> None:
         """Make room for a block of ``steps`` timesteps behind the history."""
@@ -114,7 +120,8 @@ class State:
         """Put the host's payloads (T', B, *internal shape), or the rows of a gate table, into the block."""
         self.sent(stage.population.name).reshape(values.shape)[...] = values
         if stage.population.name in self.recorder.spikes:
-            steps = slice(first_step, first_step + values.shape[0])
+            at = first_step - self.recorder.first
+            steps = slice(at, at + values.shape[0])
             self.recorder.spikes[stage.population.name][steps, self.samples] = self.sent(stage.population.name)
 
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
@@ -125,7 +132,8 @@ class State:
         cuda = self.cuda if self.cuda is not None and name in self.cuda.names else None
         drive = self._drive(stage, start, stop) if cuda is None else self._drive_on(cuda, stage, start, stop)
         out = self.delayed(name, 0, start, stop)
-        steps = slice(first_step + start, first_step + stop)
+        at = first_step - self.recorder.first
+        steps = slice(at + start, at + stop)
         rec_v = self.recorder.v.get(name, np.empty((0, 1, 1), np.int32))
         corner = (steps.start, self.samples.start)
         blocks = -(-stage.population.size // soma_kernels.BLOCK)
@@ -174,7 +182,7 @@ class State:
                 self.u[name][...] = out[t]
             for kept, of in ((self.recorder.v, "v"), (self.recorder.u, "u")):
                 if name in kept:
-                    kept[name][first_step + at, self.samples] = state[of][:, stage.order]
+                    kept[name][first_step + at - self.recorder.first, self.samples] = state[of][:, stage.order]
 
     def _drive(self, stage: Stage, start: int, stop: int) -> AnyInt:
         n = stage.population.size
@@ -220,11 +228,11 @@ class State:
         floor = 0 if soma.rectify else soma_kernels.NO_FLOOR
         zeroing = _zeroing(soma, first_step + start)
         rec_u = self.recorder.u.get(name, np.empty((0, 1, 1), stage.word))
-        corner = (first_step + start, self.samples.start)
+        corner = (first_step + start - self.recorder.first, self.samples.start)
 
         scanned = (
             subtract, floor, zeroing, levels[:inner], index[:inner], soma.gate_bits, soma.refractory, self.hold[name],
-            out, rec_u, rec_v, corner, saturated,
+            ANY_COUNT if soma.max_spikes is None else soma.max_spikes, soma.floored, out, rec_u, rec_v, corner, saturated,
         )  # fmt: skip
         u, v = self.u[name], self.v[name]
         if cuda is not None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.compiled.counters import Columns
 from spikewright.hw_sim.compiled.stages import Compiled
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.timing.analytic import Loads, StepTimes, step_times
+from spikewright.hw_sim.timing.analytic import Host, Loads, StepTimes, step_times
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 
 Int = NDArray[np.int64]
@@ -29,11 +29,14 @@ SENDING = {
 class Tally:
     """Counters of a whole run; ``begin`` and ``finish`` bracket one block of samples; a ``timer`` times the steps instead."""
 
-    def __init__(self, compiled: Compiled, steps: int, threads: Threads, timer: CycleTimer | None = None) -> None:
+    def __init__(
+        self, compiled: Compiled, steps: int, threads: Threads, host: Host, timer: CycleTimer | None = None
+    ) -> None:
         program = compiled.program
         self.compiled = compiled
         self.steps = steps
         self.threads = threads
+        self.host_kind = host
         self.lags = {p.name: program.lag(p) for p in program.projections}
         self.chip_steps = steps + max(p.start for p in program.populations)
         self.per_core = {name: np.zeros((self.chip_steps, compiled.cores), np.int64) for name in PER_CORE}
@@ -134,4 +137,4 @@ class Tally:
             links=self.compiled.links,
             host_messages=self.block_host,
         )
-        self.times.append(step_times(self.compiled.chip, loads))
+        self.times.append(step_times(self.compiled.chip, loads, self.host_kind))

@@ -45,6 +45,7 @@ from spikewright.models.errors import ModelError
 from spikewright.models.neurons import LIF
 
 Variant = Literal["paper", "code", "causal"]
+Rectifier = Literal["relu", "none"]
 DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 
 KERNEL = {"paper": 7, "code": 3, "causal": 3}
@@ -75,6 +76,7 @@ def space_score(x: Tensor, kernel: Tensor) -> Tensor:
 class _MA(CountGates):
     """What the MA modules share: the arguments' checks, the parameters, and the maths of the released code."""
 
+    rectifier: Rectifier = "relu"
     ta_w0: nn.Parameter  # (T // r, T)      paper, code
     ta_w1: nn.Parameter  # (T, T // r)      paper, code; sa_kernel there: (1, 2, k, k), channels [avg, max]
 
@@ -111,7 +113,7 @@ class _MA(CountGates):
             register(self, _pooled_parameters(dims, timesteps, channels, hidden_t, hidden_c, kernel))
 
     def attend(self, x: Tensor) -> Tensor:
-        """Return the gated current of the released code, ReLU included."""
+        """Return the gated current of the released code, its rectifier included."""
         steps, batch = x.shape[:2]
         if "T" in self.dims:
             x = apply_gate(self.gate, time_score(x, self.ta_w0, self.ta_w1))[:, :, None, None, None] * x
@@ -125,7 +127,7 @@ class _MA(CountGates):
         if "S" in self.dims:
             maps = x.transpose(0, 1).reshape(batch, steps * self.channels, *x.shape[3:])
             x = apply_gate(self.gate, space_score(maps, self.sa_kernel)) * x
-        return torch.relu(x)
+        return torch.relu(x) if self.rectifier == "relu" else x
 
     def to_maps(self, current: Tensor) -> Tensor:
         """Check a current (T, B, C, H, W) or (T, B, N) and view it as (T, B, C, H, W)."""
@@ -157,6 +159,16 @@ def _check(where: str, dims: str, variant: str, size: tuple[int, int] | None) ->
         )
 
 
+def _checked(rectifier: Rectifier, variant: Variant) -> Rectifier:
+    if rectifier not in ("relu", "none") or (rectifier == "none" and variant != "code"):
+        raise ModelError(
+            f"rectifier {rectifier!r} of variant {variant!r}; 'relu', and for variant 'code' 'none', are allowed",
+            where="MA attention",
+            help="leave rectifier out",
+        )
+    return rectifier
+
+
 def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, kernel: int) -> dict[str, nn.Parameter]:
     parameters: dict[str, nn.Parameter] = {}
     if "T" in dims:
@@ -173,7 +185,8 @@ def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, 
 class MAAttention(_MA):
     """The attention of the released code alone, from current to gated current >= 0; see ``code`` above.
 
-    Equal to SpikingJelly's ``MultiDimensionalAttention`` for ``dims="TCS"``.
+    Equal to SpikingJelly's ``MultiDimensionalAttention`` for ``dims="TCS"``; without the rectifier, of dims "T", to its
+    ``TemporalWiseAttention``. Captured, it is one block with the neuron that reads it, if one neuron and nothing else does.
 
     Args:
         T: Timesteps; baked into the weights of TA.
@@ -184,7 +197,10 @@ class MAAttention(_MA):
         reduction_c: C // reduction_c hidden units in CA.
         kernel: Side of the spatial kernel, odd; 3 if None.
         gate: The gate function; the paper's is the sigmoid.
+        rectifier: "none" leaves the ReLU out.
     """
+
+    kind = "ma-attention"
 
     def __init__(
         self,
@@ -197,8 +213,31 @@ class MAAttention(_MA):
         reduction_c: int = 8,
         kernel: int | None = None,
         gate: Gate = "sigmoid",
+        rectifier: Rectifier = "relu",
     ) -> None:
         super().__init__(T, channels, size, dims, "code", gate, reduction_t, reduction_c, kernel)
+        self.rectifier = _checked(rectifier, "code")
+
+    def options(self) -> dict[str, str | int | float]:
+        """Return the options of the block."""
+        return {"dims": self.dims, "gate": self.gate, "rectifier": self.rectifier}
+
+    def with_neuron(self, neuron: LIF, rectifier: Rectifier | None = None) -> MALIF:
+        """Return this attention, with the same weights, and its neuron in one layer."""
+        made = MALIF(
+            neuron, self.timesteps, self.channels, self.size, dims=self.dims, variant="code", gate=self.gate,
+            rectifier=rectifier or self.rectifier, **self._sizes(),
+        )  # fmt: skip
+        for name, weight in self.named_parameters():
+            setattr(made, name, nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad))
+        return made.train(self.training)
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the arguments that give MALIF's weights these shapes."""
+        hidden = {d: getattr(self, f"{d.lower()}a_w0").shape[0] for d in self.dims if d != "S"}
+        sizes = {"T": self.timesteps, "C": self.channels}
+        found = {f"reduction_{d.lower()}": sizes[d] // n for d, n in hidden.items()}
+        return found | ({"kernel": self.sa_kernel.shape[-1]} if "S" in self.dims else {})
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the gated current."""
@@ -222,6 +261,7 @@ class MALIF(_MA):
         reduction_t: T // reduction_t hidden units in TA (paper, code).
         reduction_c: C // reduction_c hidden units in CA.
         kernel: Side of the spatial kernel, odd; None: 7 for paper, else 3.
+        rectifier: Of variant ``"code"``: "none" leaves the ReLU out.
     """
 
     kind = "ma"
@@ -241,16 +281,25 @@ class MALIF(_MA):
         reduction_t: int = 2,
         reduction_c: int = 8,
         kernel: int | None = None,
+        rectifier: Rectifier = "relu",
     ) -> None:
         chosen: Gate = gate if gate is not None else "hard" if variant == "causal" else "sigmoid"
         super().__init__(T, channels, size, dims, variant, chosen, reduction_t, reduction_c, kernel)
         if variant == "causal":
             check_causal("MALIF", dims, gate_delay, decay)
         self.neuron, self.gate_delay, self.decay = neuron, gate_delay, float(decay)
+        self.rectifier = _checked(rectifier, variant)
 
     def options(self) -> dict[str, str | int | float]:
         """Return the options of the block."""
-        names = ("dims", "variant", "gate", "gate_delay", "decay")
+        names = (
+            "dims",
+            "variant",
+            "gate",
+            "gate_delay",
+            "decay",
+            *(("rectifier",) if self.rectifier != "relu" else ()),
+        )
         return {name: getattr(self, name) for name in names}
 
     def forward(self, current: Tensor) -> Tensor:
@@ -264,7 +313,7 @@ class MALIF(_MA):
         x = self.to_maps(current)
         if self.variant == "code":
             gated = self.attend(x)
-            found = GateTrace(*self.neuron.trace(gated), torch.where(x > 0, gated / x, torch.zeros_like(x)).detach())
+            found = GateTrace(*self.neuron.trace(gated), torch.where(x != 0, gated / x, torch.zeros_like(x)).detach())
         else:
             found = trace_of(self._steps(x))
         return GateTrace(*(part.reshape(current.shape) for part in found))

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import RATIO, need_memory
+from spikewright.hw_sim.files import regular
 from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Images, Split
 from spikewright.models.errors import DatasetError
@@ -74,17 +78,26 @@ def read_idx(path: Path) -> NDArray[Any]:
     """
     again = "copy or download the file again"
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, ValueError) as error:
+        regular(path)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            shape = _shape(file, path, again)
+            count = prod(shape)
+            if count > RATIO * path.stat().st_size:
+                raise DatasetError(f"its header says {shape}, more than the file can hold", where=str(path), help=again)
+            need_memory(count)
+            data = file.read(count + 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DatasetError(f"cannot be read: {error}", where=str(path), help=again) from error
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
-        raise DatasetError("is no IDX file of bytes (magic 00 00 08)", where=str(path), help=again)
-    shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])
-    body = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])
-    if body.size != int(np.prod(shape)):
-        raise DatasetError(
-            f"holds {body.size} bytes; its header says {shape}, {int(np.prod(shape))} bytes",
-            where=str(path),
-            help=again,
-        )
-    return body.reshape(shape)
+    if len(data) != count:
+        held = f"{len(data)} bytes" if len(data) < count else f"more than {count} bytes"
+        raise DatasetError(f"holds {held}; its header says {shape}, {count} bytes", where=str(path), help=again)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(file: BinaryIO | gzip.GzipFile, path: Path, help: str) -> tuple[int, ...]:
+    """Return the axes that the header of an IDX file names."""
+    magic = file.read(4)
+    axes = file.read(4 * magic[3]) if len(magic) == 4 else b""
+    if magic[:3] != b"\x00\x00\x08" or not 1 <= magic[3] <= 4 or len(axes) != 4 * magic[3]:
+        raise DatasetError("is no IDX file of bytes (magic 00 00 08)", where=str(path), help=help)
+    return struct.unpack(f">{magic[3]}I", axes)

@@ -63,7 +63,8 @@ def load(
     Args:
         name: One of ``DATASETS``.
         split: ``"train"``, ``"test"``, or ``"all"``: both, in this order, for cross-validation.
-        coding: One of ``CODINGS`` that fits the set; None: ``"direct"`` for images, ``"count"`` for events.
+        coding: One of ``CODINGS`` that fits the set; None: ``"direct"`` for images; ``"count"`` for events, ``"time"`` where
+            ``window_us`` is given.
         timesteps: T.
         limit: Only so many samples: the first.
         root: Folder of the set's files, or the folder above it.
@@ -79,7 +80,8 @@ def load(
     if timesteps < 1:
         raise DatasetError(f"T = {timesteps}; T is at least 1", where="--timesteps", help="give a positive number")
     allowed = IMAGE_CODINGS if isinstance(source, Images) else EVENT_CODINGS
-    chosen = allowed[0] if coding is None else coding
+    usual: Coding = "time" if allowed is EVENT_CODINGS and window_us is not None else allowed[0]
+    chosen = usual if coding is None else coding
     if chosen not in allowed:
         raise DatasetError(
             f"coding {chosen!r}; allowed are {', '.join(allowed)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from spikewright.hw_sim.files import write_whole
 from spikewright.models.errors import RecipeError
 
 BROKEN = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError)
@@ -17,9 +19,9 @@ BROKEN = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, A
 
 def write_state(path: Path, training: str, state: Mapping[str, Any]) -> None:
     """Write a state, whole or not at all; ``training`` says which training it is of."""
-    partial = path.with_name(path.name + ".part")
-    torch.save({**state, "training": training}, partial)
-    partial.replace(path)
+    made = io.BytesIO()
+    torch.save({**state, "training": training}, made)
+    write_whole(path, made.getvalue())
 
 
 def read_state(path: Path, training: str) -> dict[str, Any]:

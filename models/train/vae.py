@@ -6,6 +6,7 @@ from 0.1 to 0.3 over the epochs. Kamata, Mukuta and Harada, AAAI 2022 (released 
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikewright.hw_sim.files import write_whole
 from spikewright.models.datasets import Images, Split, read
 from spikewright.models.errors import RecipeError
 from spikewright.models.nets import make
@@ -236,9 +238,6 @@ def save_grid(images: Tensor, path: Path, *, columns: int = 12) -> None:
     for i in range(b):
         r, k = divmod(i, columns)
         canvas[r * h : (r + 1) * h, k * w : (k + 1) * w] = x[i].transpose(1, 2, 0)
-    partial = path.with_name(path.name + ".part")
-    try:
-        Image.fromarray(canvas.squeeze(2) if c == 1 else canvas).save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    made = io.BytesIO()
+    Image.fromarray(canvas.squeeze(2) if c == 1 else canvas).save(made, format="PNG")
+    write_whole(path, made.getvalue())

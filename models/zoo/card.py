@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
+from spikewright.hw_sim.typed import MistypedError, build, fitted
 from spikewright.models.errors import CheckpointError
 
+MAX_TIMESTEPS = 1 << 16
+"""T at most."""
 FORMAT = 1
 """Version of the card; another one is refused."""
 
@@ -109,7 +112,7 @@ def parse_card(text: str, where: str) -> Card:
     retrain = "write the file with spikewright train"
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the model card is not JSON: {error}", where=where, help=retrain) from error
     known = {f.name for f in fields(Card)}
     found = set(data) if isinstance(data, dict) else set()
@@ -118,12 +121,17 @@ def parse_card(text: str, where: str) -> Card:
         raise CheckpointError(f"the model card lacks {lacking} and has unknown {unknown}", where=where, help=retrain)
     if data.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"card format {data['format']}; this version reads {FORMAT}", where=where, help=retrain)
-    validated = data.pop("cross_validation", None)
-    return Card(**data, cross_validation=None if validated is None else _cross_validation(validated, where, retrain))
-
-
-def _cross_validation(data: object, where: str, help: str) -> CrossValidation:
-    known = {f.name for f in fields(CrossValidation)}
-    if not isinstance(data, dict) or set(data) != known:
-        raise CheckpointError(f"the model card's cross_validation has not just {sorted(known)}", where=where, help=help)
-    return CrossValidation(**{**data, "accuracy_per_fold": tuple(data["accuracy_per_fold"])})
+    try:
+        validated = data.pop("cross_validation", None)
+        if validated is not None:
+            known = {f.name for f in fields(CrossValidation)}
+            if not isinstance(validated, dict) or set(validated) != known:
+                raise MistypedError(f"cross_validation has not just {sorted(known)}")
+            folds = fitted(validated["accuracy_per_fold"], list, "accuracy_per_fold")
+            validated = build(CrossValidation, {**validated, "accuracy_per_fold": tuple(folds)})
+        made = build(Card, {**data, "cross_validation": validated})
+        if not 1 <= made.timesteps <= MAX_TIMESTEPS:
+            raise MistypedError(f"timesteps is {made.timesteps}; allowed 1 .. {MAX_TIMESTEPS}")
+        return made
+    except MistypedError as error:
+        raise CheckpointError(f"the model card does not fit: {error}", where=where, help=retrain) from error

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikewright.hw_sim.arrays import BROKEN
+from spikewright.hw_sim.files import write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -81,10 +83,29 @@ def build(name_or_path: str | Path, *, timesteps: int | None = None) -> tuple[nn
             where=str(name_or_path),
             help=f"leave T out, give {found.timesteps}, or train the net with T = {timesteps}",
         )
-    module = make(found.net, found.arguments)
+    module = _planned(found, str(name_or_path))
     _check_shapes({k: tuple(v.shape) for k, v in module.state_dict().items()}, tensors, found, str(name_or_path))
+    module = make(found.net, found.arguments)
     module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in tensors.items()})
     return module.eval(), found
+
+
+def _planned(card: Card, where: str) -> nn.Module:
+    """Return the net of a card without memory for its weights: its arguments come from a file.
+
+    Raises:
+        CheckpointError: There is no such net, or it does not take the arguments.
+    """
+    import torch
+
+    from spikewright.models.nets import make
+
+    try:
+        with torch.device("meta"):
+            return make(card.net, card.arguments)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = f"net {card.net!r} does not take the arguments of the model card ({type(error).__name__}: {error})"
+        raise CheckpointError(what[:300], where=where, help=RETRAIN) from error
 
 
 def save(module: nn.Module, card: Card, folder: Path) -> Path:
@@ -99,8 +120,8 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
     target = checkpoint_file(folder, card.name)
     check_folder(folder)
     try:
-        _write(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
-        _write(target.with_suffix(".json"), (card.to_json() + "\n").encode())
+        write_whole(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
+        write_whole(target.with_suffix(".json"), (card.to_json() + "\n").encode())
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
@@ -129,15 +150,6 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def _write(target: Path, data: bytes) -> None:
-    partial = target.with_name(target.name + ".part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 
@@ -146,11 +158,15 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, *BROKEN) as error:
         raise CheckpointError(f"not a whole safetensors file: {error}", where=where, help=RETRAIN) from error
     if METADATA_KEY not in metadata:
         raise CheckpointError("a safetensors file without a spikewright model card", where=where, help=RETRAIN)
     for name, value in tensors.items():
+        if value.dtype.kind not in "biuf":
+            raise CheckpointError(f"tensor {name!r} holds {value.dtype}, no numbers", where=where, help=RETRAIN)
+        if name.endswith("running_var") and (value < 0).any():
+            raise CheckpointError(f"tensor {name!r} holds negative variances", where=where, help=RETRAIN)
         if not np.isfinite(value).all():
             count = int((~np.isfinite(value)).sum())
             raise CheckpointError(

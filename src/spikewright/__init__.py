@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikewright.toolchain import Deployment as Deployment
     from spikewright.toolchain import Options as Options
+    from spikewright.toolchain import RecordedRun as RecordedRun
     from spikewright.toolchain import Samples as Samples
     from spikewright.toolchain import ToolchainError as ToolchainError
     from spikewright.toolchain import check as check
     from spikewright.toolchain import deploy as deploy
     from spikewright.toolchain import load as load
+    from spikewright.toolchain import vendor_table as vendor_table
 
-__all__ = ["Deployment", "Options", "Samples", "ToolchainError", "check", "deploy", "load"]
+__all__ = ["Deployment", "Options", "RecordedRun", "Samples", "ToolchainError", "check", "deploy", "load", "vendor_table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,7 +29,7 @@ from spikewright import toolchain
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.write import loading
 from spikewright.hw_sim.fixed_point import STATE_MAX
-from spikewright.toolchain import bundle
+from spikewright.toolchain import bundle, manifest
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import InputError, ToolchainError
 from spikewright.toolchain.integer import IntInput, IntOutput
@@ -164,7 +164,7 @@ def test_a_net_file_deploys_and_its_bundle_holds_it_again(tmp_path: Path, rng: n
     result = HwSimBackend().run(again, again.encode(x.astype(np.float64)))
     np.testing.assert_array_equal(result.answer, wanted.answer)
     assert (tmp_path / "out/net.net").read_bytes() == (tmp_path / "mine.net").read_bytes()
-    assert "reset_interval=12" in bundle.read_manifest(tmp_path / "out")["exports"]["net.net"]
+    assert "reset_interval=12" in manifest.read(tmp_path / "out")["exports"]["net.net"]
     assert again.name == "mine"
 
 
@@ -173,7 +173,7 @@ def test_a_bundle_without_net_file_names_the_op(tmp_path: Path, rng: np.random.G
     made = toolchain.deploy(str(tmp_path / "mine.net"))
     bundle.save(replace(made, integer=joined(conv_net(rng))), tmp_path / "out")
 
-    note = bundle.read_manifest(tmp_path / "out")["exports"]["net.net"]
+    note = manifest.read(tmp_path / "out")["exports"]["net.net"]
 
     assert note == "not written: op 'l4' reads 'l1'; netx layers are in sequence, and 'l3' is in front"
     assert not (tmp_path / "out/net.net").exists()

@@ -96,7 +96,7 @@ def test_power_over_time_averages_to_energy_over_time(fc10: SimulatedRun) -> Non
     assert np.mean(power.total_power) * profiler.execution_time.sum() == pytest.approx(profiler.energy)
     assert (power.total_power >= power.static_total_power).all()
     assert power.total_power.std() > 0
-    assert power.static_vdd_power + power.static_vddm_power + power.static_vddio_power == pytest.approx(0.232)
+    assert power.static_vdd_power + power.static_vddm_power + power.static_vddio_power == pytest.approx(0.214)
     assert power.basis["vdd_power"] == power.basis["static_vddio_power"] == "assumed"
 
 

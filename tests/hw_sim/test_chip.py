@@ -44,7 +44,7 @@ def test_loihi2_has_the_published_limits_and_the_davies_energies() -> None:
             "basis: secondary, source: timcheck-2026, note", "basis: guessed, source: timcheck-2026, note", "tiles_x:",
             "basis 'guessed'; allowed: measured, simulated, secondary, assumed",
         ),
-        ("value: 8192", "value: many", "max_neurons:", "expected a number"),
+        ("value: 8192", "value: many", "max_neurons:", "expected a finite number"),
         ("value: 8192", "value: 81.5", "max_neurons:", "core.max_neurons is 81.5; expected a whole number"),
         (
             "low: 0.37, nominal: 0.66", "low: 0.7, nominal: 0.66", "latency: {low: 0.7",

@@ -58,7 +58,7 @@ def chip(mesh: Mesh | None = None, axon_out_buffer: int = 16, **latency_ns: floa
 def both(program: Program, inputs: dict, target: Chip | None = None) -> tuple[Trace, Trace]:
     """Run with both timings."""
     compiled = compile(program, target)
-    return simulate(compiled, inputs), simulate(compiled, inputs, timing="cycle")
+    return simulate(compiled, inputs, host="bare"), simulate(compiled, inputs, timing="cycle", host="bare")
 
 
 def relay(fires: list[int], n: int, targets: list[int], delay: int = 1) -> tuple[Program, dict]:
@@ -121,7 +121,7 @@ def test_no_traffic_costs_the_neuron_updates_or_the_barrier() -> None:
     program, x = conv(2, steps=5)
     updates = program.population("c1").core
     for barrier in (200.0, 10_000.0):
-        trace = simulate(compile(program, chip(barrier=barrier)), {"in": 0 * x}, timing="cycle")
+        trace = simulate(compile(program, chip(barrier=barrier)), {"in": 0 * x}, timing="cycle", host="bare")
         np.testing.assert_allclose(trace.latency_ns, max(np.bincount(updates).max() * 4.0, barrier))
         assert trace.cycle is not None
         assert not trace.cycle.busy_cycles[[k for k, stage in enumerate(STAGES) if stage != "soma"]].any()

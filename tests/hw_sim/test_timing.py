@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hw_workloads import conv, fc
 
-from spikewright.hw_sim import compile, load_chip, simulate
+from spikewright.hw_sim import ProgramError, compile, load_chip, simulate
 from spikewright.hw_sim.noc import Links, coordinates, hops
 from spikewright.hw_sim.timing.analytic import TERMS, Loads, link_ns, step_times
 
@@ -37,14 +37,43 @@ def loads(**given: np.ndarray) -> Loads:
     ],
 )
 def test_a_step_lasts_as_long_as_its_slowest_part(given: dict, term: str, place: int, ns: float) -> None:
-    times = step_times(load_chip("loihi2"), loads(**given))
+    times = step_times(load_chip("loihi2"), loads(**given), "bare")
     assert (TERMS[times.term[0, 0]], times.place[0, 0]) == (term, place)
     assert times.latency_ns[0, 0] == pytest.approx(ns)
 
 
+@pytest.mark.parametrize(
+    ("neurons", "term", "place"), [(2, "overhead", -1), (280, "overhead", -1), (1000, "neuron", 1)]
+)
+def test_a_lava_host_adds_its_overhead_to_the_work_of_every_step(neurons: int, term: str, place: int) -> None:
+    times = step_times(load_chip("loihi2"), loads(neurons=np.array([[1, neurons]])), "lava")
+    assert (TERMS[times.term[0, 0]], times.place[0, 0]) == (term, place)
+    assert times.latency_ns[0, 0] == pytest.approx(1160 + 4 * neurons)
+
+
+def test_no_step_undercuts_the_barrier_of_a_large_system() -> None:
+    chip = load_chip("hala-point")
+    barrier = chip.costs["barrier"].latency.nominal
+    times = step_times(chip, loads(neurons=np.array([[1, 1000]])), "lava")
+    assert (TERMS[times.term[0, 0]], times.latency_ns[0, 0]) == ("barrier", barrier)
+    assert step_times(chip, loads(neurons=np.array([[1, 8000]])), "lava").latency_ns[0, 0] == 1160 + 8000 * 4
+
+
+def test_both_timings_know_both_hosts() -> None:
+    program, x = fc(steps=5)
+    found = {}
+    for timing in ("analytic", "cycle"):
+        lava, bare = (simulate(program, {"in": x}, timing=timing, host=host) for host in ("lava", "bare"))
+        np.testing.assert_allclose(lava.latency_ns - bare.latency_ns, 1160)
+        assert (lava.host, bare.host) == ("lava", "bare")
+        found[timing] = lava.latency_ns
+    with pytest.raises(ProgramError, match="allowed: lava, bare"):
+        simulate(program, {"in": x}, host="nxsdk")  # type: ignore[arg-type]
+
+
 def test_latency_of_a_run_is_the_busiest_core_in_every_step() -> None:
     program, x = fc(steps=20)
-    trace = simulate(program, {"in": x})
+    trace = simulate(program, {"in": x}, host="bare")
     wanted = np.maximum(trace.sops_binary.max(axis=1) * 0.66, 1024 * 4.0 + trace.spikes_out.max(axis=1) * 0.31)
     assert (trace.latency_ns[:, 0] >= wanted - 1e-9).all()
     assert trace.latency_ns[5, 0] == pytest.approx(wanted[5])

@@ -21,7 +21,7 @@ from spikewright.toolchain.samples import Samples
 def _made(seed: int, *layers: str) -> Graph:
     """Return a net of random layers of the kinds named, behind a convolution."""
     shape = (2, 6, 6)
-    maker = NetMaker(np.random.default_rng(seed), 5, [Input(name="in", shape=shape)], "in", shape)
+    maker = NetMaker(np.random.default_rng(seed), 5, [Input(name="in", shape=shape)], "in", shape, rarities=False)
     maker.conv_layer()
     for layer in layers:
         getattr(maker, layer)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,8 @@ class _Builder:
         decay_v = self.one_or_all(n, 0, 4097)
         rectify, interval = bool(r.random() < 0.2), int(r.integers(1, 5)) if r.random() < 0.3 else 0
         phase = int(r.integers(0, interval)) if interval else 0
+        output_gate = bool(gates and r.random() < 0.5)
+        refractory = int(r.integers(2, 6)) if r.random() < 0.2 else 1
         return hw.Lif(
             decay_u,
             decay_v,
@@ -75,9 +78,21 @@ class _Builder:
             rectify,
             reset_interval=interval,
             reset_phase=phase,
-            output_gate=bool(gates and r.random() < 0.5),
-            refractory=int(r.integers(2, 6)) if r.random() < 0.2 else 1,
+            output_gate=output_gate,
+            refractory=refractory,
+            **self.rare(n, threshold, counts=not output_gate),
         )
+
+    def rare(self, n: int, threshold: Int, *, counts: bool) -> dict[str, Any]:
+        """Return a floor, a start and several spikes a step, each for some; draws of their own."""
+        r = self.rng.spawn(1)[0]
+        found: dict[str, Any] = {}
+        if counts and r.random() < 0.25:
+            found |= {"max_spikes": None if r.random() < 0.5 else int(r.integers(2, 9)), "spacing": threshold}
+        for name, low, high in (("v_min", -3000, 50), ("v_start", -4000, 40000)):
+            if r.random() < 0.2:
+                found[name] = r.integers(low, high, size=n if r.random() < 0.5 else 1)
+        return found
 
 
 def random_program(seed: int) -> tuple[hw.Program, dict[str, Int]]:
@@ -119,7 +134,7 @@ def _layer(b: _Builder, name: str) -> None:
         target = b.population(name, shape, soma, "graded")
     else:
         soma = b.lif(int(np.prod(shape)), gates)
-        target = b.population(name, shape, soma, "graded" if soma.output_gate else "binary")
+        target = b.population(name, shape, soma, soma.sends)
     b.connect(source, target, conv[1] if conv else b.synapses(source, target))
     for port, gate in enumerate(links):
         b.connect(gate, target, hw.GateLink(port))

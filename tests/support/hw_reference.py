@@ -100,7 +100,7 @@ def _step(
             sent[t] = table[t if len(table) > 1 else 0]
         case hw.Lif():
             fresh = t == 0 or (soma.reset_interval > 0 and t % soma.reset_interval == soma.reset_phase)
-            before = v[0] * 0 if fresh else v[t - 1]
+            before = v[0] * 0 + soma.v_start if fresh else v[t - 1]
             raw = decay(u[0] * 0 if fresh else u[t - 1], soma.decay_u) + (
                 _arriving(program, population, t, weights, ref) << 6
             )
@@ -122,9 +122,11 @@ def _step(
             ref.wraps[name] += int((raw != u[t]).sum())
             ref.clips[name] += int((free != v[t]).sum())
             fired = ref.fired[name][t] = (v[t] > soma.threshold) & ~resting
+            count = _often(soma, v[t], fired)
             reset = np.broadcast_to(soma.v_reset, v[t].shape)
-            v[t] = np.where(fired, reset if soma.reset == "value" else v[t] - reset, v[t])
-            sent[t] = fired * sending
+            v[t] = np.where(fired, reset if soma.reset == "value" else v[t] - count * reset, v[t])
+            v[t] = np.maximum(v[t], soma.v_min)
+            sent[t] = count * sending
             ref.messages[name][t] = sent[t] != 0
         case hw.DeltaRelu() | hw.Gate():
             free = decay(v[t - 1] if t else v[0] * 0, soma.decay) + _arriving(program, population, t, weights, ref)
@@ -138,6 +140,17 @@ def _step(
                 count = ((v[t] + soma.bias)[..., None] >= soma.thresholds).sum(axis=-1)
                 sent[t] = soma.levels[count]
                 ref.messages[name][t] = sent[t] != (sent[t - 1] if t else 1 << soma.gate_bits)
+
+
+def _often(soma: hw.Lif, v: Int, fired: NDArray[np.bool_]) -> Int:
+    """Return how often neurons fire, one multiple of the spacing after the other."""
+    count, left = fired.astype(np.int64), v - soma.spacing
+    while soma.max_spikes is None or count.max(initial=0) < soma.max_spikes:
+        more = (left > soma.threshold) & fired
+        if not more.any():
+            break
+        count, left = count + more, left - soma.spacing
+    return count
 
 
 def _resting(soma: hw.Lif, fired: NDArray[np.bool_], t: int) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -39,6 +40,8 @@ class NetMaker:
     ops: list[Op] = field(default_factory=list)
     last: str = "in"
     shape: tuple[int, ...] = (1, 6, 6)
+    rarities: bool = True
+    """Whether neurons may be of rare kinds."""
 
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.ops)}"
@@ -72,8 +75,28 @@ class NetMaker:
                 v_reset=np.array(rng.choice([0.0, 0.1, -0.2])) if reset == "value" else np.zeros(()),
                 reset=reset,
                 comparison=str(rng.choice([">", ">="])),
+                **self.rare(shape),
             )
         )
+
+    def rare(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return a refractory period, several spikes a step, a floor and a start of v, each for some; draws of their own."""
+        rng = self.rng.spawn(1)[0]
+        found: dict[str, Any] = {}
+        if not self.rarities:
+            return found
+        if rng.random() < 0.15:
+            found["refractory"] = int(rng.integers(2, 5))
+        if rng.random() < 0.15:
+            found["max_spikes"] = None if rng.random() < 0.6 else int(rng.integers(2, 5))
+        for name, low, high in (("v_min", -0.6, 0.1), ("v_start", -1.0, 1.5)):
+            if rng.random() < 0.15:
+                found[name] = rng.uniform(low, high, shape if rng.random() < 0.3 else ())
+        return found
+
+    def counts(self) -> bool:
+        """Say whether the last layer sends how often it fired, which no max pool and no joint gate takes."""
+        return isinstance(self.ops[-1], Lif) and self.ops[-1].sends == "graded"
 
     def conv_map(self, source: str) -> tuple[str, tuple[int, ...]]:
         """A convolution of random geometry, perhaps followed by a batch norm."""
@@ -153,8 +176,8 @@ class NetMaker:
 
     def joint_layer(self) -> None:
         """TCJA: a causal gate on the last spikes, over time or over channels; some right behind a max pool."""
-        if not isinstance(self.ops[-1], Lif | MALIF):
-            return  # gated already
+        if not isinstance(self.ops[-1], Lif | MALIF) or self.counts():
+            return  # gated already, or counted
         rng, c, shape = self.rng, self.shape[0], self.shape
         dims = str(rng.choice(["T", "C"]))
         k = int(rng.integers(1, 4))
@@ -215,7 +238,7 @@ class NetMaker:
         self.last, self.shape = self.add(made), shape
 
     def max_pool(self) -> None:
-        if min(self.shape[1:]) < 2:
+        if min(self.shape[1:]) < 2 or self.counts():
             return
         c, h, w = self.shape
         self.last = self.add(MaxPool(name=self.name("max"), inputs=(self.last,), kernel=(2, 2), stride=(2, 2)))

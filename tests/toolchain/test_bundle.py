@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from command_line import Cli, linear, spikes
 from zoo_nets import deployed
 
 from spikewright.hw_sim import chip_text, list_chips, load_chip
-from spikewright.toolchain import bundle, folder_swap, graph_io, nirx
+from spikewright.toolchain import bundle, folder_swap, graph_io, manifest, nirx
 from spikewright.toolchain.blocks.ma import MALIF
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -75,34 +75,82 @@ def test_another_format_version_is_refused(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
 
-    with pytest.raises(ImportingError, match="bundle format 99; this version reads 2"):
+    with pytest.raises(ImportingError, match="bundle format 99; this version reads 3"):
         bundle.load(folder)
 
 
-@pytest.mark.parametrize("key", ["options", "host", "input", "passes", "drift", "sha256"])
-@pytest.mark.parametrize("value", [None, 3, [1], {"a": 1}])
-def test_a_manifest_with_another_content_is_refused(folder: Path, key: str, value: object) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+def reseal(folder: Path, **changed: object) -> None:
+    """Change a bundle's manifest as somebody would who knows how it is sealed."""
+    found = json.loads((folder / manifest.NAME).read_text())
+    wanted = {key: value for key, value in (found | changed).items() if value != "left out"}
+    (folder / manifest.NAME).write_bytes(manifest.sealed(wanted, folder))
 
-    if (key, value) in (("host", None), ("drift", None)):
-        assert bundle.load(folder).name == "ma-digits"  # allowed: the net has no host part
+
+@pytest.mark.parametrize("key", ["options", "host", "input", "passes", "drift", "strategies", "card"])
+@pytest.mark.parametrize("value", [None, 3, [1], {"a": 1}, "left out"])
+def test_a_manifest_with_another_content_is_refused(folder: Path, key: str, value: object) -> None:
+    reseal(folder, **{key: value})
+
+    allowed = (("host", None), ("drift", None), ("host", "left out"), ("drift", "left out"), ("card", {"a": 1}))
+    if (key, value) in allowed:
+        assert bundle.load(folder).name == "ma-digits"  # the net has no host part
         return
     with pytest.raises(ImportingError):
         bundle.load(folder)
 
 
-@pytest.mark.parametrize("key", ["options", "host", "drift", "samples.npz"])
-def test_a_manifest_or_a_folder_that_lacks_something_is_refused(folder: Path, key: str) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if key == "samples.npz":
-        (folder / key).write_bytes(b"")
-        manifest["sha256"][key] = hashlib.sha256(b"").hexdigest()
-    else:
-        del manifest[key]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+@pytest.mark.parametrize(
+    ("key", "value"), [("sha256", {}), ("strategies", {"layer": "static"}), ("name", "other"), ("card", {})]
+)
+def test_a_manifest_that_was_edited_is_noticed(folder: Path, key: str, value: object) -> None:
+    found = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(found | {key: value}))
 
-    with pytest.raises(ImportingError):
+    with pytest.raises(ImportingError, match=r"manifest\.json: was changed after deployment"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside.npz", "/etc/passwd", ".hidden", "a/b"])
+def test_a_path_that_leads_out_of_the_bundle_is_refused(folder: Path, name: str) -> None:
+    found = json.loads((folder / manifest.NAME).read_text())
+    found["sha256"][name] = "0" * 64
+    found["seal"] = manifest._seal(found)
+    (folder / manifest.NAME).write_text(json.dumps(found))
+
+    with pytest.raises(ImportingError, match="no plain name"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "integer.npz"])
+@pytest.mark.parametrize("how", ["link", "pipe"])
+def test_links_and_pipes_in_a_bundle_are_refused_and_never_waited_for(folder: Path, name: str, how: str) -> None:
+    (folder / name).rename(folder / "kept")
+    if how == "link":
+        (folder / name).symlink_to(folder / "kept")
+    else:
+        os.mkfifo(folder / name)
+
+    with pytest.raises(ImportingError, match="link, pipe"):
+        bundle.load(folder)
+
+
+def test_a_bundle_whose_parts_do_not_belong_together_is_refused(folder: Path) -> None:
+    made = bundle.load(folder)
+    first = made.program.populations[1]
+    other = replace(made.program, populations=(made.program.populations[0], replace(first, start=first.start + 1),
+                                               *made.program.populations[2:]))  # fmt: skip
+    other.save(folder / "program")
+    reseal(folder)
+
+    with pytest.raises(ImportingError, match="does not hold together"):
+        bundle.load(folder)
+
+
+def test_a_bundle_with_empty_samples_is_refused(folder: Path) -> None:
+    (folder / "samples.npz").write_bytes(b"")
+    reseal(folder)
+
+    with pytest.raises(ImportingError, match=r"samples\.npz: cannot be read"):
         bundle.load(folder)
 
 
@@ -118,8 +166,8 @@ def test_a_folder_with_other_files_is_not_overwritten(deployment: Deployment, tm
 def test_a_folder_with_a_manifest_of_something_else_is_not_taken_for_a_bundle(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    for manifest in ('{"manifest_version": 3}', '{"format": 1, "sha256": {}}', "[]", "not JSON"):
-        (tmp_path / "manifest.json").write_text(manifest)
+    for text in ('{"manifest_version": 3}', '{"format": 1, "sha256": {}}', "[]", "not JSON"):
+        (tmp_path / "manifest.json").write_text(text)
         (tmp_path / "thesis.tex").write_text("three years of work")
 
         with pytest.raises(InputError, match="is not empty and not a bundle"):
@@ -277,7 +325,7 @@ def test_a_bundle_of_the_first_format_is_refused_with_the_command_that_makes_it_
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 1, "command": command}))
 
-    with pytest.raises(ImportingError, match="bundle format 1; this version reads 2") as refusal:
+    with pytest.raises(ImportingError, match="bundle format 1; this version reads 3") as refusal:
         bundle.load(folder)
 
     assert refusal.value.help == help

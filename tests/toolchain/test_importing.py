@@ -24,7 +24,7 @@ def test_a_nir_file_brings_its_name_dataset_and_card(tmp_path: Path) -> None:
     found = load_model(str(tmp_path / "net.nir"))
 
     assert (found.name, found.dataset, found.card) == ("net", "digits", {"accuracy": 0.98})
-    assert found.note == "dt 0.001 s as recorded"
+    assert [text for text in found.assumed(dt_s=None, reading=None) if "dt" in text.what] == []
 
 
 def test_a_foreign_nir_file_has_neither_card_nor_dt(tmp_path: Path) -> None:
@@ -32,7 +32,8 @@ def test_a_foreign_nir_file_has_neither_card_nor_dt(tmp_path: Path) -> None:
 
     found = load_model(str(tmp_path / "net.nir"))
 
-    assert (found.dataset, found.card, found.note) == (None, {}, "no dt recorded")
+    assert (found.dataset, found.card) == (None, {})
+    assert found.assumed(dt_s=None, reading=None)[0].what == "dt 0.0001 s (--dt)"
 
 
 def test_a_card_that_is_not_json_is_refused(tmp_path: Path) -> None:

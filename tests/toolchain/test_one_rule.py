@@ -17,7 +17,7 @@ from tiny import tiny_graph, tiny_samples
 
 from spikewright.export.lava import LavaBackend
 from spikewright.hw_sim import ProgramError, compile, drc, load_chip, simulate
-from spikewright.toolchain.deployment import Deployment, encode
+from spikewright.toolchain.deployment import Deployment, payloads
 from spikewright.toolchain.errors import InputError, VerifyError
 from spikewright.toolchain.integer import IntOutput
 from spikewright.toolchain.interpret import run_int
@@ -139,7 +139,7 @@ def test_the_extreme_payloads_give_the_same_states_on_every_backend() -> None:
     found = LavaBackend().run_many(jobs, record=True)
 
     for (graph, x), lava in zip(jobs, found, strict=True):
-        np.testing.assert_array_equal(encode(None, graph, x), x)
+        np.testing.assert_array_equal(payloads(graph, x, levels_only=True), x)
         oracle = run_int(graph, x)
         machine = simulate(map_graph(graph, load_chip("loihi2")), {"x": x}, record=True)
         for got in (machine.v["l"], lava.recordings["l"].v):
@@ -155,7 +155,7 @@ def test_a_payload_beyond_the_extremes_is_refused_by_all_in_the_same_words(bits:
     said = f"payloads run from {x.min()} to {x.max()}; {bits} bits hold {low} .. {high}"
 
     for refuse in (
-        lambda: encode(None, graph, x),
+        lambda: payloads(graph, x, levels_only=True),
         lambda: run_int(graph, x),
         lambda: LavaBackend().run(mapped(graph), x),
     ):

@@ -71,19 +71,10 @@ def spikes(n: int = 16, T: int = 5) -> Samples:
     return Samples((rng.random((T, n, 6)) < 0.5).astype(np.float32), rng.integers(0, 4, n), "random")
 
 
-@pytest.mark.slow
-def test_auto_takes_the_cheapest_lowering_within_the_tolerance() -> None:
-    generous = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.05))
-    strict = toolchain.deploy("ma-digits", options=Options(gates="auto", tolerance=0.0))
-
-    assert set(generous.strategies.values()) == {"static"}
-    assert set(strict.strategies.values()) <= {"static", "causal"}
-
-
-def test_auto_says_by_how_much_every_candidate_misses() -> None:
+def test_auto_says_by_how_much_what_it_chose_misses() -> None:
     impossible = Options(gates="auto", tolerance=-1.0)
 
-    with pytest.raises(GateLoweringError, match=r"no spike-driven lowering stays within -100\.0 points.*static loses"):
+    with pytest.raises(GateLoweringError, match=r"no spike-driven lowering stays within -100\.0 points: causal loses"):
         toolchain.deploy("ma-digits", options=impossible)
 
 

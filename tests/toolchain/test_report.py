@@ -15,6 +15,7 @@ import pytest
 from report_nets import attentive, deployed, events
 
 from spikewright.toolchain.analysis import Use
+from spikewright.toolchain.analysis.numbers import count, ratio, si
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.local_backends import HwSimBackend, InterpreterBackend
@@ -29,7 +30,6 @@ from spikewright.toolchain.report import (
     to_json,
 )
 from spikewright.toolchain.report.html import SECTIONS
-from spikewright.toolchain.report.numbers import count, ratio, si
 from spikewright.toolchain.spike_driven import check_graph
 
 
@@ -241,13 +241,35 @@ def test_fingerprint_changes_with_one_weight() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 J"), (1.5e-6, "1.50 µJ"), (23.6e-12, "23.6 pJ"), (999.96e-6, "1.00 mJ"), (0.0001234, "123 µJ"), (2, "2.00 J")],
+    [(0, "0 s"), (1.5e-6, "1.50 µs"), (23.6e-12, "23.6 ps"), (999.96e-6, "1.00 ms"), (0.0001234, "123 µs"), (2, "2.00 s")],
 )  # fmt: skip
 def test_si_numbers(value: float, text: str) -> None:
+    assert si(value, "s") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 J"), (1.54e-6, "1.5 µJ"), (23.6e-12, "24 pJ"), (999.96e-6, "1.0 mJ"), (0.0001234, "120 µJ"), (0.214, "210 mJ")],
+)  # fmt: skip
+def test_no_energy_is_printed_finer_than_silicon_repeats(value: float, text: str) -> None:
     assert si(value, "J") == text
+    assert si(value, "W") == text.replace("J", "W")
 
 
 def test_counts_and_ratios() -> None:
     assert [count(v) for v in (0, 12.34, 1234, 2_500_000)] == ["0", "12.3", "1,234", "2.50 M"]
     assert ratio(1, 0) == "–"
     assert ratio(3, 2) == "1.50 ×"
+
+
+def test_the_heat_map_has_every_core_at_its_router_and_leads_to_its_row(report: Report) -> None:
+    page, used = report.html(), {use.core for use in report.uses}
+    maps = page.split('class="heat"')[1:]
+    assert len(maps) == 3
+    for drawn in maps:
+        squares = drawn.split("</svg>")[0]
+        assert squares.count("<rect") == report.chip.mesh.usable_cores_per_chip
+        assert squares.count("<a href") == len(used)
+    for core in used:
+        assert page.count(f'href="#core-{core}"') == 3
+        assert page.count(f'id="core-{core}"') == 1

@@ -16,11 +16,11 @@ from golden_nets import NETS
 from tiny import tiny_graph, tiny_samples
 
 from spikewright.hw_sim import load_program
-from spikewright.toolchain import auto, calibration, graph_io, nirx, pipeline
+from spikewright.toolchain import auto, graph_io, nirx, pipeline
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, PassError
 from spikewright.toolchain.integer_deploy import deploy_integer
-from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.interpret import FloatRun, IntRun, answer, run_float, run_int
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Lif
 from spikewright.toolchain.options import Options
@@ -282,13 +282,13 @@ class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: dict[str, list[int]] = {"run_float": [], "run_int": [], "map_graph": [], "check_options": []}
         self.changed = 0
-        for module, name in (
-            (calibration, "run_float"),
-            (calibration, "run_int"),
-            (pipeline, "map_graph"),
-            (pipeline, "check_options"),
+        for owner, attribute, name in (
+            (FloatRun, "advance", "run_float"),
+            (IntRun, "advance", "run_int"),
+            (pipeline, "map_graph", "map_graph"),
+            (pipeline, "check_options", "check_options"),
         ):
-            monkeypatch.setattr(module, name, self.counted(name, getattr(module, name)))
+            monkeypatch.setattr(owner, attribute, self.counted(name, getattr(owner, attribute)))
 
     def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:

@@ -54,7 +54,7 @@ class Layer:
         neurons: Neurons on cores.
         cores: Logical cores that hold them.
         sops: What arrives here.
-        attention_sops: Those of ``sops`` that drive gates and their hidden rectifiers, not spiking neurons.
+        attention: Those of ``sops`` that drive gates and their hidden rectifiers, not spiking neurons.
         gate_multiplies: Gains applied inside neurons (class C).
         neuron_updates: Neurons on cores x chip steps x samples.
         spikes: Spikes of its spiking neurons (of the input: non-zero payloads).
@@ -69,7 +69,7 @@ class Layer:
     neurons: int
     cores: tuple[int, ...]
     sops: Sops
-    attention_sops: int
+    attention: Sops
     gate_multiplies: int
     neuron_updates: int
     spikes: int
@@ -77,6 +77,11 @@ class Layer:
     firing: int
     wraps: int
     clips: int
+
+    @property
+    def attention_sops(self) -> int:
+        """SOPs of ``attention``, of all classes."""
+        return self.attention.total + self.attention.gate
 
     @property
     def spike_rate(self) -> float | None:
@@ -164,7 +169,7 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
-    firing = [p.name for p in rows if p.kind == "binary" or p.name in program.sources]
+    firing = [p.name for p in rows if _spikes(p) or p.name in program.sources]
     gating = [p.name for p in rows if p.kind in ("graded", "gate") and p.name not in firing]
     held = np.concatenate([p.core for p in rows])
     on_core = held[held >= 0]
@@ -175,7 +180,7 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         neurons=int(on_core.size),
         cores=tuple(int(core) for core in np.unique(on_core)),
         sops=sops,
-        attention_sops=sum(trace.projections[p.name].sops for p in drives if p.target in gates),
+        attention=sum((_projection_sops(trace, p.name) for p in drives if p.target in gates), Sops()),
         gate_multiplies=sum(c.gate_multiplies for c in counts.values()),
         neuron_updates=int(on_core.size) * trace.chip_steps * trace.samples,
         spikes=sum(counts[n].spikes for n in firing),
@@ -184,6 +189,10 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         wraps=sum(c.wraps for c in counts.values()),
         clips=sum(c.clips for c in counts.values()),
     )
+
+
+def _spikes(population: Population) -> bool:
+    return population.kind != "none" and population.soma.counts_as_spikes
 
 
 def _projection_sops(trace: Trace, name: str) -> Sops:

@@ -25,6 +25,7 @@ EVENTS_OF = {
     "link": ("link_crossing", "chip_crossing"),
     "host": ("host_message",),
     "barrier": ("barrier",),
+    "overhead": ("step_overhead",),
 }
 """Prices behind each term of the timing model."""
 
@@ -110,6 +111,8 @@ def _basis(trace: Trace, chip: Chip) -> Basis:
         "gate_synaptic_op": trace.sops_gate,
     }
     bases: list[Basis] = ["simulated"]
+    if trace.host == "lava":
+        bases.append(chip.costs["step_overhead"].latency.basis)
     for index in np.unique(trace.term):
         for event in EVENTS_OF[TERMS[int(index)]]:
             if event not in counts or counts[event].any():
@@ -120,7 +123,7 @@ def _basis(trace: Trace, chip: Chip) -> Basis:
 def _scaled(trace: Trace, chip: Chip, end: str) -> float:
     """Return the time of all steps of a mean sample, ns, with every coefficient at one end of its band."""
     costs = {event: _at(cost, end) for event, cost in chip.costs.items()}
-    return float(step_times(replace(chip, costs=costs), _mean_loads(trace)).latency_ns.sum())
+    return float(step_times(replace(chip, costs=costs), _mean_loads(trace), trace.host).latency_ns.sum())
 
 
 def _at(cost: Cost, end: str) -> Cost:

@@ -12,8 +12,11 @@ from spikewright.hw_sim import Trace
 from spikewright.toolchain.analysis.activity import Activity, activity
 from spikewright.toolchain.analysis.energy import Energy, energy
 from spikewright.toolchain.analysis.latency import Latency, latency
+from spikewright.toolchain.analysis.ledger import ledger
 from spikewright.toolchain.analysis.literature import Literature, literature
 from spikewright.toolchain.analysis.macs import linear_macs_per_frame, macs_per_sample
+from spikewright.toolchain.analysis.price_lists import list_prices, load_prices
+from spikewright.toolchain.analysis.review import Review, review
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.passes.split_host import is_still
@@ -30,6 +33,7 @@ class Analysis:
     energy: Energy
     literature: Literature
     host_macs: int
+    review: Review
 
 
 def analyze(deployment: Deployment, trace: Trace) -> Analysis:
@@ -45,7 +49,26 @@ def analyze(deployment: Deployment, trace: Trace) -> Analysis:
         host_macs=macs,
         ann_macs=linear_macs_per_frame(deployment.captured),
     )
-    return Analysis(counts, time, energy(trace, deployment.chip, time, macs), convention, macs)
+    asked = review(
+        counts,
+        ledger(counts, deployment.chip, macs, _weight_bits(deployment)),
+        convention.ann_macs,
+        [load_prices(name) for name in list_prices()],
+        _widths(deployment),
+        deployment.options.seed,
+    )
+    return Analysis(counts, time, energy(trace, deployment.chip, time, macs), convention, macs, asked)
+
+
+def _weight_bits(deployment: Deployment) -> int:
+    """Return the bits a weight takes: as asked for, else as the chip has."""
+    return deployment.options.weight_bits or deployment.chip.core.weight_bits
+
+
+def _widths(deployment: Deployment) -> dict[str, int]:
+    """Return the bits of weights, gated payloads and states."""
+    core = deployment.chip.core
+    return {"weight": _weight_bits(deployment), "payload": deployment.options.payload_bits, "state": core.state_bits}
 
 
 def host_macs(deployment: Deployment) -> int:
@@ -158,7 +181,11 @@ def _counted(found: Analysis) -> dict[str, Any]:
 
 def _recorded_rate(deployment: Deployment, result: RunResult) -> float | None:
     """Return the spike rate from recordings, where there are any."""
-    spiking = [p.name for p in deployment.program.populations if p.kind == "binary" and p.name in result.recordings]
+    spiking = [
+        p.name
+        for p in deployment.program.populations
+        if p.kind != "none" and p.soma.counts_as_spikes and p.name in result.recordings
+    ]
     outs = [result.recordings[name].out for name in spiking]
     size = sum(out.size for out in outs)
     return sum(int((out != 0).sum()) for out in outs) / size if size else None

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering, Operators
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
@@ -46,6 +46,15 @@ def temporal_score(parameters: Mapping[str, Array], x: Array) -> Array:
     axes = tuple(range(2, x.ndim))
     w0, w1 = parameters["ta_w0"], parameters["ta_w1"]
     return (mlp(w0, w1, x.mean(axis=axes).T) + mlp(w0, w1, x.max(axis=axes).T)).T
+
+
+def temporal_operators(make: Operators, parameters: Mapping[str, Array], x: str, rank: int) -> str:
+    """Write ``temporal_score`` of a current of ``rank`` axes: (T, B, 1, ...), before h."""
+    w0, w1 = (make.constant(parameters[name], f"parameters/{name}") for name in ("ta_w0", "ta_w1"))
+    pooled = [make.every(make.reduce(kind, x, *range(2, rank)), ()) for kind in ("ReduceMean", "ReduceMax")]
+    rows = [make.mlp(w0, w1, make.node("Transpose", part, perm=[1, 0])) for part in pooled]
+    score = make.node("Transpose", make.node("Add", *rows), perm=[1, 0])
+    return make.reshape(score, make.timesteps, -1, *(1,) * (rank - 2))
 
 
 def trailing(gate: Array, rank: int) -> Array:

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, HostBuilder
-from spikewright.toolchain.blocks.causal import temporal_score, trailing
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Operators
+from spikewright.toolchain.blocks.causal import temporal_operators, temporal_score, trailing
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ops import Array, Lif, Shape
@@ -102,35 +101,18 @@ class GAC(AttentionBlock):
         features = same_conv(np.maximum(same_conv(current, self.parameters["conv0"]), 0), self.parameters["conv1"])
         return gate_function(self.gate, trailing(score, features.ndim) * features)
 
-    def host_form(self, make: HostBuilder, currents: list[str]) -> list[str]:
-        """Unroll it over T: spikes times h(A F)."""
-        if self.gate != "sigmoid":
-            raise UnsupportedNodeError(f"gate {self.gate!r} has no ONNX form here", where=f"op {self.name!r}")
-        spikes = make.lif(self.neuron, currents)
-        out = []
-        for score, current, spike in zip(self._host_scores(make, currents), currents, spikes, strict=True):
-            features = make.node("Relu", make.same(self.parameters["conv0"], current))
-            features = make.same(self.parameters["conv1"], features)
-            out.append(make.node("Mul", make.node("Sigmoid", make.node("Mul", score, features)), spike))
-        return out
-
-    def _host_scores(self, make: HostBuilder, currents: list[str]) -> list[str]:
-        """Return A_t of every step, (B, 1, 1, 1) or one number."""
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write spikes times h(A F); of a still image, F and what A pools are computed once."""
+        x = operands[0]
+        spikes = make.lif(self.neuron, x)
+        features = make.same(make.frames(x, self.shape), self.shape, self.parameters["conv0"], "parameters/conv0")
+        features = make.same(make.node("Relu", features), self.shape, self.parameters["conv1"], "parameters/conv1")
         if self.variant == "causal":
-            return [make.constant(score) for score in self.parameters["ta"]]
-        axes = make.constant(np.array([1, 2, 3], np.int64))
-        pooled = []
-        for reduce in ("ReduceMean", "ReduceMax"):
-            steps = [
-                make.node("Reshape", make.node(reduce, c, axes, keepdims=1), make.constant(np.array([-1, 1])))
-                for c in currents
-            ]
-            row = make.node("Concat", *steps, axis=1)
-            hidden = make.node("Relu", make.node("MatMul", row, make.constant(self.parameters["ta_w0"].T)))
-            pooled.append(make.node("MatMul", hidden, make.constant(self.parameters["ta_w1"].T)))
-        score = make.node("Add", *pooled)
-        columns = [make.node("Gather", score, make.constant(np.array([t])), axis=1) for t in range(len(currents))]
-        return [make.node("Reshape", column, make.constant(np.array([-1, 1, 1, 1]))) for column in columns]
+            score = make.constant(self.parameters["ta"].reshape(-1, 1, 1, 1, 1), "parameters/ta")
+        else:
+            score = temporal_operators(make, self.parameters, x, 5)
+        gain = make.gate(self.gate, make.node("Mul", score, make.sequence(features, self.shape, like=x)))
+        return make.node("Mul", gain, spikes)
 
     # ------------------------------------------------------------------------------- its cost, the checker's rule
     def cost(self, spikes: float | None = None) -> AttentionOps:

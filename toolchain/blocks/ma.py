@@ -1,6 +1,7 @@
 r"""MA-SNN attention with its neuron, from the current X = BN(conv(S)) to spikes. Yao et al., TPAMI 45(8):9393-9410, 2023.
 
 ``code`` (released code): y = ta(X) X; y = ca(y) y; y = sa(y) y; y = relu(y), each gate pooled over all T; then the neuron.
+    ``rectifier`` "none" leaves the relu out, as temporal-wise attention (TA-SNN) does. ``MAAttention``: y without a neuron.
 ``paper``: X' = ta(X) X over all T; U = beta v + gain X'; U = ca(U) U; U = sa(U) U; s = U cmp v_threshold, in the step.
 ``causal``, ours: gates from the neuron's own earlier spikes; equations in ``blocks.causal``.
 
@@ -21,26 +22,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Operators
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
     CountGates,
     Observer,
     ignore,
     mlp,
+    temporal_operators,
     temporal_score,
     trailing,
 )
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.interpret.states import FloatState, grid
+from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, GateTable, Op
+from spikewright.toolchain.ops import Array, GateTable, Op, Shape
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
 from spikewright.toolchain.spike_driven.signals import Fault, Path
@@ -51,7 +55,96 @@ if TYPE_CHECKING:
 DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 """Which gates a block has: temporal, channel, spatial."""
 NAMES = {"T": "TA", "C": "CA", "S": "SA"}
+RECTIFIERS = ("relu", "none")
 RETRAIN = "deploy with --gates static, or train variant 'causal'"
+NO_NEURON = "it sends a gated current, a real value in every step, to a sum or to several readers: no event carries it"
+BEFORE_NEURON = "let one neuron, and nothing else, read the attention: then its gates scale the neuron's current"
+
+
+def pooled_shapes(dims: str, steps: int, channels: int) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of the weights of gates that pool, as far as ``dims`` names them."""
+    pooled: dict[str, dict[str, tuple[int | None, ...]]] = {
+        "T": {"ta_w0": (None, steps), "ta_w1": (steps, None)},
+        "C": {"ca_w0": (None, channels), "ca_w1": (channels, None)},
+        "S": {"sa_kernel": (1, 2, None, None)},
+    }
+    return {name: shape for dim in dims for name, shape in pooled[dim].items()}
+
+
+def attended(block: MALIF | MAAttention, x: Array, seen: Observer) -> Array:
+    """Return the released code's gated current of currents ``x`` (T, B, *shape), its rectifier included."""
+    if "T" in block.dims:
+        block.need_timesteps(x.shape[0])
+        gate = gate_function(block.gate, temporal_score(block.parameters, x))
+        for row in gate:
+            seen("T", row)
+        x = x * trailing(gate, x.ndim)
+    if "C" in block.dims:
+        pooled = (0, *range(3, x.ndim))
+        gate = channel_gate(block, x.mean(axis=pooled), x.max(axis=pooled))
+        seen("C", gate)
+        x = x * trailing(gate[None], x.ndim)
+    if "S" in block.dims:
+        gate = spatial_gate(block, x.mean(axis=(0, 2)), x.max(axis=(0, 2)))
+        seen("S", gate)
+        x = x * gate[None, :, None]
+    return np.maximum(x, 0) if block.rectifier == "relu" else x
+
+
+def channel_gate(block: MALIF | MAAttention, average: Array, largest: Array) -> Array:
+    """Return CA's gate of an average and a maximum (B, C)."""
+    w0, w1 = block.parameters["ca_w0"], block.parameters["ca_w1"]
+    return gate_function(block.gate, mlp(w0, w1, average) + mlp(w0, w1, largest))
+
+
+def spatial_gate(block: MALIF | MAAttention, average: Array, largest: Array) -> Array:
+    """Return SA's gate of an average and a maximum (B, H, W)."""
+    kernel = block.parameters["sa_kernel"]
+    pad = kernel.shape[-1] // 2
+    return gate_function(block.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
+
+
+def time_operators(block: MALIF | MAAttention, make: Operators, x: str) -> str:
+    """Write TA's gate of x (T, B, *shape): (T, B, 1, ...)."""
+    return make.gate(block.gate, temporal_operators(make, block.parameters, x, len(block.shape) + 2))
+
+
+def channel_operators(block: MALIF | MAAttention, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+    """Write CA's gate of x, whose axes ``pooled`` go: (B, C, 1, 1)."""
+    w0, w1 = (make.constant(block.parameters[name], f"parameters/{name}") for name in ("ca_w0", "ca_w1"))
+    rows = [make.mlp(w0, w1, make.reduce(kind, x, *pooled)) for kind in ("ReduceMean", "ReduceMax")]
+    gate = make.gate(block.gate, make.node("Add", *rows))
+    return make.reshape(gate, -1, block.shape[0], *(1,) * len(block.shape[1:]))
+
+
+def spatial_operators(block: MALIF | MAAttention, make: Operators, x: str, pooled: tuple[int, ...]) -> str:
+    """Write SA's gate of x, whose axes ``pooled`` go: (B, 1, H, W)."""
+    space = block.shape[1:]
+    maps = [make.reshape(make.reduce(kind, x, *pooled), -1, 1, *space) for kind in ("ReduceMean", "ReduceMax")]
+    both = make.node("Concat", *maps, axis=1)
+    return make.gate(block.gate, make.same(both, (2, *space), block.parameters["sa_kernel"], "parameters/sa_kernel"))
+
+
+def attended_operators(block: MALIF | MAAttention, make: Operators, x: str) -> str:
+    """Write ``attended`` of x (T, B, *shape)."""
+    if "T" in block.dims:
+        x = make.node("Mul", x, time_operators(block, make, x))
+    if "C" in block.dims:
+        x = make.node("Mul", x, channel_operators(block, make, x, (0, *range(3, len(block.shape) + 2))))
+    if "S" in block.dims:
+        x = make.node("Mul", x, spatial_operators(block, make, x, (0, 2)))
+    return make.node("Relu", x) if block.rectifier == "relu" else x
+
+
+def pooled_cost(block: MALIF | MAAttention, times: int) -> AttentionOps:
+    """Count the operations of pooled gates per sample, CA and SA made ``times`` times."""
+    p, dims, elements = block.parameters, block.dims, block.timesteps * prod(block.shape)
+    mlps = int(p["ta_w0"].size + p["ta_w1"].size) if "T" in dims else 0
+    mlps += times * int(p["ca_w0"].size + p["ca_w1"].size) if "C" in dims else 0
+    space = times * int(p["sa_kernel"].size) * prod(block.shape[1:]) if "S" in dims else 0
+    return AttentionOps(
+        generate=mlps + space, maxpath=mlps, refine=len(dims) * elements, pooling=2 * len(dims) * elements
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,10 +158,16 @@ class MALIF(CountGates):
     kind: ClassVar[str] = "ma"
     former: ClassVar[tuple[str, ...]] = ("AttentiveLif",)
     advice: ClassVar[str] = "deploy with --gates static, or train the causal variant and deploy with --gates causal"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"variant": ("paper", "code", "causal"), "dims": DIMS}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "variant": ("paper", "code", "causal"),
+        "dims": DIMS,
+        "rectifier": RECTIFIERS,
+    }
 
     dims: str
     variant: Literal["paper", "code", "causal"]
+    rectifier: Literal["relu", "none"] = "relu"
+    """Of variant ``code``: the others have none."""
 
     @property
     def title(self) -> str:
@@ -82,44 +181,30 @@ class MALIF(CountGates):
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""
-        channels, steps = self.shape[0], self.timesteps
-        pooled: dict[str, dict[str, tuple[int | None, ...]]] = {
-            "T": {"ta_w0": (None, steps), "ta_w1": (steps, None)},
-            "C": {"ca_w0": (None, channels), "ca_w1": (channels, None)},
-            "S": {"sa_kernel": (1, 2, None, None)},
-        }
-        found: dict[str, tuple[int | None, ...]] = {}
-        for dim in self.dims:
-            found |= CAUSAL_SHAPES[dim](channels) if self.variant == "causal" else pooled[dim]
-        return found
+        if self.variant != "causal":
+            return pooled_shapes(self.dims, self.timesteps, self.shape[0])
+        return {name: shape for dim in self.dims for name, shape in CAUSAL_SHAPES[dim](self.shape[0]).items()}
 
     # ------------------------------------------------------------------------------------------ its meaning
     def run(self, x: Array, seen: Observer = ignore) -> tuple[Array, Array]:
         """Return spikes and membranes after reset, (T, B, *shape)."""
         if self.variant == "causal":
             return super().run(x, seen)
+        if self.variant == "code":
+            return self._fire(attended(self, x, seen))
         if "T" in self.dims:
             self.need_timesteps(x.shape[0])
             gate = gate_function(self.gate, temporal_score(self.parameters, x))
             for row in gate:
                 seen("T", row)
             x = x * trailing(gate, x.ndim)
-        return self._code(x, seen) if self.variant == "code" else self._paper(x, seen)
+        return self._paper(x, seen)
 
-    def _code(self, x: Array, seen: Observer) -> tuple[Array, Array]:
-        """Run the released code behind its temporal gate: channel and spatial gates over all T, a rectifier, the neuron."""
-        if "C" in self.dims:
-            pooled = (0, *range(3, x.ndim))
-            gate = self._channel_gate(x.mean(axis=pooled), x.max(axis=pooled))
-            seen("C", gate)
-            x = x * trailing(gate[None], x.ndim)
-        if "S" in self.dims:
-            gate = self._spatial_gate(x.mean(axis=(0, 2)), x.max(axis=(0, 2)))
-            seen("S", gate)
-            x = x * gate[None, :, None]
+    def _fire(self, x: Array) -> tuple[Array, Array]:
+        """Run the neuron on gated currents."""
         state = FloatState(self.neuron, x.shape[1])
         spikes, membranes = [], []
-        for current in np.maximum(x, 0):
+        for current in x:
             spikes.append(state.step([current]))
             membranes.append(state.v)
         return np.stack(spikes), np.stack(membranes)
@@ -134,38 +219,70 @@ class MALIF(CountGates):
             u = beta * state.v + gain * current + leak
             axes = tuple(range(2, u.ndim))
             if "C" in self.dims:
-                gate = self._channel_gate(u.mean(axis=axes), u.max(axis=axes))
+                gate = channel_gate(self, u.mean(axis=axes), u.max(axis=axes))
                 seen("C", gate)
                 u = u * trailing(gate, u.ndim)
             if "S" in self.dims:
-                gate = self._spatial_gate(u.mean(axis=1), u.max(axis=1))
+                gate = spatial_gate(self, u.mean(axis=1), u.max(axis=1))
                 seen("S", gate)
                 u = u * gate[:, None]
             spikes.append(state.fire(neuron, u))
             membranes.append(state.v)
         return np.stack(spikes), np.stack(membranes)
 
-    def _channel_gate(self, average: Array, largest: Array) -> Array:
-        w0, w1 = self.parameters["ca_w0"], self.parameters["ca_w1"]
-        return gate_function(self.gate, mlp(w0, w1, average) + mlp(w0, w1, largest))
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the published variants."""
+        x = make.every(operands[0], self.shape)
+        if self.variant == "code":
+            return make.lif(self.neuron, attended_operators(self, make, x))
+        if "T" in self.dims:
+            x = make.node("Mul", x, time_operators(self, make, x))
+        return make.steps(make.states(self.neuron), [(x, self.shape)], partial(self._paper_step, make))[0]
 
-    def _spatial_gate(self, average: Array, largest: Array) -> Array:
-        kernel = self.parameters["sa_kernel"]
-        pad = kernel.shape[-1] // 2
-        return gate_function(self.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
+    def _paper_step(self, make: Operators, states: list[str], inputs: list[str]) -> tuple[list[str], list[str]]:
+        """Write one step of ``_paper``."""
+        n, space = self.neuron, tuple(range(2, len(self.shape) + 1))
+        beta, gain, leak = (
+            make.parameter(value, n.shape, f"neuron/{name}")
+            for name, value in (("beta", n.beta), ("gain", n.gain), ("leak", n.leak))
+        )
+        u = make.node("Add", make.node("Mul", states[0], beta), make.node("Mul", inputs[0], gain))
+        u = make.node("Add", u, leak)
+        if "C" in self.dims:
+            u = make.node("Mul", u, channel_operators(self, make, u, space))
+        if "S" in self.dims:
+            u = make.node("Mul", u, spatial_operators(self, make, u, (1,)))
+        spikes, after = make.fire(n, u, states)
+        return after, [spikes]
 
     # -------------------------------------------------------------------------------------------- lowerings
+    @property
+    def pools_membranes(self) -> bool:
+        """Whether a gate reads membranes between integrating and firing."""
+        return self.variant == "paper" and bool(set("CS") & set(self.dims))
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a gate needs later steps."""
+        return self.variant == "code" or (self.variant == "paper" and "T" in self.dims)
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
-        if strategy == "causal" and self.variant == "code":
-            return "its channel and spatial gates pool over all T steps: they need frames that have not arrived"
-        if strategy == "causal" and self.variant == "paper":
-            return "its temporal gate needs all T steps, and its other gates read the membrane inside the step"
-        return super().refusal(strategy)
+        if strategy != "causal" or self.variant == "causal":
+            return super().refusal(strategy)
+        words = {"T": "temporal", "C": "channel", "S": "spatial"}
+        others = [words[dim] for dim in self.dims if dim != "T"]
+        gates, s = f"its {' and '.join(others)} gate{'s' if len(others) > 1 else ''}", "" if len(others) > 1 else "s"
+        late = ["its temporal gate needs all T steps"] if "T" in self.dims else []
+        if others and self.variant == "code":
+            late.append(f"{gates} pool{s} over all T steps, of which most have not arrived")
+        elif others:
+            late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
+        return ", and ".join(late)
 
     def lower_static(self, graph: Graph, gates: Gates) -> Graph:
         """Put tables on the current; the paper's channel and space gates scale the membrane, averaged over T."""
-        neuron = replace(self.neuron, rectify=self.variant == "code")
+        neuron = replace(self.neuron, rectify=self.variant == "code" and self.rectifier == "relu")
         tables: list[Op] = []
         for dim in self.dims:
             if self.variant == "paper" and dim != "T":
@@ -182,18 +299,11 @@ class MALIF(CountGates):
         """Count its operations per sample; terms above."""
         if self.variant == "causal":
             return self.count_ops(spikes)
-        p, dims, elements = self.parameters, self.dims, self.timesteps * prod(self.shape)
-        times = self.timesteps if self.variant == "paper" else 1
-        mlps = int(p["ta_w0"].size + p["ta_w1"].size) if "T" in dims else 0
-        mlps += times * int(p["ca_w0"].size + p["ca_w1"].size) if "C" in dims else 0
-        space = times * int(p["sa_kernel"].size) * prod(self.shape[1:]) if "S" in dims else 0
-        return AttentionOps(
-            generate=mlps + space, maxpath=mlps, refine=len(dims) * elements, pooling=2 * len(dims) * elements
-        )
+        return pooled_cost(self, self.timesteps if self.variant == "paper" else 1)
 
     def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
         """Name gates that need later steps, and dense work inside the step."""
-        ahead = "T" in self.dims or self.variant == "code"
+        ahead = self.looks_ahead
         return unlowered(
             self,
             operands,
@@ -201,7 +311,7 @@ class MALIF(CountGates):
             lambda path: [fault for fault in (self._over_time(path), self._in_step(path)) if fault is not None],
             scope="sequence" if ahead else "state",
             causal=not ahead,
-            barrier=self.variant == "paper" and bool(set("CS") & set(self.dims)),
+            barrier=self.pools_membranes,
             gates=len(self.dims),
             pooled=2 * len(self.dims),
         )
@@ -209,16 +319,7 @@ class MALIF(CountGates):
     def _over_time(self, path: Path) -> Fault | None:
         """Gates that need all T steps: TA always, every gate of the released code."""
         late = self.dims if self.variant == "code" else "".join(d for d in self.dims if d == "T")
-        if not late:
-            return None
-        (gates, s), last = _named(late), self.timesteps - 1
-        return Fault(
-            f"MALIF {self.name!r} (MA {self.dims}, variant {self.variant!r}) is not causal: its {gates} pool{s} over all "
-            f"{self.timesteps} steps, so step 0 waits for step {last}",
-            RETRAIN,
-            path,
-            f"{gates} of step 0 read{s} the current of step {last}",
-        )
+        return waits(self, f"MALIF {self.name!r} (MA {self.dims}, variant {self.variant!r})", late, path)
 
     def _in_step(self, path: Path) -> Fault | None:
         """CA and SA of the paper: dense work on the membrane between integration and firing."""
@@ -233,6 +334,92 @@ class MALIF(CountGates):
             path,
             f"{gates} read{s} {prod(self.shape):,} membrane values every step, event or not",
         )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MAAttention(AttentionBlock):
+    """The released code's attention alone, from current to gated current: ``code`` above without the neuron.
+
+    ``parameters`` as MALIF's of variant ``code``.
+    """
+
+    kind: ClassVar[str] = "ma-attention"
+    spiking: ClassVar[bool] = False
+    advice: ClassVar[str] = BEFORE_NEURON
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dims": DIMS, "rectifier": RECTIFIERS}
+
+    dims: str
+    rectifier: Literal["relu", "none"] = "relu"
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"MA attention without a neuron ({self.dims})"
+
+    def expected(self) -> Mapping[str, tuple[int | None, ...]]:
+        """Return the shapes of its parameters."""
+        return pooled_shapes(self.dims, self.timesteps, self.shape[0])
+
+    def evaluate(self, operands: list[Array]) -> tuple[Array, None]:
+        """Return the gated current."""
+        return attended(self, operands[0], ignore), None
+
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the gated current."""
+        return attended_operators(self, make, make.every(operands[0], self.shape))
+
+    def gates_on(self, operands: list[Array]) -> dict[str, Array]:
+        """Return the gates it applies, by dimension."""
+        shapes, found = self.gate_shapes(), dict[str, list[Array]]()
+        attended(self, operands[0], lambda dim, gate: found.setdefault(dim, []).append(gate))
+        batch = operands[0].shape[1]
+        return {dim: np.stack(rows).reshape((-1, batch, *shapes[dim])) for dim, rows in found.items()}
+
+    def gate_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of its gates."""
+        channels, *space = self.shape
+        flat = (1,) * len(space)
+        shapes: dict[str, Shape] = {"T": (1, *flat), "C": (channels, *flat), "S": (1, *space)}
+        return {dim: shapes[dim] for dim in self.dims}
+
+    def refusal(self, strategy: str) -> str:
+        """Return why no strategy lowers it."""
+        return NO_NEURON
+
+    def cost(self, spikes: float | None = None) -> AttentionOps:
+        """Count its operations per sample; terms above."""
+        return pooled_cost(self, 1)
+
+    def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
+        """Name gates that need later steps, and what it sends."""
+        return unlowered(
+            self,
+            operands,
+            ctx,
+            lambda path: [
+                *filter(None, [waits(self, f"MAAttention {self.name!r} (MA {self.dims})", self.dims, path)]),
+                Fault(
+                    f"MAAttention {self.name!r} has no neuron: {NO_NEURON}", BEFORE_NEURON, path, "it sends real values"
+                ),
+            ],
+            scope="sequence",
+            causal=False,
+            gates=len(self.dims),
+            pooled=2 * len(self.dims),
+        )
+
+
+def waits(block: MALIF | MAAttention, title: str, late: str, path: Path) -> Fault | None:
+    """Return the fault of gates that pool over all T steps, if there are any."""
+    if not late:
+        return None
+    (gates, s), last = _named(late), block.timesteps - 1
+    return Fault(
+        f"{title} is not causal: its {gates} pool{s} over all {block.timesteps} steps, so step 0 waits for step {last}",
+        RETRAIN if block.spiking else BEFORE_NEURON,
+        path,
+        f"{gates} of step 0 read{s} the current of step {last}",
+    )
 
 
 def _named(dims: str) -> tuple[str, str]:

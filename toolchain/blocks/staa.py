@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionOps, Gates
+from spikewright.toolchain.attention_block import AttentionOps, Gates, Operators
 from spikewright.toolchain.blocks.causal import CAUSAL_SHAPES, CountGates, mlp, trailing
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
@@ -69,7 +70,7 @@ class STAALIF(CountGates):
     @property
     def sends(self) -> Literal["binary", "graded"]:
         """Spikes; in the reconstruction scaled by the step attention."""
-        return "binary" if self.variant == "causal" else "graded"
+        return super().sends if self.variant == "causal" else "graded"
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""
@@ -142,7 +143,51 @@ class STAALIF(CountGates):
         hidden = np.maximum(normed * p["gc_scale"] + p["gc_shift"], 0)
         return gate_function(self.gate, hidden @ p["gc_value"].T)
 
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the reconstruction."""
+        x, p, rank = make.every(operands[0], self.shape), self.parameters, len(self.shape)
+        if "pe" in p:
+            steps, channels = p["pe"].shape
+            where = p["pe"].reshape(steps, 1, channels, *(1,) * (rank - 1))
+            x = make.node("Add", x, make.constant(where, "parameters/pe"))
+        states = [*make.states(self.neuron), (np.zeros(()), self.shape)]
+        spikes = make.steps(states, [(x, self.shape)], partial(self._step_operators, make))[0]
+        mean = make.reduce("ReduceMean", spikes, *range(2, rank + 2))
+        w0, w1 = (make.constant(p[name], f"parameters/{name}") for name in ("sa_w0", "sa_w1"))
+        score = make.node("Transpose", make.mlp(w0, w1, make.node("Transpose", mean, perm=[1, 0])), perm=[1, 0])
+        gain = make.gate(self.gate, make.reshape(score, self.timesteps, -1, *(1,) * rank))
+        return make.node("Mul", gain, spikes)
+
+    def _step_operators(self, make: Operators, states: list[str], inputs: list[str]) -> tuple[list[str], list[str]]:
+        """Write one step of ``_reconstruction``; the last state is what fired in the step before."""
+        current, before, p = inputs[0], states[-1], self.parameters
+        channels = self.shape[0]
+        if "gc_key" in p:
+            maps = make.reshape(current, -1, channels, prod(self.shape[1:]))
+            scores = make.node("MatMul", make.constant(p["gc_key"], "parameters/gc_key"), maps)
+            weight = make.node("Softmax", scores, axis=2)
+            context = make.reduce("ReduceSum", make.node("Mul", weight, maps), 2)
+        else:
+            context = make.reduce("ReduceMean", before, *range(2, len(self.shape) + 1))
+        query, scale, shift, value = (
+            make.constant(p[name], f"parameters/{name}") for name in ("gc_query", "gc_scale", "gc_shift", "gc_value")
+        )
+        hidden = make.node("Gemm", context, query, transB=1)
+        centred = make.node("Sub", hidden, make.reshape(make.reduce("ReduceMean", hidden, 1), -1, 1))
+        spread = make.reshape(make.reduce("ReduceMean", make.node("Mul", centred, centred), 1), -1, 1)
+        normed = make.node("Div", centred, make.node("Sqrt", make.node("Add", spread, make.constant(NORM_EPSILON))))
+        hidden = make.node("Relu", make.node("Add", make.node("Mul", normed, scale), shift))
+        gain = make.gate(self.gate, make.node("Gemm", hidden, value, transB=1))
+        gained = make.node("Mul", make.reshape(gain, -1, channels, *(1,) * len(self.shape[1:])), current)
+        spikes, after = make.neuron(self.neuron, gained, states[:-1])
+        return [*after, spikes], [spikes]
+
     # -------------------------------------------------------------------------------------------- lowerings
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether its gates need later steps."""
+        return self.variant == "reconstruction"
+
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
         if strategy == "causal" and self.variant == "reconstruction":

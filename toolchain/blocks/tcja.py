@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering, Operators
 from spikewright.toolchain.blocks.causal import trailing
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.gates import gate_function
@@ -160,10 +160,60 @@ class TCJA(AttentionBlock):
                 score[t] += past[t, u] * (z[u] @ channel_matrix(cla[t, u], C).T)
         return score
 
+    def operators(self, make: Operators, operands: list[str]) -> str:
+        """Write the gate: both kernels are convolutions, over time and over channels."""
+        counted, scaled = (make.every(x, self.shape) for x in (operands[0], operands[-1]))
+        z = make.reduce("ReduceMean", counted, *range(3, len(self.shape) + 2))
+        scores = [self._time_operators(make, z)] if "T" in self.dims else []
+        scores += [self._channel_operators(make, z)] if "C" in self.dims else []
+        gate = make.gate(self.gate, scores[0] if len(scores) == 1 else make.node("Mul", *scores))
+        T, channels = self.timesteps, self.shape[0]
+        late = min(self.gate_delay, T) if self.variant == "causal" else 0
+        if late:
+            first, last = (make.constant(np.array([at])) for at in (0, T - late))
+            before = make.node("Slice", gate, first, last, first)
+            gate = make.node("Concat", make.full(1.0, (late,), (channels,)), before, axis=0)
+        return make.node("Mul", make.reshape(gate, T, -1, channels, *(1,) * len(self.shape[1:])), scaled)
+
+    def _time_operators(self, make: Operators, z: str) -> str:
+        """Write P of Z (T, B, C)."""
+        tla, T, channels = self.parameters["tla"], self.timesteps, self.shape[0]
+        k = tla.shape[-1]
+        before = k - 1 if self.variant == "causal" else (k - 1) // 2
+        maps = make.reshape(make.node("Transpose", z, perm=[1, 2, 0]), -1, channels, 1, T)
+        pads = (0, before, 0, k - 1 - before)
+        score = make.conv(maps, (channels, 1, T), tla[:, :, None], pads=pads, name="parameters/tla")
+        return make.node("Transpose", make.reshape(score, -1, channels, T), perm=[2, 0, 1])
+
+    def _channel_operators(self, make: Operators, z: str) -> str:
+        """Write Q of Z (T, B, C)."""
+        cla, T, channels = self.parameters["cla"], self.timesteps, self.shape[0]
+        counts = make.node("Transpose", z, perm=[1, 0, 2])
+        past = np.tril(np.ones((T, T)))
+        steps = T
+        if self.variant == "causal" and self.memory == "count":
+            age = np.maximum(np.arange(T)[:, None] - np.arange(T), 0)
+            counts = make.node("MatMul", make.constant(past * self.decay**age / T), counts)
+            kernel, name, steps = cla, "parameters/cla", 1
+        elif self.variant == "causal":
+            kernel, name = cla * past[:, :, None], ""
+        else:
+            kernel, name = cla, "parameters/cla"
+        left = (cla.shape[-1] - 1) // 2
+        pads = (0, left, 0, cla.shape[-1] - 1 - left)
+        maps = make.reshape(counts, -1, steps, 1, channels)
+        score = make.conv(maps, (steps, 1, channels), kernel[:, :, None], pads=pads, name=name)
+        return make.node("Transpose", make.reshape(score, -1, T, channels), perm=[1, 0, 2])
+
     # -------------------------------------------------------------------------------------------- lowerings
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
         return {"static": self.lower_static, "causal": self.lower_causal}
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether its gates need later steps."""
+        return self.variant == "published"
 
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""

@@ -19,7 +19,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("deploy", help="compile a model for a chip and write the bundle")
     parser.add_argument(
-        "model", metavar="MODEL", help="a zoo name, .safetensors, .nir or .net file, or path/to/file.py:factory"
+        "model", metavar="MODEL", help="a zoo name, .safetensors, .nir, .net or .onnx file, or path/to/file.py:factory"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle")
     parser.add_argument("--name", metavar="NAME", help="what to call it (default: as the model)")

@@ -11,8 +11,7 @@ from spikewright.toolchain.api import deploy
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.stage import Stopped
-from spikewright.toolchain.vendor import COMPILERS, VendorTable, compiler_called, layers_of, table_of
-from spikewright.toolchain.vendor import fit as fit_deployment
+from spikewright.toolchain.vendor import COMPILERS, VendorTable, compiler_called, layers_of, table_of, vendor_table
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -34,7 +33,7 @@ def run(arguments: Namespace) -> Outcome:
 
 def _table(target: str, compiler: str) -> VendorTable:
     if Path(target).is_dir():
-        return fit_deployment(bundle.load(Path(target)), compiler)
+        return vendor_table(bundle.load(Path(target)), compiler)
     integer = load_model(target).integer
     steps = None if integer is None else integer.timesteps or 1  # the table does not depend on it
     try:

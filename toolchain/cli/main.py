@@ -1,7 +1,8 @@
 """The command line: parse, call a verb, print; the only place that does.
 
-Exit codes: 0 done; 1 the thing asked about is false; 2 bad input; 130 interrupted. ``--json`` prints one JSON value to
-stdout and nothing else there; errors go to stderr as ``where: what`` and ``help:``.
+Exit codes: 0 done; 1 the thing asked about is false; 2 bad input or a failure, ours too; 130 interrupted. ``--json`` prints one
+JSON value to stdout and nothing else there; errors go to stderr as ``where: what`` and ``help:``, never as a traceback, which
+``--traceback`` adds.
 """
 
 from __future__ import annotations
@@ -12,26 +13,42 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 from typing import Any, NoReturn
 
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.toolchain.cli import check, chips, compare, demo, deploy, doctor, fit, passes, report, run
+from spikewright.toolchain.cli import (
+    check,
+    chips,
+    compare,
+    demo,
+    deploy,
+    doctor,
+    fit,
+    lowerings,
+    passes,
+    price,
+    report,
+    run,
+)
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import Parser
+from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
-VERBS = (deploy, check, run, compare, report, fit, chips, passes, doctor, demo)
+VERBS = (deploy, check, run, compare, report, price, fit, chips, passes, lowerings, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with the built-in verbs and those of installed packages."""
     parser = Parser(prog="spikewright", description="Trained attention spiking networks on Loihi-2-style hardware.")
+    parser.add_argument("--traceback", action="store_true", help="on a failure, also show where in the code it arose")
     parser.add_argument("--version", action="version", version=f"spikewright {version('spikewright')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
@@ -54,10 +71,16 @@ def _add_plugin(verbs: Any, point: EntryPoint) -> None:
         verbs.add_parser(point.name, help=f"({lacks.what})").set_defaults(run=refuse)
 
 
+def _library(error: ModuleNotFoundError) -> str:
+    """Return the foreign library that is missing; "" where one of our own modules is."""
+    library = (error.name or "").partition(".")[0]
+    return "" if library == "spikewright" else library
+
+
 def _missing(error: ModuleNotFoundError, where: str) -> InputError:
     """Say which library is missing; one of our own modules that is missing is our bug, and raised as it is."""
-    library = (error.name or "").partition(".")[0]
-    if library in ("", "spikewright"):
+    library = _library(error)
+    if not library:
         raise error
     return InputError(
         f"needs {library}, which is not installed", where=where, help="see spikewright doctor for the command"
@@ -70,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(arguments)
     if code != BAD_INPUT or not seen:
         return code
-    print("interrupted", file=sys.stderr)
+    _complain("interrupted")
     return INTERRUPTED
 
 
@@ -94,33 +117,109 @@ def _interruptions() -> Iterator[list[int]]:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    """Parse, run and print; whatever happens becomes an exit code and a line."""
+    parsed = argparse.Namespace(traceback=False)
     try:
         parsed = build_parser().parse_args(arguments)
-        outcome: Outcome = parsed.run(parsed)
-        _print(outcome, as_json=getattr(parsed, "json", False) is True)
-        return outcome.code
-    except SpikewrightError as error:
-        print(error if error.where else f"spikewright: {error}", file=sys.stderr)
+    except SystemExit:  # --help and --version, which have printed
+        raise
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _complain("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except ModuleNotFoundError as error:
-        print(_missing(error, "spikewright"), file=sys.stderr)
-    except OSError as error:
-        what = InputError(
-            error.strerror or str(error),
-            where=str(error.filename or "operating system"),
-            help="check the path, its permissions and the free space",
-        )
-        print(what, file=sys.stderr)
+    except BaseException as error:  # the last place to say what went wrong
+        return _failed(error, parsed.traceback)
+    try:
+        outcome: Outcome = parsed.run(parsed)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BaseException as error:  # a model's own code can raise anything, even SystemExit
+        return _failed(error, parsed.traceback)
+    return _print(outcome, as_json=getattr(parsed, "json", False) is True)
+
+
+def _failed(error: BaseException, with_traceback: bool) -> int:
+    """Say what went wrong on stderr."""
+    if with_traceback:
+        _complain("".join(traceback.format_exception(error)).rstrip())
+    said = described(error)
+    _complain(str(said) if said.where else f"spikewright: {said}")
     return BAD_INPUT
 
 
-def _print(outcome: Outcome, *, as_json: bool) -> None:
-    print(json.dumps(plain(outcome.data), indent=2, allow_nan=False) if as_json else outcome.text, flush=True)
+def described(error: BaseException) -> SpikewrightError:
+    """Return any exception as an error that says where, what and help."""
+    match error:
+        case SpikewrightError():
+            return error
+        case ModuleNotFoundError() if _library(error):
+            return _missing(error, "spikewright")
+        case MemoryError():
+            return InputError(
+                f"the memory of this machine is not enough{f' ({error})' if str(error) else ''}",
+                where="memory",
+                help="take fewer samples (--limit, a smaller file) or a smaller net, or a machine with more memory",
+            )
+        case RecursionError():
+            return InputError(
+                "something is nested too deep to be read or walked through",
+                where=_place(error),
+                help="flatten what is nested in the model or file; run `spikewright --traceback VERB ...` to see where",
+            )
+        case OSError():
+            return InputError(
+                error.strerror or str(error),
+                where=str(error.filename or "operating system"),
+                help="check the path, its permissions and the free space",
+            )
+    return InputError(
+        f"a fault of spikewright: {_last_line(error)}",
+        where=_place(error),
+        help="please report it, with the command, its input and what `spikewright --traceback VERB ...` shows",
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    """Return kind and text of an exception, also of one whose text cannot be made."""
+    return " ".join(traceback.format_exception_only(error)[-1].split())[:500]
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line of an exception, the innermost of our own where there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "spikewright" in frame.filename] or list(frames)
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "spikewright"
+
+
+def _complain(text: str) -> None:
+    """Write to stderr, if there is one."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):  # closed: nobody can be told
+        print(visible(text), file=sys.stderr, flush=True)
+
+
+def _print(outcome: Outcome, *, as_json: bool) -> int:
+    """Write the answer to stdout and return the exit code; a reader that has gone has seen what it wanted."""
+    text = json.dumps(plain(outcome.data), indent=2, allow_nan=False) if as_json else visible(outcome.text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _give_up_stdout()
+        return OK
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        _give_up_stdout()
+        _complain(str(InputError(f"cannot be written ({reason})", where="stdout", help="check where the output goes")))
+        return BAD_INPUT
+    return outcome.code
+
+
+def _give_up_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the end of the process does not fail on it."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
+    with suppress(OSError):
+        os.dup2(sys.stdout.fileno(), 1)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def add_declared(parser: argparse.ArgumentParser | argparse._ArgumentGroup, opti
             one.flag,
             dest=one.name,
             type=one.kind,
+            action="append" if one.many else "store",
             default=argparse.SUPPRESS,
             metavar=one.metavar or (f"{{{','.join(one.choices)}}}" if one.choices else one.name.upper()),
             help=f"{one.help}{default}",

@@ -9,27 +9,29 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from spikewright.toolchain.backends import Progress as Callback
+from spikewright.toolchain.cli.terminal import visible
 
 
 @contextmanager
 def stages(title: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner with the name of the stage; yields the function that names it."""
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        title = visible(title)
         task = bar.add_task(title)
-        yield lambda stage: bar.update(task, description=f"{title}: {stage}")
+        yield lambda stage: bar.update(task, description=f"{title}: {visible(stage)}")
 
 
 @contextmanager
 def bars() -> Iterator[Callable[[str], Callback]]:
     """Show one bar per title; yields the function that makes a (done, all) callback."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def make(title: str) -> Callback:
-            task = bar.add_task(title, total=None)
+            task = bar.add_task(visible(title), total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 
         yield make
@@ -37,4 +39,4 @@ def bars() -> Iterator[Callable[[str], Callback]]:
 
 def note(text: str) -> None:
     """Say on stderr what happens now."""
-    Console(stderr=True, highlight=False).print(text)
+    Console(stderr=True, highlight=False, markup=False).print(visible(text))

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.toolchain import api
+from spikewright.toolchain.analysis import list_prices
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
-from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.report.model import KINDS
+from spikewright.toolchain.report.text import price_table
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -25,6 +27,13 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--twin", type=Path, metavar="DIR", help="bundle of the same net without attention, shown beside it"
     )
+    parser.add_argument(
+        "--prices",
+        nargs="*",
+        metavar="LIST",
+        help="print the energy under every price list that ships, and under these files",
+    )
+    parser.add_argument("--rate", type=float, metavar="HZ", help="the mean power at so many samples a second")
     add_backends_option(parser, "compared")
     add_data_options(parser)
     parser.set_defaults(run=run)
@@ -35,10 +44,19 @@ def run(arguments: Namespace) -> Outcome:
     files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
     for path in files.values():
         check_file(path)
-    made = api.load(arguments.bundle)
+    loaded = api.load(arguments.bundle)
     twin = None if arguments.twin is None else api.load(arguments.twin)
     with bars() as bar:
-        report = made.report(**chosen(arguments), twin=twin, backends=arguments.backends, progress=bar)
-    for kind, path in files.items():
-        getattr(report, kind)(path)
-    return Outcome(text=str(report) + "".join(f"\n  {name:12}{path}" for name, path in files.items()))
+        report = loaded.report(
+            **chosen(arguments),
+            twin=twin,
+            backends=arguments.backends,
+            prices=[name for name in arguments.prices or () if name not in list_prices()],
+            rate=arguments.rate,
+            progress=bar,
+        )
+    made = {path: getattr(report, kind)() for kind, path in files.items()}  # all of them, before any is written
+    for path, text in made.items():
+        write_text(path, text)
+    beside = "" if arguments.prices is None else "\n" + price_table(report)
+    return Outcome(text=str(report) + beside + "".join(f"\n  {name:12}{path}" for name, path in files.items()))

@@ -14,6 +14,7 @@ from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Option, declared
 from spikewright.toolchain.output_files import check_file
+from spikewright.toolchain.recording import RECORDED
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -26,6 +27,19 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
     add_data_options(parser)
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
+    parser.add_argument(
+        "--trace-events",
+        type=Path,
+        metavar="FILE.json",
+        help="write a timeline of cores and NoC for ui.perfetto.dev",
+    )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE.npz", help="write answers and what --record says of every layer"
+    )
+    parser.add_argument(
+        "--record", nargs="+", choices=(*RECORDED, "all"), metavar="WHAT",
+        help="with --save: spikes, v, u (after reset, every step) or all (default spikes)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     parser.late = add_backend_options
@@ -55,21 +69,33 @@ def add_backend_options(parser: Parser) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Run."""
     every = [one for options in backend_options().values() for one in options]
-    if arguments.trace is not None:
-        if not load_backend(arguments.backend).counts:
-            raise InputError(
-                f"backend {arguments.backend!r} counts nothing", where="--trace", help="use --backend hw_sim"
-            )
-        check_file(arguments.trace)
+    for flag, path in (("--trace", arguments.trace), ("--trace-events", arguments.trace_events)):
+        if path is not None:
+            if not load_backend(arguments.backend).counts:
+                raise InputError(
+                    f"backend {arguments.backend!r} counts nothing", where=flag, help="use --backend hw_sim"
+                )
+            check_file(path)
+    if arguments.record and arguments.save is None:
+        raise InputError("says what --save writes", where="--record", help="add --save FILE.npz, or leave it out")
+    what = arguments.record or ["spikes"]
+    if arguments.save is not None:
+        check_file(arguments.save)
     made = api.load(arguments.bundle)
     with bars() as bar:
         found = made.run(
             **chosen(arguments),
             backend=arguments.backend,
             numbers=arguments.numbers,
+            save=arguments.save,
+            saved=RECORDED if "all" in what else tuple(dict.fromkeys(what)),
             progress=bar,
             **values(arguments, every),
         )
     if arguments.trace is not None:
         found.save_trace(arguments.trace)
-    return Outcome(text=str(found), data=found.to_dict())
+    text = str(found)
+    if arguments.trace_events is not None:
+        shown, steps = found.save_timeline(made, arguments.trace_events)
+        text += f"\n  timeline    {arguments.trace_events}: {shown} of {steps} chip steps"
+    return Outcome(text=text, data=found.to_dict())

@@ -2,66 +2,115 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
 
 from spikewright.toolchain import nirx
-from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.errors import ImportingError, ToolchainError
 from spikewright.toolchain.from_nir.flatten import Flat, flatten
 from spikewright.toolchain.from_nir.lower import lower
-from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place
-from spikewright.toolchain.from_nir.order import explicit_recurrence, sort
-from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.nirx.metadata import DEFAULT_DT_S, check_version, positive_number
+from spikewright.toolchain.from_nir.meaning import Meaning, meaning
+from spikewright.toolchain.from_nir.neurons import Place
+from spikewright.toolchain.from_nir.order import explicit_recurrence, fresh, sort
+from spikewright.toolchain.ir import Graph, rename_operands
+from spikewright.toolchain.nirx.metadata import check_version
 from spikewright.toolchain.ops import Add, GateTable, Input, Op, Output, Shape
 from spikewright.toolchain.shapes import infer, shapes
 
+if TYPE_CHECKING:
+    from spikewright.toolchain.options import Reading
+
 
 def from_nir(
-    graph: nir.NIRGraph, *, dt_s: float | None = None, timesteps: int | None = None, where: str = "graph"
+    graph: nir.NIRGraph,
+    *,
+    dt_s: float | None = None,
+    timesteps: int | None = None,
+    where: str = "graph",
+    reading: Reading | None = None,
 ) -> Graph:
     """Turn a NIR graph into a Graph of float ops.
 
     Several edges into one node are a sum; a self-loop through one synapse is the one-step recurrence; neurons fire at
-    ``v > v_threshold`` and reset to ``v_reset`` where their metadata do not say otherwise.
+    ``v > v_threshold`` and reset to ``v_reset`` where neither their metadata nor ``reading`` say otherwise. Axes of a batch
+    of one, or of time, in front of the input's shape are dropped where the nodes behind ask for it.
 
     Args:
-        graph: Standard NIR nodes, or extensions from ``toolchain.nirx``.
-        dt_s: Length of one timestep in s; where neither it nor the graph's metadata say, 1e-4 s (NIR's de-facto value).
+        graph: Standard NIR nodes, or extensions from ``toolchain.nirx``; they may hold torch tensors.
+        dt_s: Length of one timestep in s; where neither it nor the graph's metadata say, the dialect's, or 1e-4 s (NIR's
+            de-facto value).
         timesteps: T; where it is not given, the graph's metadata must say.
         where: The file, for error messages.
+        reading: What NIR has no field for: the dialect, reset, comparison and so on.
 
     Raises:
         UnsupportedNodeError: A node, or a feedback loop, without a meaning here; all such nodes are named.
         ImportingError: The graph is broken, or dt or T contradict its metadata.
+        InputError: An option out of range.
         VerifyError: Shapes that do not fit.
     """
+    graph = nirx.plain(graph, where)
     check_version(graph.metadata, where)
-    dt = _dt(graph.metadata, dt_s, where)
+    means = meaning(graph, dt_s, reading, where)
     steps = _timesteps(graph, timesteps, where)
     _readout(graph.metadata, where)
     flat = explicit_recurrence(flatten(graph, where), where)
     order = sort(flat)
-    found = _Build(flat, dt, where).run(order)
-    built = Graph(tuple(op for name in order for op in found[name]), timesteps=steps, dt_s=dt)
-    known = shapes(built)
-    declared = _shape(flat.nodes[flat.output].output_type["output"])
-    if declared and known[flat.output] != declared:
+    failed: ToolchainError | None = None
+    for shape in input_shapes(flat, steps, where):
+        try:
+            found = _Build(flat, means, where, shape).run(order)
+            built = Graph(tuple(op for name in order for op in found[name]), timesteps=steps, dt_s=means.dt_s)
+            _check_output(flat, shapes(built)[flat.output], steps, where)
+        except ToolchainError as error:
+            failed = failed or error
+        else:
+            return built
+    assert failed is not None
+    raise failed
+
+
+def input_shapes(flat: Flat, timesteps: int, where: str) -> list[Shape]:
+    """Return the shapes the input may have: as declared, and without axes of a batch of one, or of time, in front.
+
+    A declared (1, n) is a batch of one in front of all but a Conv1d, (1, C, H, W) one in front of everything.
+    """
+    shape = _shape(flat.nodes[flat.input].input_type["input"])
+    if not shape or min(shape) < 1:
         raise ImportingError(
-            f"the output is declared {declared}; the graph gives {known[flat.output]}",
+            f"input shape {shape}; it must be positive", where=f"{where}: node {flat.input!r}", help="correct it"
+        )
+    found = [shape]
+    while len(shape) > 1 and shape[0] in (1, timesteps):
+        shape = shape[1:]
+        found.append(shape)
+    lengths = any(isinstance(node, nir.Conv1d) for node in flat.nodes.values())
+    usual = [one for one in found if len(one) <= 3 and (len(one) != 2 or lengths or one[0] != 1)]
+    return usual + [one for one in found if one not in usual]
+
+
+def _check_output(flat: Flat, known: Shape, timesteps: int, where: str) -> None:
+    """Refuse an output of another shape than declared, axes of a batch of one and of time left out."""
+    declared = _shape(flat.nodes[flat.output].output_type["output"])
+    rest = declared
+    while len(rest) > len(known) and rest[0] in (1, timesteps):
+        rest = rest[1:]
+    if declared and known != rest:
+        raise ImportingError(
+            f"the output is declared {declared}; the graph gives {known}",
             where=f"{where}: node {flat.output!r}",
             help="correct the Output node's shape",
         )
-    return built
 
 
 class _Build:
     """Lower nodes as the shapes of their inputs become known; a loop is entered through its forward edges."""
 
-    def __init__(self, flat: Flat, dt_s: float, where: str) -> None:
-        self.flat, self.dt_s, self.where = flat, dt_s, where
+    def __init__(self, flat: Flat, means: Meaning, where: str, shape: Shape) -> None:
+        self.flat, self.means, self.where, self.shape = flat, means, where, shape
         self.ops: dict[str, list[Op]] = {}
         self.known: dict[str, Shape] = {}
 
@@ -85,28 +134,36 @@ class _Build:
     def _lower(self, name: str) -> None:
         node, sources = self.flat.nodes[name], self.flat.sources(name)
         if name == self.flat.input:
-            shape = _shape(node.input_type["input"])
-            if not shape or min(shape) < 1:
-                raise ImportingError(
-                    f"input shape {shape}; it must be positive", where=f"{self.where}: node {name!r}", help="correct it"
-                )
-            self.ops[name], self.known[name] = [Input(name=name, shape=shape)], shape
+            self.ops[name], self.known[name] = [Input(name=name, shape=self.shape)], self.shape
             return
         shape = next(self.known[source] for source in sources if source in self.known)
         ops: list[Op] = []
         if len(sources) > 1 and not _is_sum(node):
             ops.append(Add(name=f"{name}.sum", inputs=sources, block=name))
             sources = (ops[0].name,)
-        ops += self._ops(name, node, sources, shape)
+        ops = self._named_afresh(ops + self._ops(name, node, sources, shape))
         self.ops[name] = ops
         self.known[name] = self._shape_of(ops, shape)
+
+    def _named_afresh(self, ops: list[Op]) -> list[Op]:
+        """Rename the ops inside a node whose names a node of the file bears."""
+        taken, made = set(self.flat.nodes), []
+        changed: dict[str, str] = {}
+        for op in ops[:-1]:
+            op = rename_operands(op, changed)  # what a node reads from outside stands in front
+            name = fresh(op.name, taken)
+            if name != op.name:
+                changed[op.name] = name
+                op = replace(op, name=name)
+            made.append(op)
+        return [*made, rename_operands(ops[-1], changed)]
 
     def _ops(self, name: str, node: nir.NIRNode, sources: tuple[str, ...], shape: Shape) -> list[Op]:
         if name == self.flat.output:
             return [Output(name=name, inputs=sources)]
         if len(sources) > 1:
             return [Add(name=name, inputs=sources)]
-        return lower(node, Place(name, sources, shape, self.dt_s, self.where))
+        return lower(node, Place(name, sources, shape, self.where, self.means))
 
     def _shape_of(self, ops: list[Op], shape: Shape) -> Shape:
         for op in ops:
@@ -122,16 +179,6 @@ def _is_sum(node: nir.NIRNode) -> bool:
 
 def _shape(value: Any) -> Shape:
     return () if value is None else tuple(int(n) for n in np.ravel(np.asarray(value)))
-
-
-def _dt(metadata: dict[str, Any], given: float | None, where: str) -> float:
-    recorded = metadata.get("dt")
-    if recorded is None:
-        return DEFAULT_DT_S if given is None else positive_number(given, "dt", "dt")
-    dt = positive_number(recorded, "metadata dt", where)
-    if given is not None and abs(positive_number(given, "dt", "dt") - dt) > TOLERANCE * dt:
-        raise ImportingError(f"dt {given:g} s; the graph was made for {dt:g} s", where=where, help=f"use dt {dt:g} s")
-    return dt
 
 
 def _timesteps(graph: nir.NIRGraph, given: int | None, where: str) -> int:

@@ -12,13 +12,24 @@ from spikewright.toolchain.nirx.registry import EXTENSIONS
 Edge = tuple[str, str]
 
 SUPPORTED: tuple[str, ...] = (
-    *("Affine", "AvgPool2d", "Conv2d", "CubaLI", "CubaLIF", "Delay", "Flatten", "I", "IF", "Input", "LI", "LIF"),
+    *(
+        "Affine",
+        "AvgPool2d",
+        "Conv1d",
+        "Conv2d",
+        "CubaLI",
+        "CubaLIF",
+        "Delay",
+        "Flatten",
+        "I",
+        "IF",
+        "Input",
+        "LI",
+        "LIF",
+    ),
     *("Linear", "NIRGraph", "Output", "Scale", "SumPool2d", "Threshold", *sorted(EXTENSIONS)),
 )
 """Node types that have a meaning in our ops."""
-
-REASONS = {"Conv1d": "write it as a Conv2d over (C, 1, L) signals"}
-"""What to do about a standard node that is refused."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +56,10 @@ def flatten(graph: nir.NIRGraph, where: str = "graph") -> Flat:
     refused = _unsupported(graph, "")
     if refused:
         listing = "; ".join(f"{name!r} is a {kind}" for name, kind in refused)
-        advice = [REASONS[kind] for _, kind in refused if kind in REASONS]
         raise UnsupportedNodeError(
             f"{listing}; supported are {', '.join(SUPPORTED)}",
             where=where,
-            help=advice[0] if advice else "replace these nodes by supported ones",
+            help="replace these nodes by supported ones",
         )
     nodes, edges, outer = _inline(graph, "", where)
     inner = [name for name, node in nodes.items() if isinstance(node, nir.Input | nir.Output) and name not in outer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -12,6 +13,7 @@ from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
 from spikewright.toolchain.from_nir.order import OneStep
 from spikewright.toolchain.ops import Array, Op, Pair
+from spikewright.toolchain.parameters import least
 
 
 def lower(node: nir.NIRNode, at: Place) -> list[Op]:
@@ -26,25 +28,29 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
             return [lif(node, at)]
         case nir.LI() | nir.CubaLI() | nir.I():
             return integrator(node, at)
-        case nir.Affine() | nir.Linear() | nir.Conv2d() | nir.Scale():
-            return _linear(node, at)
+        case nir.Affine() | nir.Linear() | nir.Conv1d() | nir.Conv2d() | nir.Scale():
+            return [_linear(node, at)]
         case nir.SumPool2d() | nir.AvgPool2d() | nirx.MaxPool2d() | nir.Flatten():
             return [_reshaping(node, at)]
         case nirx.BatchNorm() | nirx.AttentionNode():
             return [_extension(node, at)]
+        case nirx.AdaptiveAvgPool2d():
+            return [ops.AdaptivePool(name=at.name, inputs=at.inputs, size=_pair(node.size, at, 1))]
         case nirx.Relu():
             return [ops.Relu(name=at.name, inputs=at.inputs)]
-        case nir.Delay() | OneStep() | nir.Threshold():
+        case nir.Delay():
+            return _delay(node, at)
+        case OneStep() | nir.Threshold():
             return [_in_time(node, at)]
         case _:
             raise UnsupportedNodeError(f"node type {type(node).__name__}", where=at.here, help="replace this node")
 
 
 # --------------------------------------------------------------------------------------------- linear
-def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
+def _linear(node: nir.NIRNode, at: Place) -> Op:
     match node:
         case nir.Affine() | nir.Linear():
-            weight = _array(node.weight)
+            weight = _without_batch(_array(node.weight), 2)
             if weight.ndim != 2:
                 raise UnsupportedNodeError(
                     f"a weight of shape {weight.shape}; (O, I) is supported", where=at.here, help="use one matrix"
@@ -56,19 +62,34 @@ def _linear(node: nir.NIRNode, at: Place) -> list[Op]:
                     help="put a Flatten in front",
                 )
             bias = getattr(node, "bias", None)
-            return [ops.Affine(name=at.name, inputs=at.inputs, weight=weight, bias=_bias(bias))]
-        case nir.Conv2d():
-            return [_conv(node, at)]
+            return ops.Affine(name=at.name, inputs=at.inputs, weight=weight, bias=_bias(bias, weight.shape[0]))
+        case nir.Conv1d() | nir.Conv2d():
+            return _conv(node, at)
         case _:
-            return _scale(_array(node.scale), at)
+            return ops.Scale(name=at.name, inputs=at.inputs, scale=least(fit(node.scale, "scale", at), at.shape))
 
 
-def _conv(node: nir.Conv2d, at: Place) -> Op:
-    weight, stride, dilation = _array(node.weight), _pair(node.stride, at, 1), _pair(node.dilation, at, 1)
-    if weight.ndim != 4:
+def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
+    """Return a convolution over (C, H, W), or over (C, L), whose kernel is one row."""
+    flat = isinstance(node, nir.Conv1d)
+    rank = 3 if flat else 4
+    weight = _without_batch(_array(node.weight), rank)
+    if weight.ndim != rank:
+        axes = "(Co, Ci // groups, k)" if flat else "(Co, Ci // groups, kh, kw)"
+        raise ImportingError(f"a weight of shape {weight.shape}; expected {axes}", where=at.here, help="correct it")
+    if len(at.shape) != rank - 1:
         raise ImportingError(
-            f"a weight of shape {weight.shape}; expected (Co, Ci // groups, kh, kw)", where=at.here, help="correct it"
+            f"a {type(node).__name__} on a signal of shape {at.shape}; it takes {'(C, L)' if flat else '(C, H, W)'}",
+            where=at.here,
+            help="correct the shape of the Input node, or put no Flatten in front",
         )
+    if flat:
+        weight = weight[:, :, None]
+
+    def pair(value: Any, least: int = 0) -> Pair:
+        return (least, _pair(value, at, least)[0]) if flat else _pair(value, at, least)
+
+    stride, dilation = pair(node.stride, 1), pair(node.dilation, 1)
     padding: Pair
     match node.padding if isinstance(node.padding, str) else None:
         case "valid":
@@ -76,16 +97,16 @@ def _conv(node: nir.Conv2d, at: Place) -> Op:
         case "same":
             weight, padding = _same(weight, stride, dilation, at)
         case _:
-            padding = _pair(node.padding, at)
+            padding = pair(node.padding)
     return ops.Conv(
         name=at.name,
         inputs=at.inputs,
         weight=weight,
-        bias=_bias(node.bias),
+        bias=_bias(node.bias, weight.shape[0]),
         stride=stride,
         padding=padding,
         dilation=dilation,
-        groups=int(node.groups),
+        groups=int(np.asarray(node.groups)),
     )
 
 
@@ -111,18 +132,6 @@ def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array
     return weight, (padding[0], padding[1])
 
 
-def _scale(scale: Array, at: Place) -> list[Op]:
-    if scale.size == 1 or scale.shape in (at.shape, at.shape[:1]):
-        factor = fit(scale, "scale", at)
-        if factor.ndim <= 1:
-            return [ops.Scale(name=at.name, inputs=at.inputs, scale=factor)]
-        table = ops.GateTable(name=f"{at.name}.scale", table=factor[None], block=at.name)
-        return [table, ops.Multiply(name=at.name, inputs=(*at.inputs, table.name))]
-    raise ImportingError(
-        f"scale has shape {scale.shape}; its input has {at.shape}", where=at.here, help="give one factor a value"
-    )
-
-
 # --------------------------------------------------------------------------------- pooling and flatten
 def _reshaping(node: nir.NIRNode, at: Place) -> Op:
     if isinstance(node, nir.Flatten):
@@ -140,9 +149,10 @@ def _flatten(node: nir.Flatten, at: Place) -> Op:
     rank = len(at.shape)
     start, end = int(node.start_dim), int(node.end_dim)
     declared = node.input_type.get("input")
-    batch = declared is not None and len(np.ravel(declared)) == rank + 1
-    counted = start == 1 and end in (-1, rank)  # torch's default, the batch axis counted
-    if rank == 1 or (start in (0, -rank) and end in (-1, rank - 1)) or (counted and (batch or end == rank)):
+    more = 0 if declared is None else max(0, len(np.ravel(declared)) - rank)  # a batch axis, or time, too
+    last = (-1, rank - 1 + more)
+    counted = start == 1 and end in (-1, rank) and (more == 1 or end == rank)  # torch's default counts the batch
+    if rank == 1 or (start in (0, -rank, more) and end in last) or counted:
         return ops.Flatten(name=at.name, inputs=at.inputs)
     raise UnsupportedNodeError(
         f"start_dim {start}, end_dim {end} on a signal of shape {at.shape}; flattening all axes is supported",
@@ -158,20 +168,37 @@ def _in_time(node: nir.NIRNode, at: Place) -> Op:
             return ops.Delay(name=at.name, inputs=at.inputs, steps=1)
         case nir.Threshold():
             zero = np.zeros(())
-            threshold = fit(node.threshold, "threshold", at)
+            threshold = least(fit(node.threshold, "threshold", at), at.shape)
             return ops.Lif(name=at.name, inputs=at.inputs, shape=at.shape, beta=zero, v_threshold=threshold)
         case _:
-            seconds = np.unique(_array(node.delay))
-            steps = seconds / at.dt_s
-            if seconds.size != 1 or abs(steps[0] - round(steps[0])) > TOLERANCE * max(1.0, steps[0]) or steps[0] < 0:
-                raise UnsupportedNodeError(
-                    f"delays of {seconds[:4].tolist()} s at dt = {at.dt_s:g} s; one whole number of steps is supported",
-                    where=at.here,
-                    help="use one delay a node, a multiple of dt",
-                )
-            if round(steps[0]) == 0:
-                return ops.Scale(name=at.name, inputs=at.inputs, scale=np.ones(()))
-            return ops.Delay(name=at.name, inputs=at.inputs, steps=round(steps[0]))
+            raise AssertionError(type(node).__name__)
+
+
+def _delay(node: nir.Delay, at: Place) -> list[Op]:
+    """Return a delay; of several lengths, one for each: the sum of what each neuron's own delay lets through."""
+    seconds = least(fit(node.delay, "delay", at), at.shape)
+    exact = seconds / at.dt_s
+    steps = np.round(exact)
+    if (steps < 0).any() or (np.abs(exact - steps) > TOLERANCE * np.maximum(1.0, exact)).any():
+        raise UnsupportedNodeError(
+            f"delays of {np.unique(seconds)[:4].tolist()} s at dt = {at.dt_s:g} s; a whole number of steps is supported",
+            where=at.here,
+            help="use delays that are multiples of dt",
+        )
+    if not steps.ndim:
+        return [_late(at.name, at.inputs, int(steps), at)]
+    made: list[Op] = []
+    for count in np.unique(steps):
+        late = _late(f"{at.name}.{int(count)}", at.inputs, int(count), at)
+        some = (steps == count).astype(np.float64)
+        made += [late, ops.Scale(name=f"{late.name}.mask", inputs=(late.name,), scale=some, block=at.name)]
+    return [*made, ops.Add(name=at.name, inputs=tuple(op.name for op in made[1::2]))]
+
+
+def _late(name: str, inputs: tuple[str, ...], steps: int, at: Place) -> Op:
+    if steps == 0:
+        return ops.Scale(name=name, inputs=inputs, scale=np.ones(()), block=at.name)
+    return ops.Delay(name=name, inputs=inputs, steps=steps, block=at.name)
 
 
 def _extension(node: nirx.BatchNorm | nirx.AttentionNode, at: Place) -> Op:
@@ -186,7 +213,7 @@ def _extension(node: nirx.BatchNorm | nirx.AttentionNode, at: Place) -> Op:
         scale = _array(node.weight) / np.sqrt(_array(node.variance) + node.epsilon)
         shift = _array(node.bias) - _array(node.mean) * scale
         return ops.Scale(name=at.name, inputs=at.inputs, scale=scale, shift=shift)
-    inside = Place(f"{at.name}.neuron", (), at.shape, at.dt_s, at.where)
+    inside = replace(at, name=f"{at.name}.neuron", inputs=())
     return node.op(at.name, at.inputs, None if node.neuron is None else lif(node.neuron, inside))
 
 
@@ -194,9 +221,19 @@ def _array(value: Any) -> Array:
     return np.asarray(value, np.float64)
 
 
-def _bias(value: Any) -> Array | None:
-    """Return a bias, or None where there is none or it is zero (a file must hold one)."""
-    return None if value is None or not np.any(value) else _array(value)
+def _without_batch(weight: Array, rank: int) -> Array:
+    """Drop leading axes of one beyond ``rank``."""
+    while weight.ndim > rank and weight.shape[0] == 1:
+        weight = weight[0]
+    return weight
+
+
+def _bias(value: Any, size: int) -> Array | None:
+    """Return a bias (size,), or None where there is none or it is zero (a file must hold one)."""
+    if value is None or not np.any(value):
+        return None
+    bias = _array(value)
+    return np.full(size, bias.item()) if bias.size == 1 else bias.reshape(-1) if max(bias.shape) == bias.size else bias
 
 
 def _pair(value: Any, at: Place, least: int = 0) -> Pair:

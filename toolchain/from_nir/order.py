@@ -20,7 +20,7 @@ from spikewright.toolchain.from_nir.flatten import Edge, Flat
 Key = TypeVar("Key", str, int)
 
 STATEFUL = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
-SYNAPSES = (nir.Affine, nir.Linear, nir.Scale, nir.Conv2d)
+SYNAPSES = (nir.Affine, nir.Linear, nir.Scale, nir.Conv1d, nir.Conv2d)
 
 
 class OneStep(nir.NIRNode):  # type: ignore[misc]
@@ -49,7 +49,7 @@ def explicit_recurrence(flat: Flat, where: str = "graph") -> Flat:
                 where=where,
                 help="put a Delay of one step or more on the feedback edge (neuron -> synapse -> neuron needs none)",
             )
-        delay = _fresh(f"{neuron}.delay", nodes)
+        delay = fresh(f"{neuron}.delay", nodes)
         nodes[delay] = OneStep()
         inside = set(loop)
         edges = [(delay, b) if a == neuron and b in inside else (a, b) for a, b in edges]
@@ -74,7 +74,7 @@ def sort(flat: Flat) -> list[str]:
 
 def is_delay(node: nir.NIRNode) -> bool:
     """Say whether a node delays its signal."""
-    return isinstance(node, OneStep) or (isinstance(node, nir.Delay) and bool(np.all(node.delay > 0)))
+    return isinstance(node, OneStep) or (isinstance(node, nir.Delay) and bool(np.all(np.asarray(node.delay) > 0)))
 
 
 def _without_delays(nodes: dict[str, nir.NIRNode], edges: Iterable[Edge]) -> list[Edge]:
@@ -102,7 +102,8 @@ def _cycle(loop: list[str], edges: list[Edge]) -> str:
     return " -> ".join(path[path.index(path[-1]) :])
 
 
-def _fresh(name: str, taken: Iterable[str]) -> str:
+def fresh(name: str, taken: Iterable[str]) -> str:
+    """Return a name like ``name`` that is not taken."""
     while name in taken:
         name += "_"
     return name

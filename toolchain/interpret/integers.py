@@ -1,9 +1,13 @@
 """The meaning of an integer graph: the ``step`` of its somas and the ``deliver`` of its synapses, exact in int64.
 
-Signals are flat, (T, B, n), here; recordings have their shapes.
+Signals are flat, (T, B, n), here; recordings have their shapes. A run advances by blocks of steps: states, and as many of the
+last messages as a lag looks back, are carried from block to block; a signal is dropped when nothing reads it any more.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from math import prod
 
 import numpy as np
 
@@ -11,81 +15,134 @@ from spikewright.hw_sim import fixed_point as fp
 from spikewright.hw_sim.somas import Soma, State
 from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
+from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of
-from spikewright.toolchain.interpret.schedule import spans
+from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import Shape, shapes
 
 
-class _Run:
-    """One evaluation: signals by name as (T, B, n), filled op by op or step by step."""
+class IntRun:
+    """One evaluation of a batch of samples, block by block of steps.
 
-    def __init__(self, graph: Graph, x: IntArray) -> None:
-        self.graph, self.x = graph, x
-        self.T, self.B = x.shape[:2]
+    Args:
+        graph: Ops of ``toolchain.integer`` with one ``IntInput`` and one ``IntOutput``.
+        batch: How many samples.
+        keep: Ops whose messages stay after a block; see ``sent``.
+        states: Whether blocks are recorded: messages, v and u of every neuron op with a state.
+    """
+
+    def __init__(self, graph: Graph, batch: int, *, keep: Collection[str] = (), states: bool = False) -> None:
+        self.graph, self.B, self.T, self.first = graph, batch, 0, 0
+        self.shapes = shapes(graph)
+        self.spans = [ops for ops, _ in spans(graph)]
+        self.last, self.lags = last_readers(graph), longest_lags(graph)
+        self.neurons = [op for op in graph if isinstance(op, IntNeuron)]
+        self.recorded = {op.name: op for op in self.neurons if op.soma.states} if states else {}
+        self.keep = {*keep, *self.recorded}
+        self.states: dict[str, State] = {op.name: op.soma.start((batch, op.size)) for op in self.neurons}
+        self.past = {name: self._before(name) for name, lag in self.lags.items() if lag}
         self.out: dict[str, IntArray] = {}
         self.recordings: dict[str, Recording] = {}
-        self.states: dict[str, State] = {}
         self.saturations: dict[str, tuple[int, int]] = {}
-        self.shapes = shapes(graph)
+        self.output = answer_of(graph)
+        self.total = np.zeros((batch, prod(self.shapes[self.output.inputs[0]])), np.int64)
 
-    def open(self, op: Op) -> None:
-        """Prepare the signal (and state) of an op."""
-        size = int(np.prod(self.shapes[op.name]))
-        self.out[op.name] = np.zeros((self.T, self.B, size), np.int64)
-        if not isinstance(op, IntNeuron):
-            return
-        self.states[op.name] = op.soma.start((self.B, size))
-        if op.soma.states:
-            out, shape = self.out[op.name], (self.T, self.B, *op.shape)
-            u = np.zeros(shape, np.int64) if op.soma.filters else None
-            self.recordings[op.name] = Recording(out.reshape(shape), np.zeros(shape, np.int64), u)
+    def _before(self, name: str) -> IntArray:
+        """Return what readers of a signal see before its first message: nothing, or the level of 1.0."""
+        op = self.graph[name]
+        level = op.soma.idle if isinstance(op, IntNeuron) else 0
+        return np.full((self.lags[name], self.B, prod(self.shapes[name])), level, np.int64)
 
-    def span(self, ops: tuple[Op, ...]) -> None:
-        """Evaluate ops together; a single op without feedback takes whole sequences."""
-        for op in ops:
-            self.open(op)
+    def advance(self, x: IntArray) -> dict[str, Recording]:
+        """Take the next steps of the input, (T', B, *shape), and return their recordings.
+
+        Raises:
+            InputError: A payload does not fit the input's bits.
+        """
+        self.T, self.out, self.recordings = x.shape[0], {}, {}
+        for number, ops in enumerate(self.spans):
+            self._span(ops, x)
+            for name in [name for name in self.out if self.last[name] <= number and name not in self.keep]:
+                self._remember(name)
+                del self.out[name]
+        for name in list(self.out):
+            self._remember(name)
+        self.first += self.T
+        return self.recordings
+
+    def _remember(self, name: str) -> None:
+        lag = self.lags[name]
+        if lag:
+            self.past[name] = self.out[name][-lag:].copy()
+        if name == self.output.inputs[0] and self.output.readout == "spikes":
+            self.total += self.sent(name).sum(axis=0)
+
+    def sent(self, name: str) -> IntArray:
+        """Return the messages (T', B, n) of the block, of an op that is kept."""
+        return self.out[name][self.lags[name] :]
+
+    @property
+    def answer(self) -> IntArray:
+        """The answer (B, n): membrane of the read-out after the last step so far, or its spikes up to there."""
+        return self.total if self.output.readout == "spikes" else self.states[self.output.inputs[0]]["v"].copy()
+
+    def _open(self, op: Op) -> None:
+        """Prepare the signal (and recording) of an op for a block; the last messages stand in front."""
+        lag, size = self.lags[op.name], prod(self.shapes[op.name])
+        self.out[op.name] = np.zeros((lag + self.T, self.B, size), np.int64)
+        if lag:
+            self.out[op.name][:lag] = self.past[op.name]
+        if op.name in self.recorded:
+            neuron = self.recorded[op.name]
+            shape = (self.T, self.B, *neuron.shape)
+            u = np.zeros(shape, np.int64) if neuron.soma.filters else None
+            self.recordings[op.name] = Recording(self.sent(op.name).reshape(shape), np.zeros(shape, np.int32), u)
+
+    def _span(self, ops: tuple[Op, ...], x: IntArray) -> None:
+        """Evaluate ops together; a single op without feedback takes the whole block."""
         if len(ops) == 1 and not isinstance(ops[0], IntNeuron):
-            self.whole(ops[0])
+            self._whole(ops[0], x)
             return
+        for op in ops:
+            self._open(op)
         for t in range(self.T):
             for op in ops:
-                self.step(op, t)
+                self._step(op, t)
 
-    def whole(self, op: Op) -> None:
+    def _whole(self, op: Op, x: IntArray) -> None:
         match op:
             case IntInput():
-                if refused := op.soma.refused(self.x):
+                if refused := op.soma.refused(x):
                     help = "encode the data with the bundle's own encoder, or deploy with more --payload-bits"
                     raise InputError(refused, where=f"input {op.name!r}", help=help)
-                self.out[op.name][:] = self.x.reshape(self.out[op.name].shape)
-            case IntConnection(lag=lag):
-                source = self.out[op.inputs[0]][: max(self.T - lag, 0)]
-                self.out[op.name][:lag] = self.idle(op)
-                if source.size:
-                    self.out[op.name][lag:] = self.deliver(op, source)
+                self._open(op)
+                self.sent(op.name)[:] = x.reshape(self.T, self.B, -1)
+            case IntConnection():
+                first = self.lags[op.inputs[0]] - op.lag
+                self.out[op.name] = self._deliver(op, self.out[op.inputs[0]][first : first + self.T])
             case IntOutput():
-                self.out[op.name] = self.out[op.inputs[0]]
+                self.out[op.name] = self.sent(op.inputs[0])
             case _:
                 raise UnsupportedNodeError(f"no integer meaning for {type(op).__name__}", where=f"op {op.name!r}")
 
-    def step(self, op: Op, t: int) -> None:
+    def _step(self, op: Op, t: int) -> None:
         if isinstance(op, IntNeuron):
-            self.neuron(op, t)
+            self._neuron(op, t)
         elif isinstance(op, IntConnection):
-            ready = t >= op.lag
-            self.out[op.name][t] = self.deliver(op, self.out[op.inputs[0]][t - op.lag]) if ready else self.idle(op)
+            at = self.lags[op.inputs[0]] - op.lag + t
+            self.out[op.name][t] = self._deliver(op, self.out[op.inputs[0]][at])
         else:
             raise UnsupportedNodeError(f"{type(op).__name__} inside a feedback loop", where=f"op {op.name!r}")
 
-    def neuron(self, op: IntNeuron, t: int) -> None:
-        state, out = self.states[op.name], self.out[op.name]
+    def _neuron(self, op: IntNeuron, t: int) -> None:
+        state, out = self.states[op.name], self.sent(op.name)
         a = sum((self.out[name][t] for name in op.currents), np.zeros(out.shape[1:], np.int64))
         levels = [spread(self.out[name][t], self.shapes[name], op.shape) for name in op.links]
         before = state.get("u")
-        out[t] = op.soma.step(state, a, levels, t)
+        out[t] = op.soma.step(state, a, levels, self.first + t)
         wraps, clips = saturated(op.soma, before, a, state)
         if wraps or clips:
             seen = self.saturations.get(op.name, (0, 0))
@@ -96,14 +153,9 @@ class _Run:
             if record.u is not None:
                 record.u[t] = state["u"].reshape(record.v.shape[1:])
 
-    def deliver(self, op: IntConnection, x: IntArray) -> IntArray:
+    def _deliver(self, op: IntConnection, x: IntArray) -> IntArray:
         """Return what a connection delivers for messages (..., n_source); a gate link its levels, as they were sent."""
         return x if op.synapses.gate else connect(op, x, self.shapes[op.inputs[0]], self.shapes[op.name])
-
-    def idle(self, op: IntConnection) -> int:
-        """Return what a connection delivers before the first message."""
-        source = self.graph[op.inputs[0]]
-        return source.soma.idle if op.synapses.gate and isinstance(source, IntNeuron) else 0
 
 
 def saturated(soma: Soma, before: IntArray | None, a: IntArray, state: State) -> tuple[int, int]:
@@ -128,8 +180,28 @@ def connect(op: IntConnection, x: IntArray, source: Shape, target: Shape) -> Int
     return fp.shift(op.synapses.deliver(x, source, target), op.exponent)
 
 
+def int_cut(graph: Graph, samples: int, timesteps: int, *, keep: Collection[str] = (), states: bool = False) -> Cut:
+    """Return how many samples and steps of an integer graph are evaluated at once; arguments as ``IntRun``."""
+    sizes = {name: prod(shape) for name, shape in shapes(graph).items()}
+    neurons = [op.name for op in graph if isinstance(op, IntNeuron)] if states else []
+    row = 8 * (most_alive(graph, sizes, {*keep, *neurons}) + 2 * sum(sizes[name] for name in neurons))
+    return cut(samples, timesteps, row)
+
+
+def int_blocks(
+    graph: Graph, x: IntArray, *, states: bool = False
+) -> Iterator[tuple[slice, slice, IntRun, dict[str, Recording]]]:
+    """Run payloads (T, B, *shape) part by part: yield samples, steps, the run so far, and the recordings of the part."""
+    timesteps, samples = x.shape[:2]
+    run = IntRun(graph, 1)
+    for chosen, steps in int_cut(graph, samples, timesteps, states=states).parts(samples, timesteps):
+        if steps.start == 0:
+            run = IntRun(graph, chosen.stop - chosen.start, states=states)
+        yield chosen, steps, run, run.advance(x[steps, chosen])
+
+
 def run_int(graph: Graph, x: IntArray) -> RunResult:
-    """Run integer payloads through an integer graph.
+    """Run integer payloads through an integer graph, at once.
 
     Args:
         graph: Ops of ``toolchain.integer`` with one ``IntInput`` and one ``IntOutput``.
@@ -141,10 +213,7 @@ def run_int(graph: Graph, x: IntArray) -> RunResult:
     Raises:
         InputError: A payload does not fit the input's bits.
     """
-    run = _Run(graph, np.asarray(x, np.int64))
-    for ops, _ in spans(graph):
-        run.span(ops)
-    output = answer_of(graph)
-    source = run.recordings[output.inputs[0]]
-    answer = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)
-    return RunResult(answer.reshape(run.B, -1), run.recordings, saturations=run.saturations)
+    x = np.asarray(x, np.int64)
+    run = IntRun(graph, x.shape[1], states=True)
+    recordings = run.advance(x)
+    return RunResult(run.answer, recordings, saturations=run.saturations)

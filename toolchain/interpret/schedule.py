@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, Op
 
 Signal = NDArray[Any]
+WORK = 3
+"""Copies of an op's values that its evaluation makes beside them: another type, a product, the sum."""
 
 
 class NotAvailable(VerifyError):
@@ -72,3 +74,37 @@ def shifted(x: Signal, lag: int, initial: float) -> Signal:
     out = np.full_like(x, initial)
     out[lag:] = x[: x.shape[0] - lag] if lag < x.shape[0] else x[:0]
     return out
+
+
+def last_readers(graph: Graph) -> dict[str, int]:
+    """Return for every signal the span (numbered as ``spans`` yields them) after which nothing reads it."""
+    found: dict[str, int] = {}
+    for number, (ops, _) in enumerate(spans(graph)):
+        for op in ops:
+            found.setdefault(op.name, number)
+            found |= {name: max(number, found.get(name, number)) for name in op.inputs}
+    return found
+
+
+def most_alive(graph: Graph, sizes: Mapping[str, int], keep: Collection[str]) -> int:
+    """Return the most values of one step of one sample that are held at once, room for the largest op's own work among them."""
+    last, alive, most = last_readers(graph), 0, 0
+    dying: dict[int, int] = {}
+    for name, number in last.items():
+        if name not in keep:
+            dying[number] = dying.get(number, 0) + sizes[name]
+    for number, (ops, _) in enumerate(spans(graph)):
+        alive += sum(sizes[op.name] for op in ops)
+        work = max(sizes[name] for op in ops for name in (op.name, *op.inputs))
+        most = max(most, alive + WORK * work)
+        alive -= dying.get(number, 0)
+    return most
+
+
+def longest_lags(graph: Graph) -> dict[str, int]:
+    """Return for every signal how many steps back its readers look."""
+    found = dict.fromkeys((op.name for op in graph), 0)
+    for op in graph:
+        for name in op.inputs:
+            found[name] = max(found[name], lag_of(op))
+    return found

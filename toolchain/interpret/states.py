@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Neuron, Shape
+from spikewright.toolchain.parameters import grid
 
 
 def spread(gate: Array, shape: Shape) -> Array:
     """Spread a gate (B, *gate shape) over (B, *shape): a channel vector gets trailing axes."""
     missing = len(shape) - (gate.ndim - 1)
     return gate.reshape(gate.shape + (1,) * missing) if gate.ndim and missing > 0 else gate
-
-
-def grid(parameter: Array, shape: Shape) -> Array:
-    """Shape a scalar, per-channel or full parameter to broadcast over (B, *shape)."""
-    p = np.asarray(parameter, np.float64)
-    return p.reshape(p.shape + (1,) * (len(shape) - p.ndim)) if p.ndim else p
 
 
 def spikes(neuron: Lif, v: Array) -> Array:
@@ -34,23 +31,25 @@ def spikes(neuron: Lif, v: Array) -> Array:
 
 def after_reset(neuron: Lif, v: Array, s: Array) -> Array:
     """Return membranes behind ``s`` spikes, and above the floor."""
-    to = (
-        grid(neuron.v_reset, neuron.shape)
-        if neuron.reset == "value"
-        else v - s * grid(neuron.v_threshold, neuron.shape)
-    )
+    taken = neuron.v_threshold if neuron.v_subtract is None else neuron.v_subtract
+    to = grid(neuron.v_reset, neuron.shape) if neuron.reset == "value" else v - s * grid(taken, neuron.shape)
     v = np.where(s > 0, to, v)
     return v if neuron.v_min is None else np.maximum(v, grid(neuron.v_min, neuron.shape))
 
 
 class FloatState:
-    """u and v of a ``Lif``, or the sum of one that does not fire; ``step`` is the one place of every neuron's equation."""
+    """u and v of a ``Lif``, or the sum of one that does not fire; ``step`` is the one place of every neuron's equation.
+
+    Where it ``seeks``, ``peaks`` are the largest |u| and |v| before reset of every neuron (n,) so far.
+    """
 
     def __init__(self, op: Neuron, batch: int) -> None:
         self.op = op
         self.v = np.zeros((batch, *op.shape))
         self.u = np.zeros((batch, *op.shape))
         self.hold = np.zeros((batch, *op.shape), np.int64)
+        self.seeks = False
+        self.peaks = (np.zeros(prod(op.shape)), np.zeros(prod(op.shape)))
         if isinstance(op, Lif):
             self.v += grid(op.v_start, op.shape)
 
@@ -81,7 +80,11 @@ class FloatState:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
-        s = self.fire(op, grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape))
+        v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
+        if self.seeks:
+            for peak, state in zip(self.peaks, (self.u, v), strict=True):
+                np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
+        s = self.fire(op, v)
         return s * spread(gates[-1], op.shape) if op.output_gate else s
 
     def fire(self, op: Lif, v: Array) -> Array:

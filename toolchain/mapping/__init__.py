@@ -11,16 +11,19 @@ from spikewright.toolchain.mapping.assemble import assemble as assemble
 from spikewright.toolchain.mapping.balanced import Balanced as Balanced
 from spikewright.toolchain.mapping.fixed import Fixed as Fixed
 from spikewright.toolchain.mapping.greedy import Greedy as Greedy
+from spikewright.toolchain.mapping.search import Search as Search
 from spikewright.toolchain.mapping.vendor import Vendor as Vendor
 
 Strategy = Callable[[Graph, Chip], Program]
 """A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""
 
 
-def strategy_called(name: str, payloads: IntArray | None) -> Strategy:
-    """Return a strategy; ``balanced`` needs payloads (T, B, *shape) to measure on, else it is ``greedy`` too."""
+def strategy_called(name: str, payloads: IntArray | None, seed: int = 0) -> Strategy:
+    """Return a strategy; ``balanced`` and ``search`` measure on payloads (T, B, *shape): without any they are ``greedy``."""
     if name == "vendor":
         return Vendor()
+    if name == "search" and payloads is not None:
+        return Search(payloads, seed)
     return Balanced(payloads) if name == "balanced" and payloads is not None else Greedy()
 
 

@@ -9,6 +9,7 @@ messages times hops.
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -53,14 +54,14 @@ class Balanced:
             return best
         trace = self.measure(best, chip)
         cores = min(self.cores or cores_used(best), chip.mesh.cores)
-        work = {name: _work(best, trace, name, chip) for name in trace.populations}
+        work = {name: work_of(best, trace, name, chip) for name in trace.populations}
         layers = neurons_of(graph)
         for stages in range(1, len(layers) + 1):
-            groups = _stages(layers, [work[op.name] for op in layers], min(stages, cores))
-            placed = _slabs(groups, work, cores, chip.core.max_neurons)
-            if placed is None:
+            groups = stages_of(layers, [work[op.name] for op in layers], min(stages, cores))
+            shares = shares_of(groups, work, cores, chip.core.max_neurons)
+            if shares is None:
                 continue
-            program = assemble(graph, chip.name, placed)
+            program = assemble(graph, chip.name, slabs(groups, shares, work))
             try:
                 drc.check(program, chip)
             except CapacityError:
@@ -80,46 +81,55 @@ def _time(trace: Trace) -> float:
     return float(trace.latency_ns.sum())
 
 
-def _work(program: Program, trace: Trace, name: str, chip: Chip) -> float:
+def work_of(program: Program, trace: Trace, name: str, chip: Chip) -> float:
     """Return the time one core would spend on a population in one run, in ns: synaptic operations and neuron updates."""
     arriving = sum(trace.projections[p.name].sops for p in program.projections if p.target == name)
     updates = trace.populations[name].neurons * trace.chip_steps * trace.samples
     return arriving * chip.costs["synaptic_op"].latency.nominal + updates * chip.costs["neuron_update"].latency.nominal
 
 
-def _stages(layers: list[IntNeuron], work: list[float], stages: int) -> list[list[IntNeuron]]:
+def stages_of(layers: list[IntNeuron], work: list[float], stages: int) -> list[list[IntNeuron]]:
     """Return consecutive groups of layers of about the same work."""
     reached = np.cumsum(work) - np.asarray(work) / 2
     group = np.minimum((reached * stages / max(sum(work), 1)).astype(np.int64), stages - 1)
     return [found for g in range(stages) if (found := [op for op, at in zip(layers, group, strict=True) if at == g])]
 
 
-def _slabs(groups: list[list[IntNeuron]], work: dict[str, float], cores: int, max_neurons: int) -> Cores | None:
-    """Return the core of every neuron: each stage gets cores in proportion to its work, each core a slab of every layer.
-
-    None if there are too few cores for the neurons.
-    """
+def shares_of(groups: list[list[IntNeuron]], work: dict[str, float], cores: int, max_neurons: int) -> list[int] | None:
+    """Return the cores of each stage, in proportion to its work; None if there are too few for the neurons."""
     total = [sum(work[op.name] for op in group) for group in groups]
     least = [-(-sum(prod(op.shape) for op in group) // max_neurons) for group in groups]
-    if sum(least) > cores:
-        return None
+    return None if sum(least) > cores else _shares(total, least, cores)
+
+
+def slabs(
+    groups: list[list[IntNeuron]], shares: Sequence[int], work: dict[str, float], by_channel: Container[str] = ()
+) -> Cores:
+    """Return the core of every neuron: each core of a stage holds a slab of every layer of it.
+
+    Args:
+        groups: The layers of each stage.
+        shares: Its cores.
+        work: Of every layer.
+        by_channel: Layers that are cut along channels; the others along space.
+    """
     placed: Cores = {}
     first = 0
-    for group, share in zip(groups, _shares(total, least, cores), strict=True):
+    for group, share in zip(groups, shares, strict=True):
         load = np.zeros(share)
         for op in sorted(group, key=lambda op: prod(op.shape) <= TINY):
-            part = _parts(op.shape, share, int(load.argmin()))
+            part = _parts(op.shape, share, int(load.argmin()), op.name in by_channel)
             load += np.bincount(part, minlength=share) * (work[op.name] / part.size)
             placed[op.name] = (first + part).astype(np.int32)
         first += share
     return placed
 
 
-def _parts(shape: tuple[int, ...], parts: int, idlest: int) -> IntArray:
+def _parts(shape: tuple[int, ...], parts: int, idlest: int, by_channel: bool) -> IntArray:
     """Return the slab of every neuron; a layer too small to cut goes to the idlest core."""
     if prod(shape) <= TINY:
         return np.full(prod(shape), idlest, np.int64)
-    if prod(shape[1:]) >= parts:
+    if prod(shape[1:]) >= parts and not by_channel:
         return Partition(shape, space=parts).part_of()
     return Partition(shape, channels=min(parts, shape[0])).part_of()
 

@@ -9,7 +9,7 @@ import numpy as np
 from spikewright.toolchain.errors import ImportingError
 
 WHOLE = {
-    **dict.fromkeys(("stride", "dilation", "kernel_size", "groups", "shape", "input_shape", "timesteps"), 1),
+    **dict.fromkeys(("stride", "dilation", "kernel_size", "size", "groups", "shape", "input_shape", "timesteps"), 1),
     **dict.fromkeys(("padding",), 0),
     **dict.fromkeys(("start_dim", "end_dim"), -8),
     **dict.fromkeys(("input_type",), 1),
@@ -67,6 +67,7 @@ def _whole(key: str, value: Any, where: str) -> None:
     array = np.asarray(value)
     numeric = array.dtype.kind in "iuf" and array.ndim <= 1 and 1 <= array.size <= 8
     _expect(numeric, key, value, "whole numbers", where)
+    array = array.astype(np.float64)  # LARGEST is infinite in float16
     least = WHOLE[key]
     inside = bool(np.all((array >= least) & (array <= LARGEST) & (array == np.round(array))))
     _expect(inside, key, value, f"whole numbers from {least} on", where)

@@ -6,9 +6,7 @@ written as a plain standard file, which ``nir.read`` loads. ``None`` is written 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,16 @@ import nir
 import numpy as np
 
 from spikewright.toolchain.block_registry import block_of_op
-from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.nirx import hdf5
 from spikewright.toolchain.nirx import nodes as nodes  # registers the extension classes
 from spikewright.toolchain.nirx.fields import check_fields
 from spikewright.toolchain.nirx.metadata import check_version
+from spikewright.toolchain.nirx.plain import is_array_field
 from spikewright.toolchain.nirx.registry import EXTENSIONS, STANDARD
+from spikewright.toolchain.output_files import write_file
 
+NEURONS = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
 NULLABLE = {"bias", "input_shape", "neuron"}
 """Fields that may be None, i.e. left out."""
 
@@ -40,22 +42,21 @@ def write(path: str | Path, graph: nir.NIRGraph) -> None:
         ImportingError: A name or value that the format cannot hold.
         InputError: The folder is missing or cannot be written to.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
-            _write_node(file.create_group("node"), graph, str(target))
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror or error}",
-            where=str(target),
-            help="name a file in a folder that exists, can be written to and has space",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_file(Path(path), _image(graph, str(path)))
+
+
+def copied(graph: nir.NIRGraph) -> nir.NIRGraph:
+    """Return a graph as it reads back when it was written; errors as ``write`` and ``read``."""
+    tree = hdf5.read_image(_image(graph, "graph"), lambda file: _tree(file["node"]))
+    return _whole(tree, "graph")
+
+
+def _image(graph: nir.NIRGraph, where: str) -> bytes:
+    def fill(file: h5py.File) -> None:
+        file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
+        _write_node(file.create_group("node"), graph, where)
+
+    return hdf5.image(fill)
 
 
 def _write_node(group: h5py.Group, node: nir.NIRNode, where: str) -> None:
@@ -131,17 +132,20 @@ def read(path: str | Path) -> nir.NIRGraph:
         UnsupportedNodeError: It holds a node type nobody here knows.
     """
     where = str(path)
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise ImportingError("no such file", where=where, help="name a .nir file")
     try:
-        with h5py.File(path, "r") as file:
-            tree = _tree(file["node"])
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        tree = hdf5.read(Path(path), lambda file: _tree(file["node"]))
+    except (OSError, ValueError) as error:
         raise ImportingError(
             f"not a readable NIR file ({error})",
             where=where,
             help="write it again; a .nir file is HDF5 with a group 'node' (it may be truncated)",
         ) from error
+    return _whole(tree, where)
+
+
+def _whole(tree: Any, where: str) -> nir.NIRGraph:
     graph = _node(tree, where)
     if not isinstance(graph, nir.NIRGraph):
         raise ImportingError(
@@ -159,6 +163,8 @@ def _tree(item: h5py.Group | h5py.Dataset) -> Any:
     value = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
     if isinstance(value, np.generic) and value.dtype in (np.dtype("f8"), np.dtype("i8"), np.dtype("?")):
         return value.item()
+    if h5py.check_vlen_dtype(item.dtype) not in (None, str, bytes):
+        raise ValueError(f"{item.name} holds rows of unequal length")
     return value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
 
 
@@ -229,12 +235,29 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
         names = ", ".join(sorted(set(lacking) - NULLABLE))
         raise ImportingError(f"{cls.__name__} lacks {names}", where=where, help="export the net again")
     values |= dict.fromkeys(lacking)
+    values = {key: _array(key, value) for key, value in values.items()}
     try:
-        return cls(**values)
+        return _neuron(cls, values) if cls in NEURONS else cls(**values)
     except UnsupportedNodeError as error:
         raise UnsupportedNodeError(error.what, where=where, help=error.help) from error
     except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
+
+
+def _array(key: str, value: Any) -> Any:
+    """Return what a node's field of real numbers holds as an array; a file may hold a number."""
+    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float) else value
+
+
+def _neuron(cls: type[nir.NIRNode], values: dict[str, Any]) -> nir.NIRNode:
+    """Return a neuron whose parameters may differ in shape (``nir`` takes none such): ``from_nir`` spreads them."""
+    given = {key: value for key, value in values.items() if isinstance(value, np.ndarray)}
+    if len({value.shape for value in given.values()}) == 1:
+        return cls(**values)
+    node = cls(**{**values, **dict.fromkeys(given, np.zeros(1))})
+    for key, value in given.items():
+        setattr(node, key, value)
+    return node
 
 
 def _known() -> str:

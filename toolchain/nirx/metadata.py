@@ -1,16 +1,19 @@
-"""What we record in NIR's metadata, for want of fields: dt, T, read-out of a graph; comparison and reset of a neuron.
+"""What we record in NIR's metadata, for want of fields: dt, T, read-out of a graph; how a neuron fires, resets and decays.
 
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
-Neuron: ``comparison`` (">" or ">="), ``reset`` ("value" or "subtract"), ``refractory`` (steps, 1: none), ``max_spikes`` a step
-(0: any number), ``v_min`` and ``v_start`` (floor and start of v), and ``beta``, ``gain``: the discrete constants that tau and r
-were made from, to read them back without rounding.
+Neuron: ``comparison`` (">" or ">="), ``reset`` ("value", "subtract" or "subtract-late"), ``decay`` ("euler" or "exact"),
+``v_start`` (numbers, "leak" or "reset"), ``refractory`` (steps, 1: none), ``max_spikes`` (a step; 0: as many as fit), ``v_min``
+(floor of v); and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the discrete constants that tau, r and v_leak were made
+from, to read them back without rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
 
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
@@ -18,53 +21,86 @@ from spikewright.toolchain.nirx.registry import EXTENSION_VERSION
 DEFAULT_DT_S = 1e-4
 """Timestep where a graph states none, in s: the de-facto value of NIR's users (snnTorch, norse, SpikingJelly)."""
 
+COMPARISONS = (">", ">=")
+RESETS = ("value", "subtract", "subtract-late")
+DECAYS = ("euler", "exact")
+STARTS = ("leak", "reset")
+"""What v is before the first step, beside a number: v_leak, v_reset."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """How a neuron fires and resets; fields as those of ``ops.Lif``, floor and start of v as they stand in the file."""
+    """How a neuron fires, resets and decays; None: not said.
 
-    comparison: Literal[">", ">="] = ">"
-    reset: Literal["value", "subtract"] = "value"
-    refractory: int = 1
-    max_spikes: int | None = 1
+    Args:
+        comparison: Fires at ``v > v_threshold`` or ``v >= v_threshold``.
+        reset: To ``v_reset``, by subtracting ``v_threshold`` at once, or in the next step (snnTorch's reset_delay).
+        decay: ``1 - dt / tau`` (forward Euler) or ``exp(-dt / tau)``.
+        v_start: v before the first step: numbers as they stand in the file, ``leak`` (v_leak) or ``reset`` (v_reset).
+        refractory: Steps from a spike to the next possible one; 1: none.
+        max_spikes: Spikes in one step at most; 0: as many as fit.
+        v_min: v is never below it; numbers as they stand in the file.
+    """
+
+    comparison: str | None = None
+    reset: str | None = None
+    decay: str | None = None
+    v_start: Any = None
+    refractory: int | None = None
+    max_spikes: int | None = None
     v_min: Any = None
-    v_start: Any = 0.0
+
+
+NAMES = tuple(f.name for f in fields(Settings))
+OURS = {
+    "graph": frozenset({"dt", "timesteps", "readout", "extension_version", "dataset", "card"}),
+    "node": frozenset({*NAMES, "alpha", "beta", "gain", "gain_u", "leak"}),
+}
+"""Metadata keys that mean something here."""
+
+_ALLOWED: dict[str, tuple[object, ...]] = {"comparison": COMPARISONS, "reset": RESETS, "decay": DECAYS}
+_LEAST = {"refractory": 1, "max_spikes": 0}
 
 
 def settings(metadata: Mapping[str, Any], where: str) -> Settings:
-    """Return how a neuron fires and resets; NIR's own rule (``>``, to a value) where its metadata does not say.
+    """Return what a neuron's metadata say of how it fires, resets and decays.
 
     Raises:
-        ImportingError: The metadata say something else.
+        ImportingError: They say something else.
     """
-    comparison, reset = metadata.get("comparison", ">"), metadata.get("reset", "value")
-    texts = isinstance(comparison, str) and isinstance(reset, str)
-    if not texts or comparison not in (">", ">=") or reset not in ("value", "subtract"):
+    found = {key: _plain(metadata[key]) for key in NAMES if key in metadata}
+    wrong = [key for key, value in found.items() if not _is_allowed(key, value)]
+    if wrong:
+        key = wrong[0]
         raise ImportingError(
-            f"metadata comparison {comparison!r}, reset {reset!r}; allowed are '>' or '>=', 'value' or 'subtract'",
+            f"metadata {key} {found[key]!r}; {allowed(key)}",
             where=where,
-            help="correct the metadata, or leave it out (NIR: '>', 'value')",
+            help="correct the metadata, or leave it out",
         )
-    most = _count(metadata, "max_spikes", 0, where)
-    return Settings(
-        comparison,
-        reset,
-        _count(metadata, "refractory", 1, where),
-        None if most == 0 else most,
-        metadata.get("v_min"),
-        metadata.get("v_start", 0.0),
-    )
+    return Settings(**found)
 
 
-def _count(metadata: Mapping[str, Any], name: str, least: int, where: str) -> int:
-    value = metadata.get(name, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ImportingError(
-            f"metadata {name} {value!r}; whole numbers from {least} on are allowed",
-            where=where,
-            help="correct the metadata, or leave it out (1)",
-        )
-    return value
+def allowed(key: str) -> str:
+    """Say in words what a setting may be."""
+    if key in _ALLOWED:
+        return f"allowed are {', '.join(map(repr, _ALLOWED[key]))}"
+    if key in _LEAST:
+        return f"whole numbers from {_LEAST[key]} on are allowed"
+    return "numbers are allowed" + (f", or {' or '.join(map(repr, STARTS))}" if key == "v_start" else "")
+
+
+def _is_allowed(key: str, value: Any) -> bool:
+    if key in _ALLOWED:
+        return isinstance(value, str) and value in _ALLOWED[key]
+    if key in _LEAST:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= _LEAST[key]
+    if isinstance(value, str):
+        return key == "v_start" and value in STARTS
+    return not isinstance(value, bool) and np.asarray(value).dtype.kind in "iuf"
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
 
 
 def check_version(metadata: dict[str, Any], where: str) -> None:

@@ -115,6 +115,28 @@ class MaxPool2d(nir.NIRNode):  # type: ignore[misc]
 
 @extension
 @dataclass(eq=False)
+class AdaptiveAvgPool2d(nir.NIRNode):  # type: ignore[misc]
+    r"""Average pooling to a size that need not divide the map: windows differ in size and may overlap.
+
+    .. math::
+        y_{c,i,j} = \mathrm{mean}\, x_{c,\, \lfloor i H / h \rfloor : \lceil (i + 1) H / h \rceil,\,
+        \lfloor j W / w \rfloor : \lceil (j + 1) W / w \rceil}
+
+    Shapes: x ``(C, H, W)``, y ``(C, h, w)``. As ``torch.nn.AdaptiveAvgPool2d``; an even one is NIR's own ``AvgPool2d``.
+    """
+
+    size: tuple[int, int]  # (h, w)
+
+    def __post_init__(self) -> None:
+        """Check values; the port types follow from the node in front."""
+        self.size = _pair(self.size)
+        if min(self.size) < 1:
+            raise ValueError(f"AdaptiveAvgPool2d: size {self.size}; expected at least (1, 1)")
+        _ports(self, None)
+
+
+@extension
+@dataclass(eq=False)
 class Relu(nir.NIRNode):  # type: ignore[misc]
     r"""Rectifier: a real value goes on every step, so what reads it is not spike-driven (the checker says so).
 

@@ -35,7 +35,7 @@ class DropFlatten(Pass):
 
 def _unflattened(op: Lif, flat: Flatten, shape: Shape) -> Lif:
     """Return the neurons in the shape of the map in front of ``flat``."""
-    fields = ("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset", "v_min", "v_start")
+    fields = ("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset", "v_min", "v_subtract", "v_start")
     grown = {name: value.reshape(shape) for name in fields if np.size(value := getattr(op, name)) > 1}
     return replace(op, inputs=flat.inputs, shape=shape, **grown)
 

@@ -42,6 +42,8 @@ class State:
     reset: Array
     constant: Array
     """Bias and leak."""
+    tallest: float
+    """Largest level that v is compared with, held at or starts from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,7 @@ class Choice:
 
     def fields(self) -> float:
         """Return the smallest S for which threshold and bias still fit their registers."""
-        threshold = float(np.abs(self.state.threshold).max()) / (self.chip.threshold_max // 4)
+        threshold = self.state.tallest / (self.chip.threshold_max // 4)
         constant = float(np.abs(self.state.constant).max()) / self.chip.bias_max
         return max(threshold, constant) * sc.STATE_UNIT
 
@@ -125,7 +127,7 @@ class Choice:
         op, n = self.op, prod(self.op.shape)
         arriving = sum((_spread(sc.largest_sum(b), op.shape) for b in self.branches), np.zeros(n))
         current = arriving * _sums(sc.flat(op.alpha, op.shape), self.steps)
-        ends = np.maximum(np.abs(self.state.threshold), np.abs(self.state.reset))
+        ends = np.maximum(self.state.tallest, np.abs(self.state.reset))
         drive = current + np.abs(self.state.constant)
         voltage = drive * _sums(sc.flat(op.beta, op.shape), self.steps) + ends
         if self.reach is not None:
@@ -151,7 +153,8 @@ class Choice:
 def lattice(op: Lif) -> bool:
     """Say whether v only takes sums of the weights: nothing decays but all or nothing, so a threshold between them is exact."""
     keeps: Array = np.asarray(op.beta)
-    return not np.any(op.alpha) and bool(((keeps == 0) | (keeps == 1)).all()) and op.gates == 0
+    rare = op.max_spikes != 1 or op.v_min is not None or bool(np.any(op.v_start))
+    return not rare and not np.any(op.alpha) and bool(((keeps == 0) | (keeps == 1)).all()) and op.gates == 0
 
 
 def _sums(keep: Array, steps: int) -> Array:

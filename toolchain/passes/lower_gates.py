@@ -6,10 +6,11 @@ is ``split-host``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
@@ -34,15 +35,47 @@ def strategy_for(op: AttentionBlock, wanted: str) -> str:
     return chosen
 
 
+def by_block(wanted: str) -> dict[str, str]:
+    """Read ``STRATEGY``, or ``BLOCK=STRATEGY,...``: the strategy by block; of all blocks that are not named under ""."""
+    words = [word.rpartition("=") for word in wanted.split(",")]
+    return {block: strategy for block, _, strategy in words}
+
+
 def strategies_for(blocks: Sequence[AttentionBlock], wanted: str) -> dict[str, str]:
     """Return the strategy of every attention block of a net, by block.
 
+    Args:
+        blocks: The attention blocks.
+        wanted: A strategy, or ``BLOCK=STRATEGY,...``; blocks that are not named get the one without a name, or ``auto``.
+
     Raises:
-        GateLoweringError: A block and the strategy do not go together; of a net whose blocks all run on the host, any other.
+        GateLoweringError: A block and the strategy do not go together; of a net whose blocks all run on the host, any other;
+            or there is no such block.
     """
+    asked = by_block(wanted)
+    named = {block: strategy for block, strategy in asked.items() if block}
+    known = [op.block for op in blocks]
+    for block in named:
+        if block not in known:
+            raise GateLoweringError(
+                f"there is no attention block {block!r}; there are {', '.join(map(repr, known)) or 'none'}",
+                where=f"--gates {block}={named[block]}",
+                help=f"{did_you_mean(block, known)}name a block that has attention",
+            )
+    if named:
+        rest = asked.get("", "auto")
+        return {op.block: _asked(op, named[op.block]) if op.block in named else strategy_for(op, rest) for op in blocks}
     if blocks and all(op.on_host for op in blocks) and wanted != "auto" and (reason := blocks[0].refusal(wanted)):
         raise _refused(blocks[0], wanted, reason, "deploy with --gates host (or auto)")
     return {op.block: strategy_for(op, wanted) for op in blocks}
+
+
+def _asked(op: AttentionBlock, wanted: str) -> str:
+    """Return what is asked of this very block, or refuse it with the reason."""
+    chosen = op.own_strategy if wanted == "auto" else wanted
+    if reason := op.refusal(chosen):
+        raise _refused(op, chosen, reason, op.advice)
+    return chosen
 
 
 def _refused(op: AttentionBlock, strategy: str, reason: str, help: str) -> GateLoweringError:
@@ -58,12 +91,14 @@ class LowerGates(Pass):
     strategy: str = "auto"
     means: dict[str, dict[str, Array]] = field(default_factory=dict)
     """For ``static``: per block and dimension the mean gate over a calibration set, (T or 1, *gate shape)."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """The strategy by block, where it is not the one of all."""
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the block at ``op``."""
         if not isinstance(op, AttentionBlock) or op.on_host:
             return None
-        lowering = op.lowerings()[strategy_for(op, self.strategy)]
+        lowering = op.lowerings()[self.chosen.get(op.block) or strategy_for(op, self.strategy)]
         return lowering(graph, self.means.get(op.name, {}))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, Conv, Op, Shape, SumPool
+from spikewright.toolchain.ops import AdaptivePool, Affine, Array, Conv, Neuron, Op, Output, Scale, Shape, SumPool
 from spikewright.toolchain.passes.base import Pass
 from spikewright.toolchain.shapes import shapes
 
@@ -27,19 +27,31 @@ COLUMNS = 256
 
 @dataclass(frozen=True)
 class LowerPool(Pass):
-    """Replace a ``SumPool`` and the ``Conv`` beside it by an ``Affine`` of the same function."""
+    """Replace a pool and the ``Conv`` beside it by an ``Affine`` of the same function; an uneven one also alone."""
 
     name: ClassVar[str] = "lower-pool"
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Merge the pair at ``op``."""
         match graph.producer(op), op:
-            case (SumPool() as first, Conv()) | (Conv() as first, SumPool()):
+            case (
+                (SumPool() | AdaptivePool() as first, Conv())
+                | (Conv() as first, SumPool() | AdaptivePool())
+                | (AdaptivePool() as first, Affine())
+            ):
                 known = shapes(graph)
                 source = known[first.inputs[0]]
                 if prod(source) * prod(known[op.name]) > LARGEST:
                     return None
                 return graph.replace((op,), composed(first, op, source))
+            case AdaptivePool() as pool, Neuron() | Output():
+                known = shapes(graph)
+                source = known[pool.inputs[0]]
+                if prod(source) * prod(known[pool.name]) > LARGEST:
+                    return None
+                return graph.replace(
+                    (pool,), composed(Scale(name="x", inputs=pool.inputs, scale=np.ones(())), pool, source)
+                )
             case _:
                 return None
 

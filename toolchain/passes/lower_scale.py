@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Conv, Op, Scale
+from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import Pass, sends_messages
 from spikewright.toolchain.passes.fold_scale import vector
 from spikewright.toolchain.shapes import shapes
@@ -28,11 +30,11 @@ class LowerScale(Pass):
         if not isinstance(op, Scale) or op.shift is not None or not sends_messages(graph, op.inputs[0]):
             return None
         shape = shapes(graph)[op.name]
-        channels, diagonal = shape[0], vector(op.scale, shape[0], 1.0)
-        if len(shape) == 3:
-            weight = diagonal.reshape(-1, 1, 1, 1)
-            made: Op = Conv(name=op.name, inputs=op.inputs, block=op.block, weight=weight, groups=channels)
-        elif len(shape) == 1 and channels <= WIDEST:
+        if len(shape) > 1 and np.ndim(op.scale) <= 1:
+            weight = vector(op.scale, shape[0], 1.0).reshape(-1, 1, 1, 1)
+            made: Op = Conv(name=op.name, inputs=op.inputs, block=op.block, weight=weight, groups=shape[0])
+        elif prod(shape) <= WIDEST:
+            diagonal = np.broadcast_to(grid(op.scale, shape), shape).reshape(-1)
             made = Affine(name=op.name, inputs=op.inputs, block=op.block, weight=np.diag(diagonal))
         else:
             return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, floor, log2, prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -123,7 +123,10 @@ class _Quantizer(Synapses):
         """Note the unit of messages whose unit does not depend on other layers."""
         if isinstance(op, Lif):
             one = 1 << self.o.gate_bits if op.output_gate else 1
-            self.unit[op.name], self.largest[op.name] = 1 / one, one
+            most = (
+                STATE_MAX if op.max_spikes is None else op.max_spikes
+            )  # known better once its threshold is an integer
+            self.unit[op.name], self.largest[op.name] = 1 / one, one * most
 
     # ------------------------------------------------------------------------------------------ messages
     def input(self, op: Input) -> None:
@@ -154,12 +157,6 @@ class _Quantizer(Synapses):
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:
-        if op.max_spikes != 1 or op.v_min is not None or np.any(op.v_start):
-            raise UnsupportedNodeError(
-                "sends several spikes a step, has a floor of v, or starts at another v than 0",
-                where=f"op {op.name!r}",
-                help="train it with one spike a step, no floor, and v = 0 at the start",
-            )
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
@@ -169,7 +166,7 @@ class _Quantizer(Synapses):
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        state = State(threshold / gain, self.reset(op, threshold) / gain, bias + leak)
+        state = State(threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, gain))
         chosen = self.current_unit(op, branches, state)
         unit = chosen.size
         names = self.connect(op, branches, unit, shift=chosen.shift, low=chosen.low)
@@ -181,15 +178,35 @@ class _Quantizer(Synapses):
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
             bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}", self.chip),
             threshold=self.threshold(op, threshold / scale, between=chosen.exact and lattice(op)),
-            v_reset=np.round(self.reset(op, threshold) / scale).astype(np.int64),
+            v_reset=self.reset(op, threshold, scale),
             reset=op.reset,
             gates=op.gates,
             gate_bits=self.o.gate_bits,
             rectify=op.rectify,
             output_gate=op.output_gate,
             refractory=op.refractory,
+            **self.rare(op, threshold, scale),
         )
         self.emit(op, (*names, *links), soma, scale)
+        if op.max_spikes != 1:
+            self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
+
+    def tallest(self, op: Lif, gain: Array) -> float:
+        """Return the largest level that v is compared with, held at or starts from, in units of the current."""
+        levels = (op.v_threshold, op.v_start, np.zeros(()) if op.v_min is None else op.v_min)
+        return max(float(np.abs(sc.flat(level, op.shape) / gain).max()) for level in levels)
+
+    def rare(self, op: Lif, threshold: Array, scale: Array) -> dict[str, Any]:
+        """Return the integers of several spikes a step, of the floor and of the start of v, where it has them."""
+        found: dict[str, Any] = {}
+        if op.max_spikes != 1:
+            found |= {"max_spikes": op.max_spikes, "spacing": _spacing(threshold / scale)}
+        for name, level in (("v_min", op.v_min), ("v_start", op.v_start)):
+            if level is not None and np.any(level if name == "v_start" else True):
+                wanted = sc.flat(level, op.shape) / scale
+                sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", name, self.chip.threshold_max)
+                found[name] = np.round(wanted).astype(np.int64)
+        return found
 
     def emit(self, op: Op, inputs: Sequence[str], soma: somas.Soma, scale: Array, shape: Shape | None = None) -> None:
         """Emit neurons in the place of an op; their shape is its own where none is given."""
@@ -199,7 +216,7 @@ class _Quantizer(Synapses):
 
     def gain(self, op: Lif) -> Array:
         """Return the neurons' input gain, (1,) or (n,): the worth of v in units of the current."""
-        gain = sc.flat(np.asarray(op.gain) * np.asarray(op.gain_u), op.shape)
+        gain = sc.flat(op.gain, op.shape) * sc.flat(op.gain_u, op.shape)
         if (gain <= 0).any():
             raise PassError(
                 f"input gain {gain.min():g}; a gain above 0 is allowed",
@@ -221,16 +238,27 @@ class _Quantizer(Synapses):
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
         """Return thresholds on the chip's grid, from real ones in state units; ``between``: v lies on that grid, too."""
         sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold", self.chip.threshold_max)
+        if op.max_spikes != 1:
+            return _spacing(wanted) - (op.comparison == ">=")
         if op.comparison == ">=":
             below: IntArray = np.ceil(wanted - 1e-9 * np.maximum(1, np.abs(wanted))).astype(np.int64) - 1
             return below
+        if op.refractory > 1 or op.v_min is not None or np.any(op.v_start):
+            return np.round(wanted).astype(np.int64)
         if between:
             wanted = np.floor(wanted / (1 << THRESHOLD_SHIFT) + 1e-6) * (1 << THRESHOLD_SHIFT)
         return np.round(wanted / (1 << THRESHOLD_SHIFT)).astype(np.int64) << THRESHOLD_SHIFT
 
-    def reset(self, op: Lif, threshold: Array) -> Array:
-        """Return what v becomes, or what is subtracted from it."""
-        return sc.flat(op.v_reset, op.shape) if op.reset == "value" else threshold
+    def reset(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
+        """Return what v becomes, or what each spike subtracts from it."""
+        if op.reset == "subtract" and op.max_spikes != 1:
+            return _spacing(threshold / scale)
+        return np.round(self.after(op, threshold) / scale).astype(np.int64)
+
+    def after(self, op: Lif, threshold: Array) -> Array:
+        """Return what v becomes, or what a spike subtracts from it, in the net's units."""
+        taken = threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
+        return sc.flat(op.v_reset, op.shape) if op.reset == "value" else taken
 
     def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""
@@ -360,3 +388,8 @@ class _Quantizer(Synapses):
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape
+
+
+def _spacing(wanted: Array) -> IntArray:
+    """Return how far apart the thresholds of several spikes a step lie, in state units: at least 1."""
+    return np.maximum(np.round(wanted), 1).astype(np.int64)

@@ -23,6 +23,7 @@ from spikewright.hw_sim.fixed_point import (
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntArray
 from spikewright.toolchain.ops import Array, Linear, Shape
+from spikewright.toolchain.parameters import grid
 
 BIAS_MAX = BIAS_MANTISSA[1] << BIAS_EXPONENT_MAX
 """Largest bias of a 13-bit mantissa with its exponent, in state units."""
@@ -212,8 +213,7 @@ def flat(parameter: Array, shape: Shape) -> Array:
     p = np.asarray(parameter, np.float64)
     if p.size == 1 or np.all(p == p.reshape(-1)[0]):
         return p.reshape(-1)[:1]
-    grown = np.broadcast_to(p.reshape(p.shape + (1,) * (len(shape) - p.ndim)), shape)
-    return grown.reshape(-1)
+    return np.broadcast_to(grid(p, shape), shape).reshape(-1)
 
 
 def spread_unit(unit: Array, shape: Shape) -> Array:

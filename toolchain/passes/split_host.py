@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Input, Neuron, Op, Output
@@ -39,7 +40,7 @@ class HostPart:
 
 def is_still(x: NDArray[Any]) -> bool:
     """Say whether samples (T, B, *shape) repeat one frame over all T."""
-    return bool((x == x[:1]).all())
+    return all(bool((part == x[:1]).all()) for part in blocks(x))
 
 
 def fires(op: Op) -> bool:
@@ -63,6 +64,18 @@ def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set
             elif not isinstance(op, Output):
                 inside.add(op.name)
     return inside, first
+
+
+def _in_front_of(graph: Graph, op: Op) -> set[str]:
+    """Return what an op reads, near and far: also tables, and its own feedback."""
+    found: set[str] = set()
+    waiting = list(op.inputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name].inputs
+    return found
 
 
 def before_first_spike(graph: Graph) -> frozenset[str]:
@@ -95,10 +108,11 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
         )
     boundary = first[0]
     graded = isinstance(boundary, AttentionBlock) and boundary.sends == "graded"
-    ops = [op for op in graph if op.name in inside or op is boundary]
+    wanted = _in_front_of(graph, boundary)
+    ops = [op for op in graph if op.name in wanted or op is boundary]
     host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])
     shape = shapes(graph)[boundary.name]
     source = Input(name=boundary.name, shape=shape, binary=not graded, block=boundary.block)
-    rest = [op for op in graph if op is not entry and op not in ops]
+    rest = [op for op in graph if op is not entry and op is not boundary]
     chip = drop_unread(graph.with_ops([source, *rest]))
     return chip, HostPart(drop_unread(host), boundary.name, graded)

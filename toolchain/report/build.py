@@ -5,13 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Program
-from spikewright.toolchain.analysis import Quantity, accuracy, analyze, run_summary, saturations, utilization
+from spikewright.toolchain.analysis import (
+    PriceList,
+    Quantity,
+    accuracy,
+    analyze,
+    duty_cycle,
+    load_prices,
+    run_summary,
+    saturations,
+    utilization,
+)
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
 from spikewright.toolchain.compare import Comparison, compare
@@ -34,9 +45,25 @@ def report_on(
     *,
     backends: Sequence[str] = (),
     twin: Report | None = None,
+    prices: Sequence[str | Path] = (),
+    rate_hz: float | None = None,
     progress: Bars = silent,
 ) -> Report:
-    """Run all samples on interpreter and machine, compare backends on the first ``COMPARED``, audit, and build the report."""
+    """Run all samples on interpreter and machine, compare backends on the first ``COMPARED``, audit, and build the report.
+
+    Args:
+        made: The net.
+        samples: What to run.
+        backends: To compare.
+        twin: Report of the net without attention.
+        prices: Files of price lists beside those that ship.
+        rate_hz: Samples a second to give the power at.
+        progress: Makes a progress callback by a title.
+
+    Raises:
+        InputError: A price list cannot be read, or samples take longer than ``rate_hz`` leaves them.
+    """
+    lists = [load_prices(path) for path in prices]
     x = made.encode(samples.x, compact=True)
     runs = {
         name: made.backend(name).run(made, x, progress=progress(f"{made.name} on {name}"))
@@ -47,10 +74,10 @@ def report_on(
         few = made.encode(first(samples, COMPARED).x)
         comparison = compare(made, backends, few, progress=lambda name: progress(f"{made.name}, compared on {name}"))
     nothing, trace = silence_of(made), runs[MACHINE].trace
-    return build_report(
+    report = build_report(
         made,
         runs,
-        verdict_of(made),
+        verdict_of(made, trace),
         comparison,
         twin,
         samples.y,
@@ -58,6 +85,25 @@ def report_on(
         audit=audit_of(made, samples, nothing),
         event_driven=None if trace is None else event_driven(made.program, trace, nothing),
     )
+    return asked_of(report, lists, rate_hz)
+
+
+def asked_of(report: Report, prices: Sequence[PriceList], rate_hz: float | None) -> Report:
+    """Return a report under further price lists, and with the power at a rate of samples.
+
+    Raises:
+        InputError: Samples take longer than the rate leaves them.
+    """
+    found = report.analysis
+    if found is None:
+        return report
+    more = replace(found, review=found.review.under(prices))
+    if rate_hz is None:
+        return replace(report, analysis=more)
+    p = report.chip.static_power
+    chips = -(-max(len(found.activity.cores), 1) // report.chip.mesh.usable_cores_per_chip)
+    static = Quantity(p.nominal, "W", p.basis, p.low, p.high).times(chips)
+    return replace(report, analysis=more, duty=duty_cycle(found.energy, found.latency, static, rate_hz))
 
 
 def build_report(
@@ -146,7 +192,7 @@ def _accuracy(
     count = max((len(run.answer) for run in runs.values()), default=0)
     reference = next((name for name in ("interpreter", "lava", *runs) if name in runs and name != MACHINE), "")
     if float_accuracy is None and samples is not None and 0 < count <= samples.x.shape[1]:
-        float_accuracy = accuracy(_float_answer(deployment, samples, count), y)
+        float_accuracy = accuracy(deployment.run_float(samples.x[:, :count]), y)
     return Accuracy(
         float=_share(float_accuracy, "measured"),
         quantized=_share(accuracy(runs[reference].answer, y), "simulated") if reference else None,
@@ -155,13 +201,6 @@ def _accuracy(
         samples=count,
         reference=reference,
     )
-
-
-def _float_answer(deployment: Deployment, samples: Samples, count: int) -> NDArray[np.float64]:
-    chunks = [
-        deployment.run_float(samples.x[:, i : min(i + 64, count)].astype(np.float64)) for i in range(0, count, 64)
-    ]
-    return np.concatenate(chunks)
 
 
 def _share(value: Any, basis: str) -> Quantity | None:
@@ -184,7 +223,10 @@ def _parameters(graph: Graph) -> int:
 def _fingerprints(deployment: Deployment, samples: Samples | None) -> dict[str, str]:
     found = {"program": fingerprint(deployment.program)}
     if samples is not None:
-        found["samples"] = hashlib.sha256(np.ascontiguousarray(samples.x).tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for step in samples.x:
+            digest.update(np.ascontiguousarray(step, np.float32).data)
+        found["samples"] = digest.hexdigest()
     return found
 
 

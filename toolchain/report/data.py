@@ -10,6 +10,17 @@ from typing import Any
 
 from spikewright.toolchain.analysis import Activity, Analysis, Layer, Quantity
 from spikewright.toolchain.analysis.energy import HOST_MAC, HOST_SOURCES, Item, Line
+from spikewright.toolchain.analysis.ledger import COUNTS
+from spikewright.toolchain.analysis.review import (
+    RATE_BOUND,
+    RATE_SOURCE,
+    RATE_STEPS,
+    STATEMENT,
+    SYNAPSE_BOUNDS,
+    SYNAPSE_SOURCE,
+    Beside,
+    Review,
+)
 from spikewright.toolchain.diagnostics import plain
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
@@ -51,6 +62,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "runs": report.runs,
         "comparison": report.comparison,
         "twin": None if report.twin is None else to_data(report.twin),
+        "power_at_rate": None if report.duty is None else asdict(report.duty),
         "prices": prices(report),
         "sources": report.chip.sources | HOST_SOURCES,
         "modelled": list(MODELLED),
@@ -81,7 +93,10 @@ def _analysis(found: Analysis) -> dict[str, Any]:
         "spike_rate": {"value": counts.spike_rate, "basis": "simulated"},
         "host_messages": counts.host_messages,
         "host_macs_per_sample": found.host_macs,
-        "layers": [asdict(layer) | {"spike_rate": layer.spike_rate} for layer in counts.layers],
+        "layers": [
+            asdict(layer) | {"spike_rate": layer.spike_rate, "attention_sops": layer.attention_sops}
+            for layer in counts.layers
+        ],
         "cores": [asdict(core) for core in counts.cores],
         "latency": asdict(found.latency) | {"bottleneck_text": str(found.latency.bottleneck)},
         "energy_per_sample": {
@@ -90,6 +105,44 @@ def _analysis(found: Analysis) -> dict[str, Any]:
             "assumed_prices": list(price.assumed),
         },
         "literature": asdict(found.literature),
+        "review": review(found.review),
+    }
+
+
+def review(found: Review) -> dict[str, Any]:
+    """Return the review as plain data; ``counts`` are what ``spikewright price`` prices again."""
+    low, high = SYNAPSE_BOUNDS
+    return {
+        "statement": STATEMENT,
+        "spikes_per_synapse_and_inference": {
+            "value": found.spikes_per_synapse, "bounds": [low, high], "stands": found.per_synapse_stands,
+            "basis": "simulated", "source": SYNAPSE_SOURCE,
+        },
+        "spike_rate": {
+            "value": found.spike_rate, "bound": RATE_BOUND, "bound_at_timesteps": RATE_STEPS, "timesteps": found.timesteps,
+            "stands": found.rate_stands, "basis": "simulated", "source": RATE_SOURCE,
+        },
+        "counts": {name: {"value": v, "per": "sample", "what": COUNTS[name]} for name, v in found.ledger.counts.items()},
+        "assumed_counts": list(found.ledger.assumed),
+        "twin": {"bits": found.twin_bits, "counts": dict(found.twin.counts)},
+        "prices": [beside(one) for one in found.lists],
+        "attention_sops_per_sample": found.attention,
+        "bits": found.widths,
+        "batch": found.batch,
+        "samples": found.samples,
+        "seed": found.seed,
+    }  # fmt: skip
+
+
+def beside(one: Beside) -> dict[str, Any]:
+    """Return the net and its twin under one list, J a sample."""
+    return {
+        "list": one.net.name,
+        "net": _figure(one.net.total),
+        "twin": _figure(one.twin.total),
+        "break_even_spike_rate": one.break_even,
+        "items": {name: _figure(item) for name, item in one.net.items.items()},
+        "left_out": list(one.net.left_out),
     }
 
 
@@ -113,8 +166,13 @@ def to_csv(report: Report) -> str:
     out = io.StringIO()
     table = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: names come from files."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def layer_rows(report: Report) -> list[dict[str, Any]]:

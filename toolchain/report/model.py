@@ -9,6 +9,7 @@ from typing import Any
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.analysis import Analysis, Quantity, Use
+from spikewright.toolchain.analysis.review import DutyCycle
 from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
 from spikewright.toolchain.diagnostics import Diagnostic
@@ -71,6 +72,7 @@ class Report(Result):
         versions: Of the packages that made it.
         fingerprints: SHA-256 of program and samples.
         diagnostics: Of the deployment, and what the run lost.
+        duty: Mean power at a rate of samples, where one was asked for.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Report(Result):
     fingerprints: dict[str, str] = field(default_factory=dict)
     speeds: tuple[Speed, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    duty: DutyCycle | None = None
 
     @property
     def equal(self) -> bool:

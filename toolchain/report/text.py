@@ -6,9 +6,10 @@ from textwrap import fill
 from typing import Any
 
 from spikewright.toolchain.analysis import Analysis, fullest
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si, significant
+from spikewright.toolchain.analysis.review import RATE_BOUND, RATE_STEPS, SYNAPSE_BOUNDS, Review
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 
 WIDE = 12
 """Columns of the names, and"""
@@ -26,6 +27,15 @@ def summary_text(report: Report) -> str:
     if report.event_driven is not None:
         lines.append(_line("by events", _by_events(report.event_driven, report.audit)))
     lines += _costs(report.analysis) if report.analysis else [_line("costs", "no run with counters")]
+    if report.duty is not None:
+        duty = report.duty
+        lines.append(
+            _line(
+                "power",
+                f"{si(duty.always_on.value, 'W')} at {duty.rate_hz:g} samples a second ({band(duty.always_on)}), "
+                f"{si(duty.gated.value, 'W')} if off between them  [{duty.always_on.basis}]",
+            )
+        )
     if report.uses:
         peak = max(fullest(report.uses).values(), key=lambda use: use.share)
         cores = len({use.core for use in report.uses})
@@ -88,7 +98,35 @@ def _costs(found: Analysis) -> list[str]:
               f"[{time.per_sample.basis}]"),
         _line("energy", f"{si(price.total.value, 'J')} a sample ({band(price.total)})  [{price.total.basis}]"),
         _line("", f"= {lines}"),
+        _line("review", _review(found.review)),
     ]  # fmt: skip
+
+
+def _review(found: Review) -> str:
+    low, high = SYNAPSE_BOUNDS
+    return (
+        f"{significant(found.spikes_per_synapse)} spikes a synapse and inference, {found.per_synapse_stands} the published "
+        f"break-even of {low} to {high}; spike rate {found.rate_stands} {percent(RATE_BOUND)}, published for T = {RATE_STEPS}"
+    )
+
+
+def price_table(report: Report) -> str:
+    """Return the net and its artificial twin under every price list, one line each."""
+    if report.analysis is None:
+        return ""
+    found = report.analysis.review
+    lines = [
+        f"  {'list':24}{'this net':>12}{f'{found.twin_bits}-bit twin':>14}{'break-even rate':>18}  low - high, not priced"
+    ]
+    for one in found.lists:
+        net = one.net.total
+        even = "never" if not one.break_even else "any" if one.break_even >= 1 else percent(one.break_even)
+        left = f", without {', '.join(one.net.left_out)}" if one.net.left_out else ""
+        lines.append(
+            f"  {one.net.name:24}{si(net.value, 'J'):>12}{si(one.twin.total.value, 'J'):>14}{even:>18}  "
+            f"{band(net) or 'no band'}{left}"
+        )
+    return "\n".join(lines)
 
 
 def _compared(report: Report) -> str:

@@ -7,5 +7,7 @@ from spikewright.toolchain.spike_driven.audit import audit as audit
 from spikewright.toolchain.spike_driven.audit import event_driven as event_driven
 from spikewright.toolchain.spike_driven.audit import silence as silence
 from spikewright.toolchain.spike_driven.check import check_graph as check_graph
+from spikewright.toolchain.spike_driven.faithful import Faithful as Faithful
 from spikewright.toolchain.spike_driven.verdict import Block as Block
+from spikewright.toolchain.spike_driven.verdict import Stream as Stream
 from spikewright.toolchain.spike_driven.verdict import Verdict as Verdict

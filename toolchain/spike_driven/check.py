@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Literal
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Relu, Scale
+from spikewright.toolchain.ops import Delay, Flatten, Input, Op, Output, Relu, Scale
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.spike_driven.faults import attention
 from spikewright.toolchain.spike_driven.host import host_ops
@@ -17,22 +16,11 @@ from spikewright.toolchain.spike_driven.host import judge as judge_host
 from spikewright.toolchain.spike_driven.lowering import by_op, copies, lower
 from spikewright.toolchain.spike_driven.resting_state import bias_driven, resting
 from spikewright.toolchain.spike_driven.rules import RULES
-from spikewright.toolchain.spike_driven.signals import (
-    Context,
-    CostClass,
-    InputKind,
-    Judgement,
-    Path,
-    Signal,
-    shortest,
-    waits,
-)
-from spikewright.toolchain.spike_driven.verdict import Block, Verdict, arrow
+from spikewright.toolchain.spike_driven.signals import Context, InputKind, Judgement, Signal, shortest, waits
+from spikewright.toolchain.spike_driven.verdict import Block, Judged, Verdict, summed
 
 FOLDED = (Input, Flatten, Scale, Delay, Relu)
 """Ops that cost nothing by themselves; a block of only these has no row, unless it is at fault."""
-SCOPES = ("step", "state", "window", "sequence")
-"""From narrow to wide."""
 
 
 def check_graph(
@@ -81,33 +69,54 @@ def check_graph(
     blocks = []
     for (name, on_host), ops in _groups(lowered, hosts).items():
         rows = [judged[op.name] for op in ops]
-        if all(isinstance(row.op, FOLDED) and not row.judgement.faults for row in rows):
+        if all(isinstance(op, FOLDED) and not judged[op.name].judgement.faults for op in ops):
             continue
-        block = _block(name, rows, "host" if on_host else "chip")
+        block = summed(name, rows, "host" if on_host else "chip")
         more = notes.get(name, ()) + block.notes + _fire_alone(ops, context)
         blocks.append(replace(block, family=families.get(name, "vanilla"), fits=None if on_host else fits, notes=more))
     return Verdict(not any(block.violation for block in blocks), tuple(blocks))
 
 
-class _Judged:
-    """An op with its judgement, the path to it, and the non-causal op it has to wait for."""
+def check_host(graph: Graph, *, still: bool, payload_bits: int) -> tuple[Block, ...]:
+    """Return the verdict on a host's part: dense work is allowed there, but none behind its first spikes.
 
-    def __init__(self, op: Op, judgement: Judgement, operands: list[Signal]) -> None:
-        heard = [leaf for signal in operands for leaf in signal]
-        self.op, self.judgement = op, judgement
-        self.path: Path = (*shortest(heard), op.name)
-        self.waits = waits(heard)
+    Args:
+        graph: Float ops from the net's input to what is sent to the chip.
+        still: Whether the input is one image, the same in every step.
+        payload_bits: Bits of what is sent.
+    """
+    ops = [op for op in graph if not isinstance(op, Output)]
+    part = graph.with_ops(ops)
+    hosts = frozenset(op.name for op in ops)
+    context = Context(
+        input_kind="dense",
+        still=still,
+        payload_bits=payload_bits,
+        timesteps=graph.timesteps,
+        hosts=hosts,
+        ops=part.by_name,
+        shapes=shapes(part),
+    )
+    judged = judge(part, context)
+    families = {op.block: op.kind for op in ops if isinstance(op, AttentionBlock)}
+    blocks = []
+    for (name, _), group in _groups(part, hosts).items():
+        if not all(isinstance(op, FOLDED) and not judged[op.name].judgement.faults for op in group):
+            block = summed(name, [judged[op.name] for op in group], "host")
+            blocks.append(replace(block, family=families.get(name, "vanilla")))
+    return tuple(blocks)
 
 
-def judge(graph: Graph, context: Context) -> dict[str, _Judged]:
+def judge(graph: Graph, context: Context) -> dict[str, Judged]:
     """Apply the rules in order until no signal changes; a feedback edge carries nothing at first."""
     sent: dict[str, Signal] = {}
     while True:
-        judged: dict[str, _Judged] = {}
+        judged: dict[str, Judged] = {}
         before = _kinds(sent)
         for op in graph:
             operands = [sent.get(name, ()) for name in op.inputs]
-            judged[op.name] = _Judged(op, _apply(op, operands, context), operands)
+            heard = [leaf for signal in operands for leaf in signal]
+            judged[op.name] = Judged(op.name, _apply(op, operands, context), (*shortest(heard), op.name), waits(heard))
             sent[op.name] = judged[op.name].judgement.leaves
         if _kinds(sent) == before:
             return judged
@@ -138,35 +147,6 @@ def _groups(graph: Graph, hosts: frozenset[str]) -> dict[tuple[str, bool], list[
     for op in graph:
         groups.setdefault((op.block, op.name in hosts), []).append(op)
     return groups
-
-
-def _block(name: str, rows: list[_Judged], where: Literal["chip", "host"]) -> Block:
-    """Sum up the ops of a block; the dearest one bears witness."""
-    found = [row.judgement for row in rows]
-    worst: CostClass = max(j.cost_class for j in found)
-    chief = next(row for row in rows if row.judgement.cost_class == worst)
-    faults = list({fault.what: fault for j in found for fault in j.faults}.values())
-    proofs = [f"{arrow(fault.path)}: {fault.why}" for fault in faults]
-    held = f"; waits for later steps of {chief.waits!r}" if chief.waits and chief.waits != chief.op.name else ""
-    return Block(
-        name=name,
-        family="vanilla",
-        cost_class=worst,
-        causal=all(j.causal for j in found),
-        scope=max((j.scope for j in found), key=lambda scope: SCOPES.index(scope.split("(")[0])),
-        in_step_barrier=any(j.barrier for j in found),
-        fits=None,
-        where=where,
-        witness=" | ".join(proofs or [f"{arrow(chief.path)}: {chief.judgement.why}"]) + held,
-        macs_per_step=sum(j.macs for j in found),
-        help="; ".join(dict.fromkeys(fault.help for fault in faults)),
-        violation="; ".join(fault.what for fault in faults) or None,
-        synapses=sum(j.synapses for j in found),
-        gate_multiplies=sum(j.gate_multiplies for j in found),
-        reductions=sum(j.reductions for j in found),
-        ops=tuple(row.op.name for row in rows),
-        notes=tuple(note for j in found for note in j.notes),
-    )
 
 
 def _fire_alone(ops: list[Op], context: Context) -> tuple[str, ...]:

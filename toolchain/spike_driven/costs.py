@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from spikewright.toolchain.ops import Affine, Conv, MaxPool, Op, Shape, SumPool
+from spikewright.toolchain.ops import AdaptivePool, Affine, Conv, MaxPool, Op, Shape, SumPool
 
 
 def macs(op: Op, out: Shape) -> int:
@@ -34,6 +34,8 @@ def synapses(op: Op, source: Shape, out: Shape) -> int:
         case Conv(weight=w):
             taps = _taps(w.shape[2:], op.stride, op.padding, op.dilation, source, out)
             return int(taps * w.shape[0] * w.shape[1])
+        case AdaptivePool():
+            return source[0] * prod(int(np.count_nonzero(op.rows(axis, source[1 + axis]))) for axis in (0, 1))
         case SumPool(kernel=k) | MaxPool(kernel=k):
             return _taps(k, op.stride, op.padding, (1, 1), source, out) * out[0]
         case _:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from spikewright.hw_sim import Trace
+from spikewright.hw_sim import Trace, drc
+from spikewright.hw_sim.trace import PopulationCount
 from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
+from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.integer_deploy import input_code
-from spikewright.toolchain.options import GATES, option
+from spikewright.toolchain.options import GATES, Reading, option
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
-from spikewright.toolchain.spike_driven.check import check_graph
+from spikewright.toolchain.spike_driven.check import check_graph, check_host
+from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
+from spikewright.toolchain.spike_driven.running import NOT_INTEGER, Densities, judge_running
 from spikewright.toolchain.spike_driven.signals import InputKind
-from spikewright.toolchain.spike_driven.verdict import Verdict
+from spikewright.toolchain.spike_driven.verdict import Block, Stream, Verdict
 
 AUDITED = 2
 """Samples whose events are walked one by one."""
@@ -33,10 +38,13 @@ class Check(Result):
 
     Args:
         name: Of the net.
-        verdict: Block by block.
+        verdict: Block by block, on what runs; of a model, on the model.
         audit: Of a run; None for a model, or a deployment without samples.
         event_driven: How much of a run its input caused; None likewise.
         max_silent: Share of the SOPs that may come without input; None: any.
+        faithful: What stands between the captured net and the chip; None for a model.
+        trained: The verdict on the captured net, gates as published; None for a model, whose verdict it is.
+        broken: Why a program cannot be run at all; "" where it can.
     """
 
     name: str
@@ -44,6 +52,9 @@ class Check(Result):
     audit: Audit | None = None
     event_driven: EventDriven | None = None
     max_silent: float | None = None
+    faithful: Faithful | None = None
+    trained: Verdict | None = None
+    broken: str = ""
 
     @property
     def spike_driven(self) -> bool:
@@ -63,8 +74,10 @@ class Check(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong: verdict, audit, and what comes without input."""
-        return self.spike_driven and (self.audit is None or self.audit.ok) and self.silent_violation is None
+        """Whether nothing is wrong: verdict, audit, the net it runs, and what comes without input."""
+        parts = (self.audit, self.faithful)
+        sound = all(part is None or part.ok for part in parts) and not self.broken
+        return self.spike_driven and sound and self.silent_violation is None
 
     def headline(self) -> str:
         """Return the verdict in one line."""
@@ -73,7 +86,11 @@ class Check(Result):
     def text(self) -> str:
         """Return the verdict as a table, the audit and the event-driven share below it."""
         parts = [f"{self.name}: {self.verdict.text()}"]
-        parts += [part.text() for part in (self.audit, self.event_driven) if part is not None]
+        if self.trained is not None:
+            parts[0] += f"\n\nas trained: {self.trained.headline()}"
+        if self.broken:
+            parts.append(f"cannot be run: {self.broken}")
+        parts += [part.text() for part in (self.faithful, self.audit, self.event_driven) if part is not None]
         if self.silent_violation is not None and self.event_driven is not None:
             alone = ", ".join(self.event_driven.alone)
             parts.append(
@@ -87,6 +104,9 @@ class Check(Result):
             "name": self.name,
             "ok": self.ok,
             **self.verdict.to_dict(),
+            "as_trained": None if self.trained is None else self.trained.to_dict(),
+            "captured_net": None if self.faithful is None else self.faithful.to_dict(),
+            "broken": self.broken or None,
             "audit": None if self.audit is None else self.audit.to_dict(),
             "event_driven_share": None if self.event_driven is None else self.event_driven.to_dict(),
             "silent_violation": self.silent_violation,
@@ -101,33 +121,87 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Ch
     """Check a deployment; see ``Deployment.check``."""
     if max_silent is not None and not 0 <= max_silent <= 1:
         raise InputError(f"{max_silent}; 0 .. 1 is allowed", where="--max-silent", help="give a share, e.g. 0.1")
-    if made.samples is None:
-        if max_silent is not None:
-            raise InputError(
-                "travels without samples; what comes without input is told from a run",
-                where=made.name,
-                help="deploy it with --samples FILE.npz",
-            )
-        return Check(made.name, verdict_of(made))
-    nothing = silence_of(made)
-    shared = event_driven(made.program, _trace(made, first(made.samples, SHARED)), nothing)
-    return Check(made.name, verdict_of(made), audit_of(made, made.samples, nothing), shared, max_silent)
+    if made.samples is None and max_silent is not None:
+        raise InputError(
+            "travels without samples; what comes without input is told from a run",
+            where=made.name,
+            help="deploy it with --samples FILE.npz",
+        )
+    still, broken = verdict_of(made), drc.violations(made.program, made.chip)
+    if made.samples is None or broken or not _whole(still):
+        said = str(broken[0]) if broken else ""
+        return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
+    nothing, samples = silence_of(made), first(made.samples, AUDITED)
+    run, trace = _run(made, samples), _trace(made, first(made.samples, SHARED))
+    assert run.trace is not None
+    return Check(
+        made.name,
+        verdict_of(made, trace),
+        audit(made.program, run.trace.spikes, run.trace, nothing),
+        event_driven(made.program, trace, nothing),
+        max_silent,
+        faithful(made, samples.x, run.recordings),
+        as_trained(made),
+    )
 
 
-def verdict_of(made: Deployment) -> Verdict:
-    """Return the verdict on a deployment: its captured graph, with the lowerings that were chosen.
+def _whole(verdict: Verdict) -> bool:
+    """Say whether nothing stands among the integers that no machine computes with."""
+    return not any(NOT_INTEGER in (block.violation or "") for block in verdict.blocks)
 
-    A deployment was mapped and passed the chip's design rules, so its blocks fit.
+
+def verdict_of(made: Deployment, trace: Trace | None = None) -> Verdict:
+    """Return the verdict on a deployment: on the program and the integer graph that it was assembled from, and the host's part.
+
+    Args:
+        made: The deployment.
+        trace: Counters of a run, from which the density of every stream is told.
     """
+    attention = [op for op in made.captured if isinstance(op, AttentionBlock)]
+    densities = None if trace is None else {name: _density(count) for name, count in trace.populations.items()}
+    chip = judge_running(
+        made.integer,
+        made.program,
+        families={op.block: op.kind for op in attention},
+        notes={op.block: _note(op, made.strategies.get(op.block)) for op in attention},
+        densities=densities,
+        fits=not drc.violations(made.program, made.chip),
+    )
+    blocks = (*_host(made, densities), *chip)
+    return Verdict(not any(block.violation for block in blocks), blocks)
+
+
+def _density(count: PopulationCount) -> float:
+    return count.spikes / count.opportunities if count.opportunities else 0.0
+
+
+def _note(op: AttentionBlock, strategy: str | None) -> tuple[str, ...]:
+    """Return what a reader should know of a lowered block."""
+    if strategy == "static":
+        return ("gates are constants from calibration; the drift they cause is reported apart",)
+    return () if op.on_host or strategy is None else (op.note,)
+
+
+def _host(made: Deployment, densities: Densities | None) -> tuple[Block, ...]:
+    """Return the verdict on the host's part, with the density of what it sends."""
+    if made.host is None:
+        return ()
+    source = source_of(made.integer)
+    found = check_host(made.host.graph, still=made.host.still, payload_bits=made.options.payload_bits)
+    if densities is None or source.name not in densities:
+        return found
+    sent = (Stream(source.name, source.soma.sends, densities[source.name]),)
+    return tuple(replace(block, streams=sent) if source.name in block.ops else block for block in found)
+
+
+def as_trained(made: Deployment) -> Verdict:
+    """Return the verdict on the net as it was captured: nothing lowered, its gates real."""
     kind: InputKind = "dense" if made.host is not None else "binary" if made.input.kind == "binary" else "graded"
     return check_graph(
         made.captured,
         input_kind=kind,
         still=made.host is None or made.host.still,
         host=frozenset() if made.host is None else before_first_spike(made.captured),
-        strategies=made.strategies,
-        payload_bits=made.options.payload_bits,
-        fits=True,
     )
 
 
@@ -138,18 +212,23 @@ def silence_of(made: Deployment) -> Silence:
 
 def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
     """Run the first samples on the machine and audit its counters."""
-    trace = _trace(made, first(samples, AUDITED), record=True)
+    trace = _run(made, first(samples, AUDITED)).trace
+    assert trace is not None
     return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
 
 
-def _trace(made: Deployment, samples: Samples, *, record: bool = False) -> Trace:
-    trace = made.backend("hw_sim").run(made, made.encode(samples.x, compact=True), record=record).trace
+def _run(made: Deployment, samples: Samples) -> RunResult:
+    return made.backend("hw_sim").run(made, made.encode(samples.x, compact=True), record=True)
+
+
+def _trace(made: Deployment, samples: Samples) -> Trace:
+    trace = made.backend("hw_sim").run(made, made.encode(samples.x, compact=True)).trace
     assert trace is not None
     return trace
 
 
 @dataclass(frozen=True)
-class AsTrained:
+class AsTrained(Reading):
     """How a model that is not deployed is judged."""
 
     input_kind: InputKind | None = option(
@@ -178,7 +257,7 @@ def check_model(imported: Imported, how: AsTrained) -> Check:
             f"{how.payload_bits}; 1 .. 16 is allowed", where="--payload-bits", help="leave it out for real gates"
         )
     kind = how.input_kind or _input_kind(imported)
-    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps)
+    graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps, reading=how)
     attention = [op for op in graph if isinstance(op, AttentionBlock)]
     verdict = check_graph(
         graph,

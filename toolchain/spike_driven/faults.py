@@ -26,6 +26,7 @@ QUANTIZE = "send the gate as an 8-bit payload (--payload-bits 8)"
 NOUNS = {
     "Add": "the membrane of",
     "Relu": "the rectified real values of",
+    "AdaptivePool": "the pooled real values of",
     "SumPool": "the pooled real values of",
     "Multiply": "the real-valued product",
     "GateNeuron": "the gain of",

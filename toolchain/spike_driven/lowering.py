@@ -8,10 +8,10 @@ import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Add, Array, Flatten, Multiply, Relu, Scale, SumPool
+from spikewright.toolchain.ops import AdaptivePool, Add, Array, Flatten, Multiply, Relu, Scale, SumPool
 from spikewright.toolchain.passes.lower_max_pool import pool_first
 
-SUMS = (Add, Flatten, Scale, Relu, Multiply, SumPool)
+SUMS = (Add, Flatten, Scale, Relu, Multiply, SumPool, AdaptivePool)
 """Ops through which a neuron reads synapses further in front."""
 
 

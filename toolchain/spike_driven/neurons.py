@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewright.toolchain.ops import (
     Accumulator,
+    AdaptivePool,
     Add,
     Delay,
     Flatten,
@@ -34,7 +35,7 @@ from spikewright.toolchain.spike_driven.signals import (
     together,
 )
 
-LINEAR = (Linear, SumPool, Scale, Flatten, Add, Delay)
+LINEAR = (Linear, SumPool, AdaptivePool, Scale, Flatten, Add, Delay)
 """Ops that a change passes as its value does."""
 
 

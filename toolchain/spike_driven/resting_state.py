@@ -12,6 +12,7 @@ from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
+    AdaptivePool,
     Add,
     Array,
     Flatten,
@@ -25,7 +26,7 @@ from spikewright.toolchain.ops import (
     SumPool,
 )
 
-LINEAR = (Linear, SumPool, Scale, Flatten, Add, Relu, Output)
+LINEAR = (Linear, SumPool, AdaptivePool, Scale, Flatten, Add, Relu, Output)
 """Ops whose value follows from that of their operands in the same step; all others send messages, which rest at 0."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ops import (
+    AdaptivePool,
     Add,
     Affine,
     Conv,
@@ -73,7 +74,7 @@ def _linear(op: Linear, operands: list[Signal], ctx: Context) -> Judgement:
     return Judgement(made, why, "B" if graded else "A", synapses=count)
 
 
-def _sum_pool(op: SumPool, operands: list[Signal], ctx: Context) -> Judgement:
+def _sum_pool(op: SumPool | AdaptivePool, operands: list[Signal], ctx: Context) -> Judgement:
     """Linear, so it folds into the synapses beside it; alone in front of a neuron it is synapses itself."""
     leaves = together(operands)
     events = sum(leaf.event for leaf in leaves)
@@ -185,6 +186,7 @@ RULES: Mapping[type[Op], Rule] = {
     Affine: _linear,
     Conv: _linear,
     SumPool: _sum_pool,
+    AdaptivePool: _sum_pool,
     MaxPool: _max_pool,
     Scale: _scale,
     Flatten: _pass,

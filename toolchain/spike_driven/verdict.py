@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from spikewright.toolchain.results import Result
-from spikewright.toolchain.spike_driven.signals import CostClass
+from spikewright.toolchain.spike_driven.signals import CostClass, Judgement, Path
 
 NAMES_IN_A_PATH = 12
 """A longer path is shown by its ends."""
+SCOPES = ("step", "state", "window", "sequence")
+"""From narrow to wide."""
 
 
 def arrow(path: tuple[str, ...]) -> str:
@@ -19,6 +22,21 @@ def arrow(path: tuple[str, ...]) -> str:
         head, tail = path[: NAMES_IN_A_PATH // 2 - 1], path[-NAMES_IN_A_PATH // 2 :]
         path = (*head, f"({len(path) - len(head) - len(tail)} more)", *tail)
     return " -> ".join(path)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The messages of one population, as a run counted them.
+
+    Args:
+        name: The population.
+        kind: ``binary``, ``graded`` or ``gate``.
+        density: Messages a neuron and step: 1.00 is one from every neuron in every step.
+    """
+
+    name: str
+    kind: str
+    density: float
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,7 @@ class Block:
         reductions: Real values pooled per step.
         ops: Names of its ops.
         notes: What else a reader should know.
+        streams: What it sends, where a run was counted.
     """
 
     name: str
@@ -62,10 +81,17 @@ class Block:
     reductions: int = 0
     ops: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    streams: tuple[Stream, ...] = ()
+
+    @property
+    def density(self) -> float | None:
+        """Messages a neuron and step of its densest stream of spikes or payloads; None where nothing was counted."""
+        return max((stream.density for stream in self.streams if stream.kind != "gate"), default=None)
 
     def row(self) -> dict[str, Any]:
         """Return the block as a plain dict."""
-        return asdict(self) | {"ops": list(self.ops), "notes": list(self.notes)}
+        streams = [asdict(stream) for stream in self.streams]
+        return asdict(self) | {"ops": list(self.ops), "notes": list(self.notes), "streams": streams}
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,10 +136,15 @@ class Verdict(Result):
         return f"NOT spike-driven: {n} violation{'s' if n > 1 else ''}; {on_chip}"
 
     def _table(self) -> list[str]:
-        head = ("block", "family", "class", "causal", "barrier", "fits", "where", "MACs/step", "synapses", "verdict")
+        head = (
+            "block", "family", "class", "causal", "barrier", "fits", "where", "MACs/step", "synapses", "density", "verdict"
+        )  # fmt: skip
         rows = [head, *(_cells(block) for block in self.blocks)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        numbers = (head.index("MACs/step"), head.index("synapses"))
+        if all(block.density is None for block in self.blocks):
+            at = head.index("density")
+            rows = [(*row[:at], *row[at + 1 :]) for row in rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        numbers = [at for at, name in enumerate(rows[0]) if name in ("MACs/step", "synapses", "density")]
         out = []
         for row in rows:
             cells = [
@@ -135,5 +166,46 @@ def _cells(block: Block) -> tuple[str, ...]:
         block.where,
         f"{block.macs_per_step:,}",
         f"{block.synapses:,}",
+        "-" if block.density is None else f"{block.density:.2f}",
         "VIOLATION" if block.violation else "ok",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A named op with its judgement, the path to it, and the non-causal op it has to wait for, or ""."""
+
+    name: str
+    judgement: Judgement
+    path: Path
+    waits: str = ""
+
+
+def summed(name: str, rows: Sequence[Judged], where: Literal["chip", "host"], streams: Sequence[Stream] = ()) -> Block:
+    """Sum up the ops of a block; the dearest one bears witness."""
+    found = [row.judgement for row in rows]
+    worst: CostClass = max(j.cost_class for j in found)
+    chief = next(row for row in rows if row.judgement.cost_class == worst)
+    faults = list({fault.what: fault for j in found for fault in j.faults}.values())
+    proofs = [f"{arrow(fault.path)}: {fault.why}" for fault in faults]
+    held = f"; waits for later steps of {chief.waits!r}" if chief.waits and chief.waits != chief.name else ""
+    return Block(
+        name=name,
+        family="vanilla",
+        cost_class=worst,
+        causal=all(j.causal for j in found),
+        scope=max((j.scope for j in found), key=lambda scope: SCOPES.index(scope.split("(")[0])),
+        in_step_barrier=any(j.barrier for j in found),
+        fits=None,
+        where=where,
+        witness=" | ".join(proofs or [f"{arrow(chief.path)}: {chief.judgement.why}"]) + held,
+        macs_per_step=sum(j.macs for j in found),
+        help="; ".join(dict.fromkeys(fault.help for fault in faults)),
+        violation="; ".join(fault.what for fault in faults) or None,
+        synapses=sum(j.synapses for j in found),
+        gate_multiplies=sum(j.gate_multiplies for j in found),
+        reductions=sum(j.reductions for j in found),
+        ops=tuple(row.name for row in rows),
+        notes=tuple(note for j in found for note in j.notes),
+        streams=tuple(streams),
     )

@@ -23,6 +23,5 @@ from spikewright.toolchain.vendor.partition import Pass as Pass
 from spikewright.toolchain.vendor.partition import partition as partition
 from spikewright.toolchain.vendor.table import Row as Row
 from spikewright.toolchain.vendor.table import VendorTable as VendorTable
-from spikewright.toolchain.vendor.table import fit as fit
 from spikewright.toolchain.vendor.table import table_of as table_of
 from spikewright.toolchain.vendor.table import vendor_table as vendor_table

@@ -179,11 +179,6 @@ def vendor_table(deployment: Deployment, compiler: str = "2023") -> VendorTable:
     return table_of(layers_of(deployment.integer), compiler_called(compiler))
 
 
-def fit(deployment: Deployment, compiler: str = "2023") -> VendorTable:
-    """Return ``vendor_table``: what verb ``fit`` prints."""
-    return vendor_table(deployment, compiler)
-
-
 def table_of(layers: Sequence[Layer], compiler: Compiler) -> VendorTable:
     """Return the table of layers, first layer first."""
     return VendorTable(tuple(_row(layer, compiler) for layer in reversed(layers)), compiler)

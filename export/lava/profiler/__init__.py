@@ -23,9 +23,10 @@ own implementation is not public). Only the imports change; Lava itself is not n
 run configuration in either of the ways Lava had: ``callback_fxs=[...]``, or ``pre_run_fxs`` with ``attach(board)`` and
 ``post_run_fxs`` with ``get_results()``. Lava's own ``Loihi2HwCfg`` and ``RunSteps`` do as well as the ones here.
 
-What is simulated: a whole net, from a ``.net`` file, a bundle or a deployment, on ``hw_sim``; counts are exact integers, times
-and energies are counts times the chip's prices. What is not: a net of Lava processes built by hand, the chip's embedded
-processors, learning. A bundle, or a run that is over already, is profiled without a script::
+What is simulated: a whole net, from a ``.net`` file, a bundle, a deployment, or LIF, Dense and DelayDense processes
+connected by hand (``export.lava.profiler.processes`` in place of Lava's), on ``hw_sim``; counts are exact integers, times
+and energies are counts times the chip's prices. What is not: other Lava processes, the chip's
+embedded processors, learning. A bundle, or a run that is over already, is profiled without a script::
 
     profiler = Profiler.init("build/ma-digits")      # or a Deployment, or SimulatedRun(program, chip, trace)
     profiler.energy_probe()
@@ -43,6 +44,9 @@ from spikewright.export.lava.profiler.loihi2_profiler import Loihi2ExecutionTime
 from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Memory as Loihi2Memory
 from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Power as Loihi2Power
 from spikewright.export.lava.profiler.loihi2_profiler import Loihi2Spike as Loihi2Spike
+from spikewright.export.lava.profiler.processes import LIF as LIF
+from spikewright.export.lava.profiler.processes import DelayDense as DelayDense
+from spikewright.export.lava.profiler.processes import Dense as Dense
 from spikewright.export.lava.profiler.profiler import Loihi2HWProfiler as Loihi2HWProfiler
 from spikewright.export.lava.profiler.profiler import Profiler as Profiler
 from spikewright.export.lava.profiler.profiler import SimulatedProfiler as SimulatedProfiler

@@ -9,7 +9,7 @@ In one chip step, in every core and on every link at once::
     synapse   reads the words of each message that takes effect in this step                              words * t_word
     dendrite  accumulates its synapses                                                                      sops * t_sop
 
-    step = max(last core done, last message delivered, host_messages * t_host, t_barrier)
+    step = max(max(last core done, last message delivered, host_messages * t_host) + t_overhead, t_barrier)
 
 A message is delivered in the step in which it is sent and waits in its target core for the step in which it takes effect
 (delay >= 1), as the counters of ``Trace`` have it; so synapse and dendrite never wait for the mesh, nor the mesh for them.

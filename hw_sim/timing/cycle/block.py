@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.timing.analytic import StepTimes, slowest_part
+from spikewright.hw_sim.timing.analytic import StepTimes, whole_step
 from spikewright.hw_sim.timing.cycle import core_kernels
 from spikewright.hw_sim.timing.cycle.fabric import Records
 from spikewright.hw_sim.timing.cycle.mesh_kernels import CORE, MESSAGE
@@ -99,9 +99,8 @@ class Block:
             _latest(np.where(by_words, came.done, 0)),
             (link, place),
             (left.host * self.times.host, np.full(self.rows, -1)),
-            (np.full(self.rows, self.times.barrier), np.full(self.rows, -1)),
         )
-        cycles, term, where = slowest_part(parts)
+        cycles, term, where = whole_step(parts, self.times.overhead, self.times.barrier)
         record.step_cycles[self.first : self.last, samples] = cycles.reshape(-1, self.batch)
         shape = (self.last - self.first, self.batch)
         return StepTimes(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ class CycleRecord:
 def record_of(arrays: dict[str, NDArray[Any]]) -> CycleRecord:
     """Return the record that ``arrays`` came from."""
     return CycleRecord(**{**arrays, "cycle_ns": float(arrays["cycle_ns"])})  # type: ignore[arg-type]
+
+
+def joined_records(records: Sequence[CycleRecord]) -> CycleRecord:
+    """Return the records of some samples and of others as one of all."""
+    found = {f.name: [getattr(r, f.name) for r in records] for f in fields(CycleRecord) if f.name != "cycle_ns"}
+    steps = np.concatenate(found.pop("step_cycles"), axis=1)
+    return replace(records[0], step_cycles=steps, **{name: sum(rest, first) for name, (first, *rest) in found.items()})
 
 
 def empty_record(cycle_ns: float, steps: int, samples: int, cores: int, links: int) -> CycleRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spikewright.hw_sim.chip import Chip
+from spikewright.hw_sim.timing.analytic import Host, overhead_ns
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,13 @@ class Service:
     chip_link: int
     host: int
     barrier: int
+    overhead: int
     router_buffer: int
     axon_out_buffer: int
 
 
-def service(chip: Chip) -> Service:
-    """Return the service times of a chip."""
+def service(chip: Chip, host: Host = "lava") -> Service:
+    """Return the service times of a chip under a host."""
 
     def cycles(ns: float) -> int:
         return max(round(ns / chip.timing.cycle_ns), 1 if ns > 0 else 0)
@@ -49,6 +51,7 @@ def service(chip: Chip) -> Service:
         chip_link=cycles(max(ns["link_crossing"], ns["chip_crossing"])),
         host=cycles(ns["host_message"]),
         barrier=cycles(ns["barrier"]),
+        overhead=cycles(overhead_ns(chip, host)),
         router_buffer=chip.timing.router_buffer,
         axon_out_buffer=chip.timing.axon_out_buffer,
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.compiled.stages import Compiled
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.timing.analytic import StepTimes
+from spikewright.hw_sim.timing.analytic import Host, StepTimes
 from spikewright.hw_sim.timing.cycle.block import Block
 from spikewright.hw_sim.timing.cycle.record import CycleRecord, empty_record
 from spikewright.hw_sim.timing.cycle.service import service
@@ -27,8 +27,8 @@ MESSAGE_BYTES, CORE_BYTES, LINK_BYTES = 64, 120, 8
 class CycleTimer:
     """Timing of a whole run; ``begin`` and ``finish`` bracket one block of samples, as in ``engine.tally``."""
 
-    def __init__(self, compiled: Compiled, steps: int, samples: int, threads: Threads) -> None:
-        self.times = service(compiled.chip)
+    def __init__(self, compiled: Compiled, steps: int, samples: int, threads: Threads, host: Host = "lava") -> None:
+        self.times = service(compiled.chip, host)
         self.tables = tables(compiled, self.times)
         self.threads = threads
         self.steps = steps

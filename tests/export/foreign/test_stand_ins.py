@@ -28,9 +28,12 @@ from torch import Tensor, nn
 from spikewright.export.foreign import Row, register, tables
 from spikewright.export.foreign.registry import forget
 from spikewright.export.torch_to_nir import capture
+from spikewright.models.attention.ma import MAAttention
 from spikewright.models.layers import Linear
 from spikewright.models.neurons import LIF
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.api import deploy
+from spikewright.toolchain.errors import GateLoweringError, ImportingError, UnsupportedNodeError
+from spikewright.toolchain.importing import load_model
 
 T, B = 6, 3
 
@@ -167,6 +170,25 @@ def test_every_table_says_what_its_classes_compute() -> None:
     assert all(row.equation and (row.ours or row.make is None or row.kind == "layer") for row in rows)
 
 
+@pytest.mark.parametrize("rectifier", ["relu", "none"])
+def test_an_attention_is_one_block_with_the_one_neuron_that_reads_it(rectifier: Any) -> None:
+    torch.manual_seed(0)
+    attention = MAAttention(T, 12, dims="TC", rectifier=rectifier)
+    net = nn.Sequential(nn.Linear(8, 12), attention, LIF(0.3, 0.1), nn.Linear(12, 3))
+    joined = Run(
+        lambda m, x: m.fc2(m.n(m.gate(y := m.fc(x)) + y)).mean(0),
+        fc=nn.Linear(8, 12), gate=attention, n=LIF(0.3, 0.1), fc2=nn.Linear(12, 3),
+    )  # fmt: skip
+
+    for one, kinds in ((net, ["ma"]), (joined, ["ma-attention"])):
+        assert [n.kind for n in capture(one, events(T, B, 8)).nodes.values() if hasattr(n, "kind")] == kinds
+        wrong, _, rate = spikes_unlike(one, events(T, B, 8))
+        assert wrong == 0
+        assert rate > 0.01
+    with pytest.raises(GateLoweringError, match="it sends a gated current, a real value in every step, to a sum"):
+        deploy(joined, events(T, B, 8))
+
+
 # ------------------------------------------------------------------------------------------- layouts
 def spiking(mode: str) -> nn.Module:
     torch.manual_seed(0)
@@ -205,6 +227,48 @@ def test_a_layout_that_is_given_is_taken_and_a_wrong_one_refused() -> None:
     capture(net, events(B, T, 8), layout="BT")
     with pytest.raises(UnsupportedNodeError, match="it takes time on axis 0, time is on axis 1"):
         capture(net, events(B, T, 8), layout="TB")
+
+
+def test_a_net_of_which_no_neuron_says_where_time_is_is_compared_in_each_layout() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 12), LIFSpike(), nn.Linear(12, 3))  # (B, T, ...)
+
+    assert capture(net, events(B, T, 8)).metadata["timesteps"] == T
+    net[1].tau = 0.0  # remembers nothing
+    with pytest.raises(ImportingError, match=r"fits the layouts TB and BT alike, and no neuron") as caught:
+        capture(net, events(B, T, 8))
+    assert "--layout" in caught.value.help
+    assert capture(net, events(B, T, 8), layout="BT").metadata["timesteps"] == T
+
+
+def test_the_example_of_another_layout_calibrates_in_the_order_of_the_capture() -> None:
+    net = Run(lambda m, x: m.net(x.transpose(0, 1)).mean(0), net=spiking("m"))
+
+    found = load_model(net, example=events(B, T, 8), layout="BT")
+
+    assert found.example is not None
+    assert found.example.shape == (T, B, 8)
+    assert [(d.severity, d.what) for d in found.diagnostics] == [
+        ("assumption", "the net takes (B, T, ...); the captured one takes (T, B, ...)")
+    ]
+    with pytest.raises(ImportingError, match="has no layout to be said"):
+        load_model("ma-digits", layout="BT")
+
+
+class Coarse(nn.Module):
+    """A layer that rounds in float32 only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Double what is float32."""
+        return x * 2 if x.dtype == torch.float32 else x
+
+
+def test_a_module_that_answers_otherwise_in_its_own_precision_is_told_of() -> None:
+    net = nn.Sequential(nn.Linear(8, 12), LIFNode(), nn.Linear(12, 3), Coarse())
+
+    (loss,) = (d for d in load_model(net, example=events(T, B, 8)).diagnostics if d.severity == "warning")
+
+    assert loss.what.startswith("in float32 the module's answers differ by")
 
 
 def test_the_users_net_is_left_as_it_is() -> None:

@@ -20,6 +20,8 @@ def test_a_package_beside_the_file_is_the_users(tmp_path: Path, package: str) ->
             "def make():\n    return nn.Linear(5, width), torch.rand(4, 2, 5)\n"
         )
 
-        net, _ = load_factory(f"{folder}/net.py:make")
+        made = load_factory(f"{folder}/net.py:make")
+        assert isinstance(made, tuple)
+        net, _ = made
 
         assert net.out_features == width

@@ -93,6 +93,22 @@ def test_factories_that_cannot_be_used_are_refused(user_file: Path, factory: str
         assert caught.value.where == f"{user_file}:{line}"
 
 
+def test_a_factory_may_return_a_nir_graph(tmp_path: Path) -> None:
+    (tmp_path / "graph.py").write_text(
+        "import nir, numpy as np\n"
+        "def make():\n"
+        "    nodes = {'input': nir.Input(np.array([2])), 's': nir.Scale(np.ones(2)), 'output': nir.Output(np.array([2]))}\n"
+        "    return nir.NIRGraph(nodes, [('input', 's'), ('s', 'output')], type_check=False)\n"
+    )
+
+    found = import_factory(f"{tmp_path}/graph.py:make")
+
+    assert found is not None
+    assert (found.name, list(found.nir_graph.nodes)) == ("graph-make", ["input", "s", "output"])
+    with pytest.raises(ImportingError, match=r"a nir\.NIRGraph has no layout"):
+        import_factory(f"{tmp_path}/graph.py:make", layout="TB")
+
+
 def test_files_that_are_missing_or_do_not_run_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import torch\nx = = 1\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from captured_nets import T, Wrapped, events
+from captured_nets import Wrapped, events
 from torch import Tensor, nn
 
 from spikewright.export.torch_to_nir import capture
 from spikewright.hw_sim.errors import SpikewrightError
-from spikewright.models.attention.ma import MAAttention
 from spikewright.models.layers import AvgPool2d, BatchNorm1d, Conv2d, Linear, MaxPool2d
 from spikewright.models.nets import MADigits
 from spikewright.models.neurons import LIF, lif
@@ -39,13 +38,12 @@ class Shifted(LIF):
         (Wrapped(lambda m, x: x if x.sum() > 0 else -x), "forward depends on values"),
         (Wrapped(lambda m, x: x + x.roll(1, 0)), "the op 'roll' has no meaning in NIR"),
         (nn.Sequential(nn.Softmax(-1)), "the module Softmax has no meaning in NIR"),
-        (nn.Sequential(MAAttention(T, 8, reduction_c=2, dims="TC")), "the module MAAttention has no meaning in NIR"),
         (nn.Sequential(BatchNorm1d(4, track_running_stats=False)), "normalises by the batch it sees"),
         (Wrapped(lambda m, x: "x"), "forward returns a str"),
     ],
 )
 def test_what_has_no_meaning_is_refused_by_name(net: nn.Module, message: str) -> None:
-    x = events(8) if "MAAttention" in message else events(4)
+    x = events(4)
 
     with pytest.raises(UnsupportedNodeError, match=message) as caught:
         capture(net, x, name="my-net")
@@ -146,7 +144,7 @@ class Foreign(nn.Module):
     [
         (
             Foreign("depth-gate"),
-            "net: module '0': no attention block of kind 'depth-gate'; there are gac, ma, staa, tcja",
+            "net: module '0': no attention block of kind 'depth-gate'; there are gac, ma, ma-attention, staa, tcja",
         ),
         (Foreign("ma", dims="T"), "net: module '0': block 'ma': .*missing 1 required keyword-only argument: 'variant'"),
         (

@@ -59,7 +59,8 @@ def test_a_kind_that_no_package_registers_is_refused_by_node(tmp_path: Path) -> 
         nirx.read(tmp_path / "a.nir")
 
     assert str(caught.value) == (
-        f"{tmp_path / 'a.nir'}: node 'ma': no attention block of kind 'depth-gate'; there are gac, ma, staa, tcja\n"
+        f"{tmp_path / 'a.nir'}: node 'ma': no attention block of kind 'depth-gate'; "
+        "there are gac, ma, ma-attention, staa, tcja\n"
         "  help: install the package that registers it (entry point group 'spikewright.blocks')"
     )
     with pytest.raises(UnsupportedNodeError, match="block 'depth-gate': no attention block of kind"):

@@ -1,4 +1,4 @@
-"""Mapping: limits respected or refused by name, the same integers wherever neurons sit, balanced beats greedy."""
+"""Mapping: limits respected or refused by name, the same integers anywhere, balanced beats greedy, search beats balanced."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from spikewright.hw_sim import compile as load
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntArray, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, map_graph
+from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, Search, map_graph
+from spikewright.toolchain.mapping import search as searching
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.mapping.place import place, traffic
+from spikewright.toolchain.mapping.search import Plan, _moved_core, _moved_layers
 from spikewright.toolchain.passes.align import Align
 
 
@@ -160,3 +162,50 @@ def test_a_given_partition_is_used_and_checked(chip: Chip) -> None:
         map_graph(graph, chip, Fixed({**cores, "no": cores["head"]}))
     with pytest.raises(MappingError, match="the partition places 2047 neurons; the layer has 2048"):
         map_graph(graph, chip, Fixed({**cores, "n0": cores["n0"][1:]}))
+
+
+@pytest.fixture(scope="module")
+def few_cores() -> Chip:
+    found = small(load_chip("loihi2"), max_neurons=2048)
+    return replace(found, mesh=replace(found.mesh, usable_cores_per_chip=24))
+
+
+def test_search_is_faster_than_balanced_and_repeats_by_its_seed(few_cores: Chip) -> None:
+    graph = conv_net(side=12, channels=4, layers=3)
+    x = events(graph, samples=2)
+    balanced = Balanced(x)(graph, few_cores)
+    found = [Search(x, seed=3, tries=25)(graph, few_cores) for _ in range(2)]
+
+    drc.check(found[0], few_cores)
+    before, after = run(balanced, few_cores, x), run(found[0], few_cores, x)
+    np.testing.assert_array_equal(after.outputs, before.outputs)
+    assert after.latency_ns.sum() < before.latency_ns.sum()
+    for a, b in zip(found[0].populations, found[1].populations, strict=True):
+        np.testing.assert_array_equal(a.core, b.core)
+
+
+def test_an_interrupted_search_returns_the_best_so_far(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = conv_net(side=8, channels=4, layers=2)
+    x = events(graph, samples=1)
+    measured = []
+    real = searching.simulate
+
+    def stop_at_the_third(*given: object, **how: object) -> object:
+        measured.append(1)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return real(*given, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(searching, "simulate", stop_at_the_third)
+    drc.check(Search(x)(graph, few_cores), few_cores)
+
+
+def test_changes_keep_every_layer_and_core() -> None:
+    plan = Plan((("a", "b"), ("c",), ("d", "e")), (4, 2, 6))
+    changes = [*_moved_layers(plan), *_moved_core(plan, 2, 0)]
+    assert len(set(changes)) == len(changes) > 5
+    for change in changes:
+        assert [name for stage in change.stages for name in stage] == ["a", "b", "c", "d", "e"]
+        assert change.cores == 12
+        assert all(change.shares)
+        assert len(change.shares) == len(change.stages)

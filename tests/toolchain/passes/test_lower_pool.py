@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.interpret import run_float
+from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
+from spikewright.toolchain.ops import AdaptivePool, Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes import lower_pool
 from spikewright.toolchain.passes.fold_pool import FoldPool
@@ -36,9 +40,9 @@ def lif(name: str, reads: str, side: int) -> Lif:
     )
 
 
-def net(*ops: Op, classes: int = 4) -> Graph:
+def net(*ops: Op, classes: int = 4, features: int | None = None) -> Graph:
     flat = Flatten(name="flat", inputs=(ops[-1].name,))
-    size = int(np.prod(vars(ops[-1])["shape"]))
+    size = int(np.prod(vars(ops[-1])["shape"])) if features is None else features
     weight = np.random.default_rng(9).normal(size=(classes, size))
     fc = Affine(name="fc", inputs=("flat",), weight=weight)
     source = Input(name="in", shape=(2, SIDE, SIDE))
@@ -101,3 +105,34 @@ def test_what_folds_is_left_to_folding_and_what_is_too_large_to_the_verifier(
 
     assert LowerPool()(FoldPool()(odd)) is odd
     assert not any(isinstance(op, SumPool) for op in FoldPool()(free))
+
+
+UNEVEN = AdaptivePool(name="pool", inputs=("lif1",), size=(4, 4))
+
+
+def test_an_uneven_pool_is_torchs(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 3, SIDE, 5))
+    expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x), (4, 3)).numpy()
+
+    np.testing.assert_allclose(apply(replace(UNEVEN, size=(4, 3)), [x]), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "place", ["in front of a conv", "behind a conv", "in front of a neuron", "in front of a matrix"]
+)
+def test_an_uneven_pool_runs_exactly_on_the_chip(rng: np.random.Generator, place: str) -> None:
+    conv2 = conv("conv2", "lif1", 3, rng)
+    behind: dict[str, tuple[Op, ...]] = {
+        "in front of a conv": (UNEVEN, replace(conv2, inputs=("pool",)), lif("lif2", "conv2", 4)),
+        "behind a conv": (conv2, replace(UNEVEN, inputs=("conv2",)), lif("lif2", "pool", 4)),
+        "in front of a neuron": (UNEVEN, lif("lif2", "pool", 4)),
+        "in front of a matrix": (UNEVEN,),
+    }
+    graph = net(conv("conv1", "in", 2, rng), lif("lif1", "conv1", SIDE), *behind[place], features=48)
+    data = events(rng)
+
+    made = deploy_graph(graph, Options(), data, name="net")
+
+    assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
+    assert any(made.run_float(data.x).ravel())
+    assert made.check().spike_driven

@@ -76,6 +76,4 @@ def test_what_stands_behind_a_non_causal_block_waits_and_is_not_blamed() -> None
 def test_a_lowering_that_the_variant_refuses_changes_nothing_and_says_why() -> None:
     found = only_violation(check_graph(ma("code", "C"), input_kind="binary", strategies={"ma": "causal"}))
 
-    assert found.notes[0].startswith(
-        "cannot be lowered by 'causal': its channel and spatial gates pool over all T steps"
-    )
+    assert found.notes[0].startswith("cannot be lowered by 'causal': its channel gate pools over all T steps")

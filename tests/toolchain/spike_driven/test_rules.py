@@ -163,3 +163,25 @@ def test_a_delay_of_spikes_that_starts_with_ones_is_dense() -> None:
     found = only_violation(check_graph(graph, input_kind="binary"))
 
     assert (found.name, found.help) == ("conv2", "start 'late' at 0")
+
+
+def test_a_neuron_of_several_spikes_a_step_sends_payloads_of_class_b_and_only_on_events() -> None:
+    counting = replace(lif("lif1", "conv1"), max_spikes=None, reset="subtract", v_min=np.full((), -1.0))
+    graph = net(conv("conv1", "in", 4, 1), counting, conv("conv2", "lif1", 4, 4), lif("lif2", "conv2"))
+
+    verdict = check_graph(graph, input_kind="binary")
+
+    assert verdict.spike_driven
+    assert {row.name: row.cost_class for row in verdict.blocks if row.name in ("conv1", "lif1", "conv2")} == {
+        "conv1": "A",
+        "lif1": "B",
+        "conv2": "B",
+    }
+
+
+def test_a_max_pool_of_several_spikes_a_step_is_refused() -> None:
+    counting = replace(lif("lif1", "conv1"), max_spikes=2)
+    pool = MaxPool(name="max", inputs=("lif1",), kernel=(2, 2), stride=(2, 2))
+    graph = net(conv("conv1", "in", 4, 1), counting, pool, conv("conv2", "max", 4, 4), lif("lif2", "conv2", (4, 4, 4)))
+
+    assert only_violation(check_graph(graph, input_kind="binary")).name == "max"

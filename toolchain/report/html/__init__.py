@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spikewright.toolchain.report.html import about, cost, machine, result
+from spikewright.toolchain.report.html import about, cost, machine, result, review
 from spikewright.toolchain.report.html.parts import esc
 from spikewright.toolchain.report.html.style import CSS
 from spikewright.toolchain.report.model import Report
@@ -17,6 +17,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("activity", "Spikes, neuron updates, messages and hops", machine.activity),
     ("latency", "Latency and bottleneck", cost.latency),
     ("energy", "Energy", cost.energy),
+    ("review", "For a reviewer", review.review),
     ("utilization", "Utilization of the cores", machine.utilization),
     ("twin", "Beside the same net without attention", result.twin),
     ("equality", "Equality of the backends", result.equality),

@@ -7,9 +7,9 @@ from typing import Any
 
 from spikewright.hw_sim import Price
 from spikewright.toolchain.analysis.energy import HOST_MAC, HOST_SOURCES
+from spikewright.toolchain.analysis.numbers import count, percent, ratio, si
 from spikewright.toolchain.report.html.parts import basis, details, esc, items, table
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import count, percent, ratio, si
 from spikewright.toolchain.report.texts import BASES, GLOSSARY, MODELLED, NOT_MODELLED
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from spikewright.toolchain.analysis import Analysis, Latency, Sops
 from spikewright.toolchain.analysis.energy import Item, Line
+from spikewright.toolchain.analysis.numbers import band, count, percent, si, significant
 from spikewright.toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, table
 from spikewright.toolchain.report.html.svg import Row, bars, columns, legend
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, si, significant
 
 CLASSES = ("binary (A)", "graded (B)", "gate deliveries")
 
@@ -61,6 +61,7 @@ TERM_WORDS = {
     "link": "heaviest link",
     "host": "host input",
     "barrier": "barrier",
+    "overhead": "Lava overhead",
 }
 
 
@@ -85,7 +86,10 @@ def latency(report: Report) -> str:
     return (
         f"<p>Bottleneck: <b>{esc(TERM_WORDS[worst.term])}{esc(place)}</b> sets {percent(worst.share, 0)} of the time.</p>"
         + table(("figure", "value", "band", "basis"), rows, numeric=(1, 2))
-        + figure(drawn, "A step lasts as long as its slowest term; the bars say which term that was, weighted by time.")
+        + figure(
+            drawn,
+            "A step lasts as long as its slowest term, plus what its host adds; the bars: which was longest, weighted by time.",
+        )
         + _steps(time)
         + _imbalance(report.analysis)
     )

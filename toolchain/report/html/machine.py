@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from spikewright.hw_sim.noc import coordinates
 from spikewright.toolchain.analysis import Activity, Use, fullest
+from spikewright.toolchain.analysis.numbers import count, percent
 from spikewright.toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, meter, table
-from spikewright.toolchain.report.html.svg import Row, bars
+from spikewright.toolchain.report.html.svg import Cell, Row, bars, heat
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import count, percent
 
 
 def activity(report: Report) -> str:
@@ -32,6 +35,7 @@ def activity(report: Report) -> str:
     return (
         figure(drawn, f"Spikes per spiking neuron and timestep (bar: 0 to {100 * limit:.0f} %).")
         + table(head, rows, numeric=(1, 3, 4, 5, 6, 7))
+        + heat_maps(report)
         + f"<h3>On the network on chip {basis('simulated')}</h3>"
         + _traffic(counts)
         + details("core by core", _by_core(counts), is_open=len(counts.cores) <= MOST_ROWS)
@@ -40,6 +44,50 @@ def activity(report: Report) -> str:
 
 MOST_ROWS = 16
 """Longer tables are folded away."""
+
+
+MOST_CHIPS = 8
+"""Of more chips no map is drawn."""
+
+
+def heat_maps(report: Report) -> str:
+    """The mesh, three times: SOPs, synaptic memory and hops of every core at its router; a square leads to its row below."""
+    found, mesh = report.analysis, report.chip.mesh
+    if found is None:
+        return ""
+    cores = {core.core: core for core in found.activity.cores}
+    used = max(cores, default=0) // mesh.usable_cores_per_chip + 1
+    if used > MOST_CHIPS:
+        return f"<p>No map of {used} chips.</p>"
+    memory = {use.core: use.share for use in report.uses if use.resource == "synapse_memory_bits"}
+    n = found.activity.samples
+    maps = (
+        ("SOPs", {k: (c.sops.total / n, count(c.sops.total / n)) for k, c in cores.items()}),
+        ("synaptic memory", {k: (share, percent(share)) for k, share in memory.items()}),
+        ("hops of what it sends", {k: (c.hops / n, count(c.hops / n)) for k, c in cores.items()}),
+    )
+    drawn = "".join(
+        f"<figure>{heat(_squares(report, values, used), title=f'{name} by core')}<figcaption>{name}</figcaption></figure>"
+        for name, values in maps
+    )
+    return f'<h3>The mesh {basis("simulated")}</h3><div class="maps">{drawn}</div>'
+
+
+def _squares(report: Report, values: dict[int, tuple[float, str]], chips: int) -> list[Cell]:
+    mesh, found = report.chip.mesh, report.analysis
+    layers = {} if found is None else {core.core: ", ".join(core.layers) for core in found.activity.cores}
+    every = np.arange(chips * mesh.usable_cores_per_chip)
+    x, y = coordinates(mesh, every)
+    side = max(1, round(mesh.cores_per_tile**0.5))
+    place = (every % mesh.usable_cores_per_chip) % mesh.cores_per_tile
+    top = max((value for value, _ in values.values()), default=0.0) or 1.0
+    cells = []
+    for core in every.tolist():
+        value, words = values.get(core, (0.0, ""))
+        tip = f"core {core}: {layers[core]}, {words}" if core in layers else f"core {core}: not in use"
+        column, row = int(x[core]) * side + int(place[core]) % side, int(y[core]) * side + int(place[core]) // side
+        cells.append(Cell(column, row, value / top, tip, f"#core-{core}" if core in layers else ""))
+    return cells
 
 
 def _by_core(counts: Activity) -> str:
@@ -56,7 +104,9 @@ def _by_core(counts: Activity) -> str:
             c.messages_in,
             c.hops,
         )
-        rows.append((str(c.core), esc(", ".join(c.layers)), *(count(value / n) for value in figures)))
+        rows.append(
+            (f'<a id="core-{c.core}">{c.core}</a>', esc(", ".join(c.layers)), *(count(value / n) for value in figures))
+        )
     head = ("core", "layers", "SOPs", "gate deliveries", "memory words", "neuron updates", "spikes", "messages out",
             "messages in", "hops")  # fmt: skip
     return table(head, rows, numeric=range(2, len(head)))

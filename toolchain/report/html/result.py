@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.toolchain.analysis import Quantity
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
 from spikewright.toolchain.diagnostics import WORDS
 from spikewright.toolchain.report.html.parts import basis, details, esc, table, tile
 from spikewright.toolchain.report.model import Report
-from spikewright.toolchain.report.numbers import band, count, percent, quantity, ratio, si
 from spikewright.toolchain.report.texts import CLASSES
 
 

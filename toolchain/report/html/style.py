@@ -45,6 +45,7 @@ border-radius:2px;margin-right:6px}
 .k0{background:var(--c0)}.k1{background:var(--c1)}.k2{background:var(--c2)}.k3{background:var(--c3)}
 .k4{background:var(--c4)}
 .k5{background:var(--c5)} svg .axis{fill:var(--dim);font-size:11px;text-anchor:middle} figure{margin:10px 0}
+.maps{display:flex;flex-wrap:wrap;gap:18px} .maps figure{flex:1 1 220px;max-width:300px} .maps .heat{width:100%}
 .meter{position:relative;min-width:96px;background:var(--soft);border-radius:3px;padding:0 6px;overflow:hidden}
 .meter i{position:absolute;inset:0 auto 0 0;background:var(--c0);opacity:.28} .meter.full i{background:var(--bad)}
 .meter b{position:relative;

@@ -94,3 +94,33 @@ def legend(series: Sequence[str]) -> str:
     """Return the color key of a plot."""
     keys = "".join(f'<span><i class="k{k}"></i>{escape(name)}</span>' for k, name in enumerate(series))
     return f'<p class="legend">{keys}</p>'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One square of a heat map: its column and row, its share of the largest value (0 .. 1), a tip, and where a click leads."""
+
+    x: int
+    y: int
+    share: float
+    tip: str
+    href: str
+
+
+def heat(cells: Sequence[Cell], *, title: str, size: int = 15) -> str:
+    """Return a heat map: the darker a square, the nearer to the largest value; squares without a value are outlines.
+
+    Args:
+        cells: Squares; their coordinates start at 0.
+        title: For readers who cannot see it.
+        size: Of a square, in units of the drawing.
+    """
+    wide, high = (1 + max((getattr(c, axis) for c in cells), default=0) for axis in ("x", "y"))
+    lines = []
+    for c in cells:
+        place = f'x="{c.x * size + 1}" y="{c.y * size + 1}" width="{size - 2}" height="{size - 2}"'
+        fill = f'class="c0" fill-opacity="{0.12 + 0.88 * c.share:.2f}"' if c.share > 0 else 'class="bg"'
+        square = f"<rect {place} {fill}><title>{escape(c.tip)}</title></rect>"
+        lines.append(f'<a href="{escape(c.href, quote=True)}">{square}</a>' if c.href else square)
+    label, box = escape(title, quote=True), f"0 0 {wide * size} {high * size}"
+    return f'<svg class="heat" viewBox="{box}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"

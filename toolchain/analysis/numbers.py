@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright.toolchain.analysis import Quantity
+from spikewright.toolchain.analysis.quantity import Quantity
 
 PREFIXES = (
     (1e12, "T"),
@@ -17,12 +17,20 @@ PREFIXES = (
 )
 
 
+ENERGY = ("J", "W")
+"""Printed with two digits: silicon does not repeat an energy or a power better than to 6 %."""
+
+
 def si(value: float, unit: str) -> str:
-    """Return a value with an SI prefix and three significant digits, e.g. ``1.23 µJ``."""
+    """Return a value with an SI prefix and three significant digits, e.g. ``1.23 µs``; an energy or power with two."""
     if value == 0:
         return f"0 {unit}".strip()
+    if unit in ENERGY:
+        value = float(f"{value:.1e}")
     factor, prefix = next(((f, p) for f, p in PREFIXES if abs(value) >= f * 0.9995), PREFIXES[-1])
-    return f"{significant(value / factor)} {prefix}{unit}".strip()
+    digits = 1 if unit in ENERGY and abs(value / factor) < 9.95 else 0
+    shown = f"{value / factor:.{digits}f}" if unit in ENERGY else significant(value / factor)
+    return f"{shown} {prefix}{unit}".strip()
 
 
 def significant(value: float) -> str:

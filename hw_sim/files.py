@@ -1,0 +1,110 @@
+"""Files, written whole or not at all: under a name of the process, to the disk, then renamed into place.
+
+What a killed process left beside its target is ``.spikewright-PID-*``, and is removed by the next one that writes there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+PREFIX = ".spikewright-"
+_NUMBER = count()
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Write a file; what was there stays until all of the new one is on the disk; see ``whole``."""
+    with whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to write; it gets its name when the block ends, and what was there stays until all of it is on the disk.
+
+    A link is followed, and an older file keeps its permissions.
+
+    Raises:
+        OSError: It cannot be written, or is no regular file (a pipe, a device); an older one is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    mode = regular(target)
+    clean(target.parent)
+    draft = target.parent / f"{PREFIX}{os.getpid()}-{next(_NUMBER)}-{target.name}"[:200]
+    try:
+        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(draft, mode)
+        os.replace(draft, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    _settle(target.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Bring the names of a folder to the disk, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def regular(path: Path) -> int | None:
+    """Return the permissions of a regular file, or None where nothing is there.
+
+    Raises:
+        OSError: Something else stands there: a folder, a pipe, a device, a socket.
+    """
+    try:
+        found = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found):
+        raise IsADirectoryError(21, "is a folder", str(path))
+    if not stat.S_ISREG(found):
+        raise OSError(22, "is no regular file but a pipe, socket or device", str(path))
+    return stat.S_IMODE(found)
+
+
+def read_whole(path: str | Path) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        OSError: It is missing, cannot be read, or is no regular file (reading a pipe or device may never end).
+    """
+    path = Path(path)
+    if regular(path) is None:
+        raise FileNotFoundError(2, "no such file", str(path))
+    return path.read_bytes()
+
+
+def clean(folder: Path) -> None:
+    """Remove what processes that are gone left in a folder."""
+    for left in folder.glob(f"{PREFIX}*-*"):
+        owner = left.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            with suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

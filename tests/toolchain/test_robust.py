@@ -1,0 +1,269 @@
+"""Faults of the machine and of ours: a line, exit code 2, nothing half-written, nothing of the user's touched."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from command_line import Cli, linear, spikes
+from tiny import tiny_bundle
+
+from spikewright.hw_sim.arrays import DamagedError, pack, read_arrays
+from spikewright.hw_sim.chip import load_chip
+from spikewright.hw_sim.chip_io import chip_text
+from spikewright.hw_sim.errors import ChipError
+from spikewright.hw_sim.files import clean, write_whole
+from spikewright.toolchain import api, bundle, nirx
+from spikewright.toolchain.cli.terminal import visible
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.nirx import hdf5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("robust") / "bundle")
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError("3 TB"), "memory: the memory of this machine is not enough (3 TB)"),
+        (RecursionError("deep"), "something is nested too deep"),
+        (OSError(28, "No space left on device", "b/x"), "b/x: No space left on device"),
+        (OSError(27, "File too large", "b/x"), "b/x: File too large"),
+        (ZeroDivisionError("by zero"), "a fault of spikewright: ZeroDivisionError: by zero"),
+        (SystemExit(3), "a fault of spikewright: SystemExit: 3"),
+        (GeneratorExit(), "a fault of spikewright: GeneratorExit"),
+        (Silent(), "a fault of spikewright:"),
+    ],
+)
+def test_whatever_is_raised_becomes_a_line_and_exit_code_2(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, says: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(bundle, "load", fail)
+
+    assert says in cli.refused("run", folder)
+    assert "Traceback (most recent call last)" in cli("--traceback", "run", folder)[2]
+
+
+def test_what_could_steer_a_terminal_is_shown_as_an_escape() -> None:
+    assert visible("a\x1b[2Jb\x07\x9b\u202e\n\tc\ud800") == "a\\x1b[2Jb\\x07\\x9b\\u202e\n\tc\\ud800"
+
+
+def test_a_name_with_escapes_reaches_the_terminal_harmless(cli: Cli, tmp_path: Path) -> None:
+    assert "\x1b" not in cli.refused("run", tmp_path / "\x1b[2Jnet")
+
+
+# -------------------------------------------------------------------------------------------------- writing
+def test_a_pipe_or_a_device_named_for_a_file_is_refused_and_stays(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+
+    for name in ("pipe", "link"):
+        assert "is no regular file" in cli.refused("report", folder, "--json", tmp_path / name)
+        assert "is no regular file" in cli.refused("run", folder, "--trace", tmp_path / name)
+    for verb in (("run", folder, "--input"), ("chips",)):
+        assert cli(*verb, tmp_path / "pipe")[0] == 2
+    assert "regular file" in cli.refused("check", _named(tmp_path / "pipe", tmp_path / "n.nir"))
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def _named(path: Path, name: Path) -> Path:
+    name.symlink_to(path)
+    return name
+
+
+def test_a_link_is_followed_and_permissions_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "real").chmod(0o640)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    write_whole(tmp_path / "link", b"new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o640
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_rests_of_processes_that_are_gone_are_removed_and_no_others(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    for name in (
+        f".spikewright-{gone.stdout.strip()}-0-r.json",
+        f".spikewright-{os.getpid()}-0-r.json",
+        ".spikewright-old-x",
+    ):
+        (tmp_path / name).write_text("x")
+
+    clean(tmp_path)
+
+    assert sorted(f.name for f in tmp_path.iterdir()) == [f".spikewright-{os.getpid()}-0-r.json", ".spikewright-old-x"]
+
+
+@pytest.mark.slow
+def test_a_file_size_limit_ends_in_a_line_and_leaves_the_old_bundle(tmp_path: Path) -> None:
+    nirx.write(tmp_path / "n.nir", linear())
+    data = spikes(tmp_path / "x.npz")
+    made = api.deploy(str(tmp_path / "n.nir"), calibration=str(data), timesteps=4, dt_s=1e-3)
+    made.save(tmp_path / "b")
+    words = ["deploy", str(tmp_path / "n.nir"), "--calibrate", str(data), "--timesteps", "4", "--dt", "1e-3", "--out"]
+    command = Path(sys.executable).with_name("spikewright")
+    for limit in (0, 1024, 3000):
+        done = subprocess.run(
+            [str(command), *words, str(tmp_path / "b")],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+        assert done.returncode == 2, done.stderr
+        assert "File too large" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert bundle.load(tmp_path / "b").name == made.name
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["b", "n.nir", "x.npz"]
+
+
+# -------------------------------------------------------------------------------------------------- reading
+def declared(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file["node/nodes/affine"].create_dataset("weight", shape=(10**6, 10**6), dtype="f4", chunks=(1024, 1024))
+
+
+def lists(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file["node/nodes/affine"].create_dataset("weight", (3,), dtype=h5py.vlen_dtype(np.float32))[0] = [1, 2]
+
+
+def elsewhere(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file["node/nodes/affine/weight"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def many(file: h5py.File) -> None:
+    file["node"].create_dataset("metadata/a", shape=(3 * 10**8,), dtype=h5py.string_dtype(), chunks=(10**6,))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (declared, "declares 4,000,000,000,000 bytes"),
+        (lists, ""),
+        (elsewhere, "is a link"),
+        (many, "declares 300,000,000"),
+    ],
+)
+def test_a_nir_file_is_refused_before_anything_is_allocated(
+    tmp_path: Path, change: Callable[[h5py.File], None], says: str
+) -> None:
+    nirx.write(tmp_path / "n.nir", linear())
+    with h5py.File(tmp_path / "n.nir", "a") as file:
+        if "affine" not in file["node/nodes"]:
+            first = next(name for name in file["node/nodes"] if "weight" in file[f"node/nodes/{name}"])
+            file.move(f"node/nodes/{first}", "node/nodes/affine")
+        change(file)
+
+    with pytest.raises(ImportingError, match=says):
+        nirx.read(tmp_path / "n.nir")
+
+
+def test_a_file_in_which_the_reader_loops_or_dies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nirx.write(tmp_path / "n.nir", linear())
+    monkeypatch.setattr(hdf5, "LIMIT_S", 0.5)
+    monkeypatch.setattr(hdf5._Walk, "group", lambda *_: [None for _ in iter(int, 1)])
+    with pytest.raises(ImportingError, match="does not come to an end"):
+        nirx.read(tmp_path / "n.nir")
+    monkeypatch.setattr(hdf5._Walk, "group", lambda *_: os.kill(os.getpid(), 11))
+    with pytest.raises(ImportingError, match="dies of it"):
+        nirx.read(tmp_path / "n.nir")
+
+
+def npz(path: Path, header: str, body: bytes = bytes(48)) -> Path:
+    text = header.encode().ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x.npy", b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + body)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 10**10, 5)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 10000000000, 5)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 12)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (6,)}",
+        "{'descr': '<c8', 'fortran_order': False, 'shape': (6,)}",
+        "{",
+        "[" * 100,
+    ],
+)
+def test_an_array_that_is_not_what_it_declares_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DamagedError):
+        read_arrays(npz(tmp_path / "x.npz", header))
+
+
+def test_an_archive_comes_back_as_it_was_packed() -> None:
+    arrays = {
+        "a": np.arange(6.0).reshape(2, 3).T,
+        "b": np.array(3),
+        "c": np.zeros((0, 2), np.uint8),
+        "d": np.array(["x"]),
+    }
+    found = read_arrays(pack(arrays))
+    for name, value in arrays.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize("value", [np.float64("inf"), np.int64(2**62), np.int64(0), np.array([3, 4])])
+def test_a_number_of_steps_that_is_none_is_refused(cli: Cli, folder: Path, tmp_path: Path, value: np.generic) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((1, 2, 2, 4, 4), np.float32), timesteps=value)
+
+    assert "timesteps" in cli.refused("run", folder, "--input", tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tiles_x", 0), ("cores_per_tile", -1), ("synapse_word_bits", 0), ("max_neurons", 0), ("state_bits", 8), ("bias_bits", 0),
+     ("tiles_y", 10**20), ("usable_cores_per_chip", 10**6), ("max_delay", 0), ("weight_exponent_min", 9)],
+)  # fmt: skip
+def test_a_limit_that_no_chip_has_is_refused_with_what_is_allowed(tmp_path: Path, key: str, value: int) -> None:
+    import yaml
+
+    tree = yaml.safe_load(chip_text(load_chip("loihi2")))
+    part = next(tree[part] for part in ("mesh", "core") if key in tree[part])
+    part[key]["value"] = value
+    (tmp_path / "chip.yaml").write_text(yaml.safe_dump(tree))
+
+    with pytest.raises(ChipError) as error:
+        load_chip(tmp_path / "chip.yaml")
+    assert error.value.help
+
+
+@pytest.mark.parametrize(
+    "text", ["? [a, b]\n: 1\n", "[" * 3000, "&a [*a]", "a: &a [*a, *a]\nb: *a", "chip: !!python/x 1"]
+)
+def test_yaml_that_is_no_chip_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "chip.yaml").write_text(text)
+
+    with pytest.raises(ChipError):
+        load_chip(tmp_path / "chip.yaml")
+
+
+def test_a_device_is_no_chip() -> None:
+    with pytest.raises(ChipError):
+        load_chip("/dev/zero")

@@ -1,0 +1,394 @@
+"""The oracle of a run: does every layer, one step at a time, compute what the lowered captured net asks of it?
+
+Every neuron gets what the machine recorded of the layers in front of it and of its own state one step before, and takes that
+one step with the captured net's real parameters. The machine may be off by the rounding of its integers, and by no more::
+
+    |v scale - v_float|  <=  sum over synapses of (half a weight step) |payload|  +  half steps of decay, bias, gain, threshold
+
+so that a wrong weight, lag or threshold, or a state that saturates, shows in the layer it is in, and in no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil, log2, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.hw_sim import fixed_point as fp
+from spikewright.hw_sim import somas
+from spikewright.hw_sim.synapses import IdentitySynapses
+from spikewright.toolchain.backends import IntArray, Recording
+from spikewright.toolchain.gates import gate_function
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, source_of
+from spikewright.toolchain.interpret.floats import apply
+from spikewright.toolchain.interpret.schedule import shifted
+from spikewright.toolchain.interpret.states import FloatState, spikes, spread
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Array, Delay, GateNeuron, GateTable, Input, Lif, Linear, Neuron, Op
+from spikewright.toolchain.parameters import grid
+from spikewright.toolchain.shapes import shapes
+
+Mask = NDArray[np.bool_]
+
+FIELD_STEPS = 3.0
+"""State units that decay, gain and shift may each lose by rounding towards zero in one step."""
+GRID = 1 << fp.THRESHOLD_SHIFT
+"""State units between two thresholds of the stock grid."""
+SLACK = 1e-6
+"""Relative error of the real arithmetic itself."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the run beside the captured net's equation.
+
+    Args:
+        op: Its neurons.
+        block: Where they come from.
+        reads: The connections in front of them.
+        values: Values compared: steps x samples x neurons.
+        differ: Messages that differ, each where the membrane is within rounding of its threshold.
+        wrong: Values that rounding does not explain, and
+        first: the first of them, in words; "" where there is none.
+        saturated: How often one of its states wrapped or was clipped.
+    """
+
+    op: str
+    block: str
+    reads: tuple[str, ...]
+    values: int
+    differ: int
+    wrong: int
+    first: str
+    saturated: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether it computes what it should."""
+        return not self.wrong
+
+    def __str__(self) -> str:
+        read = f", reads {', '.join(map(repr, self.reads))}" if self.reads else ""
+        full = f"; its state saturated {self.saturated:,} times" if self.saturated else ""
+        return (
+            f"{self.op!r} (block {self.block!r}{read}): {self.wrong:,} of {self.values:,} values are not what the captured net "
+            f"asks for, first {self.first}{full}"
+        )
+
+
+def layers(
+    integer: Graph, lowered: Graph, x: IntArray, run: dict[str, Recording], weight_bits: int
+) -> tuple[Layer, ...]:
+    """Compare every layer of a run with the lowered float net.
+
+    Args:
+        integer: The integer graph; its ``scale`` says what a unit of state is worth.
+        lowered: The float graph that was quantized.
+        x: Payloads that the chip got, (T, B, *shape).
+        run: What the machine recorded of every population.
+        weight_bits: Bits of a weight, sign included.
+    """
+    forced = _Forced(integer, lowered, np.asarray(x, np.int64), run, weight_bits)
+    return tuple(forced.layer(op) for op in integer if isinstance(op, IntNeuron) and forced.knows(op))
+
+
+class _Watched(FloatState):
+    """A neuron whose membrane is seen before it fires."""
+
+    before: Array
+
+    def fire(self, op: Lif, v: Array) -> Array:
+        """Keep the membrane, then fire."""
+        self.before = v
+        return super().fire(op, v)
+
+
+@dataclass(eq=False)
+class _Forced:
+    """The lowered net with the machine's messages in every signal; signals in real units, (T, B, *shape)."""
+
+    integer: Graph
+    lowered: Graph
+    x: IntArray
+    run: dict[str, Recording]
+    weight_bits: int
+    known: dict[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return shapes(self.integer)
+
+    def knows(self, op: IntNeuron) -> bool:
+        """Say whether a population is recorded and has an equation in the lowered net."""
+        return op.name in self.run and isinstance(self.equation(op), Neuron | Readout)
+
+    def equation(self, op: IntNeuron) -> Op | None:
+        """Return the float op of a population."""
+        if op.name in self.lowered:
+            return self.lowered[op.name]
+        return _readout(self.integer, self.lowered) if op.name == answer_of(self.integer).inputs[0] else None
+
+    # --------------------------------------------------------------------------------------------- signals
+    def value(self, name: str) -> Array:
+        """Return a float signal, from what the machine's neurons sent."""
+        if name not in self.known:
+            self.known[name] = self._value(self.lowered[name])
+        return self.known[name]
+
+    def _value(self, op: Op) -> Array:
+        T, B = self.x.shape[:2]
+        match op:
+            case Input():
+                return np.asarray(self.x * source_of(self.integer).scale, np.float64)
+            case GateTable(table=table):
+                rows = table if table.shape[0] > 1 else np.repeat(table, T, axis=0)
+                return np.repeat(rows[:T, None], B, axis=1)
+            case Neuron():
+                sender = self.integer[op.name]
+                assert isinstance(sender, IntNeuron)
+                return sent(sender, self.run[op.name].out)
+            case Delay(steps=steps, initial=initial):
+                return shifted(self.value(op.inputs[0]), steps, initial)
+            case _:
+                operands = [self.value(name) for name in op.inputs]
+                flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
+                return np.asarray(flat.reshape((T, B, *flat.shape[1:])))
+
+    def payloads(self, op: IntConnection) -> IntArray:
+        """Return |payload| that a connection carries at its target's steps, (T, B, n_source)."""
+        name = op.inputs[0]
+        source = self.integer[name]
+        out = self.x if isinstance(source, IntInput) else np.asarray(self.run[name].out, np.int64)
+        out = out.reshape(*out.shape[:2], -1)
+        held = np.abs(np.cumsum(out, axis=0)) if _held(self.integer, op) else np.abs(out)
+        return np.asarray(shifted(held, op.lag, 0))
+
+    def rounding(self, op: IntNeuron) -> Array:
+        """Return what the rounding of all weights in front of a population can change its input by, in state units."""
+        T, B = self.x.shape[:2]
+        total = np.zeros((T, B, op.size))
+        for name in op.currents:
+            connection = self.integer[name]
+            assert isinstance(connection, IntConnection)
+            total += self.half_step(connection, op) * self.reaching(connection, op)
+            total += T * _shifted(op) if connection.exponent < 0 else 0
+        return total.reshape(T, B, *op.shape)
+
+    def half_step(self, op: IntConnection, target: IntNeuron) -> float:
+        """Return half a step of a connection's weights, in state units of its target.
+
+        Weights lie on even numbers, times 2^e; where e is above 0 they fill their bits, so that half a step of 8 bits is less
+        than a 127th of the largest real weight: an exponent that nothing asks for is no excuse.
+        """
+        half = _shifted(target) * 2.0**op.exponent
+        linear = self.lowered.by_name.get(op.name)
+        if op.exponent <= 0 or not isinstance(linear, Linear):
+            return half
+        rows = np.abs(linear.weight.reshape(linear.weight.shape[0], -1)).max(axis=1)
+        worth = _worth(target).reshape(-1)
+        each = worth.reshape(rows.size, -1)[:, 0] if worth.size > 1 and worth.size % rows.size == 0 else worth.min()
+        largest = float((rows * self.unit(op.inputs[0]) / each).max())
+        return min(half, largest / ((1 << self.weight_bits - 1) - 1 - SLACK))
+
+    def unit(self, name: str) -> float:
+        """Return what one unit of a message is worth."""
+        source = self.integer[name]
+        if isinstance(source, IntInput):
+            return source.scale
+        assert isinstance(source, IntNeuron)
+        return message_unit(source)
+
+    def reaching(self, op: IntConnection, target: IntNeuron) -> Array:
+        """Return the sum of |payload| over the synapses of every neuron."""
+        x = self.payloads(op)
+        if isinstance(op.synapses, IdentitySynapses):
+            return x.astype(np.float64)
+        linear = self.lowered.by_name.get(op.name)
+        ours = op.synapses.weights
+        theirs = linear.weight if isinstance(linear, Linear) and linear.weight.shape == ours.shape else ours
+        ones = op.synapses.with_weights(((ours != 0) | (theirs != 0)).astype(np.int64))
+        return ones.deliver(x, self.shapes[op.inputs[0]], target.shape).astype(np.float64)
+
+    # ---------------------------------------------------------------------------------------------- layers
+    def layer(self, op: IntNeuron) -> Layer:
+        """Take every step of a population alone."""
+        float_op = self.equation(op)
+        record = self.run[op.name]
+        match float_op:
+            case Lif():
+                differ, wrong, said = self.lif(op, float_op, record)
+            case GateNeuron() | Accumulator():
+                differ, wrong, said = self.count(op, float_op, record)
+            case _:
+                assert isinstance(float_op, Readout)
+                differ, wrong, said = self.readout(op, float_op, record)
+        return Layer(op.name, op.block, op.currents + op.links, record.out.size, differ, wrong, said)
+
+    def lif(self, op: IntNeuron, neuron: Lif, record: Recording) -> tuple[int, int, str]:
+        """Compare spikes and membranes, and set the state to the machine's behind every step."""
+        soma = op.soma
+        assert isinstance(soma, somas.Lif)
+        worth, found = _worth(op), _Found()
+        operands = [self.value(name) for name in neuron.inputs]
+        lost = self.rounding(op) + _fields(soma)
+        tables = sum(isinstance(self.lowered[name], GateTable) for name in neuron.inputs)
+        share = 2 * (2.0**-12 + SLACK) + tables * 2.0**-soma.gate_bits
+        state = _Watched(neuron, self.x.shape[1])
+        for t, (out, v) in enumerate(zip(record.out, record.v, strict=True)):
+            held = state.hold
+            size = np.abs(state.v) / worth
+            state.step([o[t] for o in operands])
+            bound = lost[t] + share * (size + np.abs(state.before) / worth)
+            count, bad, seen = self.fired(soma, out, operands, t)
+            seen &= held == 0
+            low, high = (seen * spikes(neuron, state.before + sign * (bound + GRID) * worth) for sign in (-1, 1))
+            due = seen * spikes(neuron, state.before)
+            found.add(t, bad | (count < low) | (count > high), count, due)
+            found.differ += int((count != due).sum())
+            room = (bound + GRID * due) * worth
+            found.add(t, seen & (count == due) & (np.abs(v * worth - state.v) > room), v * worth, state.v, room)
+            state.v = v * worth
+            if record.u is not None:
+                state.u = record.u[t] * worth / grid(neuron.gain, neuron.shape)
+            state.hold = np.where(count > 0, neuron.refractory - 1, np.maximum(held - 1, 0))
+        return found.said()
+
+    def fired(self, soma: somas.Lif, out: IntArray, operands: list[Array], t: int) -> tuple[IntArray, Mask, Mask]:
+        """Return how many spikes messages stand for, which carry another level than their gate's, and where spikes are seen.
+
+        A neuron whose output gate is shut sends nothing, wherever its membrane is.
+        """
+        if not soma.output_gate:
+            return out, np.zeros(out.shape, bool), np.ones(out.shape, bool)
+        gate = np.broadcast_to(spread(operands[-1][t], out.shape[1:]), out.shape)
+        one = 1 << soma.gate_bits
+        wrong = (out != 0) & (np.abs(out - gate * one) > 1)
+        return np.asarray(out != 0, np.int64), wrong, np.round(gate * one) > 0
+
+    def count(self, op: IntNeuron, counter: GateNeuron | Accumulator, record: Recording) -> tuple[int, int, str]:
+        """Compare the sum of a counter or gate, and the level that a gate makes of it."""
+        worth, lost, found = _worth(op), self.rounding(op) + FIELD_STEPS, _Found()
+        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.inputs)), np.zeros(()))
+        before = shifted(record.v * worth, 1, 0.0)
+        wanted = total + counter.decay * before
+        room = (lost + np.abs(before) / worth * (2.0**-12 + SLACK)) * worth
+        found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
+        if isinstance(counter, GateNeuron):
+            soma = op.soma
+            assert isinstance(soma, somas.Gate)
+            bias = grid(counter.bias, op.shape)
+            step = 1.0 / (1 << soma.gate_bits)
+            level = record.out * step
+            wide = room + worth
+            low, high = (gate_function(counter.function, wanted + bias + sign * wide) for sign in (-1, 1))
+            found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
+        return found.said()
+
+    def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
+        """Compare what is added to the answer in every step."""
+        worth, found = _worth(op), _Found()
+        soma = op.soma
+        assert isinstance(soma, somas.Lif)
+        drive = sum((o.reshape(record.v.shape) for o in map(self.value, read.inputs)), np.zeros(()))
+        kept = 0.0
+        if record.u is not None:
+            kept = 1 - float(soma.decay_u.reshape(-1)[0]) / fp.DECAY_ONE
+            drive = drive + read.decay * shifted(record.u * worth, 1, 0.0)
+        wanted = shifted(record.v * worth, 1, 0.0) + drive
+        size = np.abs(wanted) / worth
+        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if kept else 0.0))) * worth
+        found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
+        return found.said()
+
+
+@dataclass(eq=False)
+class _Found:
+    """What was found of one population."""
+
+    differ: int = 0
+    wrong: int = 0
+    first: str = ""
+
+    def add(self, t: int | None, bad: Mask, got: NDArray[Any], due: Array, room: Array | None = None) -> None:
+        """Add values (B, *shape) of step ``t``, or (T, B, *shape), that rounding does not explain."""
+        count = int(bad.sum())
+        if count and not self.wrong:
+            at = tuple(int(i) for i in np.argwhere(bad)[0])
+            step, sample, *where = at if t is None else (t, *at)
+            near = "" if room is None else f" +- {np.broadcast_to(room, bad.shape)[at]:.2g}"
+            what = "sends" if room is None else "holds"
+            self.first = (
+                f"neuron {tuple(where)} of sample {sample} in step {step} {what} {got[at]:.4g}, "
+                f"where {np.broadcast_to(due, bad.shape)[at]:.4g}{near} is due"
+            )
+        self.wrong += count
+
+    def said(self) -> tuple[int, int, str]:
+        """Return (differ, wrong, first)."""
+        return self.differ, self.wrong, self.first
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Readout(Op):
+    """The answer's neurons in the lowered net: what they add up, and the share of their filter that stays."""
+
+    decay: float = 0.0
+
+
+def _readout(integer: Graph, lowered: Graph) -> Readout | None:
+    output = lowered.output
+    first = lowered[output.inputs[0]]
+    if isinstance(first, Accumulator):
+        return Readout(name=output.name, inputs=first.inputs, decay=first.decay)
+    linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
+    return Readout(name=output.name, inputs=output.inputs) if linear and isinstance(integer.output, IntOutput) else None
+
+
+def _held(integer: Graph, op: IntConnection) -> bool:
+    """Say whether a connection's target adds up the changes that its source sends."""
+    source, target = integer[op.inputs[0]], integer.readers[op.name][0]
+    return (
+        isinstance(source, IntNeuron)
+        and isinstance(source.soma, somas.DeltaRelu)
+        and isinstance(target, IntNeuron)
+        and isinstance(target.soma, somas.Gate)
+    )
+
+
+def message_unit(op: IntNeuron) -> float:
+    """Return what one unit of a neuron's messages is worth: a level of 1.0, a unit of a rectifier's sum, one spike."""
+    match op.soma:
+        case somas.DeltaRelu(shift=shift):
+            return float(op.scale.reshape(-1)[0]) * float(1 << shift)
+        case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):
+            return 1.0 / (1 << bits)
+        case _:
+            return 1.0
+
+
+def sent(op: IntNeuron, out: IntArray) -> Array:
+    """Return messages in real units; of a rectifier, which sends changes, their sum."""
+    real = np.asarray(out, np.float64) * message_unit(op)
+    return np.cumsum(real, axis=0) if isinstance(op.soma, somas.DeltaRelu) else real
+
+
+def _shifted(op: IntNeuron) -> int:
+    """Return the state units of one unit of synaptic input."""
+    return 1 << fp.CURRENT_SHIFT if isinstance(op.soma, somas.Lif) else 1
+
+
+def _worth(op: IntNeuron) -> Array:
+    """Return what a unit of state is worth, broadcasting to the shape."""
+    scale = np.asarray(op.scale, np.float64).reshape(-1)
+    return scale.reshape(op.shape) if scale.size == prod(op.shape) else scale[:1].reshape((1,) * len(op.shape))
+
+
+def _fields(soma: somas.Lif) -> float:
+    """Return the half steps of a neuron's own integers, in state units."""
+    top = float(np.abs(soma.bias).max(initial=0))
+    exponent = max(0, ceil(log2(max(top, 1.0) / fp.BIAS_MANTISSA[1])))
+    return FIELD_STEPS + soma.ports + 0.5 * float(1 << exponent) + (GRID if (soma.v_reset != 0).any() else 0)

@@ -30,6 +30,36 @@ Entries = tuple[IntArray, IntArray, IntArray]
 WEIGHT_HELP = "scale and round the weights, and move the factor into the exponent"
 
 
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Which source neurons reach which parts of a target, as entries: part k has entries ``start[k] : start[k + 1]``.
+
+    Args:
+        start: (parts + 1,).
+        source: (E,) source neuron, ascending in each part.
+        synapses: (E,) its non-zero synapses there, at least 1.
+        walked: (E,) stored entries one of its messages walks, zeros included.
+        kernel: (parts,) entries of a shared kernel that each part holds.
+    """
+
+    start: IntArray
+    source: Counts
+    synapses: Counts
+    walked: Counts
+    kernel: IntArray
+
+    @property
+    def part(self) -> IntArray:
+        """(E,) the part of each entry."""
+        return np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+
+    def table(self, sources: int) -> IntArray:
+        """Return the synapses as a table (n_source, parts)."""
+        found = np.zeros((sources, self.start.size - 1), np.int64)
+        found[self.source, self.part] = self.synapses
+        return found
+
+
 class MisfitError(ValueError):
     """Synapses that do not fit a population; ``found`` is its shape, ``allowed`` what they take."""
 
@@ -106,7 +136,7 @@ class Synapses:
         """Return the number of non-zero synapses of every target neuron."""
         return np.bincount(self.entries(source, target)[0], minlength=prod(target))
 
-    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:
         """Count synapses by source neuron and by part of the target's neurons.
 
         Args:
@@ -114,15 +144,10 @@ class Synapses:
             target: Shape of the target.
             part: (n_target,) the part of every target neuron, 0 .. parts - 1.
             parts: How many.
-
-        Returns:
-            Non-zero synapses (n_source, parts), stored entries a message walks (n_source, parts), and the entries of a shared
-            kernel held by each part (parts,).
         """
         rows, columns, _ = self.entries(source, target)
-        flat = np.bincount(columns * parts + part[rows], minlength=prod(source) * parts)
-        counts = flat.reshape(-1, parts).astype(np.int32)
-        return counts, counts, np.zeros(parts, np.int64)
+        keys, counts = np.unique(part[rows] * prod(source) + columns, return_counts=True)
+        return _listed(keys // max(prod(source), 1), keys % max(prod(source), 1), counts, parts)
 
     def wrong(self, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal: b-bit weights are 0 .. 2^b - 1, -(2^b - 1) .. 0, or mixed: even, -2^b .. 2^b - 2.
@@ -189,15 +214,15 @@ class DenseSynapses(Synapses):
         counts: IntArray = np.count_nonzero(self.weight, axis=1)
         return counts
 
-    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:
         """Count the non-zero weights of each column by part of the rows."""
         rows = np.argsort(part, kind="stable")
         counts = np.zeros((parts, prod(source)), np.int32)
         here, first = np.unique(part[rows], return_index=True)
         if rows.size:
             counts[here] = np.add.reduceat((self.weight != 0)[rows], first, axis=0, dtype=np.int32)
-        columns = np.ascontiguousarray(counts.T)
-        return columns, columns, np.zeros(parts, np.int64)
+        of_part, column = np.nonzero(counts)
+        return _listed(of_part, column, counts[of_part, column], parts)
 
     def __str__(self) -> str:
         return f"dense {self.weight.shape[0]}x{self.weight.shape[1]} {shown(self.weight)}"
@@ -293,38 +318,70 @@ class ConvSynapses(Synapses):
         ones = replace(self, weight=(self.weight != 0).astype(np.int64))
         return ones.deliver(np.ones(prod(source), np.int64), source, target)
 
-    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> tuple[Counts, Counts, IntArray]:
+    def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:
         """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
-        source, target = planar(source), planar(target)
-        counts, reach = (np.zeros((parts, *source), np.int32) for _ in range(2))
-        kernel = np.zeros(parts, np.int64)
+        order = np.argsort(part, kind="stable")
+        start, kernel = np.searchsorted(part[order], np.arange(parts + 1)), np.zeros(parts, np.int64)
+        each: list[tuple[IntArray, Counts, Counts]] = []
+        plane = prod(target[1:])
         for k in range(parts):
-            inside = (part == k).reshape(target[0], -1)
-            channels = np.flatnonzero(inside.any(axis=1))
+            neurons = order[start[k] : start[k + 1]]
+            channels, first = np.unique(neurons // plane, return_index=True)
             kernel[k] = channels.size * prod(self.weight.shape[1:])
             alike: dict[bytes, list[int]] = {}
-            for c in channels:
-                alike.setdefault(inside[c].tobytes(), []).append(c)
-            for same in alike.values():
-                self._count(counts[k], reach[k], same, inside[same[0]].reshape(target[1:]))
-        return counts.reshape(parts, -1).T, reach.reshape(parts, -1).T, kernel
+            for c, places in zip(channels, np.split(neurons % plane, first[1:]), strict=False):
+                alike.setdefault(places.tobytes(), []).append(int(c))
+            each.append(self._reached(source, target, alike))
+        sizes = [found[0].size for found in each]
+        joined = [np.concatenate([found[i] for found in each]) for i in range(3)]
+        return Reached(
+            np.concatenate([[0], np.cumsum(sizes)]), joined[0].astype(np.int32), joined[1], joined[2], kernel
+        )
 
-    def _count(self, counts: Counts, reach: Counts, channels: list[int], places: NDArray[np.bool_]) -> None:
-        """Add what each source neuron (Ci, H, W) reaches of ``channels`` at ``places`` (H', W'), and the taps stored."""
+    def _reached(
+        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]]
+    ) -> tuple[IntArray, Counts, Counts]:
+        """Return (source neuron, synapses, entries walked) of one part: by flat places, the channels it has there."""
+        counts, walked = (
+            (np.zeros((source[0], *source[1:]), np.int32) for _ in range(2)) if len(alike) > 1 else (None, None)
+        )
+        for places, channels in alike.items():
+            grid = np.zeros(prod(target[1:]), bool)
+            grid[np.frombuffer(places, np.int64)] = True
+            box = _box(grid.reshape(target[1:]), self, source)
+            if counts is None or walked is None:
+                inside = (source[0], box[0].stop - box[0].start, box[1].stop - box[1].start)
+                found = np.zeros(inside, np.int32), np.zeros(inside, np.int32)
+                self._count(*found, channels, grid.reshape(target[1:]), box)
+                c, y, x = np.nonzero(found[0])
+                flat = (c * source[1] + y + box[0].start) * source[2] + x + box[1].start
+                return flat, found[0][c, y, x], found[1][c, y, x]
+            self._count(counts[:, box[0], box[1]], walked[:, box[0], box[1]], channels, grid.reshape(target[1:]), box)
+        if counts is None or walked is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+        flat = np.flatnonzero(counts)
+        return flat, counts.ravel()[flat], walked.ravel()[flat]
+
+    def _count(
+        self, counts: Counts, walked: Counts, channels: list[int], places: NDArray[np.bool_], box: tuple[slice, slice]
+    ) -> None:
+        """Add what each source neuron (Ci, box) reaches of ``channels`` at ``places`` (H', W'), and the taps stored."""
         shape, held = (self.groups, -1, *self.weight.shape[1:]), np.zeros(self.weight.shape, np.int32)
         held[channels] = 1
         real = (held * (self.weight != 0)).reshape(shape).sum(axis=1, dtype=np.int32)
         real = real.reshape(-1, *self.weight.shape[2:])  # (Ci, kh, kw): channels are group by group
         stored = held.reshape(shape)[:, :, :, 0, 0].sum(axis=1, dtype=np.int32).ravel()
-        covered = np.zeros(reach.shape[1:], np.int32)
+        covered = np.zeros((box[0].stop, box[1].stop), np.int32)
+        size = covered.shape
         for i, j in np.ndindex(*self.weight.shape[2:]):
             (rows, down), (columns, right) = (
-                _under(tap, axis, places, self, covered.shape[axis]) for axis, tap in enumerate((i, j))
+                _under(tap, axis, places, self, size[axis]) for axis, tap in enumerate((i, j))
             )
             here = places[rows, columns].astype(np.int32)
             covered[down, right] += here
-            counts[:, down, right] += real[:, i, j, None, None] * here
-        reach += stored[:, None, None] * covered
+            top, left = (_moved(at, edge.start) for at, edge in zip((down, right), box, strict=True))
+            counts[:, top, left] += real[:, i, j, None, None] * here
+        walked += stored[:, None, None] * covered[box]
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
@@ -333,6 +390,30 @@ class ConvSynapses(Synapses):
         )
         groups = f" groups {self.groups}" if self.groups != 1 else ""
         return f"conv {'x'.join(map(str, self.weight.shape))}{extra}{groups} {shown(self.weight)}"
+
+
+def _listed(part: IntArray, source: IntArray, counts: NDArray[np.signedinteger[Any]], parts: int) -> Reached:
+    """Return entries in order of part and source; a message walks its synapses."""
+    few = counts.astype(np.int32)
+    start = np.searchsorted(part, np.arange(parts + 1))
+    return Reached(start, source.astype(np.int32), few, few, np.zeros(parts, np.int64))
+
+
+def _moved(at: slice, by: int) -> slice:
+    return slice(at.start - by, at.stop - by, at.step) if at.stop > at.start else slice(0, 0, at.step)
+
+
+def _box(places: NDArray[np.bool_], conv: ConvSynapses, source: Shape) -> tuple[slice, slice]:
+    """Return the rows and columns of the source that windows at ``places`` can see."""
+    found = []
+    for axis in (0, 1):
+        held = np.flatnonzero(places.any(axis=1 - axis))
+        reach = (conv.weight.shape[2 + axis] - 1) * conv.dilation[axis]
+        low = int(held[0]) * conv.stride[axis] - conv.padding[axis]
+        high = int(held[-1]) * conv.stride[axis] - conv.padding[axis] + reach + 1
+        size = source[1 + axis]
+        found.append(slice(min(max(low, 0), size), max(min(high, size), min(max(low, 0), size))))
+    return found[0], found[1]
 
 
 def _under(tap: int, axis: int, places: NDArray[np.bool_], conv: ConvSynapses, size: int) -> tuple[slice, slice]:

@@ -23,38 +23,62 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import CoreLimits
 from spikewright.hw_sim.program import Population, Projection
+from spikewright.hw_sim.synapses import Reached, Synapses
 
 Index = NDArray[np.int64]
+Known = dict[str, tuple[Synapses, Index, Reached]]
+"""Entries by projection, with the synapses and the cut of the target they are of."""
 
 
 @dataclass(frozen=True, eq=False)
 class FanOut:
-    """What each source neuron reaches on each core.
+    """What each source neuron reaches on each core, as entries; a table of sources and cores would be mostly zeros.
 
     Args:
         kind: How it may be stored: ``listed`` is dense or sparse, whichever is smaller on that core.
         cores: Logical core of each column; -1 is outside the cores.
         neurons: Target neurons on each of these cores.
-        synapses: (n_source, cores) non-zero synapses.
-        reach: (n_source, cores) stored entries a message walks, zeros included (conv: kernel entries).
-        kernel_entries: (cores,) entries of the shared kernel held by each core (conv only).
+        reached: The entries; a part is a column.
+        source: (E,) source neuron of each entry, in the order of the program or, compiled, of the engine.
     """
 
     kind: Literal["listed", "conv", "gate"]
     cores: Index
     neurons: Index
-    synapses: NDArray[np.int32]
-    reach: NDArray[np.int32]
-    kernel_entries: Index
+    reached: Reached
+    source: Index
+
+    @property
+    def column(self) -> Index:
+        """(E,) the column of each entry."""
+        return self.reached.part
+
+    @property
+    def synapses(self) -> NDArray[np.int32]:
+        """(E,) non-zero synapses."""
+        return self.reached.synapses
+
+    def of(self, neuron: int) -> int:
+        """Return the non-zero synapses of one source neuron."""
+        return int(self.synapses[self.source == neuron].sum())
 
 
-def fan_out(projection: Projection, source: Population, target: Population) -> FanOut:
-    """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales."""
+def fan_out(projection: Projection, source: Population, target: Population, known: Known | None = None) -> FanOut:
+    """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales.
+
+    ``known`` keeps entries by projection: they are the same as long as the target is cut as before.
+    """
     cores, column = np.unique(target.cores, return_inverse=True)
     column = column.astype(np.int64)
-    synapses = projection.synapses
-    counts, reach, entries = synapses.fan_out(source.shape, target.shape, column, cores.size)
-    return FanOut(synapses.storage, cores, np.bincount(column, minlength=cores.size), counts, reach, entries)
+    before = None if known is None else known.get(projection.name)
+    if before is not None and before[0] is projection.synapses and np.array_equal(before[1], column):
+        reached = before[2]
+    else:
+        reached = projection.synapses.fan_out(source.shape, target.shape, column, cores.size)
+    if known is not None:
+        known[projection.name] = (projection.synapses, column, reached)
+    neurons = np.bincount(column, minlength=cores.size)
+    return FanOut(projection.synapses.storage, cores, neurons, reached, reached.source.astype(np.int64))
 
 
 def index_bits(neurons: Index) -> Index:
@@ -67,7 +91,7 @@ def stored_bits(fan: FanOut, core: CoreLimits) -> Index:
     """Return the synaptic memory a projection takes on each of its target cores."""
     match fan.kind:
         case "conv":
-            return fan.kernel_entries * core.weight_bits
+            return fan.reached.kernel * core.weight_bits
         case "gate":
             return np.zeros_like(fan.cores)
         case "listed":
@@ -75,24 +99,23 @@ def stored_bits(fan: FanOut, core: CoreLimits) -> Index:
 
 
 def words_read(fan: FanOut, core: CoreLimits) -> NDArray[np.int32]:
-    """Return the words one message of each source neuron reads on each core (n_source, cores)."""
-    entries = fan.reach.astype(np.int64)
-    bits = np.full(fan.cores.size, core.weight_bits)
+    """Return the words one message of each entry's source neuron reads on its core (E,)."""
     if fan.kind == "gate":
-        return (fan.synapses > 0).astype(np.int32)
+        return np.ones(fan.synapses.size, np.int32)
+    entries, bits = fan.reached.walked.astype(np.int64), np.full(fan.cores.size, core.weight_bits)
     if fan.kind == "listed":
         sparse = _sparse_bits(fan, core) < _dense_bits(fan, core)
-        entries = np.where(sparse, fan.synapses, fan.neurons)
+        entries = np.where(sparse[fan.column], entries, fan.neurons[fan.column])
         bits = np.where(sparse, core.weight_bits + index_bits(fan.neurons), core.weight_bits)
-    words = -(-entries * bits // core.synapse_word_bits)
-    return np.where(fan.synapses > 0, words, 0).astype(np.int32)
+    return np.asarray(-(-entries * bits[fan.column] // core.synapse_word_bits), np.int32)
 
 
 def _dense_bits(fan: FanOut, core: CoreLimits) -> Index:
-    bits: Index = (fan.synapses > 0).sum(axis=0) * fan.neurons * core.weight_bits
+    bits: Index = np.diff(fan.reached.start) * fan.neurons * core.weight_bits
     return bits
 
 
 def _sparse_bits(fan: FanOut, core: CoreLimits) -> Index:
-    bits: Index = fan.synapses.sum(axis=0, dtype=np.int64) * (core.weight_bits + index_bits(fan.neurons))
+    sums = np.concatenate([[0], np.cumsum(fan.synapses, dtype=np.int64)])[fan.reached.start]
+    bits: Index = np.diff(sums) * (core.weight_bits + index_bits(fan.neurons))
     return bits

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
 from spikewright.hw_sim.program import Population, Program
-from spikewright.hw_sim.synaptic_memory import FanOut, fan_out, stored_bits
+from spikewright.hw_sim.synaptic_memory import FanOut, Known, fan_out, stored_bits
 
 Int = NDArray[np.int64]
 
@@ -32,14 +32,17 @@ class Use:
         return self.used / self.limit if self.limit else 0.0
 
 
-def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
-    """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
+def utilization(program: Program, chip: Chip, known: Known | None = None) -> tuple[Use, ...]:
+    """Return (core, resource, used, limit) for every core in use and every resource, in this order.
+
+    ``known`` keeps what a later call on another cut of the same net needs not count again.
+    """
     table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
     reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
     for projection in program.projections:
         source, target = program.population(projection.source), program.population(projection.target)
-        fan = fan_out(projection, source, target)
+        fan = fan_out(projection, source, target, known)
         fan_in[target.name] += projection.synapses.fan_in(source.shape, target.shape)
         reached[source.name].append(fan)
         inside = fan.cores >= 0
@@ -79,14 +82,16 @@ class _Table:
 
     def axons(self, population: Population, reached: list[FanOut]) -> None:
         """Count distinct (neuron, core) pairs: an entry on the sending and one on the receiving core."""
-        hit = np.zeros((population.size, self.cores), bool)
         synapses = np.zeros(population.size, np.int64)
+        keys = [np.zeros(0, np.int64)]
         for fan in reached:
-            inside = fan.cores >= 0
-            hit[:, fan.cores[inside]] |= fan.synapses[:, inside] > 0
-            synapses += fan.synapses.sum(axis=1)
-        self.use["max_axons_in"] += hit.sum(axis=0)
+            inside = (fan.cores >= 0)[fan.column]
+            keys.append(fan.source[inside] * self.cores + fan.cores[fan.column[inside]])
+            synapses += np.bincount(fan.source, weights=fan.synapses, minlength=population.size).astype(np.int64)
+        hit = np.unique(np.concatenate(keys)) if len(keys) > 2 else keys[-1]  # one projection names a pair once
+        self.use["max_axons_in"] += np.bincount(hit % self.cores, minlength=self.cores)
+        sent = np.bincount(hit // self.cores, minlength=population.size)
         of = population.cores
         mapped = of >= 0
-        np.add.at(self.use["max_axons_out"], of[mapped], hit.sum(axis=1)[mapped])
+        np.add.at(self.use["max_axons_out"], of[mapped], sent[mapped])
         np.maximum.at(self.use["max_fan_out"], of[mapped], synapses[mapped])

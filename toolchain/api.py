@@ -18,7 +18,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.options import Options, with_options
+from spikewright.toolchain.options import Options, declared, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
@@ -85,7 +85,9 @@ def deploy(
         "keep_stages": kept,
         "diagnostics": (*imported.diagnostics, *imported.assumed(dt_s=options.dt_s, reading=options)),
     }
+    imported = _sized(imported, options, samples, folder)
     if imported.integer is not None:
+        _refuse_unused(options, calibration, imported.name)
         travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
         made = deploy_integer(
             imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
@@ -121,6 +123,26 @@ def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:
     return (Diagnostic("input-coding", made.name, f"its input is {kind}, as calibrated", help, "assumption"),)
 
 
+def _refuse_unused(options: Options, calibration: Data | None, name: str) -> None:
+    """Refuse what a model that is integer already has no use for.
+
+    Raises:
+        InputError: Names the options.
+    """
+    chosen = [one for one in declared(Options) if one.name in NOT_FOR_INTEGERS]
+    given = [one.flag for one in chosen if getattr(options, one.name) != one.default]
+    given += [] if calibration is None else ["--calibrate"]
+    if given:
+        raise InputError(
+            f"{name} is integer already: nothing of it is quantized, and it has no gates to lower",
+            where=", ".join(given),
+            help="leave it out; test data travels with --samples",
+        )
+
+
+NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance")
+
+
 def load(folder: str | Path) -> Deployment:
     """Read a deployment that was saved.
 
@@ -150,6 +172,31 @@ def _options(options: Options | None, changes: Mapping[str, Any]) -> Options:
     """Return checked options, those given by keyword in place of the others."""
     plain = {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in changes.items()}
     return with_options(Options, asdict(options or Options()) | plain, "a deployment")
+
+
+def _sized(imported: Imported, options: Options, samples: Data | None, data: Path | None) -> Imported:
+    """Return the model for the input shape that is asked for, or that the samples have, where it says none itself.
+
+    Raises:
+        InputError: The shape is none, or the model says its own.
+        ImportingError: There is none.
+    """
+    asked = options.input_shape
+    if imported.sized is None:
+        if asked is not None:
+            raise InputError(f"{asked}; the model says its own", where="--input-shape", help="leave it out")
+        return imported
+    if asked is None:
+        if samples is None:
+            raise imported.no_size()
+        x = _samples(samples, imported, "test", options, data).x
+        return imported.sized(tuple(int(n) for n in x.shape[2:]))
+    words = asked.split(",")
+    if not all(word.strip().isdecimal() and 0 < int(word) <= 1 << 16 for word in words):
+        raise InputError(
+            f"{asked!r}; sizes from 1 on are expected", where="--input-shape", help="give C,H,W, e.g. 2,34,34"
+        )
+    return imported.sized(tuple(int(word) for word in words))
 
 
 def repeat_command(

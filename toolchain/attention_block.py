@@ -213,6 +213,11 @@ class AttentionBlock(Op, ABC):
             return "graded"
         return "binary" if self.neuron is None else self.neuron.sends
 
+    @property
+    def reads(self) -> Shape:
+        """Shape of what it reads, its first operand."""
+        return self.shape
+
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters; None: any length."""
         return {name: np.shape(value) for name, value in self.parameters.items()}
@@ -250,8 +255,8 @@ class AttentionBlock(Op, ABC):
     def shape_of(self, operands: list[Shape]) -> Shape:
         """Return the shape of what it sends, from those of its operands, and check them."""
         for found in operands:
-            if found != self.shape and not (prod(found) == prod(self.shape) and 1 in (len(found), len(self.shape))):
-                raise self.misfit(found, self.shape, "give the neurons the shape of their current")
+            if found != self.reads and not (prod(found) == prod(self.reads) and 1 in (len(found), len(self.reads))):
+                raise self.misfit(found, self.reads, "give the neurons the shape of their current")
         return self.shape
 
     def misfit(self, found: object, allowed: object, help: str) -> VerifyError:

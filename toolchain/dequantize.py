@@ -16,7 +16,16 @@ from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from spikewright.hw_sim.somas import Lif as LifSoma
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
-from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, answer_of, kind_of
+from spikewright.toolchain.integer import (
+    IntArray,
+    IntConnection,
+    IntInput,
+    IntNeuron,
+    IntOutput,
+    answer_of,
+    kind_of,
+    separated,
+)
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
 
@@ -29,14 +38,14 @@ def to_float(graph: Graph) -> Graph:
     """
     output = answer_of(graph)
     ops: list[Op] = []
-    for op in graph:
+    for op in separated(graph):
         match op:
             case IntInput():
                 ops.append(Input(name=op.name, block=op.block, shape=op.shape))
             case IntConnection():
                 ops += _connection(op)
             case IntNeuron(soma=LifSoma() as soma) if output.readout == "membrane" and op.name == output.inputs[0]:
-                ops += _readout(op, soma)
+                ops += _readout(op, soma, graph.timesteps)
             case IntNeuron(soma=LifSoma(gates=0) as soma):
                 ops.append(_lif(op, soma))
             case IntOutput():
@@ -120,21 +129,25 @@ def _counts(op: IntNeuron, soma: LifSoma) -> dict[str, Any]:
     return {"v_threshold": _grid(soma.spacing, op.shape), "comparison": ">=" if below[0] else ">"}
 
 
-def _readout(op: IntNeuron, soma: LifSoma) -> list[Op]:
+def _readout(op: IntNeuron, soma: LifSoma, timesteps: int) -> list[Op]:
     """Return the read-out as what its mean over the steps is taken of: the drive, or the leaking membrane."""
-    decay_u, decay_v = float(soma.decay_u.reshape(-1)[0]), float(soma.decay_v.reshape(-1)[0])
-    keeps = (decay_u, decay_v) == (DECAY_ONE, 0)
-    one, gain, bias = np.ones(1), np.full(1, float(1 << CURRENT_SHIFT)), soma.bias.astype(np.float64)
+    gain, bias = np.full(1, float(1 << CURRENT_SHIFT)), _grid(soma.bias, op.shape)
     joined = Add(name=f"{op.name}.sum", block=op.block, inputs=op.inputs)
-    if keeps:
-        return [joined, Scale(name=op.name, block=op.block, inputs=(joined.name,), scale=gain, shift=bias)]
+    in_v = bool((soma.decay_u == DECAY_ONE).all()) and not soma.decay_v.any()
+    in_u = bool((soma.decay_v == DECAY_ONE).all()) and not soma.decay_u.any()
+    if in_v or in_u:  # the bias comes in every step, or once, as u sums and v is u + bias
+        shift = bias if in_v else bias / max(timesteps, 1)
+        shift = shift if shift.ndim else shift.reshape(1)
+        return [joined, Scale(name=op.name, block=op.block, inputs=(joined.name,), scale=gain, shift=shift)]
     current = Scale(name=f"{op.name}.current", block=op.block, inputs=(joined.name,), scale=gain)
-    u = _leak(op, f"{op.name}.u", current.name, decay_u)
-    drive = Scale(name=f"{op.name}.drive", block=op.block, inputs=(u.name,), scale=one, shift=bias)
-    return [joined, current, u, drive, _leak(op, op.name, drive.name, decay_v)]
-
-
-def _leak(op: IntNeuron, name: str, source: str, decay: float) -> Accumulator:
-    return Accumulator(
-        name=name, block=op.block, inputs=(source,), shape=op.shape, decay=1 - decay / DECAY_ONE, rectify=False
+    sums = Accumulator(
+        name=op.name,
+        block=op.block,
+        inputs=(current.name,),
+        shape=op.shape,
+        alpha=1 - _grid(soma.decay_u, op.shape) / DECAY_ONE,
+        decay=1 - _grid(soma.decay_v, op.shape) / DECAY_ONE,
+        leak=bias,
+        rectify=False,
     )
+    return [joined, current, sums]

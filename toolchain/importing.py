@@ -24,6 +24,7 @@ from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.nirx.dialects import DIALECTS
+from spikewright.toolchain.ops import Shape
 from spikewright.toolchain.options import Reading, declared
 
 KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
@@ -44,6 +45,7 @@ class Imported:
         graph: The float graph of a model that is one already.
         example: Input (T, B, *shape) that came with a model in memory.
         diagnostics: What was assumed, noted or lost on the way; deploy tells it.
+        sized: For a model that does not say the shape of its input: the model for one.
     """
 
     nir_graph: nir.NIRGraph | None
@@ -55,6 +57,7 @@ class Imported:
     graph: Graph | None = None
     example: NDArray[np.float32] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    sized: Callable[[Shape], Imported] | None = None
 
     def float_graph(
         self, *, dt_s: float | None = None, timesteps: int | None = None, reading: Reading | None = None
@@ -65,6 +68,8 @@ class Imported:
             InputError: ``reading`` says something of a model that says it itself.
         """
         self.check_reading(reading)
+        if self.sized is not None:
+            raise self.no_size()
         if self.integer is not None:
             return to_float(self.integer)
         if self.graph is not None:
@@ -101,6 +106,14 @@ class Imported:
             what = f"metadata that mean nothing here: {', '.join(keys[:8])}" + (" ..." if len(keys) > 8 else "")
             found.append(Diagnostic("nir-metadata", self.name, what, "", "note"))
         return tuple(found)
+
+    def no_size(self) -> ImportingError:
+        """Return the refusal of a model without a known input shape."""
+        return ImportingError(
+            "begins with a convolution and says no input size",
+            where=self.name,
+            help="deploy it with --input-shape C,H,W, or with --samples FILE.npz whose frames have the shape",
+        )
 
 
 class Importer(Protocol):

@@ -8,7 +8,7 @@ A connection has a local ``lag`` (0: same step; >= 1: feedback or an explicit de
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.program import lag_of
-from spikewright.hw_sim.ranges import Wrong
+from spikewright.hw_sim.ranges import Wrong, within
 from spikewright.hw_sim.somas import Lif, Soma, Source
 from spikewright.hw_sim.synapses import Synapses
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import AnyInput, AnyOutput, Array, Op, Shape
 
 IntArray = NDArray[np.int64]
+LATEST = 1 << 16
+"""Most steps a synapse may be late: what a chip holds is less, and its rule book says how much."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,6 +40,8 @@ class IntInput(AnyInput):
 class IntConnection(Op):
     """A synapse block: a[t] = (W x[t - lag]) << exponent, x = 0 for t < lag.
 
+    With ``late``, extra steps of each synapse, >= 0 and broadcast to W: a[t] = sum over k of (W_k x[t - lag - k]) << exponent,
+    W_k the synapses that are k steps late; on the chip one connection for each k (``separated``), in Lava one process.
     With a ``GateLink``: g[t] = level[t - lag]; for t < lag the level of 1.0.
     """
 
@@ -45,6 +49,12 @@ class IntConnection(Op):
     exponent: int = 0
     lag: int = 0
     delay: int = 1
+    late: IntArray | None = None
+
+    @property
+    def last(self) -> int:
+        """How many local steps later its last synapse delivers."""
+        return self.lag + (0 if self.late is None else int(self.late.max(initial=0)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -129,6 +139,34 @@ def ends(graph: Graph, op: IntConnection) -> tuple[IntInput | IntNeuron, IntNeur
     return source, target
 
 
+def by_delay(op: IntConnection) -> tuple[IntConnection, ...]:
+    """Return a connection as one for each delay, zero elsewhere (a zero weight is no synapse)."""
+    if op.late is None:
+        return (op,)
+    weight, found = op.synapses.weights, []
+    for steps in np.unique(op.late).tolist():
+        late = np.where(op.late == steps, weight, 0)
+        if late.any():
+            part = op.synapses.with_weights(late)
+            moved = {"lag": op.lag + steps, "delay": op.delay + steps}
+            found.append(replace(op, name=f"{op.name}.d{steps}", synapses=part, late=None, **moved))
+    return tuple(found) or (replace(op, late=None),)
+
+
+def separated(graph: Graph) -> Graph:
+    """Return the graph with one connection for each delay, as a chip holds them."""
+    parts = {op.name: by_delay(op) for op in graph if isinstance(op, IntConnection) and op.late is not None}
+    if not parts:
+        return graph
+    ops: list[Op] = []
+    for op in graph:
+        inputs = tuple(
+            part for name in op.inputs for part in ([p.name for p in parts[name]] if name in parts else [name])
+        )
+        ops += parts[op.name] if op.name in parts else [op if inputs == op.inputs else replace(op, inputs=inputs)]
+    return graph.with_ops(ops)
+
+
 def wrong(op: Op, steps: int) -> Iterator[Wrong]:
     """Yield what is illegal in the integers an op holds; 0 steps: of any length."""
     match op:
@@ -136,6 +174,8 @@ def wrong(op: Op, steps: int) -> Iterator[Wrong]:
             yield from op.soma.wrong(prod(op.shape), steps or None)
         case IntConnection():
             yield from op.synapses.wrong()
+            if op.late is not None:
+                yield from within("late", op.late, 0, LATEST, "shorten the delays")
         case _:
             return
 

@@ -285,15 +285,21 @@ class Lif(Neuron):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Accumulator(Neuron):
-    """Non-firing integrator with a rectifier: n = decay n + x;  y = relu(n)  (``rectify``)  or  n."""
+    """Non-firing integrator with a rectifier: u = alpha u + x;  n = decay n + u + leak;  y = relu(n)  (``rectify``)  or  n.
 
-    decay: float = 1.0
+    ``decay``, ``alpha`` and ``leak`` broadcast to the shape. Quantize takes one decay, and no ``alpha`` or ``leak``: these
+    are the read-outs of nets that are integer already.
+    """
+
+    decay: float | Array = 1.0
     rectify: bool = True
+    alpha: float | Array = 0.0
+    leak: float | Array = 0.0
 
     @property
     def filters(self) -> bool:
         """Whether n keeps any of itself."""
-        return self.decay > 0
+        return bool(np.any(self.decay))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

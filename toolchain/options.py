@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from math import isfinite
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -47,6 +48,7 @@ class Option:
     metavar: str | None
     choices: tuple[str, ...]
     many: bool = False
+    above: float | None = None
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type, or none of the choices.
@@ -70,6 +72,14 @@ class Option:
                 where=self.flag,
                 help="give a value of this type",
             )
+        if self.kind is float and not isfinite(value):
+            raise InputError(f"{value}; a finite number is allowed", where=self.flag, help="give a finite number")
+        if self.above is not None and value <= self.above:
+            raise InputError(
+                f"{value:g}; above {self.above:g} is allowed",
+                where=self.flag,
+                help=f"give a number above {self.above:g}",
+            )
 
 
 def option(
@@ -81,9 +91,18 @@ def option(
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
     many: bool = False,
+    above: float | None = None,
 ) -> Any:
     """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``many``: may be given again."""
-    said = {"help": help, "kind": kind, "flag": flag, "metavar": metavar, "choices": choices, "many": many}
+    said = {
+        "help": help,
+        "kind": kind,
+        "flag": flag,
+        "metavar": metavar,
+        "choices": choices,
+        "many": many,
+        "above": above,
+    }
     return field(default=default, metadata=said)
 
 
@@ -121,6 +140,7 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["metavar"],
             f.metadata["choices"],
             f.metadata["many"],
+            f.metadata["above"],
         )
         for f in fields(what)
         if "help" in f.metadata
@@ -189,12 +209,21 @@ class Options(Reading):
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
-        None, "length of a timestep in s, where the model does not say it", kind=float, flag="--dt", metavar="S"
-    )
-    layout: Literal["TB", "BT", "B"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats (default: as it fits)",
-        choices=("TB", "BT", "B"),
+        "length of a timestep in s, where the model does not say it",
+        kind=float,
+        flag="--dt",
+        metavar="S",
+        above=0,
+    )
+    input_shape: str | None = option(
+        None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
+    )
+    layout: Literal["TB", "BT", "B", "N"] | None = option(
+        None,
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
+        "(default: as it fits)",
+        choices=("TB", "BT", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"

@@ -12,7 +12,7 @@ from spikewright.export.netx import import_net
 from spikewright.hw_sim import Chip, Lif, Population, Program, Source
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.mapping import Fixed, Greedy
+from spikewright.toolchain.mapping import Fixed, Greedy, map_graph
 from spikewright.toolchain.passes.align import Align
 
 RESET_INTERVAL = 16
@@ -64,7 +64,7 @@ def as_on_silicon(net: Graph, chip: Chip, strategy: Fixed | Greedy) -> Program:
     The notebook sets ``neuron.bias``, which its input neurons do not have (theirs is ``bias_mant``), so they never fired: the
     chip's counters show no spikes of these cores.
     """
-    mapped = strategy(net, chip)
+    mapped = map_graph(net, chip, strategy)
     host = {p.name for p in mapped.populations if isinstance(p.soma, Source)}
     return replace(
         mapped,

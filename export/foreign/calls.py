@@ -319,8 +319,10 @@ def block(
     time: Any = value.time
     if time == "still":
         time = rec.counts[name] - 1 if rec.counts.get(name) else "still"
-    node = emit_module(rec, name, made, operand, time, rec.shapes[operand])
-    features = rec.atoms(node, [a.size for a in value.features])
+    sizes = _sent(value, y)
+    same = sizes == tuple(a.size for a in value.features)
+    node = emit_module(rec, name, made, operand, time, rec.shapes[operand] if same else sizes)
+    features = rec.atoms(node, sizes)
     fresh = dict(zip(value.features, features, strict=True))
     axes: Axes = tuple(tuple(fresh.get(a, a) for a in g) for g in value.axes)
     out = Value(node, axes, features, time)
@@ -329,6 +331,14 @@ def block(
     if spiking and node not in rec.neurons:
         rec.neurons.append(node)
     return out
+
+
+def _sent(value: Value, y: Tensor) -> tuple[int, ...]:
+    """Return the sizes of the features a block sends: of what it reads, but for one that joins parts of its channels."""
+    own = [axis for axis, group in enumerate(value.axes) if group and not any(a.name for a in group)]
+    if y.ndim == len(value.axes) and [value.axes[axis] for axis in own] == [(a,) for a in value.features]:
+        return tuple(int(y.shape[axis]) for axis in own)
+    return tuple(a.size for a in value.features)
 
 
 def site(rec: Recorder, value: Value) -> Site:

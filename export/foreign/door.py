@@ -1,6 +1,7 @@
 """The torch door: from a user's net, in any layout and framework, to the traced net over (T, B, ...) that is converted.
 
-Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), one frame that the net itself repeats T times.
+Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), one frame that the net itself repeats T times,
+and ``N`` (B T, ...), the samples' steps one after the other, as sinabs' *Squeeze layers take them: they say B or T.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from spikewright.export.torch_to_nir.trace import Traced
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
-Layout = Literal["TB", "BT", "B"]
-LAYOUTS: tuple[Layout, ...] = ("TB", "BT", "B")
+Layout = Literal["TB", "BT", "B", "N"]
+LAYOUTS: tuple[Layout, ...] = ("TB", "BT", "B", "N")
 SAID = {
     "TB": "the input is (T, B, ...)",
     "BT": "the net takes (B, T, ...); the captured one takes (T, B, ...)",
+    "N": "the net takes (B T, ...); the captured one takes (T, B, ...)",
     "B": "the net takes (B, ...) and repeats it T times; the captured one takes (T, B, ...), the same frame every step",
 }
 PRECISION = 1e-3
@@ -66,15 +68,23 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
         UnsupportedNodeError: It holds something without a meaning in NIR, in every layout.
         ImportingError: It refuses the example.
     """
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedNodeError(
+            "a TorchScript module: what it calls cannot be followed",
+            where=name,
+            help="give the nn.Module it was made from",
+        )
     refuse_unknown(module, name)
     errors: list[SpikewrightError] = []
     found = 0
-    for candidate in _candidates(example, layout, name):
+    squeezed = _squeezed(module, len(example))
+    for candidate in _candidates(example, layout, name, squeezed is not None):
         try:
-            first = _record(module, example, candidate, name)
+            first = _record(module, example, candidate, name, squeezed)
             if candidate == "B" and layout is None and not first.timed:
                 raise LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)
-            opened = _opened(module, example, candidate, name, first)
+            opened = _opened(module, example, candidate, name, first, squeezed)
         except LayoutError as error:
             errors.append(LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP))
         except SpikewrightError as error:
@@ -90,7 +100,7 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
 
 _LAYOUT_HELP = (
     "give the layout of the example (--layout, layout=): TB for (T, B, ...), BT for (B, T, ...), B for a frame that the net "
-    "repeats"
+    "repeats, N for (B T, ...) of sinabs' *Squeeze layers"
 )
 
 
@@ -109,25 +119,48 @@ def ambiguous(fitting: Sequence[Opened], example: Tensor, name: str) -> Importin
     )
 
 
-def _candidates(example: Tensor, layout: str | None, name: str) -> tuple[Layout, ...]:
+def _candidates(example: Tensor, layout: str | None, name: str, squeezed: bool) -> tuple[Layout, ...]:
     if layout is None:
-        return tuple(c for c in LAYOUTS if c == "B" or example.ndim >= 3)
+        fits = {"TB": example.ndim >= 3, "BT": example.ndim >= 3, "B": True, "N": squeezed}
+        return tuple(c for c in LAYOUTS if fits[c])
     if layout not in LAYOUTS:
         raise ImportingError(f"layout {layout!r}; there are {', '.join(LAYOUTS)}", where=name, help=_LAYOUT_HELP)
+    if layout == "N" and not squeezed:
+        raise ImportingError(
+            f"layout N, and no module that says a batch_size or num_timesteps which divides {len(example)}",
+            where=name,
+            help=_LAYOUT_HELP,
+        )
     return (layout,)
 
 
-def _axes(example: Tensor, layout: Layout) -> tuple[Axes, Atom, Atom | None]:
+def _squeezed(module: nn.Module, frames: int) -> tuple[int, int] | None:
+    """Return (B, T) as a module says them that takes (B T, ...); None: none does, or they do not fit."""
+    for part in module.modules():
+        for attribute in ("batch_size", "num_timesteps"):
+            n = getattr(part, attribute, None)
+            if type(part).__name__.endswith("Squeeze") and isinstance(n, int) and n > 0 and frames % n == 0:
+                return (n, frames // n) if attribute == "batch_size" else (frames // n, n)
+    return None
+
+
+def _axes(example: Tensor, layout: Layout, squeezed: tuple[int, int] | None = None) -> tuple[Axes, Atom, Atom | None]:
+    if layout == "N":
+        assert squeezed is not None
+        batch, steps = Atom(squeezed[0], "B"), Atom(squeezed[1], "T")
+        return ((batch, steps), *((Atom(n),) for n in example.shape[1:])), batch, steps
     lead = {"TB": 2, "BT": 2, "B": 1}[layout]
     batch = Atom(example.shape[layout.index("B")], "B")
-    steps = Atom(example.shape[layout.index("T")], "T") if "T" in layout else None
-    named = {"T": steps, "B": batch}
+    over = Atom(example.shape[layout.index("T")], "T") if "T" in layout else None
+    named = {"T": over, "B": batch}
     features = tuple((Atom(n),) for n in example.shape[lead:])
-    return (*((cast(Atom, named[c]),) for c in layout), *features), batch, steps
+    return (*((cast(Atom, named[c]),) for c in layout), *features), batch, over
 
 
-def _record(module: nn.Module, example: Tensor, layout: Layout, name: str) -> Recording:
-    axes, batch, steps = _axes(example, layout)
+def _record(
+    module: nn.Module, example: Tensor, layout: Layout, name: str, squeezed: tuple[int, int] | None = None
+) -> Recording:
+    axes, batch, steps = _axes(example, layout, squeezed)
     net = copied(module, name).double().eval()
     for part in net.modules():
         _reset(part)
@@ -213,7 +246,9 @@ def _reset(module: nn.Module) -> None:
             return
 
 
-def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording) -> Opened:
+def _opened(
+    module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording, squeezed: tuple[int, int] | None
+) -> Opened:
     recordings, losses = [first], _against_itself(module, example, first.answer, name)
     generator = torch.Generator().manual_seed(0)
     for rate, size in RATES:
@@ -221,7 +256,7 @@ def _opened(module: nn.Module, example: Tensor, layout: Layout, name: str, first
         if len(recordings) > 1 and not quiet:
             break
         events = (torch.rand(example.shape, generator=generator) < rate).double() * size
-        again = _record(module, events, layout, name)
+        again = _record(module, events, layout, name, squeezed)
         _same(first, again, name)
         recordings.append(again)
     losses += _against_itself(module, events, again.answer, name)

@@ -90,7 +90,7 @@ TABLE = Table(
                 package="norse",
                 keeps_state=False,
             )
-            for n in ("LIFBox", "LIFBoxCell")
+            for n in ("LIFBoxCell",)
         ),
         *(
             Row(

@@ -354,7 +354,11 @@ class Recorder(TorchFunctionMode):
 
 
 def _widened(value: Any) -> Any:
-    return WIDE if isinstance(value, torch.dtype) and value in NARROW else value
+    """Return float64 in the place of a narrower type, the CPU in the place of a GPU, and everything else as it is."""
+    if isinstance(value, torch.dtype) and value in NARROW:
+        return WIDE
+    on_gpu = isinstance(value, str | torch.device) and str(value).partition(":")[0] == "cuda"
+    return torch.device("cpu") if on_gpu else value
 
 
 @contextmanager

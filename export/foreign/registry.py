@@ -162,12 +162,18 @@ def _rows() -> Iterable[tuple[str, Row]]:
 
 def row_of(module: nn.Module) -> Row | None:
     """Return the row of a module: of its class, else of the nearest base that has one."""
+    found = named_row_of(module)
+    return None if found is None else found[1]
+
+
+def named_row_of(module: nn.Module) -> tuple[str, Row] | None:
+    """Return the table's name and the row of a module, if it has one."""
     for kind in type(module).__mro__:
         if kind in (nn.Module, object):
             break
-        for _, row in _rows():
+        for name, row in _rows():
             if row.matches(kind, module):
-                return row
+                return name, row
     return None
 
 

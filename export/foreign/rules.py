@@ -644,7 +644,8 @@ def vote(rec: Recorder, value: Value, votes: int, y: Tensor) -> Value:
 def _function(rec: Recorder, key: str, args: Any, kwargs: Any, result: Tensor) -> Tracked | None:
     """A layer called as a function, with constant weights: the module that says the same."""
     value = rec.lookup(args[0] if args else kwargs["input"])
-    assert isinstance(value, Value)
+    if not isinstance(value, Value):  # a constant times a signal
+        return Opaque(f"the op {key!r}, called so, has no meaning in NIR", rec.place())
     made = _made(key, args, kwargs, rec)
     if made is None:
         return Opaque(f"the op {key!r}, called so, has no meaning in NIR", rec.place())
@@ -678,8 +679,12 @@ def _made(  # noqa: C901 - one case a function
         layer.register_parameter("bias", None if bias is None else nn.Parameter(_exact(bias), requires_grad=False))
         return layer.eval()
 
-    weight = arg(1, "weight")
-    if key in ("conv2d", "linear") and (not isinstance(weight, Tensor) or rec.lookup(weight) is not None):
+    weight = arg(1, "weight", arg(1, "other", arg(1, "mat2")))
+    if key in ("matmul", "mm") and (not isinstance(weight, Tensor) or weight.ndim != 2):
+        return None
+    if key in ("conv2d", "linear", "matmul", "mm") and (
+        not isinstance(weight, Tensor) or rec.lookup(weight) is not None
+    ):
         return None
     match key:
         case "conv2d":
@@ -695,6 +700,8 @@ def _made(  # noqa: C901 - one case a function
                 device="meta",
             )
             return weights(conv, weight, arg(2, "bias"))
+        case "matmul" | "mm":
+            return weights(nn.Linear(weight.shape[0], weight.shape[1], device="meta"), weight.T.contiguous(), None)
         case "linear":
             return weights(nn.Linear(weight.shape[1], weight.shape[0], device="meta"), weight, arg(2, "bias"))
         case "batch_norm":
@@ -758,6 +765,8 @@ RULES: dict[str, Rule] = {
         (
             "conv2d",
             "linear",
+            "matmul",
+            "mm",
             "batch_norm",
             "avg_pool2d",
             "max_pool2d",
@@ -772,6 +781,20 @@ RULES: dict[str, Rule] = {
 
 
 # ------------------------------------------------------------------------------------------- the answer
+_LOGITS = "return the logits: it is the same decision, and the loss can hold the softmax"
+_MEAN = "answer with the mean over all steps, x.mean(0): a chip counts, it keeps no single step"
+ADVICE: dict[str, str] = {
+    **dict.fromkeys(("softmax", "log_softmax", "sigmoid", "argmax"), _LOGITS),
+    **dict.fromkeys(("cumsum", "max", "amax", "topk"), _MEAN),
+    **dict.fromkeys(("cat", "concat"), "join branches by a sum: fc(cat([a, b])) is fc_a(a) + fc_b(b)"),
+    **dict.fromkeys(
+        ("gt", "ge", "lt", "le", "heaviside", "where"),
+        "a neuron of your own? Say what its class is: register(...) of spikewright.export.foreign",
+    ),
+}
+"""What to do instead of an op without a meaning."""
+
+
 def output(rec: Recorder, result: Any) -> None:
     """Make what forward returns the output; of several tensors, the first signal."""
     tensors = [x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)]
@@ -790,7 +813,8 @@ def output(rec: Recorder, result: Any) -> None:
         raise UnsupportedNodeError(
             found.reason,
             where=found.where,
-            help="supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
+            help=next((help for op, help in ADVICE.items() if f"the op {op!r}" in found.reason), "")
+            or "supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
             "means over H and W, flatten, moves of axes, loops over T; or register(...) of spikewright.export.foreign",
         )
     if found.time == "sum":

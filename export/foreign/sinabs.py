@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from spikewright.export.foreign import ours
@@ -102,6 +103,20 @@ def _biased(layer: Any) -> bool:
     return layer.bias is not None and bool(layer.bias.any())
 
 
+def _sum_pool(module: Any, site: Site) -> nn.Module:
+    """Return the sums of windows as a convolution of ones, a channel each."""
+    site.need(
+        module.norm_type == 1 and not module.ceil_mode and len(site.shape) == 3,
+        f"SumPool2d of norm_type {module.norm_type}, ceil_mode {module.ceil_mode}, on {len(site.shape)} axes",
+        "use norm_type=1, ceil_mode=False on maps",
+    )
+    kernel = (module.kernel_size,) * 2 if isinstance(module.kernel_size, int) else tuple(module.kernel_size)
+    c = site.shape[0]
+    made = nn.Conv2d(c, c, kernel, stride=module.stride or kernel, groups=c, bias=False)
+    made.weight = nn.Parameter(torch.ones_like(made.weight), requires_grad=False)
+    return made
+
+
 def _axis(module: Any) -> int:
     return -2 if type(module).__name__.endswith("Squeeze") else 1
 
@@ -116,6 +131,15 @@ TABLE = Table(
     "sinabs",
     (
         *(Row(f"{n}{s}", None, why, package="sinabs") for n, why in _REFUSED.items() for s in ("", "Squeeze")),
+        Row(
+            "SumPool2d",
+            _sum_pool,
+            "sum of windows",
+            "nir.Conv2d of ones, a channel each",
+            kind="layer",
+            fields=("norm_type",),
+            package="sinabs",
+        ),
         *(
             Row(n, make, equation, ours_, fields=("spike_fn", "reset_fn", "spike_threshold"), time_axis=_axis)
             for n, make, equation, ours_ in (

@@ -10,13 +10,15 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikewright.export.lava import stock
 from spikewright.export.lava.bounds import worst
 from spikewright.export.lava.checks import check
 from spikewright.export.lava.nodes import Edge, Node, Plan
 from spikewright.hw_sim.synapses import gate_index
 from spikewright.toolchain.errors import BackendError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, by_delay
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import shapes
@@ -52,7 +54,7 @@ class _Planner:
 
     def __init__(self, graph: Graph, timesteps: int, samples: int, folder: Path, record: bool) -> None:
         self.graph, self.timesteps, self.samples, self.folder, self.record = graph, timesteps, samples, folder, record
-        self.period = timesteps + max((op.lag for op in graph if isinstance(op, IntConnection)), default=0)
+        self.period = timesteps + max((op.last for op in graph if isinstance(op, IntConnection)), default=0)
         self.shapes = shapes(graph)
         self.worst = worst(graph, timesteps)
         self.readouts = {op.inputs[0] for op in graph if isinstance(op, IntOutput)}
@@ -109,7 +111,7 @@ class _Planner:
     # ----------------------------------------------------------------------------------------- neurons
     def neuron(self, op: IntNeuron) -> None:
         """Add neurons: stock where a stock process means the same, else ours, which run the soma's own ``step``."""
-        lagged = any(isinstance(r, IntConnection) and r.lag for r in self.graph.readers[op.name])
+        lagged = any(isinstance(r, IntConnection) and r.last for r in self.graph.readers[op.name])
         same = stock.lif(op, sum(self.worst[name] for name in op.currents), lagged)
         states = ("out", *(("v", "u") if op.soma.filters else ("v",))) if op.soma.states else ()
         if same is None:
@@ -157,7 +159,7 @@ class _Planner:
             self.node(before, "delay", size=prod(shape), steps=op.delay - 1, initial=0)
             self.edge(source.name, before, "s_in")
         bits = 0 if source.soma.sends == "binary" else payload.bit_length()
-        parts = stock.synapses(op, shape, self.worst[op.name], bits)
+        parts = None if op.late is not None else stock.synapses(op, shape, self.worst[op.name], bits)
         for kind, parameters in parts or [("wide", self.wide(op))]:
             name = f"{op.name}/{len(self.nodes)}"
             self.node(name, kind, **parameters)
@@ -166,8 +168,17 @@ class _Planner:
                 self.edge(name, reader.name, "a_in")
 
     def wide(self, op: IntConnection) -> dict[str, Any]:
-        """Return a connection as a list of synapses (row, column, weight)."""
+        """Return a connection as a list of synapses (row, column, weight, steps it is late)."""
         source, target = self.shapes[op.inputs[0]], self.shapes[op.name]
-        rows, columns, weight = op.synapses.entries(source, target)
+        parts = [(*part.synapses.entries(source, target), part.lag - op.lag) for part in by_delay(op)]
+        rows, columns, weight = (np.concatenate([part[k] for part in parts]) for k in range(3))
+        late = np.concatenate([np.full(len(part[0]), part[3]) for part in parts])
         shape = (prod(target), prod(source))
-        return {"shape": shape, "rows": rows, "columns": columns, "weight": weight, "exponent": op.exponent}
+        return {
+            "shape": shape,
+            "rows": rows,
+            "columns": columns,
+            "weight": weight,
+            "late": late,
+            "exponent": op.exponent,
+        }

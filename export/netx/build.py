@@ -14,6 +14,7 @@ from spikewright.export.netx.neurons import lif, silent
 from spikewright.hw_sim import somas
 from spikewright.hw_sim.fixed_point import BIAS_MANTISSA, CURRENT_SHIFT, STATE_MAX
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.integer import lif as plain
@@ -39,7 +40,7 @@ class Builder:
     sources: tuple[Source, ...] = ()
     sent: dict[int, tuple[Source, ...]] = field(default_factory=dict)
     readout: tuple[str, float] = ("spikes", 1.0)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
         """Add a layer.
@@ -90,7 +91,7 @@ class Builder:
         """Add the input; with neurons, these are driven through their bias."""
         if self.ops:
             raise layer.error("stands behind other layers", "an input layer is the first one")
-        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        shape = layer.shape
         if "neuron" not in layer:
             self.start(shape)
             return
@@ -102,7 +103,7 @@ class Builder:
 
     def dense(self, layer: Layer) -> None:
         """Add a dense or recurrent layer."""
-        outputs = prod(int(n) for n in layer.ints("shape").reshape(-1))
+        outputs = prod(layer.shape)
         made.check_real(layer)
         if not self.sources:
             self.start((max(layer.ints("weight").size // max(outputs, 1), 1),))
@@ -122,7 +123,7 @@ class Builder:
                 synapses=DenseSynapses(weight),
                 exponent=forward.exponent,
             )
-            parts += made.by_delay(op, self.share(delay, index))
+            parts.append(made.delayed(op, self.share(delay, index)))
         for synapses in recurrent:
             op = IntConnection(
                 name=f"{layer.name}.rec",
@@ -131,7 +132,7 @@ class Builder:
                 synapses=DenseSynapses(synapses.weight),
                 exponent=synapses.exponent,
             )
-            parts += made.by_delay(op, delay, lag=1)
+            parts.append(made.delayed(op, delay, lag=1))
         self.layer(layer, parts, (outputs,))
 
     def check_delayed(self, layer: Layer, shifted: bool, outputs: int, inputs: int) -> None:
@@ -159,13 +160,13 @@ class Builder:
             ops = [made.pool(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape[0])]
         else:
             ops = [made.transposed(layer, self.link(layer, 0), self.single(layer).name, self.single(layer).shape)]
-        shape = tuple(int(n) for n in layer.ints("shape").reshape(-1))
+        shape = layer.shape
         if layer.kind == "pool" and len(shape) == 3:
             ops = [made.padded_pool(layer, ops[0], self.single(layer).shape, shape)]
         delay = made.delays(layer, ops[0].synapses.weights.shape[0], 0)
         if delay is not None:
-            self.notes.append(f"{layer.name} keeps its delays, which lava-dl's own loader drops")
-        self.layer(layer, [part for op in ops for part in made.by_delay(op, delay)], shape)
+            self.note(layer, "delays", "keeps its delays, which lava-dl's own loader drops")
+        self.layer(layer, [made.delayed(op, delay) for op in ops], shape)
 
     def split_conv(self, layer: Layer) -> list[IntConnection]:
         """Return one convolution for each joined source, over its channels."""
@@ -202,7 +203,7 @@ class Builder:
     def average(self, layer: Layer) -> None:
         """Add a read-out: one silent neuron a group sums the group's spikes, so that its membrane is 64 * count."""
         source = self.single(layer)
-        outputs = int(layer.ints("shape").reshape(-1)[0])
+        outputs = layer.shape[0]
         size = prod(source.shape)
         if size % outputs:
             raise layer.error(f"has {outputs} groups of {size} neurons", "give it a divisor of the neurons")
@@ -241,6 +242,10 @@ class Builder:
             return delay
         return self.columns(delay)[index]
 
+    def note(self, layer: Layer, code: str, what: str) -> None:
+        """Note something for the user."""
+        self.notes.append(Diagnostic(f"netx-{code}", layer.where, what, severity="note"))
+
     def layer(self, layer: Layer, connections: list[IntConnection], shape: Shape) -> None:
         """Add a layer's connections and neurons."""
         self.ops += connections
@@ -253,6 +258,14 @@ class Builder:
         self.ops.append(neuron)
         self.sources = (Source(neuron.name, neuron.shape, flat=len(neuron.shape) == 1),)
         self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
+        if soma.refractory > 1:
+            after = soma.refractory - 1
+            self.note(
+                layer,
+                "refractory",
+                f"neurons are silent for {after} step{'s' * (after > 1)} behind a spike (refDelay {soma.refractory}), as on "
+                "the chip; lava-dl's own loader ignores it",
+            )
 
     def result(self, net: NetFile) -> Graph:
         """Close the graph, of no known length; its answer is a sum over the steps."""

@@ -51,6 +51,12 @@ def neuron(graph: Graph, op: IntNeuron, soma: Lif) -> Values:
         raise refused(op, "resets by subtraction; netx neurons reset to zero")
     if soma.v_reset.any():
         raise refused(op, f"resets to {int(soma.v_reset.reshape(-1)[0])}; netx neurons reset to zero")
+    if soma.refractory > 1:
+        raise refused(op, f"has a refractory period of {soma.refractory} steps, which lava-dl's loader ignores")
+    if soma.max_spikes != 1:
+        raise refused(op, "sends several spikes a step; netx neurons send one")
+    if soma.floored or soma.v_start.any():
+        raise refused(op, "has a floor of v, or starts at another v than 0; netx neurons have neither")
     if soma.rectify:
         raise refused(op, "rectifies its current; netx has no rectifier in front of a neuron")
     values: Values = {

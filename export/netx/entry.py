@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spikewright.export.netx.file import read
+from spikewright.export.netx.file import NetFile, read
 from spikewright.export.netx.read import build
 from spikewright.export.netx.write import export_net, loading
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.importing import Imported
+from spikewright.toolchain.ops import Shape
 
 FILE = "net.net"
+GRIDS = ("conv", "pool", "convT", "unpool")
+"""Layers that read a grid, whose size their weights do not say."""
 
 
 def import_netx(spec: Any, data: Path | None = None, example: Any = None) -> Imported | None:
@@ -27,18 +31,28 @@ def import_netx(spec: Any, data: Path | None = None, example: Any = None) -> Imp
         return None
     path = Path(spec)
     net = read(path)
-    graph, notes = build(net)
+    if net.layers[0].kind in GRIDS:
+        return Imported(None, path.stem, card=_card(net), sized=partial(_imported, net, path))
+    return _imported(net, path, None)
+
+
+def _imported(net: NetFile, path: Path, input_shape: Shape | None) -> Imported:
+    graph, notes = build(net, input_shape)
     first = net.layers[0]
+    if first.kind == "input" and "neuron" in first:
+        what = "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
+        notes.append(Diagnostic("netx-input", first.where, what, severity="note"))
+    return Imported(None, path.stem, card=_card(net), integer=graph, diagnostics=tuple(notes))
+
+
+def _card(net: NetFile) -> dict[str, object]:
     card: dict[str, object] = {"format": "lava-dl netx"}
+    first = net.layers[0]
     if net.timesteps:
         card["timesteps"] = net.timesteps
     if first.kind == "input" and "neuron" in first:
         card["input"] = {"weight": first.number("weight", 64), "bias": first.number("bias", 0)}
-        notes.append(
-            "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
-        )
-    said = tuple(Diagnostic("netx-read", path.stem, note, severity="assumption") for note in notes)
-    return Imported(None, path.stem, card=card, diagnostics=said, integer=graph)
+    return card
 
 
 def export_netx(deployment: Deployment, folder: Path) -> dict[str, str]:

@@ -87,19 +87,14 @@ def delays(layer: Layer, outputs: int, inputs: int) -> IntArray | None:
     return found[:, None] if found.size == outputs else found[None, :]
 
 
-def by_delay(op: IntConnection, delay: IntArray | None, lag: int = 0) -> list[IntConnection]:
-    """Split a connection into one for each delay, zero elsewhere (a zero weight is no synapse)."""
-    weight = op.synapses.weights
+def delayed(op: IntConnection, delay: IntArray | None, lag: int = 0) -> IntConnection:
+    """Return a connection whose synapses have delays (as ``delays`` returns them), all of them ``lag`` steps behind."""
     if delay is None:
-        return [replace(op, lag=lag)]
-    spread = delay.reshape(*delay.shape, *(1,) * (weight.ndim - 2))
-    found = []
-    for steps in np.unique(delay):
-        late = np.where(spread == steps, weight, 0)
-        if late.any():
-            part = op.synapses.with_weights(late)
-            found.append(replace(op, name=f"{op.name}.d{steps}", synapses=part, lag=lag + int(steps)))
-    return found or [replace(op, lag=lag)]
+        return replace(op, lag=lag)
+    least = int(delay.min())
+    weight = op.synapses.weights
+    late = (delay - least).reshape(*delay.shape, *(1,) * (weight.ndim - 2))
+    return replace(op, lag=lag + least, late=late if late.any() else None)
 
 
 def kernel(layer: Layer) -> IntArray:

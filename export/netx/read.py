@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spikewright.export.netx.build import Builder
 from spikewright.export.netx.file import NetFile, read
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.integer_deploy import with_timesteps
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Shape
@@ -35,7 +36,7 @@ def import_net(
     return graph if timesteps is None else with_timesteps(graph, timesteps)
 
 
-def build(net: NetFile, input_shape: Shape | None = None, payload_bits: int = 1) -> tuple[Graph, list[str]]:
+def build(net: NetFile, input_shape: Shape | None = None, payload_bits: int = 1) -> tuple[Graph, list[Diagnostic]]:
     """Return the graph of a file, and what was assumed.
 
     Raises:

@@ -17,7 +17,7 @@ from spikewright.export.netx.datasets import Values, neuron, refused, synapses
 from spikewright.hw_sim.fixed_point import DECAY_ONE
 from spikewright.hw_sim.somas import Lif
 from spikewright.hw_sim.synapses import IdentitySynapses
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, source_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, separated, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.nirx import hdf5
 from spikewright.toolchain.ops import Op, Shape
@@ -57,7 +57,7 @@ def loading(graph: Graph) -> str:
     """Return how to load the file so that every sample gives the spikes of the graph."""
     source = source_of(graph)
     options = [f"reset_interval={graph.timesteps}"]
-    late = any(isinstance(op, IntConnection) and op.lag for op in graph)
+    late = any(isinstance(op, IntConnection) and op.last for op in graph)
     driven = _driven(graph, source)
     if not driven:
         options.append("reset_offset=1")
@@ -73,7 +73,7 @@ def plan(graph: Graph) -> list[Values]:
     Raises:
         UnsupportedNodeError: As ``export_net``.
     """
-    return _Planner(graph).run()
+    return _Planner(separated(graph)).run()
 
 
 def _driven(graph: Graph, source: IntInput) -> bool:

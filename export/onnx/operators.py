@@ -135,8 +135,10 @@ def neuron_step(
                 for gate, shape in zip(operands[len(currents) :], shapes[len(currents) :], strict=True)
             ]
             return _lif(make, op, total, gates, states, path)
+        case Accumulator() if np.size(op.decay) > 1 or np.any(op.alpha) or np.any(op.leak):
+            raise no_form(op)
         case Accumulator():
-            v = _decayed(make, states[0], op.decay, total)
+            v = _decayed(make, states[0], float(np.ravel(op.decay)[0]), total)
             return (make.node("Relu", v) if op.rectify else v), [v]
         case GateNeuron():
             v = _decayed(make, states[0], op.decay, total)

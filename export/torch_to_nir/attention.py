@@ -72,11 +72,14 @@ def _full(value: Any, shape: Shape) -> NDArray[np.float64]:
 def attention(module: Any, shape: Shape, steps: int, dt_s: float, where: str) -> nir.NIRNode:
     """Convert a module that says which block it is: its ``kind``, ``options()``, own parameters, and ``neuron`` if it has one.
 
+    One that sends another shape than it reads has a method ``sent(shape)``.
+
     Raises:
         UnsupportedNodeError: No installed package registers the kind.
         ImportingError: The block's class does not take what the module gives.
     """
     block = block_class(str(module.kind), where)
+    shape = tuple(module.sent(shape)) if hasattr(module, "sent") else shape
     parameters = {name: value.detach().cpu().numpy().copy() for name, value in module.named_parameters(recurse=False)}
     inner = neuron(module.neuron, shape, dt_s, where) if block.spiking else None
     T = int(getattr(module, "timesteps", steps))

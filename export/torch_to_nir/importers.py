@@ -141,6 +141,7 @@ def _told(graph: Any, name: str) -> Iterator[Diagnostic]:
                 name,
                 text,
                 "the float64 net is deployed; if this is no rounding, write forward without casts and branches on dtype",
+                "note" if "cannot be run" in text else "warning",
             )
 
 

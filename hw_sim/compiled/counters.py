@@ -83,6 +83,15 @@ class Emitter:
         return rows.astype(np.int32) if int(most.max(initial=0)) < 1 << 31 else rows
 
 
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """Entries of a table: row (a neuron or a class), column, amount."""
+
+    row: Index
+    column: Index
+    amount: Index
+
+
 def emitter(
     population: Population, outgoing: list[tuple[Projection, FanOut, NDArray[np.int32]]], mesh: Mesh
 ) -> Emitter | None:
@@ -90,86 +99,118 @@ def emitter(
     if population.soma.sends == "gate" and population.soma.on_host:
         return None
     own = population.cores[layout.order(population)]
-    parts: list[NDArray[np.signedinteger[Any]]] = [own[:, None]]
-    for _, fan, words in outgoing:
-        parts += [fan.synapses, words]
-    class_of, first = _classes(np.hstack(parts).astype(np.int64))
-    blocks: list[tuple[Kind, Index, NDArray[np.int64], Projection | None]] = []
-    for projection, fan, words in outgoing:
-        blocks.append(("sops", fan.cores, fan.synapses[first].astype(np.int64), projection))
-        blocks.append(("reads", fan.cores, words[first].astype(np.int64), projection))
-    blocks += _traffic(own[first], [(fan.cores, fan.synapses[first]) for _, fan, _ in outgoing], mesh)
-    runs, start = [], 0
-    for kind, ids, matrix, of in blocks:
+    fans = [fan for _, fan, _ in outgoing]
+    counts = [(fan.source, fan.column, fan.synapses.astype(np.int64)) for fan in fans]
+    reads = [(fan.source, fan.column, words.astype(np.int64)) for _, fan, words in outgoing]
+    class_of, first = _classes(own, _beside([part for pair in zip(counts, reads, strict=True) for part in pair], fans))
+    number = np.full(own.size, -1, np.int64)
+    number[first] = np.arange(first.size)
+    blocks: list[tuple[Kind, Index, _Entries, Projection | None]] = []
+    reached = []
+    for (projection, fan, words), (source, column, synapses) in zip(outgoing, counts, strict=True):
+        chosen = np.flatnonzero(number[source] >= 0)
+        row, column = number[source[chosen]], column[chosen]
+        blocks.append(("sops", fan.cores, _Entries(row, column, synapses[chosen]), projection))
+        blocks.append(("reads", fan.cores, _Entries(row, column, words[chosen].astype(np.int64)), projection))
+        reached.append((row, fan.cores[column]))
+    targets = np.unique(np.concatenate([fan.cores for fan in fans] or [own[:0]]))
+    blocks += _traffic(own[first], reached, targets[targets >= 0], mesh)
+    runs, start, parts = [], 0, []
+    for kind, ids, entries, of in blocks:
         runs.append(Columns(kind, start, ids, of))
-        start += matrix.shape[1]
-    table = np.hstack([matrix for _, _, matrix, _ in blocks])
-    rows, columns = np.nonzero(table)
+        parts.append((entries.row, entries.column + start, entries.amount))
+        start += ids.size
+    row, columns, amounts = (np.concatenate(found) for found in zip(*parts, strict=True))
+    order = np.lexsort((columns, row))
+    order = order[amounts[order] != 0]
     indptr = np.zeros(first.size + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=first.size), out=indptr[1:])
-    amounts = table[rows, columns].astype(np.int32)
-    return Emitter(class_of, indptr, columns.astype(np.int32), amounts, tuple(runs), start)
+    np.cumsum(np.bincount(row[order], minlength=first.size), out=indptr[1:])
+    return Emitter(
+        class_of, indptr, columns[order].astype(np.int32), amounts[order].astype(np.int32), tuple(runs), start
+    )
 
 
-def _classes(rows: Index) -> tuple[NDArray[np.int32], Index]:
-    """Return the class of each row and the first row of each class; equal rows share a class."""
-    mix = np.random.default_rng(1).integers(1, 1 << 62, size=rows.shape[1]) | 1
-    with np.errstate(over="ignore"):
-        keys = (rows * mix).sum(axis=1)
-    _, first, class_of = np.unique(keys, return_index=True, return_inverse=True)
-    if not np.array_equal(rows[first][class_of], rows):  # two different rows with one key: sort the rows themselves
-        _, first, class_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return class_of.ravel().astype(np.int32), first
+def _beside(parts: list[tuple[Index, Index, Index]], fans: list[FanOut]) -> _Entries:
+    """Put tables beside each other: two for each fan-out."""
+    start, rows, columns, amounts = 0, [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for k, (row, column, amount) in enumerate(parts):
+        rows.append(row)
+        columns.append(column + start)
+        amounts.append(amount)
+        start += fans[k // 2].cores.size
+    return _Entries(np.concatenate(rows), np.concatenate(columns), np.concatenate(amounts))
+
+
+def _classes(own: Index, table: _Entries) -> tuple[NDArray[np.int32], Index]:
+    """Return the class of each neuron and the first neuron of each class; equal core and equal rows share a class."""
+    order = np.argsort(table.row, kind="stable")
+    columns, amounts = table.column[order], table.amount[order]
+    lengths = np.bincount(table.row, minlength=own.size)
+    start = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    for seed in range(1, 1 << 16):
+        mix = np.random.default_rng(seed).integers(1, 1 << 62, size=int(columns.max(initial=0)) + 3) | 1
+        with np.errstate(over="ignore"):
+            keys = own * mix[-1] + mix[-2]
+            filled = np.flatnonzero(lengths)
+            if filled.size:
+                keys[filled] += np.add.reduceat(amounts * mix[columns], start[filled])
+        _, first, class_of = np.unique(keys, return_index=True, return_inverse=True)
+        class_of = class_of.ravel()
+        like = first[class_of]
+        same = np.array_equal(own[like], own) and np.array_equal(lengths[like], lengths)
+        if same:
+            twin = np.repeat(start[like] - start[:-1], lengths) + np.arange(columns.size)
+            same = np.array_equal(columns[twin], columns) and np.array_equal(amounts[twin], amounts)
+        if same:
+            return class_of.astype(np.int32), first
+    raise AssertionError("65,536 draws of keys gave two different rows one key")
 
 
 def _traffic(
-    own: Index, reached: list[tuple[Index, NDArray[np.int32]]], mesh: Mesh
-) -> list[tuple[Kind, Index, NDArray[np.int64], Projection | None]]:
+    own: Index, reached: list[tuple[Index, Index]], cores: Index, mesh: Mesh
+) -> list[tuple[Kind, Index, _Entries, Projection | None]]:
     """Return spikes, messages, hops and links of each class; a message goes once to each distinct core."""
     own_cores, own_column = np.unique(own, return_inverse=True)
-    placed = own_cores >= 0
-
-    def by_own_core(amount: Index) -> NDArray[np.int64]:
-        table = np.zeros((own.size, own_cores.size), np.int64)
-        table[np.arange(own.size), own_column] = amount
-        return table
-
-    blocks: list[tuple[Kind, Index, NDArray[np.int64], Projection | None]] = [
-        ("spikes", own_cores, by_own_core(np.ones(own.size, np.int64)), None)
+    own_column, rows = own_column.ravel().astype(np.int64), np.arange(own.size)
+    placed = np.flatnonzero(own_cores >= 0)
+    blocks: list[tuple[Kind, Index, _Entries, Projection | None]] = [
+        ("spikes", own_cores, _Entries(rows, own_column, np.ones(own.size, np.int64)), None)
     ]
-    cores = np.unique(np.concatenate([ids for ids, _ in reached] or [own[:0]]))
-    cores = cores[cores >= 0]
-    reach = np.zeros((own.size, cores.size), bool)
-    for ids, synapses in reached:
-        inside = ids >= 0
-        reach[:, np.searchsorted(cores, ids[inside])] |= synapses[:, inside] > 0
+    row = np.concatenate([r for r, _ in reached] or [rows[:0]])
+    core = np.concatenate([c for _, c in reached] or [rows[:0]])
     if not cores.size:
         return blocks
-    sent = reach.sum(axis=1)
-    blocks.append(("messages_in", cores, reach.astype(np.int64), None))
-    blocks.append(("host", np.zeros(1, np.int64), np.where(own < 0, sent, 0)[:, None], None))
-    if placed.any():
-        across, along = hops(mesh, np.maximum(own, 0)[:, None], cores[None, :])
-        on_chip = reach & (own >= 0)[:, None]
-        blocks.append(("messages", own_cores[placed], by_own_core(sent)[:, placed], None))
-        blocks.append(("hops_x", own_cores[placed], by_own_core((across * on_chip).sum(axis=1))[:, placed], None))
-        blocks.append(("hops_y", own_cores[placed], by_own_core((along * on_chip).sum(axis=1))[:, placed], None))
-        blocks.append(("links", *_link_table(own, cores, on_chip, mesh), None))
+    pairs = np.unique(row[core >= 0] * cores.size + np.searchsorted(cores, core[core >= 0]))
+    row, column = pairs // cores.size, pairs % cores.size
+    sent = np.bincount(row, minlength=own.size)
+    blocks.append(("messages_in", cores, _Entries(row, column, np.ones(row.size, np.int64)), None))
+    from_host = np.flatnonzero(own < 0)
+    blocks.append(("host", np.zeros(1, np.int64), _Entries(from_host, 0 * from_host, sent[from_host]), None))
+    if not placed.size:
+        return blocks
+    on_chip = own[row] >= 0
+    row, target = row[on_chip], cores[column[on_chip]]
+    across, along = hops(mesh, own[row], target)
+    inside = np.flatnonzero(own >= 0)
+    home = own_column[inside] - placed[0]
+    for kind, amount in (("messages", sent), ("hops_x", across), ("hops_y", along)):
+        whole = amount if kind == "messages" else np.bincount(row, weights=amount, minlength=own.size).astype(np.int64)
+        blocks.append((kind, own_cores[placed], _Entries(inside, home, whole[inside]), None))  # type: ignore[arg-type]
+    blocks.append(("links", *_link_table(own, row, target, mesh), None))
     return blocks
 
 
-def _link_table(own: Index, cores: Index, on_chip: NDArray[np.bool_], mesh: Mesh) -> tuple[Index, NDArray[np.int64]]:
-    """Return the links in use and how often one firing of each class crosses them (classes, links)."""
+def _link_table(own: Index, rows: Index, targets: Index, mesh: Mesh) -> tuple[Index, _Entries]:
+    """Return the links in use and how often one firing of each class crosses them."""
     links = Links(mesh)
-    rows, targets = np.nonzero(on_chip)
-    pairs, pair = np.unique(own[rows] * mesh.cores + cores[targets], return_inverse=True)
+    pairs, pair = np.unique(own[rows] * mesh.cores + targets, return_inverse=True)
     routes = [links.route(int(p // mesh.cores), int(p % mesh.cores)) for p in pairs]
     lengths = np.array([len(route) for route in routes], np.int64)
     used, column = np.unique(np.array([x for route in routes for x in route], np.int64), return_inverse=True)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    table = np.zeros((own.size, used.size), np.int64)
     repeats = lengths[pair]
     row = np.repeat(rows, repeats)
     offset = np.arange(row.size) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    np.add.at(table, (row, column[np.repeat(starts[pair], repeats) + offset]), 1)
-    return used, table
+    crossed = column.ravel()[np.repeat(starts[pair], repeats) + offset]
+    keys, times = np.unique(row * max(used.size, 1) + crossed, return_counts=True)
+    return used, _Entries(keys // max(used.size, 1), keys % max(used.size, 1), times)

@@ -14,9 +14,11 @@ from netx_nets import (
     NETS,
     conv_net,
     dense,
+    even,
     graph,
     ints,
     joined,
+    kernel_layer,
     last_states_equal,
     lif,
     payloads,
@@ -30,8 +32,9 @@ from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.write import loading
 from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.toolchain import bundle, manifest
+from spikewright.toolchain.api import deploy
 from spikewright.toolchain.dequantize import to_float
-from spikewright.toolchain.errors import InputError, ToolchainError
+from spikewright.toolchain.errors import ImportingError, InputError, ToolchainError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
@@ -212,3 +215,28 @@ def test_the_float_reading_of_a_net_that_never_rounds_has_its_spikes(rng: np.ran
         unit = 1 / 40
         np.testing.assert_allclose(answer(twin, signals), result.answer * unit)
         assert result.answer.any()
+
+
+def test_a_net_that_begins_with_a_convolution_takes_its_size_from_the_samples_or_the_option(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    file = write(
+        tmp_path / "c.net", kernel_layer("conv", even(rng, 3, 2, 3, 2), (3, 5, 3), stride=[1, 2], padding=[1, 0])
+    )
+    x = (rng.random((4, 3, 2, 5, 6)) < 0.4).astype(np.float32)
+
+    sized = [deploy(str(file), timesteps=4, **how) for how in ({"samples": x}, {"input_shape": "2,5,6"})]
+
+    assert [made.integer.input.shape for made in sized] == [(2, 5, 6)] * 2
+    with pytest.raises(ImportingError, match="says no input size"):
+        deploy(str(file), timesteps=4)
+    with pytest.raises(InputError, match="sizes from 1 on are expected"):
+        deploy(str(file), timesteps=4, input_shape="2,0,6")
+
+
+@pytest.mark.parametrize("dt", [float("nan"), float("inf"), 0.0, -1e-3])
+def test_a_length_of_a_step_that_is_none_is_refused(dt: float, tmp_path: Path) -> None:
+    file = write(tmp_path / "d.net", dense([[2]]))
+    with pytest.raises(InputError) as caught:
+        deploy(str(file), timesteps=4, dt_s=dt)
+    assert caught.value.where == "--dt"

@@ -14,17 +14,26 @@ import numpy as np
 import pytest
 import torch
 from int_nets import int_gate_table
+from mapped import mapped
 from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
 
+from spikewright.export.lava import LavaBackend
 from spikewright.export.netx import export_net, import_net
+from spikewright.export.netx.entry import import_netx
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
-from spikewright.hw_sim import Synapses
+from spikewright.hw_sim import Synapses, load_chip
+from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection, IntOutput
-from spikewright.toolchain.interpret import run_int
+from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput, separated
+from spikewright.toolchain.integer_deploy import with_timesteps
+from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.local_backends import HwSimBackend
+from spikewright.toolchain.mapping import map_graph
+from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.shapes import shapes
+from spikewright.toolchain.spike_driven import check_graph
 
 
 def _module(package: str, path: str) -> ModuleType:
@@ -164,6 +173,119 @@ def test_delays_hold_back_each_neurons_or_each_inputs_synapses(
     np.testing.assert_array_equal(run_int(net, x).recordings["0.dense"].v[:, 0], current[:steps] << 6)
 
 
+@pytest.mark.lava
+def test_all_delays_of_a_layer_are_one_connection_and_one_lava_process(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """One delay a neuron, one an input, and both of a recurrent layer: interpreter = machine = Lava, as one a connection."""
+    square = dense(even(rng, 6, 6), delay=rng.integers(0, 9, 6))
+    layers = [
+        dense(even(rng, 6, 8), delay=rng.integers(2, 40, 8)),
+        square,
+        dense(even(rng, 4, 6), delay=rng.integers(0, 63, 4)),
+    ]
+    recurrent = {**square, "type": "dense_rec", "weight_rec": even(rng, 6, 6).astype(np.float32)}
+    nets = [
+        Align()(import_net(write(tmp_path / f"{k}.net", *some), timesteps=50))
+        for k, some in enumerate((layers, [layers[0], recurrent]))
+    ]
+    x = (rng.random((50, 2, 8)) < 0.3).astype(np.int64)
+
+    lava = LavaBackend().run_many([(net, x) for net in nets], record=True)
+
+    for net, of_lava in zip(nets, lava, strict=True):
+        assert sum(isinstance(op, IntConnection) for op in net) <= 3
+        wanted = run_int(net, x)
+        program = map_graph(net, load_chip("loihi2"))
+        others = (of_lava, HwSimBackend().run(mapped(net, program), x, record=True), run_int(separated(net), x))
+        for name, recording in wanted.recordings.items():
+            assert recording.out.any()
+            for other in others:
+                np.testing.assert_array_equal(other.recordings[name].out, recording.out, err_msg=name)
+                np.testing.assert_array_equal(other.recordings[name].v, recording.v, err_msg=name)
+
+
+def test_a_refractory_delay_of_a_file_holds_neurons_and_is_told(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.net", dense([[2]], **{"neuron/refDelay": 3, "neuron/vThMant": 1}))
+
+    made = import_netx(str(file))
+
+    assert made is not None
+    assert made.integer is not None
+    ones = np.ones((9, 1, 1), np.int64)
+    assert run_int(with_timesteps(made.integer, 9), ones).recordings["0.dense"].out.ravel().tolist() == [1, 0, 0] * 3
+    assert [str(told) for told in made.diagnostics] == [
+        "note: r.net: layer 0 (dense): neurons are silent for 2 steps behind a spike (refDelay 3), as on the chip; lava-dl's "
+        "own loader ignores it"
+    ]
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2, 1)])
+def test_parameters_of_one_value_a_neuron_or_a_channel_are_taken(shape: tuple[int, ...], tmp_path: Path) -> None:
+    decays = np.array([1024, 900, 2048, 4096]) if len(shape) == 1 else np.array([1024, 2048])
+    of_neurons = {"neuron/iDecay": decays, "neuron/vDecay": decays[::-1], "neuron/vThMant": np.arange(len(decays)) + 5}
+    flat = dense(np.full((4, 1), 2), **of_neurons)
+    kernel = kernel_layer("conv", np.full((2, 1, 1, 1), 2), shape, **of_neurons)
+    layers = [flat] if len(shape) == 1 else [{"type": "input", "shape": np.array([1, *shape[1:]])}, kernel]
+
+    soma = next(op for op in import_net(write(tmp_path / "p.net", *layers)) if isinstance(op, IntNeuron)).soma
+
+    spread = np.repeat(decays, 4 // len(decays))
+    np.testing.assert_array_equal(soma.decay_u, spread)
+    np.testing.assert_array_equal(soma.decay_v, np.repeat(decays[::-1], 4 // len(decays)))
+    np.testing.assert_array_equal(soma.threshold, np.repeat(np.arange(len(decays)) + 5, 4 // len(decays)) << 6)
+
+
+READOUTS = {
+    "no neuron": {},
+    "u sums": {"neuron/type": "CUBA", "neuron/iDecay": 0, "neuron/vDecay": 4096, "neuron/vThMant": 1 << 17},
+    "v sums": {"neuron/type": "CUBA", "neuron/iDecay": 4096, "neuron/vDecay": 0, "neuron/vThMant": (1 << 17) - 1},
+    "both leak": {"neuron/type": "CUBA", "neuron/iDecay": 1024, "neuron/vDecay": 99, "neuron/vThMant": 1 << 18},
+    "each its own": {
+        "neuron/type": "CUBA",
+        "neuron/iDecay": [9, 0],
+        "neuron/vDecay": [0, 4096],
+        "neuron/vThMant": 1 << 18,
+    },
+    "with a bias": {
+        "neuron/type": "CUBA",
+        "neuron/iDecay": 0,
+        "neuron/vDecay": 4096,
+        "neuron/vThMant": 1 << 17,
+        "bias": [3, -2],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", READOUTS)
+def test_a_read_out_is_of_class_a_however_it_is_written(kind: str, tmp_path: Path) -> None:
+    last = {key: value for key, value in dense([[2, 4], [6, -8]]).items() if not key.startswith("neuron")}
+    file = write(
+        tmp_path / "n.net",
+        dense([[90], [80]]),
+        last | {k: np.array(v) if k != "neuron/type" else v for k, v in READOUTS[kind].items()},
+    )
+
+    verdict = check_graph(to_float(import_net(file, timesteps=5)), input_kind="binary")
+
+    assert verdict.spike_driven
+    assert {block.cost_class for block in verdict.blocks} == {"A"}
+
+
+def test_sums_in_the_current_and_in_the_membrane_answer_and_read_alike(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    last = {key: value for key, value in dense([[2, 4], [6, -8]]).items() if not key.startswith("neuron")}
+    x = rng.integers(0, 2, (5, 3, 1))
+    answers = []
+    for kind in ("no neuron", "u sums", "v sums"):
+        net = import_net(write(tmp_path / "n.net", dense([[90], [80]]), {**last, **READOUTS[kind]}), timesteps=5)
+        float_answer = answer(twin := to_float(net), run_float(twin, x.astype(np.float64)))
+        answers += [run_int(net, x).answer, np.round(float_answer * 5)]
+    for other in answers[1:]:
+        np.testing.assert_array_equal(other, answers[0])
+
+
 def test_a_layer_without_neurons_integrates_and_never_fires(tmp_path: Path) -> None:
     layer = {key: value for key, value in dense([[2, 4]]).items() if not key.startswith("neuron")}
     net = import_net(write(tmp_path / "n.net", layer), timesteps=5)
@@ -188,7 +310,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown neuron": (dense([[2]], **{"neuron/type": "HH"}), "'HH': CUBA and LOIHI are known here"),
     "complex weights": (COMPLEX, "complex weights"),
     "layer type": ({**dense([[2]]), "type": "dense_comp"}, "its type 'dense_comp'"),
-    "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "vDecay is 5000; 0 .. 4096 is allowed"),
+    "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "'neuron/vDecay' is 5000; 0 .. 4096 is allowed"),
     "not finite": (dense([[np.nan]]), "not an array of finite numbers"),
     "one-sided": (dense([[300, 2]]), "would turn them into zeros"),
     "delays": (dense([[2, 4], [6, 8]], delay=np.array([1, 2, 3])), "has 3 delays"),

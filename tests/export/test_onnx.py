@@ -69,7 +69,7 @@ def test_every_field_of_a_neuron(name: str) -> None:
 
 def test_no_field_of_a_neuron_is_left_out() -> None:
     elsewhere = {"name", "inputs", "block", "shape", "gates", "output_gate"}  # in the nets with attention
-    usual = Lif(name="lif", shape=(4,), beta=np.array(0.5), v_threshold=np.array(0.5))
+    usual = Lif(name="lif", shape=(4,), beta=np.array(0.5), v_threshold=np.array(2.0))
 
     def differs(neuron: Lif, field: str) -> bool:
         found, meant = getattr(neuron, field), getattr(usual, field)

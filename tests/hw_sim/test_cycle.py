@@ -133,7 +133,7 @@ def test_an_event_less_lowers_the_walked_sops_by_its_fan_out() -> None:
     less = x.copy()
     less[t, 0, c, row, column] = 0
     counted = [simulate(program, {"in": given}, timing="cycle").cycle for given in (x, less)]
-    fan = compile(program).fan_out["in-c1"].synapses[(row * 34 + column) * 2 + c].sum()  # channels last
+    fan = compile(program).fan_out["in-c1"].of((row * 34 + column) * 2 + c)  # channels last
     assert counted[0].sops.sum() - counted[1].sops.sum() == fan > 0
 
 

@@ -106,7 +106,7 @@ def test_deleting_one_event_lowers_sops_by_its_fan_out(seed: int) -> None:
         if p.source == name:
             arrives = t + program.lag(p) < program.steps
             inner = int(np.flatnonzero(compiled.stages[name].order == neuron)[0])
-            fan_out = int(compiled.fan_out[p.name].synapses[inner].sum())
+            fan_out = compiled.fan_out[p.name].of(inner)
             assert before.projections[p.name].sops - after.projections[p.name].sops == fan_out * arrives
 
 

@@ -55,9 +55,12 @@ def test_every_method_of_a_synapse_kind_agrees_with_its_matrix(seed: int) -> Non
         if not p.synapses.gate:
             np.testing.assert_array_equal(p.synapses.fan_in(*ends), (w != 0).sum(axis=1))
         part = r.integers(0, 3, target.size)
-        counts, reach, _ = p.synapses.fan_out(*ends, part, 3)
-        np.testing.assert_array_equal(counts, np.stack([(w != 0)[part == k].sum(axis=0) for k in range(3)], axis=1))
-        assert (reach >= counts).all()
+        reached = p.synapses.fan_out(*ends, part, 3)
+        np.testing.assert_array_equal(
+            reached.table(source.size), np.stack([(w != 0)[part == k].sum(axis=0) for k in range(3)], axis=1)
+        )
+        assert (reached.walked >= reached.synapses).all()
+        assert (reached.synapses > 0).all()
 
 
 shapes = st.tuples(*(st.integers(1, 4) for _ in range(3)))

@@ -15,7 +15,8 @@ from checked_nets import conv, lif, net
 from command_line import Cli, linear, spikes, untouched
 from tiny import tiny_bundle
 
-from spikewright.toolchain import bundle, local_backends, nirx, output_files
+from spikewright.hw_sim import files
+from spikewright.toolchain import bundle, local_backends, nirx
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Options
@@ -157,7 +158,7 @@ def test_a_full_disk_leaves_the_old_report(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(output_files.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
 
     assert "No space left on device" in cli.refused("report", folder, "--json", report)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

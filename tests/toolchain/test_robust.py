@@ -14,8 +14,10 @@ import h5py
 import numpy as np
 import pytest
 from command_line import Cli, linear, spikes
+from netx_nets import conv_net
 from tiny import tiny_bundle
 
+from spikewright.export.netx import export_net
 from spikewright.hw_sim.arrays import DamagedError, pack, read_arrays
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.chip_io import chip_text
@@ -267,3 +269,30 @@ def test_yaml_that_is_no_chip_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_device_is_no_chip() -> None:
     with pytest.raises(ChipError):
         load_chip("/dev/zero")
+
+
+# -------------------------------------------------------------------------------- options that do not apply
+def test_options_for_a_model_are_refused_for_a_bundle(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    error = cli.refused("check", folder, "--gates", "static", "--data", tmp_path)
+
+    assert error.startswith("--gates, --data: ")
+    assert "is a bundle" in error
+
+
+def test_options_of_quantizing_are_refused_for_a_net_that_is_integer(
+    cli: Cli, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    export_net(conv_net(rng), tmp_path / "n.net")
+    words = (
+        "--gates",
+        "static",
+        "--weight-bits",
+        4,
+        "--calibrate",
+        spikes(tmp_path / "x.npz"),
+        "--out",
+        tmp_path / "b",
+    )
+
+    assert "--gates, --weight-bits, --calibrate: " in cli.refused("deploy", tmp_path / "n.net", *words)
+    assert not (tmp_path / "b").exists()

@@ -34,6 +34,14 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Check."""
     if Path(arguments.target).is_dir():
+        given = [one.flag for one in declared(AsTrained) if hasattr(arguments, one.name)]
+        given += [] if arguments.data is None else ["--data"]
+        if given:
+            raise InputError(
+                f"{arguments.target} is a bundle, which was compiled as its manifest says; this is for a MODEL",
+                where=", ".join(given),
+                help="leave it out, or check the model the bundle was made of",
+            )
         found = api.load(arguments.target).check(max_silent=arguments.max_silent)
     else:
         if arguments.max_silent is not None:

@@ -202,10 +202,11 @@ def _late(name: str, inputs: tuple[str, ...], steps: int, at: Place) -> Op:
 
 
 def _extension(node: nirx.BatchNorm | nirx.AttentionNode, at: Place) -> Op:
-    if tuple(node.shape) != at.shape:
+    meant = node.reads if isinstance(node, nirx.AttentionNode) else tuple(node.shape)
+    if meant != at.shape:
         kind = f"block {node.kind!r}" if isinstance(node, nirx.AttentionNode) else "BatchNorm"
         raise ImportingError(
-            f"{kind} is for shape {tuple(node.shape)}; its input has {at.shape}",
+            f"{kind} is for shape {meant}; its input has {at.shape}",
             where=at.here,
             help="export the net again",
         )
@@ -213,7 +214,7 @@ def _extension(node: nirx.BatchNorm | nirx.AttentionNode, at: Place) -> Op:
         scale = _array(node.weight) / np.sqrt(_array(node.variance) + node.epsilon)
         shift = _array(node.bias) - _array(node.mean) * scale
         return ops.Scale(name=at.name, inputs=at.inputs, scale=scale, shift=shift)
-    inside = replace(at, name=f"{at.name}.neuron", inputs=())
+    inside = replace(at, name=f"{at.name}.neuron", inputs=(), shape=tuple(node.shape))
     return node.op(at.name, at.inputs, None if node.neuron is None else lif(node.neuron, inside))
 
 

@@ -17,7 +17,7 @@ from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, separated
 from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
@@ -35,6 +35,7 @@ class IntRun:
     """
 
     def __init__(self, graph: Graph, batch: int, *, keep: Collection[str] = (), states: bool = False) -> None:
+        graph = separated(graph)
         self.graph, self.B, self.T, self.first = graph, batch, 0, 0
         self.shapes = shapes(graph)
         self.spans = [ops for ops, _ in spans(graph)]

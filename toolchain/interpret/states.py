@@ -62,7 +62,9 @@ class FloatState:
                 i = sum(shaped, np.zeros(self.v.shape))
                 return self.lif(op, i, operands[len(currents) :])
             case Accumulator() as op:
-                self.v = op.decay * self.v + sum(operands, np.zeros(self.v.shape))
+                self.u = grid(np.asarray(op.alpha), op.shape) * self.u + sum(operands, np.zeros(self.v.shape))
+                kept = grid(np.asarray(op.decay), op.shape) * self.v
+                self.v = kept + self.u + grid(np.asarray(op.leak), op.shape)
                 return np.maximum(self.v, 0) if op.rectify else self.v
             case GateNeuron() as op:
                 total = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.integer import separated
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble as assemble
 from spikewright.toolchain.mapping.balanced import Balanced as Balanced
@@ -29,4 +30,4 @@ def strategy_called(name: str, payloads: IntArray | None, seed: int = 0) -> Stra
 
 def map_graph(graph: Graph, chip: Chip, strategy: Strategy | None = None) -> Program:
     """Return the checked program of an aligned integer graph on a chip (greedy where no strategy is given)."""
-    return (strategy or Greedy())(graph, chip)
+    return (strategy or Greedy())(separated(graph), chip)

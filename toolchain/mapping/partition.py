@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program, drc
+from spikewright.hw_sim.synaptic_memory import Known
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import neurons_of
 from spikewright.toolchain.ir import Graph
@@ -95,10 +96,10 @@ def fit(graph: Graph, chip: Chip, cuts: Partitions) -> tuple[Program, Partitions
         MappingError: One neuron alone is too much for a core, or the chip has too few cores; says what would fit.
         CapacityError: As found by the design rule check.
     """
-    cuts = dict(cuts)
+    cuts, known = dict(cuts), Known()
     while True:
         program = assemble(graph, chip.name, in_order(cuts, chip.core.max_neurons))
-        crowded = _crowded(program, chip)
+        crowded = _crowded(program, chip, known)
         if not crowded:
             _check_cores(program, chip)
             drc.check(program, chip)
@@ -128,10 +129,10 @@ def _relieve(program: Program, before: Partitions, cuts: Partitions, use: drc.Us
     cuts[names[0]] = finer
 
 
-def _crowded(program: Program, chip: Chip) -> list[drc.Use]:
+def _crowded(program: Program, chip: Chip, known: Known) -> list[drc.Use]:
     """Return the first exceeded resource of every core that is too full."""
     found: dict[int, drc.Use] = {}
-    for use in drc.utilization(program, chip):
+    for use in drc.utilization(program, chip, known):
         if use.used > use.limit:
             found.setdefault(use.core, use)
     return list(found.values())

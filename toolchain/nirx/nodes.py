@@ -183,6 +183,12 @@ class AttentionNode(nir.NIRNode):  # type: ignore[misc]
             raise ValueError(f"{block.__name__}: has a neuron; expected none")
         self.op("node", (), None).check()
         _ports(self, self.shape)
+        self.input_type = {"input": np.array(self.reads)}
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Shape of what the block reads."""
+        return self.op("node", (), None).reads
 
     def op(self, name: str, inputs: tuple[str, ...], neuron: Lif | None) -> AttentionBlock:
         """Return the block; ``neuron`` is the node's, discretised."""

@@ -280,7 +280,7 @@ class _Quantizer(Synapses):
             raise PassError(
                 "has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate"
             )
-        sums = op.decay > 0 and not (isinstance(op, GateNeuron) and op.differences)
+        sums = np.any(op.decay) and not (isinstance(op, GateNeuron) and op.differences)
         steps = self.graph.timesteps if sums else 1
         unit = sc.unit_of(branches, self.chip, per_channel=False, floor=0.0)
         while (largest := sc.worst_sum(branches, unit, self.chip) * steps) > STATE_MAX:
@@ -290,7 +290,7 @@ class _Quantizer(Synapses):
     def accumulator(self, op: Accumulator) -> None:
         names, unit, largest = self.integrate(op)
         shift = max(0, largest.bit_length() - DELTA_BITS)
-        soma = somas.DeltaRelu(sc.decay_amount(np.array([op.decay])), shift)
+        soma = somas.DeltaRelu(sc.decay_amount(np.array([_one_decay(op)])), shift)
         self.unit[op.name], self.largest[op.name] = unit * 2**shift, soma.largest_payload(largest)
         self.emit(op, names, soma, np.array([unit]))
 
@@ -329,7 +329,7 @@ class _Quantizer(Synapses):
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
         names = self.connect(op, branches, unit, low=lost > 0)
-        kept = source.decay if isinstance(source, Accumulator) else 0.0
+        kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
@@ -393,3 +393,18 @@ class _Quantizer(Synapses):
 def _spacing(wanted: Array) -> IntArray:
     """Return how far apart the thresholds of several spikes a step lie, in state units: at least 1."""
     return np.maximum(np.round(wanted), 1).astype(np.int64)
+
+
+def _one_decay(op: Accumulator) -> float:
+    """Return the one share of its sum that an accumulator keeps.
+
+    Raises:
+        UnsupportedNodeError: Its neurons differ, or it filters or moves its sum.
+    """
+    if np.size(op.decay) > 1 or np.any(op.alpha) or np.any(op.leak):
+        raise UnsupportedNodeError(
+            "has a decay of its own for each neuron, a filtered input, or a leak",
+            where=f"non-spiking neuron {op.name!r}",
+            help="give its neurons one decay",
+        )
+    return float(np.ravel(op.decay)[0])

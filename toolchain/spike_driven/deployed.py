@@ -242,7 +242,12 @@ class AsTrained(Reading):
     )
     timesteps: int | None = option(None, "steps per sample, where the model does not say", kind=int, metavar="T")
     dt_s: float | None = option(
-        None, "length of a timestep in s, where the model does not say", kind=float, flag="--dt", metavar="S"
+        None,
+        "length of a timestep in s, where the model does not say",
+        kind=float,
+        flag="--dt",
+        metavar="S",
+        above=0,
     )
 
 

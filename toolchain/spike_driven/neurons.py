@@ -86,8 +86,8 @@ def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgem
     if not _counted(op, ctx):
         reason = f"the sum in {op.name!r} (a real value in every step, event or not)"
         help = f"put a spiking neuron in the place of {op.name!r} (and retrain)"
-    elif 0.0 < op.decay < 1.0:
-        reason = f"the sum in {op.name!r} (it leaks by {op.decay:g}, so it changes in every step without an event)"
+    elif (leaking := np.ravel(op.decay)[(np.ravel(op.decay) > 0) & (np.ravel(op.decay) < 1)]).size:
+        reason = f"the sum in {op.name!r} (it leaks by {leaking[0]:g}, so it changes in every step without an event)"
         help = "train and deploy with decay = 1 (or 0)"
     elif any(ctx.rest[name].any() for name in op.inputs if name in ctx.rest):
         reason = f"the sum in {op.name!r} (a bias moves it in every step)"

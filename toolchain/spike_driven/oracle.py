@@ -343,7 +343,7 @@ def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        return Readout(name=output.name, inputs=first.inputs, decay=first.decay)
+        return Readout(name=output.name, inputs=first.inputs, decay=float(np.ravel(first.decay)[0]))
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
     return Readout(name=output.name, inputs=output.inputs) if linear and isinstance(integer.output, IntOutput) else None
 

@@ -16,7 +16,7 @@ from spikewright.hw_sim import Population, Program, Projection
 from spikewright.hw_sim.fixed_point import DECAY_ONE
 from spikewright.hw_sim.somas import Gate, GateTable, Lif, Soma, Source
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, separated
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.spike_driven.loaded import block_of
@@ -51,6 +51,7 @@ def judge_running(
         densities: What a run counted.
         fits: Whether it fits the chip.
     """
+    integer = separated(integer)
     found = _Running(integer, program, densities or {}).judged()
     rows: dict[str, list[Judged]] = {}
     for judged in found:

@@ -164,7 +164,7 @@ class DelayModel(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class WideSynapsesModel(PyLoihiProcessModel):
-    """A sparse matrix product in int64."""
+    """A sparse matrix product in int64, for all delays at once; row k of ``a_buff`` is sent in k steps."""
 
     s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
     a_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int64)
@@ -173,13 +173,16 @@ class WideSynapsesModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         p = proc_params
-        weight = np.asarray(p["weight"], np.int64)
-        self.matrix = csr_matrix((weight, (p["rows"], p["columns"])), shape=tuple(p["shape"]))
+        (outputs, inputs), late = p["shape"], np.asarray(p["late"], np.int64)
+        weight, rows = np.asarray(p["weight"], np.int64), late * outputs + p["rows"]
+        self.matrix = csr_matrix((weight, (rows, p["columns"])), shape=((1 + late.max(initial=0)) * outputs, inputs))
 
     def run_spk(self) -> None:
-        """Send last step's sum, then compute the new one."""
-        self.a_out.send(self.a_buff)
-        self.a_buff = fp.shift(self.matrix @ self.s_in.recv(), self.proc_params["exponent"])
+        """Send what is due, then add the new sums to what is to come."""
+        self.a_out.send(self.a_buff[0])
+        come = fp.shift(self.matrix @ self.s_in.recv(), self.proc_params["exponent"]).reshape(self.a_buff.shape)
+        come[:-1] += self.a_buff[1:]
+        self.a_buff = come
 
 
 @implements(proc=Recorder, protocol=LoihiProtocol)

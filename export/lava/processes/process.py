@@ -79,13 +79,19 @@ class Delay(AbstractProcess):
 
 
 class WideSynapses(AbstractProcess):
-    """a = (W x) << exponent in 64-bit integers, one step later: for sums that stock Dense and Conv would truncate."""
+    """a = sum over k of (W_k x[t - k]) << exponent in 64-bit integers, one step later.
 
-    def __init__(self, *, shape: tuple[int, int], rows: Any, columns: Any, weight: Any, exponent: int) -> None:
-        super().__init__(shape=shape, rows=rows, columns=columns, weight=weight, exponent=exponent)
+    For sums that stock Dense and Conv would truncate, and for synapses of different delays: W_k are those ``late`` by k steps,
+    all in one process (stock DelayDense makes its matrix of all delays anew in every step).
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, int], rows: Any, columns: Any, weight: Any, late: Any, exponent: int
+    ) -> None:
+        super().__init__(shape=shape, rows=rows, columns=columns, weight=weight, late=late, exponent=exponent)
         self.s_in = InPort(shape=(shape[1],))
         self.a_out = OutPort(shape=(shape[0],))
-        self.a_buff = Var(shape=(shape[0],), init=0)
+        self.a_buff = Var(shape=(1 + int(np.max(late, initial=0)), shape[0]), init=0)
 
 
 class Recorder(AbstractProcess):

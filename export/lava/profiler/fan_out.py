@@ -39,8 +39,8 @@ def reach(program: Program, chip: Chip, cores: Int) -> Reach:
         for projection in program.projections:
             if projection.source == population.name:
                 fan = fan_out(projection, population, program.population(projection.target))
-                inside = fan.cores >= 0
-                hit[:, fan.cores[inside]] |= fan.synapses[:, inside] > 0
+                inside = (fan.cores >= 0)[fan.column]
+                hit[fan.source[inside], fan.cores[fan.column[inside]]] = True
         hit, home = hit[home >= 0], home[home >= 0]
         away = (hit & (chip_of[None, :] != chip_of[home][:, None])).sum(axis=1)
         np.add.at(local, home, hit.sum(axis=1) - away)

@@ -83,9 +83,8 @@ def _reach(compiled: Compiled, stage: Stage) -> tuple[Int, Int]:
     found = [np.zeros(0, np.int64)]
     for projection in _outgoing(compiled, stage):
         fan = compiled.fan_out[projection.name]
-        neuron, column = np.nonzero(fan.synapses)
-        inside = fan.cores[column] >= 0
-        found.append(neuron[inside] * cores + fan.cores[column[inside]])
+        inside = (fan.cores >= 0)[fan.column]
+        found.append(fan.source[inside] * cores + fan.cores[fan.column[inside]])
     key = np.unique(np.concatenate(found))
     return np.searchsorted(key // cores, np.arange(stage.population.size + 1)), key % cores
 
@@ -118,15 +117,16 @@ def _sender(compiled: Compiled, stage: Stage, start: Int, target: Int, pair: Int
 
 
 def _synapses(compiled: Compiled, projection: Projection, fan: FanOut) -> Synapses:
-    neuron, column = np.nonzero(fan.synapses)
-    inside = fan.cores[column] >= 0
-    neuron, column = neuron[inside], column[inside]
+    chosen = np.flatnonzero((fan.cores >= 0)[fan.column])
+    chosen = chosen[np.argsort(fan.source[chosen], kind="stable")]
+    neuron, column = fan.source[chosen], fan.column[chosen]
+    size = compiled.program.population(projection.source).size
     return Synapses(
         projection=projection,
         lag=compiled.program.lag(projection),
         kind=compiled.program.population(projection.source).soma.sends,
-        start=np.searchsorted(neuron, np.arange(fan.synapses.shape[0] + 1)).astype(np.int64),
+        start=np.searchsorted(neuron, np.arange(size + 1)).astype(np.int64),
         core=fan.cores[column].astype(np.int32),
-        words=words_read(fan, compiled.chip.core)[neuron, column].astype(np.int32),
-        sops=fan.synapses[neuron, column],
+        words=words_read(fan, compiled.chip.core)[chosen],
+        sops=fan.synapses[chosen],
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from foreign_nets import Run, spikes_unlike
 from torch import Tensor, nn
+
+from spikewright.export.foreign.registry import named_row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 T, B = 10, 4
@@ -17,11 +20,18 @@ def events(*shape: int) -> Tensor:
     return (torch.rand(*shape, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 
 
+CHECKED = Path(__file__).with_name("checked.txt")
+RAN: set[str] = set()
+"""``framework class`` of the rows that the tests of this file found equal."""
+
+
 def equal(net: nn.Module, x: Tensor) -> None:
     wrong, total, rate = spikes_unlike(net.eval(), x)
 
     assert wrong == 0, f"{wrong} of {total} spikes differ"
     assert rate > 0.001
+    rows = (named_row_of(module) for module in net.modules())
+    RAN.update(f"{found[0]} {found[1].name}" for found in rows if found is not None)
 
 
 @pytest.mark.parametrize("v_reset", [0.0, None, 0.1])
@@ -175,3 +185,28 @@ def test_sinabs_as_it_is_by_default_and_its_reset_to_a_value() -> None:
         with torch.no_grad():
             net[0].weight.mul_(4)
         equal(net, events(B, T, 20))
+
+
+def test_sinabs_from_model_as_it_is_by_default() -> None:
+    from_torch = pytest.importorskip("sinabs.from_torch")
+    layers = pytest.importorskip("sinabs.layers")
+    torch.manual_seed(0)
+    ann = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), layers.SumPool2d(2), nn.Flatten(), nn.Linear(36, 6), nn.ReLU()
+    )
+
+    equal(from_torch.from_model(ann, input_shape=(2, 8, 8), batch_size=B).spiking_model, 3 * events(B * T, 2, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["LIF", "IAF"])
+def test_norse_over_all_steps(name: str) -> None:
+    norse = pytest.importorskip("norse.torch")
+    torch.manual_seed(0)
+    lift = norse.Lift
+    net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)))
+
+    equal(Run(lambda m, x: m.net(20 * x)[0].mean(0), net=net), events(T, B, 20))
+
+
+def test_what_ran_is_what_the_page_calls_checked() -> None:
+    assert sorted(RAN) == CHECKED.read_text().splitlines()

@@ -271,6 +271,33 @@ def test_a_module_that_answers_otherwise_in_its_own_precision_is_told_of() -> No
     assert loss.what.startswith("in float32 the module's answers differ by")
 
 
+@pytest.mark.parametrize(
+    ("forward", "answer"),
+    [
+        (lambda m, x: (m.net(x) @ m.last.weight.T + m.last.bias).mean(0), ""),
+        (lambda m, x: m.last(m.net(x) + torch.zeros(12, device="cuda")).cuda().mean(0), ""),
+        (lambda m, x: m.last(m.net(x)).mean(0).softmax(-1), "return the logits"),
+        (lambda m, x: m.last(m.net(x)).cumsum(0)[-1], "answer with the mean over all steps"),
+        (lambda m, x: m.last((m.net(x) > 0).double()).mean(0), "register"),
+    ],
+)
+def test_a_line_of_forward_is_followed_or_refused_with_what_to_do_instead(forward: Any, answer: str) -> None:
+    net = Run(forward, net=spiking("m")[:2], last=nn.Linear(12, 3))
+
+    if not answer:
+        assert spikes_unlike(net, events(T, B, 8))[0] == 0
+    else:
+        with pytest.raises(UnsupportedNodeError) as caught:
+            capture(net, events(T, B, 8))
+        assert answer in caught.value.help
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_torchscript_module_is_refused_as_one() -> None:
+    with pytest.raises(UnsupportedNodeError, match="a TorchScript module: what it calls cannot be followed"):
+        capture(torch.jit.trace(nn.Linear(8, 3), events(T, B, 8)), events(T, B, 8))
+
+
 def test_the_users_net_is_left_as_it_is() -> None:
     net = Run(loop, net=spiking("s"))
     net(events(T, B, 8))

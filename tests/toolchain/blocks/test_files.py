@@ -60,7 +60,7 @@ def test_a_kind_that_no_package_registers_is_refused_by_node(tmp_path: Path) -> 
 
     assert str(caught.value) == (
         f"{tmp_path / 'a.nir'}: node 'ma': no attention block of kind 'depth-gate'; "
-        "there are gac, ma, ma-attention, staa, tcja\n"
+        "there are gac, ma, ma-attention, spike-attention, staa, tcja\n"
         "  help: install the package that registers it (entry point group 'spikewright.blocks')"
     )
     with pytest.raises(UnsupportedNodeError, match="block 'depth-gate': no attention block of kind"):

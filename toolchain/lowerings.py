@@ -16,7 +16,7 @@ from spikewright.toolchain.block_registry import GROUP, load_block
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, Conv, Input, Lif, Op, Output
+from spikewright.toolchain.ops import Affine, Array, Conv, Input, Lif, Op, Output, Shape
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.results import Result, Row
@@ -153,20 +153,20 @@ def _made(kind: type[AttentionBlock], options: dict[str, str]) -> AttentionBlock
     for name, shape in bare.expected().items():
         size = tuple(HIDDEN if n is None else n for n in shape)
         parameters[name] = np.asarray(WEIGHT * rng.normal(size=size))
-    made = replace(bare, parameters=parameters)
+    made = replace(bare, parameters=parameters, inputs=("spikes",) if bare.reads != SHAPE else bare.inputs)
     made.check()
     return made
 
 
-def _lif(name: str, *reads: str) -> Lif:
-    return Lif(name=name, inputs=reads, shape=SHAPE, beta=np.array(0.5), v_threshold=np.array(0.7))
+def _lif(name: str, *reads: str, shape: Shape = SHAPE) -> Lif:
+    return Lif(name=name, inputs=reads, shape=shape, beta=np.array(0.5), v_threshold=np.array(0.7))
 
 
 def net_of(block: AttentionBlock) -> Graph:
     """Return events (2, 4, 4) - conv - [neuron] - block - 3 answers."""
     rng = np.random.default_rng(1)
-    weight = rng.normal(size=(SHAPE[0], 2, 3, 3))
-    front: list[Op] = [] if block.spiking else [_lif("spikes", "conv")]
+    weight = rng.normal(size=(block.reads[0], 2, 3, 3))
+    front: list[Op] = [_lif("spikes", "conv", shape=block.reads)] if "spikes" in block.inputs else []
     ops: list[Op] = [
         Input(name="input", shape=(2, *SHAPE[1:])),
         Conv(name="conv", inputs=("input",), weight=weight, padding=(1, 1)),

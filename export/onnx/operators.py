@@ -13,6 +13,7 @@ from spikewright.export.onnx.writer import Writer
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ops import (
     Accumulator,
+    AdaptivePool,
     Add,
     Affine,
     Array,
@@ -70,7 +71,7 @@ def stateless(make: Writer, op: Op, operands: list[str], shapes: list[Shape]) ->
 
 
 def _joined(make: Writer, op: Op, operands: list[str], shapes: list[Shape]) -> str:
-    """Write an op on several operands."""
+    """Write an op on several operands, or a pool of uneven windows."""
     y = operands[0]
     match op:
         case Add() | Output():
@@ -81,6 +82,12 @@ def _joined(make: Writer, op: Op, operands: list[str], shapes: list[Shape]) -> s
             for other, shape in zip(operands[1:], shapes[1:], strict=True):
                 y = make.node("Mul", y, spread(make, other, shape, len(shapes[0])))
             return y
+        case AdaptivePool():
+            _, height, width = shapes[0]
+            down, across = op.rows(0, height), op.rows(1, width).T
+            return make.node(
+                "MatMul", make.node("MatMul", make.constant(down, "down"), y), make.constant(across, "across")
+            )
         case _:
             raise no_form(op)
 

@@ -144,7 +144,8 @@ class Foreign(nn.Module):
     [
         (
             Foreign("depth-gate"),
-            "net: module '0': no attention block of kind 'depth-gate'; there are gac, ma, ma-attention, staa, tcja",
+            "net: module '0': no attention block of kind 'depth-gate'; there are gac, ma, ma-attention, spike-attention, staa, "
+            "tcja",
         ),
         (Foreign("ma", dims="T"), "net: module '0': block 'ma': .*missing 1 required keyword-only argument: 'variant'"),
         (

@@ -56,7 +56,10 @@ def of_tree(rng: Random, tree: Any) -> Any:
     """Change one to three places of a tree of dicts and lists."""
     root = [copy.deepcopy(tree)]
     for _ in range(int(rng.integers(1, 4))):
-        places = list(_places(root))
+        try:
+            places = list(_places(root))
+        except RecursionError:  # an earlier change nests deeper than can be walked
+            break
         holder, key = pick(rng, places)
         match int(rng.integers(6)):
             case 0 if isinstance(holder, dict):

@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain.attention_block import AttentionBlock
-from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.backends import IntArray, added
 from spikewright.toolchain.budget import BUDGET, Cut
 from spikewright.toolchain.deployment import Drift, payloads
 from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of
-from spikewright.toolchain.interpret import IntRun, float_answers, float_blocks, float_cut, int_blocks
+from spikewright.toolchain.interpret import FloatRun, IntRun, float_answers, float_blocks, float_cut, int_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Neuron
+from spikewright.toolchain.ops import Array, Lif, Neuron
+from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
+from spikewright.toolchain.passes.scales import flat
 from spikewright.toolchain.passes.split_host import HostPart
 from spikewright.toolchain.shapes import shapes
 
@@ -94,6 +96,8 @@ class Seen:
     Args:
         answers: (B, n).
         reach: Largest |value| or |sum over time| of the answer.
+        peak: Largest |value| of it in one step.
+        reached: How far the states of every ``Lif`` went.
         firing: The neuron ops that fire, with their sizes, and
         spikes: theirs, part by part of ``cut``, in this order.
         cut: How the data was cut.
@@ -101,6 +105,8 @@ class Seen:
 
     answers: Array
     reach: float
+    peak: float
+    reached: dict[str, Reach]
     firing: dict[str, int]
     spikes: Spikes
     cut: Cut
@@ -111,17 +117,33 @@ def observe(lowered: Graph, x: Data) -> Seen:
     output, spikes = lowered.output.name, Spikes()
     firing = {op.name: prod(op.shape) for op in lowered if isinstance(op, Neuron) and op.fires}
     keep = (*firing, output)
-    found, reach, total = [], 0.0, np.zeros(())
-    for _, steps, run, signals in float_blocks(lowered, x, keep=keep):
+    found, reach, peak, total = [], 0.0, 0.0, np.zeros(())
+    reached: dict[str, Reach] = {}
+    for _, steps, run, signals in float_blocks(lowered, x, keep=keep, peaks=True):
         values = signals[output]
         sums = np.cumsum(values, axis=0) if steps.start == 0 else np.cumsum([total + values[0], *values[1:]], axis=0)
+        peak = max(peak, np.abs(values).max(initial=0.0))
         reach, total = max(reach, np.abs(values).max(initial=0.0), np.abs(sums).max(initial=0.0)), sums[-1]
         for name in firing:
             spikes.add(signals[name] != 0)
         if steps.stop == x.shape[0]:
             found.append(run.answer)
+            reached = {
+                op.name: _further(reached.get(op.name), _reach(op, run)) for op in lowered if isinstance(op, Lif)
+            }
     parts = float_cut(lowered, x.shape[1], x.shape[0], keep=keep)
-    return Seen(np.concatenate(found), float(reach), firing, spikes, parts)
+    return Seen(np.concatenate(found), float(reach), float(peak), reached, firing, spikes, parts)
+
+
+def _reach(op: Lif, run: FloatRun) -> Reach:
+    """Return how far a ``Lif`` went in a run, in units of its synaptic input."""
+    current, voltage = run.states[op.name].peaks
+    gain_u = flat(op.gain_u, op.shape)
+    return Reach(current / gain_u, voltage / (gain_u * flat(op.gain, op.shape)))
+
+
+def _further(a: Reach | None, b: Reach) -> Reach:
+    return b if a is None else Reach(np.maximum(a.current, b.current), np.maximum(a.voltage, b.voltage))
 
 
 def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
@@ -137,7 +159,8 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
     """
     here = {op.name for op in integer if isinstance(op, IntNeuron) and op.soma.states}
     differ = dict.fromkeys((name for name in seen.firing if name in here), 0)
-    sizes = dict.fromkeys(differ, 0)
+    counts = dict.fromkeys(differ, (0, 0, 0))
+    saturated = []
     found, error, run = [], 0.0, IntRun(integer, 1)
     seen.spikes.start()
     for chosen, steps in seen.cut.parts(x.shape[1], x.shape[0]):
@@ -149,12 +172,19 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
             count = (steps.stop - steps.start) * batch * size
             wanted = seen.spikes.next(count)
             if name in differ:
-                differ[name] += int(np.bitwise_count(np.packbits(run.sent(name) != 0) ^ wanted).sum())
-                sizes[name] += count
+                sent = np.packbits(run.sent(name) != 0)
+                differ[name] += _ones(sent ^ wanted)
+                was, now, before = counts[name]
+                counts[name] = (was + _ones(wanted), now + _ones(sent), before + count)
         if steps.stop == x.shape[0]:
             found.append(run.answer)
+            saturated.append(run.saturations)
             error += float(np.abs(seen.answers[chosen] - to_units(integer, run.answer)).sum())
-    mismatch = {name: wrong / sizes[name] for name, wrong in differ.items()}
+    mismatch = {name: wrong / counts[name][2] for name, wrong in differ.items()}
     got = np.concatenate(found)
     same = (seen.answers.argmax(axis=1) == to_units(integer, got).argmax(axis=1)).mean()
-    return Drift(mismatch, float(same), error / seen.answers.size), got
+    return Drift(mismatch, float(same), error / seen.answers.size, counts, added(saturated)), got
+
+
+def _ones(packed: Packed) -> int:
+    return int(np.bitwise_count(packed).sum())

@@ -60,11 +60,15 @@ class Drift:
         spike_mismatch: Per neuron op, the share of (step, sample, neuron) whose spike differs.
         agreement: Share of samples with the same class.
         answer_error: Mean absolute difference of the answers, in the net's units.
+        spikes: Of every such op, the spikes of the float net, of the integer net, and how many there could be.
+        saturations: (wraps of u, clips of v) by layer.
     """
 
     spike_mismatch: dict[str, float]
     agreement: float
     answer_error: float
+    spikes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def silent(_title: str) -> Progress:
@@ -473,5 +477,5 @@ def _check_payloads(source: IntInput, payload: NDArray[Any]) -> None:
         raise InputError(
             refused,
             where="input",
-            help="deploy again with calibration data that covers this range (--calibrate)",
+            help="deploy again with --input-bits N, or calibration data that covers this range (--calibrate)",
         )

@@ -229,6 +229,12 @@ class Options(Reading):
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
     )
     payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
+    input_bits: int | None = option(
+        None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
+    )
+    headroom: float = option(
+        1.5, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
+    )
     coding: str | None = option(
         None,
         "how a data set is coded where the model does not say: direct, rate, latency; of events count, time (bins of --dt), "

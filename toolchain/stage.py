@@ -13,7 +13,7 @@ from spikewright.hw_sim import Chip, Program
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import stage_files
 from spikewright.toolchain.backends import IntArray
-from spikewright.toolchain.calibration import Data, answers
+from spikewright.toolchain.calibration import Data, Labels, answers
 from spikewright.toolchain.deployment import Drift, PassRecord
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError, PassError, ToolchainError
@@ -46,6 +46,7 @@ class Context:
         gates: The gate lowering that was asked for, and
         strategies: what it is for every attention block.
         code: How the input is coded: the data, and from ``split-host`` on what the host sends.
+        y: Class numbers (B,) of the calibration data, or None.
         x: What the graph's input gets of the calibration data, (T, B, *shape); None for a model that is integer already.
         answer: The graph's answer to the first of it, (B, n): the golden check; None where nothing was evaluated.
         host: The encoder in front of the first spike.
@@ -76,6 +77,7 @@ class Context:
     program: Program | None = None
     records: tuple[PassRecord, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    y: Labels | None = None
 
     @property
     def data(self) -> Data:

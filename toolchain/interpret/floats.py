@@ -247,14 +247,19 @@ def float_cut(graph: Graph, samples: int, timesteps: int, *, keep: Collection[st
 
 
 def float_blocks(
-    graph: Graph, x: NDArray[Any], *, keep: Collection[str] = ()
+    graph: Graph, x: NDArray[Any], *, keep: Collection[str] = (), peaks: bool = False
 ) -> Iterator[tuple[slice, slice, FloatRun, dict[str, Array]]]:
-    """Run data (T, B, *shape) of any number type part by part: yield samples, steps, the run so far, the signals to keep."""
+    """Run data (T, B, *shape) of any number type part by part: yield samples, steps, the run so far, the signals to keep.
+
+    With ``peaks`` the states of the run remember how far they went.
+    """
     timesteps, samples = x.shape[:2]
     run = FloatRun(graph, 1)
     for chosen, steps in float_cut(graph, samples, timesteps, keep=keep).parts(samples, timesteps):
         if steps.start == 0:
             run = FloatRun(graph, chosen.stop - chosen.start, keep=keep)
+            for state in run.states.values():
+                state.seeks = peaks
         yield chosen, steps, run, run.advance(x[steps, chosen])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
@@ -36,13 +38,18 @@ def after_reset(neuron: Lif, v: Array, s: Array) -> Array:
 
 
 class FloatState:
-    """u and v of a ``Lif``, or the sum of one that does not fire; ``step`` is the one place of every neuron's equation."""
+    """u and v of a ``Lif``, or the sum of one that does not fire; ``step`` is the one place of every neuron's equation.
+
+    Where it ``seeks``, ``peaks`` are the largest |u| and |v| before reset of every neuron (n,) so far.
+    """
 
     def __init__(self, op: Neuron, batch: int) -> None:
         self.op = op
         self.v = np.zeros((batch, *op.shape))
         self.u = np.zeros((batch, *op.shape))
         self.hold = np.zeros((batch, *op.shape), np.int64)
+        self.seeks = False
+        self.peaks = (np.zeros(prod(op.shape)), np.zeros(prod(op.shape)))
         if isinstance(op, Lif):
             self.v += grid(op.v_start, op.shape)
 
@@ -75,7 +82,11 @@ class FloatState:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
-        s = self.fire(op, grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape))
+        v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
+        if self.seeks:
+            for peak, state in zip(self.peaks, (self.u, v), strict=True):
+                np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
+        s = self.fire(op, v)
         return s * spread(gates[-1], op.shape) if op.output_gate else s
 
     def fire(self, op: Lif, v: Array) -> Array:

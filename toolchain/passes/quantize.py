@@ -8,15 +8,16 @@ Weights even 8-bit with an exponent, decays 12-bit, biases 12-bit mantissas, thr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import ceil, log2, prod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, floor, log2, prod
 from typing import Any, ClassVar
 
 import numpy as np
 
 from spikewright.hw_sim import somas
 from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
 from spikewright.toolchain.gates import gate_levels
@@ -37,9 +38,14 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass, is_readout
+from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
+HEADROOM = 1.5
+"""Default of ``Quantize.headroom``: other data may drive a neuron so many times as far as calibration data did."""
+READOUT_LEVELS = 32
+"""Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
 
@@ -58,12 +64,20 @@ class Quantize(Pass):
     """Turn a lowered float graph into an integer graph."""
 
     name: ClassVar[str] = "quantize"
-    weight_bits: int = 8
+    chip: sc.ChipGrid = field(default_factory=sc.ChipGrid)
     payload_bits: int = 8
     gate_bits: int = 8
     input: InputCode = field(default_factory=lambda: InputCode("binary"))
     reach: float | None = None
     """Largest |sum over time| of the answer seen on calibration data; None: the worst case is assumed."""
+    peak: float = 0.0
+    """Largest |value| of the answer seen there in one step: of the current, or of a leaky read-out's state."""
+    reached: Mapping[str, Reach] = field(default_factory=dict)
+    """How far every ``Lif`` went there; of one that is not named any input counts."""
+    headroom: float = HEADROOM
+    """By how much states may go further than on calibration data before they overflow."""
+    refine: frozenset[str] = frozenset()
+    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the integer graph."""
@@ -74,7 +88,7 @@ class _Quantizer(Synapses):
     """One walk over the graph, op by op; ``unit`` and ``largest`` describe the messages seen so far."""
 
     def __init__(self, options: Quantize, graph: Graph) -> None:
-        super().__init__(graph, options.weight_bits)
+        super().__init__(graph, options.chip, signed_input=options.input.signed)
         self.o = options
         self.shared = 0.0
 
@@ -138,7 +152,7 @@ class _Quantizer(Synapses):
         ]
         if not tops:
             return finest
-        self.shared = float(max(tops)) / sc.levels(self.weight_bits)
+        self.shared = float(max(tops)) / sc.levels(self.chip.weight_bits)
         return float(self.shared * 2.0 ** ceil(log2(finest / self.shared)))
 
     # -------------------------------------------------------------------------------------------- neurons
@@ -152,18 +166,18 @@ class _Quantizer(Synapses):
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        constant = float(np.abs(bias + leak).max())
-        floor = max(self.tallest(op, gain) / (STATE_MAX // 4), constant / sc.BIAS_MAX)
-        unit = self.current_unit(branches, floor * sc.STATE_UNIT)
-        names = self.connect(op, branches, unit)
+        state = State(threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, gain))
+        chosen = self.current_unit(op, branches, state)
+        unit = chosen.size
+        names = self.connect(op, branches, unit, shift=chosen.shift, low=chosen.low)
         links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
         soma = somas.Lif(
             decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
-            bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}"),
-            threshold=self.threshold(op, threshold / scale),
+            bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}", self.chip),
+            threshold=self.threshold(op, threshold / scale, between=chosen.exact and lattice(op)),
             v_reset=self.reset(op, threshold, scale),
             reset=op.reset,
             gates=op.gates,
@@ -175,7 +189,7 @@ class _Quantizer(Synapses):
         )
         self.emit(op, (*names, *links), soma, scale)
         if op.max_spikes != 1:
-            self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.weight_bits))
+            self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
 
     def tallest(self, op: Lif, gain: Array) -> float:
         """Return the largest level that v is compared with, held at or starts from, in units of the current."""
@@ -190,7 +204,7 @@ class _Quantizer(Synapses):
         for name, level in (("v_min", op.v_min), ("v_start", op.v_start)):
             if level is not None and np.any(level if name == "v_start" else True):
                 wanted = sc.flat(level, op.shape) / scale
-                sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", name)
+                sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", name, self.chip.threshold_max)
                 found[name] = np.round(wanted).astype(np.int64)
         return found
 
@@ -211,30 +225,40 @@ class _Quantizer(Synapses):
             )
         return gain
 
-    def current_unit(self, branches: list[sc.Branch], floor: float) -> Array:
+    def current_unit(self, op: Lif, branches: list[sc.Branch], state: State) -> Unit:
         """Return S of a neuron's synapses; payloads that are added to synaptic input are an exact multiple of it."""
         identity = [b for b in branches if b.linear is None]
         if identity and self.shared and any(self.unit[b.source] != 1.0 for b in branches):
-            return np.array([min(self.shared, min(b.unit for b in identity) / 2)])
-        return sc.unit_of(branches, self.weight_bits, per_channel=not identity, floor=floor)
+            return Unit(np.array([min(self.shared, min(b.unit for b in identity) / 2)]))
+        choice = Choice(
+            op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
+        )
+        return choice.unit(refine=op.name in self.o.refine)
 
-    def threshold(self, op: Lif, wanted: Array) -> IntArray:
-        """Return thresholds on the chip's grid, from real ones in state units."""
-        sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold")
+    def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
+        """Return thresholds on the chip's grid, from real ones in state units; ``between``: v lies on that grid, too."""
+        sc.check_state(float(np.abs(wanted).max()), f"op {op.name!r}", "threshold", self.chip.threshold_max)
         if op.max_spikes != 1:
             return _spacing(wanted) - (op.comparison == ">=")
         if op.comparison == ">=":
-            return np.ceil(wanted - 1e-9).astype(np.int64) - 1
+            below: IntArray = np.ceil(wanted - 1e-9 * np.maximum(1, np.abs(wanted))).astype(np.int64) - 1
+            return below
         if op.refractory > 1 or op.v_min is not None or np.any(op.v_start):
             return np.round(wanted).astype(np.int64)
+        if between:
+            wanted = np.floor(wanted / (1 << THRESHOLD_SHIFT) + 1e-6) * (1 << THRESHOLD_SHIFT)
         return np.round(wanted / (1 << THRESHOLD_SHIFT)).astype(np.int64) << THRESHOLD_SHIFT
 
     def reset(self, op: Lif, threshold: Array, scale: Array) -> IntArray:
         """Return what v becomes, or what each spike subtracts from it."""
         if op.reset == "subtract" and op.max_spikes != 1:
             return _spacing(threshold / scale)
+        return np.round(self.after(op, threshold) / scale).astype(np.int64)
+
+    def after(self, op: Lif, threshold: Array) -> Array:
+        """Return what v becomes, or what a spike subtracts from it, in the net's units."""
         taken = threshold if op.v_subtract is None else sc.flat(op.v_subtract, op.shape)
-        return np.round((sc.flat(op.v_reset, op.shape) if op.reset == "value" else taken) / scale).astype(np.int64)
+        return sc.flat(op.v_reset, op.shape) if op.reset == "value" else taken
 
     def link(self, op: Op, port: int, name: str) -> str:
         """Emit the link from a gate to a neuron's port."""
@@ -258,8 +282,8 @@ class _Quantizer(Synapses):
             )
         sums = np.any(op.decay) and not (isinstance(op, GateNeuron) and op.differences)
         steps = self.graph.timesteps if sums else 1
-        unit = sc.unit_of(branches, self.weight_bits, per_channel=False, floor=0.0)
-        while (largest := sc.worst_sum(branches, unit, self.weight_bits) * steps) > STATE_MAX:
+        unit = sc.unit_of(branches, self.chip, per_channel=False, floor=0.0)
+        while (largest := sc.worst_sum(branches, unit, self.chip) * steps) > STATE_MAX:
             unit = unit * 2
         return self.connect(op, branches, unit), float(unit[0]), largest
 
@@ -299,21 +323,24 @@ class _Quantizer(Synapses):
         branches = self.branches(op, source.inputs if leaky else op.inputs)
         shape = self.answer_shape(op)
         bias = self.bias(branches, shape)
-        unit = sc.unit_of(branches, self.weight_bits, per_channel=False, floor=self.headroom())
+        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max)
         if self.o.reach is None:
             sums = T * T if leaky else T
-            while (sc.worst_sum(branches, unit, self.weight_bits) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
+            while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit)
+        names = self.connect(op, branches, unit, low=lost > 0)
         kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
             decay_u=sc.decay_amount(np.array([kept])),
-            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}"),
+            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
             threshold=np.full(1, STATE_MAX, np.int64),
         )
-        worth = unit / sc.STATE_UNIT
+        if lost:
+            names.append(self.constant_gain(op, lost))
+            soma = replace(soma, gates=1, gate_bits=GATE_BITS_MAX)
+        worth = unit / sc.STATE_UNIT * 2.0**lost
         self.ops += [
             IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
@@ -321,9 +348,35 @@ class _Quantizer(Synapses):
                 inputs=(total,),
                 block=op.block,
                 readout="membrane",
-                scale=float(unit[0]) / sc.STATE_UNIT / T,
+                scale=float(worth[0]) / T,
             ),
         ]
+
+    def readout_unit(self, branches: list[sc.Branch], least: float) -> tuple[Array, int]:
+        """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
+
+        Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
+        a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
+        and second projections hold what 8 bits lose of the weights, which would add up over the steps.
+        """
+        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=max(self.headroom(), least))
+        top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
+        if self.o.reach is None or top >= READOUT_LEVELS or not top:
+            return wide, 0
+        step = max(least, self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX)
+        fine = sc.unit_of(branches, self.chip, per_channel=False, floor=step)
+        finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
+        lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
+        return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
+
+    def constant_gain(self, op: Output, lost: int) -> str:
+        """Emit a gain of 2^-lost for all steps and neurons, and return its link."""
+        name = f"{op.name}.gain"
+        levels = np.array([[1 << (GATE_BITS_MAX - lost)]], np.int64)
+        soma = somas.GateTable(levels, GATE_BITS_MAX)
+        link = IntConnection(name=f"{name}.link", inputs=(name,), block=op.block, synapses=GateLink(0))
+        self.ops += [IntNeuron(name=name, block=op.block, shape=(1,), soma=soma, scale=np.ones(1)), link]
+        return link.name
 
     def headroom(self) -> float:
         """Return the smallest S for which the summed answer stays within half of 24 bits on what calibration saw."""

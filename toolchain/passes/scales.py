@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log2, prod
+from typing import Self
 
 import numpy as np
 
+from spikewright.hw_sim.chip import CoreLimits
 from spikewright.hw_sim.fixed_point import (
     BIAS_EXPONENT_MAX,
     BIAS_MANTISSA,
@@ -24,13 +26,46 @@ from spikewright.toolchain.ops import Array, Linear, Shape
 from spikewright.toolchain.parameters import grid
 
 BIAS_MAX = BIAS_MANTISSA[1] << BIAS_EXPONENT_MAX
-"""Largest bias, in state units."""
-WEIGHT_EXPONENT_MAX = 7
-"""Largest weight exponent of Loihi (4 bits signed); weights that are smaller than others by more lose bits instead."""
+"""Largest bias of a 13-bit mantissa with its exponent, in state units."""
 GATED_SHIFT = 6
 """Bits of payload sums that synapses behind gated spikes drop (of 8): weights keep their bits, sums the range of spikes'."""
 STATE_UNIT = 1 << CURRENT_SHIFT
 """State units per unit of synaptic input."""
+
+
+@dataclass(frozen=True)
+class ChipGrid:
+    """The fields of a chip that integers must fit.
+
+    Args:
+        weight_bits: Of a weight, sign included.
+        exponent_min: Smallest weight exponent, and
+        exponent_max: the largest; weights that are smaller than others by more lose bits instead.
+        bias_max: Largest bias, in state units.
+        threshold_max: Largest threshold and reset, in state units.
+    """
+
+    weight_bits: int = 8
+    exponent_min: int = -8
+    exponent_max: int = 7
+    bias_max: int = BIAS_MAX
+    threshold_max: int = STATE_MAX
+
+    @classmethod
+    def of(cls, core: CoreLimits, weight_bits: int) -> Self:
+        """Return those of a chip, with weights of so many bits."""
+        return cls(
+            weight_bits,
+            core.weight_exponent_min,
+            core.weight_exponent_max,
+            min(BIAS_MAX, (1 << (core.bias_bits - 1)) - 1),
+            (1 << (core.threshold_bits - 1)) - 1,
+        )
+
+    @property
+    def gated_shift(self) -> int:
+        """Bits that sums of gated payloads may lose."""
+        return min(GATED_SHIFT, -self.exponent_min)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +80,8 @@ class Branch:
     """Largest payload magnitude a message of the source can have."""
     shift: int = 0
     """Bits that sums of payloads may lose: an exponent down to -shift keeps all bits of the weights where S is coarse."""
+    signed: bool = False
+    """Whether payloads can be negative."""
 
     def magnitudes(self) -> Array:
         """Return the largest effective weight of each output channel (one value for an identity), ``shift`` bits up."""
@@ -61,53 +98,91 @@ def levels(bits: int) -> int:
     return (1 << bits) - 2
 
 
-def unit_of(branches: list[Branch], bits: int, *, per_channel: bool, floor: float) -> Array:
+def unit_of(branches: list[Branch], chip: ChipGrid, *, per_channel: bool, floor: float) -> Array:
     """Return S, the worth of one unit of synaptic input: (1,), or (Co,) where each output channel may have its own.
 
     Args:
         branches: All that meets in the neuron.
-        bits: Weight bits, sign included.
+        chip: Whose weights they become.
         per_channel: Whether channels may differ.
         floor: Smallest S for which threshold and bias still fit their registers.
     """
-    scales = [b.magnitudes() / levels(bits) for b in branches]
+    scales = [b.magnitudes() / levels(chip.weight_bits) for b in branches]
     if per_channel and len(branches) == 1 and branches[0].linear is not None:
         unit = scales[0]
         unit = np.where(unit > 0, unit, unit.max(initial=0.0))
     else:
         tops = [s.max(initial=0.0) for s in scales if s.max(initial=0.0) > 0]
-        finest = max(tops, default=0.0) / 2**WEIGHT_EXPONENT_MAX
+        finest = max(tops, default=0.0) / 2**chip.exponent_max
         unit = np.array([max(min(tops, default=0.0), finest)])
     unit = np.where(unit > 0, unit, 1.0)
     return np.maximum(unit, floor)
 
 
-def integer_weights(branch: Branch, unit: Array, bits: int, where: str) -> tuple[IntArray, int]:
-    """Return (w, e) with ``unit_in * W ~ w 2^e S``.
+def relative_weights(branch: Branch, unit: Array) -> Array:
+    """Return the weights of a branch in units of S, of the shape of its map."""
+    weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
+    scaled: Array = weight * branch.unit / unit.reshape(-1, *(1,) * (weight.ndim - 1))
+    return scaled
+
+
+def integer_weights(
+    branch: Branch, unit: Array, chip: ChipGrid, where: str, *, shift: int | None = None
+) -> tuple[IntArray, int]:
+    """Return (w, e) with ``unit_in * W ~ w 2^e S``; e is at least ``-shift`` (None: the branch's own).
 
     Raises:
-        PassError: The exponent would leave its range, up to 15.
+        PassError: The exponent would be larger than the chip's.
     """
-    weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
-    column = unit.reshape(-1, *(1,) * (weight.ndim - 1))
-    relative = weight * branch.unit / column
+    relative, full = relative_weights(branch, unit), levels(chip.weight_bits)
+    lowest = -(branch.shift if shift is None else shift)
     top = float(np.abs(relative).max(initial=0.0))
-    exponent = max(-branch.shift, ceil(log2(top / levels(bits)) - 1e-9)) if top > 0 else 0
-    if exponent > 15:
+    exponent = max(lowest, ceil(log2(top / full) - 1e-9)) if top > 0 else 0
+    if exponent > chip.exponent_max:
         raise PassError(
-            f"its weights are 2^{exponent} times larger than others that meet in the same neuron; 2^15 is allowed",
+            f"its weights are 2^{exponent} times larger than others that meet in the same neuron; "
+            f"2^{chip.exponent_max} is allowed",
             where=where,
             help="rescale the layers that are added together (batch norm before the sum does)",
         )
-    w = 2 * np.round(relative / (2.0 * 2**exponent)).astype(np.int64)
-    return np.clip(w, -levels(bits), levels(bits)), exponent
+    w = 2 * np.round(relative / (2.0 * 2.0**exponent)).astype(np.int64)
+    return np.clip(w, -full, full), exponent
 
 
-def worst_sum(branches: list[Branch], unit: Array, bits: int) -> int:
+def low_weights(
+    branch: Branch, unit: Array, chip: ChipGrid, high: tuple[IntArray, int], lowest: int
+) -> tuple[IntArray, int] | None:
+    """Return the second projection (w, e): what the first one leaves of the weights; None where that is nothing.
+
+    ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide.
+    """
+    w_high, e_high = high
+    rest = relative_weights(branch, unit) - w_high * 2.0**e_high
+    exponent = max(lowest, e_high - chip.weight_bits + 1)
+    if exponent >= e_high:
+        return None
+    w = 2 * np.round(rest / (2.0 * 2.0**exponent)).astype(np.int64)
+    w = np.clip(w, -levels(chip.weight_bits), levels(chip.weight_bits))
+    return (w, exponent) if w.any() else None
+
+
+def largest_sum(branch: Branch) -> Array:
+    """Return the largest |synaptic input| that any message can cause at each output channel, in the net's units, (Co,)."""
+    if branch.linear is None:
+        return np.array([abs(branch.unit) * branch.largest])
+    rows = branch.linear.weight.reshape(branch.linear.weight.shape[0], -1)
+    if branch.signed:
+        worst = np.abs(rows).sum(axis=1)
+    else:
+        worst = np.maximum(np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1))
+    return np.asarray(worst * abs(branch.unit) * branch.largest, np.float64)
+
+
+def worst_sum(branches: list[Branch], unit: Array, chip: ChipGrid) -> int:
     """Return the largest |a| one step can bring: every source sends its largest payload with the worst sign."""
     total = 0
     for branch in branches:
-        w, e = integer_weights(branch, unit, bits, f"map from {branch.source!r}")
+        w, e = integer_weights(branch, unit, chip, f"map from {branch.source!r}")
         row = int(np.abs(w.reshape(w.shape[0], -1)).sum(axis=1).max(initial=0)) * branch.largest
         total += shifted_bound(row, e)
     return total
@@ -118,18 +193,19 @@ def decay_amount(keep: Array) -> IntArray:
     return np.round(DECAY_ONE * (1 - np.asarray(keep, np.float64))).astype(np.int64)
 
 
-def integer_bias(wanted: Array, where: str) -> IntArray:
+def integer_bias(wanted: Array, where: str, chip: ChipGrid) -> IntArray:
     """Return biases (in state units) on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
     top = float(np.abs(wanted).max(initial=0.0))
     exponent = max(0, ceil(log2(max(top, 1.0) / BIAS_MANTISSA[1])))
-    if exponent > BIAS_EXPONENT_MAX:
+    if exponent > BIAS_EXPONENT_MAX or top > chip.bias_max + 1:
         raise PassError(
-            f"bias of {top:.0f} state units; {BIAS_MAX} fit",
+            f"bias of {top:.0f} state units; {chip.bias_max} fit",
             where=where,
             help="scale the layer's weights up: its bias is far larger than its synaptic input",
         )
     mantissa: IntArray = np.round(wanted / 2**exponent).astype(np.int64)
-    return mantissa << exponent
+    most = min(chip.bias_max >> exponent, BIAS_MANTISSA[1])
+    return np.clip(mantissa, -most, most) << exponent
 
 
 def flat(parameter: Array, shape: Shape) -> Array:
@@ -145,11 +221,11 @@ def spread_unit(unit: Array, shape: Shape) -> Array:
     return unit if unit.size == 1 else np.repeat(unit, prod(shape) // unit.size)
 
 
-def check_state(value: float, where: str, what: str) -> None:
-    """Refuse an integer that leaves the 24-bit state."""
-    if abs(value) > STATE_MAX:
+def check_state(value: float, where: str, what: str, most: int) -> None:
+    """Refuse an integer that leaves its field."""
+    if abs(value) > most:
         raise PassError(
-            f"{what} of {value:.0f} state units; 24 bits hold {STATE_MAX}",
+            f"{what} of {value:.0f} state units; the chip's field holds {most}",
             where=where,
             help="its synaptic weights are tiny beside its threshold: check the layer's scale, or use fewer --weight-bits",
         )

@@ -9,9 +9,9 @@ import numpy as np
 
 from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection
+from spikewright.toolchain.integer import IntArray, IntConnection
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Delay, Lif, Linear, Op
+from spikewright.toolchain.ops import Accumulator, Array, Delay, Input, Lif, Linear, Op
 from spikewright.toolchain.passes import scales as sc
 
 
@@ -21,17 +21,19 @@ class Synapses:
 
     Args:
         graph: The lowered float graph.
-        weight_bits: Bits per weight, sign included.
+        chip: Whose integers they become.
         ops: Integer ops, in order.
         unit: What one payload unit of a message is worth, by source.
         largest: Largest payload magnitude, by source.
+        signed_input: Whether the input's payloads can be negative.
     """
 
     graph: Graph
-    weight_bits: int
+    chip: sc.ChipGrid
     ops: list[Op] = field(default_factory=list)
     unit: dict[str, float] = field(default_factory=dict)
     largest: dict[str, int] = field(default_factory=dict)
+    signed_input: bool = False
 
     def resolve(self, name: str) -> tuple[str, int, float]:
         """Follow delays back to a signal: (name, steps, value before)."""
@@ -63,26 +65,45 @@ class Synapses:
                     help="a synapse can only read spikes: put a spiking neuron in between",
                 )
             sender = self.graph[source]
-            shift = sc.GATED_SHIFT if isinstance(sender, Lif) and sender.output_gate else 0
-            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source], shift))
+            shift = self.chip.gated_shift if isinstance(sender, Lif) and sender.output_gate else 0
+            signed = isinstance(sender, Accumulator) or (isinstance(sender, Input) and self.signed_input)
+            found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source], shift, signed))
         return found
 
-    def connect(self, op: Op, branches: list[sc.Branch], unit: Array) -> list[str]:
-        """Emit integer connections and return their names."""
+    def connect(
+        self, op: Op, branches: list[sc.Branch], unit: Array, *, shift: int | None = None, low: bool = False
+    ) -> list[str]:
+        """Emit integer connections and return their names.
+
+        Args:
+            op: The neurons they end at.
+            branches: What those read.
+            unit: S.
+            shift: Bits that sums may lose; None: as each branch says.
+            low: Emit second projections, of what the first ones leave of the weights.
+        """
         names = []
         for position, branch in enumerate(branches):
             linear = branch.linear
             name = f"{op.name}.in{position}" if linear is None else linear.name
-            w, e = sc.integer_weights(branch, unit, self.weight_bits, f"op {name!r}")
-            made = IdentitySynapses(int(w.item())) if linear is None else linear.synapses(w)
+            held = sc.integer_weights(branch, unit, self.chip, f"op {name!r}", shift=shift)
             block = op.block if linear is None else linear.block
-            self.ops.append(
-                IntConnection(
-                    name=name, inputs=(branch.source,), block=block, synapses=made, exponent=e, lag=branch.lag
-                )
-            )
-            names.append(name)
+            names.append(self.connection(name, branch, block, *held))
+            lowest = -(branch.shift if shift is None else shift)
+            rest = sc.low_weights(branch, unit, self.chip, held, lowest) if low else None
+            if rest is not None:
+                names.append(self.connection(f"{name}.low", branch, block, *rest))
         return names
+
+    def connection(self, name: str, branch: sc.Branch, block: str, w: IntArray, exponent: int) -> str:
+        """Emit one connection and return its name."""
+        made = IdentitySynapses(int(w.item())) if branch.linear is None else branch.linear.synapses(w)
+        self.ops.append(
+            IntConnection(
+                name=name, inputs=(branch.source,), block=block, synapses=made, exponent=exponent, lag=branch.lag
+            )
+        )
+        return name
 
     def bias(self, branches: list[sc.Branch], shape: tuple[int, ...]) -> Array:
         """Return the sum of the branches' biases per neuron, (1,) or (n,)."""

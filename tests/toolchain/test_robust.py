@@ -164,7 +164,7 @@ def many(file: h5py.File) -> None:
     ("change", "says"),
     [
         (declared, "declares 4,000,000,000,000 bytes"),
-        (lists, ""),
+        (lists, "rows of unequal length"),
         (elsewhere, "is a link"),
         (many, "declares 300,000,000"),
     ],

@@ -11,12 +11,12 @@ PYTEST ?=
 # Test files go to so many processes; WORKERS=0: all in one.
 WORKERS ?= 2
 
-.PHONY: help install demo test quick fuzz kills lint clean
+.PHONY: help install demo test slow fuzz kills lint clean
 
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
-	@echo "make test   run all tests; DATA=DIR names the folder of real data sets"
-	@echo "make quick  the tests that take no more than seconds each, in 3 to 4 minutes"
+	@echo "make test   run the tests; DATA=DIR names the folder of real data sets"
+	@echo "make slow   those that start Lava, train nets or take long"
 	@echo "make fuzz   N=10000 hostile files of every format, as a table; make kills N=200: verbs killed at random moments"
 	@echo "make lint   style, types, layering"
 	@echo "make clean  remove what was built; .venv stays"
@@ -44,10 +44,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@mkdir -p build
-	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile -m "not slow" --junitxml=build/tests.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
-quick: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(if $(DATA),--data=$(DATA)) $(PYTEST)
+slow: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile -m slow --junitxml=build/slow.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
 fuzz: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/fuzz.py --cases $(or $(N),500) $(FUZZ)

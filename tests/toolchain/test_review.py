@@ -113,7 +113,7 @@ def test_a_list_of_ones_own_prices_and_carries_its_worst_basis(tmp_path: Path) -
         ("nominal: 2.0", "nominal: [2.0]", "finite number"),
         ("prices: mine", "prices: [mine]", "one text"),
         ("description:", "descriptions:", "unknown key"),
-        ("  accumulate", "  ? [a]\n  : 1\n  accumulate", "one text"),
+        ("  accumulate", "  ? [a]\n  : 1\n  accumulate", "a key that is a list"),
         ("energies:", "energies: {}\nrest:", "unknown key"),
         ("prices: mine", "prices: {{{", "YAML"),
         ("prices: mine", "[" * 3000, "nested too deeply"),

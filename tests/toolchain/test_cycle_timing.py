@@ -25,7 +25,7 @@ def test_run_with_cycle_timing_changes_the_time_and_nothing_else(cli: Cli, tmp_p
     trace = load_trace(tmp_path / "cycle.npz")
     assert trace.cycle is not None
     assert trace.cycle.sops.sum() == trace.sops.sum()
-    assert "(cycle timing)" in cli("run", folder, "--timing", "cycle")[1]
+    assert "(cycle timing, lava host)" in cli("run", folder, "--timing", "cycle")[1]
 
 
 def test_cycle_timing_needs_the_machine(cli: Cli, tmp_path: Path) -> None:

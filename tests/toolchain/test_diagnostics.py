@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tiny import tiny_deployment, tiny_graph, tiny_samples
@@ -56,11 +55,3 @@ def test_strict_refuses_a_loss_and_nothing_else() -> None:
     assert deploy(ASSUMED, NOTED).diagnostics == (ASSUMED, NOTED)
     with pytest.raises(PassError, match="1 loss beyond the limits:"):
         deploy(ASSUMED, LOST)
-
-
-def test_a_bundle_of_before_had_none(tmp_path: Path) -> None:
-    tiny_deployment().save(tmp_path / "b")
-    manifest = tmp_path / "b" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(' "diagnostics": [],\n', ""))
-
-    assert bundle.load(tmp_path / "b").diagnostics == ()

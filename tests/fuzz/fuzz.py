@@ -27,7 +27,7 @@ from formats import FORMATS, RUN, WEIGHTS, Answer, Format, cli
 from spikewright.toolchain.nirx import hdf5
 
 LIMIT_S, LIMIT_BYTES, BATCH = 30.0, 2 << 30, 20
-GOOD = ("refused", "accepted")
+GOOD, AGAIN = ("refused", "accepted"), ("hang", "died")
 WORDS = (*GOOD, "no help", "fault", "memory", "exit code", "nonsense", "hang", "died")
 
 
@@ -142,6 +142,10 @@ def main() -> int:
             now = todo[:BATCH]
             found = batch(now, formats, options.seed, options.keep)
             names = dict(now)
+            for number in [
+                n for n, (outcome, _) in found.items() if outcome in AGAIN
+            ]:  # the machine may have been busy
+                found |= batch([(number, names[number])], formats, options.seed, options.keep)
             for number, (outcome, said) in found.items():
                 table[names[number], outcome] += 1
                 if outcome not in GOOD:

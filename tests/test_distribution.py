@@ -13,7 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hw_sim", "toolchain", "models", "export")
-DATA = {"hw_sim/chips": ("*.yaml",), "models/zoo": ("*.safetensors", "*.json", "*.png")}
+DATA = {
+    "hw_sim/chips": ("*.yaml",),
+    "models/zoo": ("*.safetensors", "*.json", "*.png"),
+    "toolchain": ("analysis/prices/*.yaml",),
+}
 BUILT_HERE = (".git", ".venv", ".*_cache", "build", "dist", "*.egg-info", "__pycache__")
 
 pytestmark = pytest.mark.slow
@@ -55,7 +59,7 @@ def shipped() -> set[str]:
     files = {path for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
     files |= {path for folder, kinds in DATA.items() for kind in kinds for path in (ROOT / folder).glob(kind)}
     names = {f"spikewright/{path.relative_to(ROOT).as_posix()}" for path in files}
-    return names | {"spikewright/__init__.py", "spikewright/py.typed"}
+    return names | {"spikewright/__init__.py", "spikewright/command.py", "spikewright/py.typed"}
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(of_tree: dict[str, int]) -> None:

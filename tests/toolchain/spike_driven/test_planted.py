@@ -160,7 +160,6 @@ def test_a_lowered_net_that_answers_otherwise_than_the_captured_one_is_no_witnes
 
 SOUND = (
     "ma-digits", "gac-digits", "tcja-digits", "staa-digits", "ma-fashion", "staa-fashion-published", "tcja-nmnist",
-    "gac-cifar10",
 )  # fmt: skip
 """Nets of the zoo, some of each family and data set: the whole zoo takes ten minutes."""
 

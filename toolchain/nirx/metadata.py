@@ -2,8 +2,8 @@
 
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
 Neuron: ``comparison`` (">" or ">="), ``reset`` ("value", "subtract" or "subtract-late"), ``decay`` ("euler" or "exact"),
-``v_start`` (numbers, "leak" or "reset"), ``refractory`` (steps, 1: none), ``max_spikes`` (a step; 0: as many as fit), ``v_min``
-(floor of v); and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the discrete constants that tau, r and v_leak were made
+``v_start`` (numbers, "leak" or "reset"), ``refractory`` (steps, 1: none), ``max_spikes`` (a step; 0 or "any": as many as fit),
+``v_min`` (floor of v); and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the discrete constants that tau, r and v_leak were made
 from, to read them back without rounding.
 """
 
@@ -69,6 +69,8 @@ def settings(metadata: Mapping[str, Any], where: str) -> Settings:
         ImportingError: They say something else.
     """
     found = {key: _plain(metadata[key]) for key in NAMES if key in metadata}
+    if found.get("max_spikes") == "any":
+        found["max_spikes"] = 0
     wrong = [key for key, value in found.items() if not _is_allowed(key, value)]
     if wrong:
         key = wrong[0]
@@ -85,7 +87,7 @@ def allowed(key: str) -> str:
     if key in _ALLOWED:
         return f"allowed are {', '.join(map(repr, _ALLOWED[key]))}"
     if key in _LEAST:
-        return f"whole numbers from {_LEAST[key]} on are allowed"
+        return f"whole numbers from {_LEAST[key]} on are allowed" + (", or 'any'" if key == "max_spikes" else "")
     return "numbers are allowed" + (f", or {' or '.join(map(repr, STARTS))}" if key == "v_start" else "")
 
 

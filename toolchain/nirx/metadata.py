@@ -3,8 +3,8 @@
 Graph: ``dt`` (s), ``timesteps``, ``readout`` ("mean"), ``extension_version``, and free entries (``dataset``, ``card``).
 Neuron: ``comparison`` (">" or ">="), ``reset`` ("value", "subtract" or "subtract-late"), ``decay`` ("euler" or "exact"),
 ``v_start`` (numbers, "leak" or "reset"), ``refractory`` (steps, 1: none), ``max_spikes`` (a step; 0 or "any": as many as fit),
-``v_min`` (floor of v); and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the discrete constants that tau, r and v_leak were made
-from, to read them back without rounding.
+``v_min`` (floor of v); and ``alpha``, ``beta``, ``gain``, ``gain_u``, ``leak``: the discrete constants that tau, r and v_leak
+were made from, to read them back without rounding.
 """
 
 from __future__ import annotations

@@ -96,9 +96,20 @@ def test_a_twin_reads_a_weight_a_mac_and_updates_each_neuron_once() -> None:
 def test_a_list_of_ones_own_prices_and_carries_its_worst_basis(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(LIST)
     priced = price(Ledger({"accumulate": 10.0, "axon_byte": 4.0, "spike": 3.0}), load_prices(tmp_path / "mine.yaml"))
-    assert priced.total == Quantity(pytest.approx(22e-12), "J", "assumed", pytest.approx(10e-12), pytest.approx(42e-12))
+    assert priced.total == Quantity(
+        pytest.approx(22e-12), "J", "assumed", pytest.approx(10e-12), pytest.approx(42.48e-12)
+    )
     assert priced.items["accumulate"].basis == "simulated"
     assert priced.left_out == ("spike",)
+
+
+def test_no_energy_of_a_list_has_a_narrower_band_than_silicon_repeats_to(report: Report) -> None:
+    for one in report.analysis.review.lists:  # type: ignore[union-attr]
+        for figure in (one.net.total, one.twin.total):
+            assert figure.low is not None
+            assert figure.high is not None
+            assert figure.low <= 0.76 * figure.value * (1 + 1e-12)
+            assert figure.high >= 1.24 * figure.value * (1 - 1e-12)
 
 
 @pytest.mark.parametrize(

@@ -132,11 +132,11 @@ def energy(trace: Trace, chip: Chip, time: Latency, host_macs: int = 0) -> Energ
 
 
 def _item(event: str, count: float, price: Price) -> Item:
-    joules = _banded(price.nominal * PICO, worst_basis(["simulated", price.basis]), price.low * PICO, price.high * PICO)
+    joules = banded(price.nominal * PICO, worst_basis(["simulated", price.basis]), price.low * PICO, price.high * PICO)
     return Item(event, count, price, joules.times(count))
 
 
-def _banded(value: float, basis: Basis, low: float, high: float) -> Quantity:
+def banded(value: float, basis: Basis, low: float, high: float) -> Quantity:
     """Return an energy whose band is at least as wide as silicon's own repeats."""
     return Quantity(value, "J", basis, min(low, value * (1 - REPEAT)), max(high, value * (1 + REPEAT)))
 
@@ -144,5 +144,5 @@ def _banded(value: float, basis: Basis, low: float, high: float) -> Quantity:
 def _static(power: Price, time: Quantity, chips: int) -> Item:
     low, high = time.low or 0.0, time.high or time.value
     basis = worst_basis([power.basis, time.basis])
-    joules = _banded(power.nominal * time.value, basis, power.low * low, power.high * high).times(chips)
+    joules = banded(power.nominal * time.value, basis, power.low * low, power.high * high).times(chips)
     return Item("static_power", time.value * chips, power, joules)

@@ -17,11 +17,10 @@ from spikewright.hw_sim import Price
 from spikewright.hw_sim.costs import worst_basis
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.sourced_yaml import SourcedYaml
+from spikewright.toolchain.analysis.energy import PICO, banded
 from spikewright.toolchain.analysis.ledger import COUNTS, FIXED, Ledger
 from spikewright.toolchain.analysis.quantity import Quantity, total
 from spikewright.toolchain.errors import InputError
-
-PICO = 1e-12
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def price(ledger: Ledger, prices: PriceList) -> Priced:
     for name, one in prices.energies.items():
         if ledger.counts.get(name):
             basis = worst_basis([one.basis, "assumed" if name in ledger.assumed else "simulated"])
-            unit = Quantity(one.nominal * PICO, "J", basis, one.low * PICO, one.high * PICO)
+            unit = banded(one.nominal * PICO, basis, one.low * PICO, one.high * PICO)
             items[name] = unit.times(ledger.counts[name])
     left = tuple(name for name, count in ledger.counts.items() if count and name not in prices.energies)
     return Priced(prices.name, items, left)

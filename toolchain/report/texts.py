@@ -71,7 +71,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "barrier",
     ),
     ("dynamic, static, host energy", "paid per event; paid per second the chip is on; paid outside the neurocores"),
-    ("band", "the same figure with every price at its low or its high end"),
+    (
+        "band",
+        "the same figure with every price at its low or its high end; of an energy at least 24 %, as silicon repeats",
+    ),
     ("quantize", "from float values to the chip's integers; what that changes is the drift"),
     ("wrap, clip", "a current u that left 24 bits and came back on the other side; a voltage v held at its limit"),
     ("twin", "the same net trained without attention"),

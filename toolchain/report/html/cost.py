@@ -151,7 +151,10 @@ def energy(report: Report) -> str:
     rows.append(("total", si(whole.value, "J"), esc(band(whole)), basis(whole.basis), rests))
     drawn = bars(plot, ("nominal",), title="Energy per sample", tip=lambda v: si(v, "J"))
     return (
-        figure(drawn, "Energy per sample; bar: nominal, whisker: every price at its low and at its high end.")
+        figure(
+            drawn,
+            "Energy per sample; bar: nominal, whisker: every price at its low and high end, 24 % at least.",
+        )
         + table(("line", "nominal", "low – high", "basis", "what it is"), rows, numeric=(1, 2), last_is_sum=True)
         + "".join(
             details(f"{line.name}: counts and prices", _line(line), is_open=line.name == "dynamic")

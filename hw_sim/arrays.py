@@ -50,7 +50,11 @@ def read_arrays(source: str | Path | bytes, names: Collection[str] | None = None
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             found = _listed(archive, source)
-            return {name: _array(archive, info) for name, info in found.items() if names is None or name in names}
+            wanted = {name: info for name, info in found.items() if names is None or name in names}
+            for name, info in wanted.items():
+                _check_packing(name, info)
+            need_memory(sum(info.file_size for info in wanted.values()))
+            return {name: _array(archive, name, info) for name, info in wanted.items()}
     except DamagedError:
         raise
     except BROKEN as error:
@@ -78,12 +82,14 @@ def _listed(archive: zipfile.ZipFile, source: str | Path | bytes) -> dict[str, z
     return dict(zip(names, infos, strict=True))
 
 
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    name = info.filename.removesuffix(".npy")
+def _check_packing(name: str, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
         raise DamagedError(f"array {name!r} is encrypted, or packed in a way that numpy does not write")
     if info.file_size > RATIO * info.compress_size + 4096:
         raise DamagedError(f"array {name!r} declares {info.file_size:,} bytes, more than its packed ones can hold")
+
+
+def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as member:
         shape, dtype = _header(member)
         if dtype.hasobject:
@@ -94,7 +100,6 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         if any(n < 0 for n in shape) or len(shape) > 32 or declared != info.file_size - member.tell():
             held = info.file_size - member.tell()
             raise DamagedError(f"array {name!r} of shape {shape} takes {declared:,} bytes; the file holds {held:,}")
-    need_memory(declared)
     with archive.open(info) as member:
         return np.asarray(npy.read_array(member, allow_pickle=False))
 

@@ -14,7 +14,7 @@ from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.ranges import LARGEST
-from spikewright.hw_sim.sourced_yaml import SourcedYaml
+from spikewright.hw_sim.sourced_yaml import SourcedYaml, compose
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -196,6 +196,8 @@ class _Reader(SourcedYaml):
         named = [(key, value) for key, value in root.value if key.value == "base"]
         if not named:
             return root
+        if len(named) > 1:
+            raise self.fail(named[1][0], "'base' is given twice", "keep one of them")
         name = self.text(named[0][1])
         if name not in list_chips():
             raise self.fail(
@@ -204,7 +206,7 @@ class _Reader(SourcedYaml):
         own = yaml.MappingNode(
             root.tag, [(k, v) for k, v in root.value if k.value != "base"], root.start_mark, root.end_mark
         )
-        return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
+        return _over(own, self.on_base(compose(_read(name)[0])))
 
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart, is_still
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.samples import Samples, arranged, repeated, steps_of
 
 CHIP, SAMPLES = "chip.yaml", "samples.npz"
@@ -68,7 +69,7 @@ def save(deployment: Deployment, folder: Path) -> None:
     work = folder_swap.workplace(folder.parent)
     try:
         notes: dict[str, str] = {}
-        for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
+        for point in points("spikewright.exporters"):
             notes |= _export(point, deployment, work)
         command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)

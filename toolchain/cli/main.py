@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, version
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -39,6 +39,7 @@ from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import Parser
 from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
@@ -53,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         verb.add(verbs)
-    for point in sorted(entry_points(group="spikewright.commands"), key=lambda p: p.name):
+    for point in points("spikewright.commands"):
         _add_plugin(verbs, point)
     return parser
 

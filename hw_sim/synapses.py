@@ -312,7 +312,8 @@ class ConvSynapses(Synapses):
             places.append(place[hit])
         reaching = self.weight[members, inner][:, taps[0][:, None], taps[1]] != 0
         i, j, member = np.nonzero(reaching.transpose(1, 2, 0))
-        return (members[member] * target[1] + places[0][i]) * target[2] + places[1][j]
+        reached: IntArray = (members[member] * target[1] + places[0][i]) * target[2] + places[1][j]
+        return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
         """Let every source fire once through weights of one: what arrives is the fan-in."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from math import prod
 from pathlib import Path
@@ -18,16 +15,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.errors import DAMAGE
 from spikewright.hw_sim.files import read_whole, regular
 
 Arrays = dict[str, NDArray[Any]]
 RATIO = 1100
 """Deflate makes at most 1032 bytes of one."""
-BROKEN = (
-    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
-    ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What zipfile, zlib and numpy raise for an archive that is cut, altered or none."""
 
 
 class DamagedError(ValueError):
@@ -57,16 +50,20 @@ def read_arrays(source: str | Path | bytes, names: Collection[str] | None = None
             return {name: _array(archive, name, info) for name, info in wanted.items()}
     except DamagedError:
         raise
-    except BROKEN as error:
+    except DAMAGE as error:
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def array_names(source: str | Path) -> list[str]:
-    """Return the names of an archive's arrays; errors as ``read_arrays``."""
+def array_shapes(source: str | Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that an archive's arrays declare, by name; () where it declares none. Errors as ``read_arrays``."""
+    if regular(Path(source)) is None:
+        raise FileNotFoundError(2, "no such file", str(source))
     try:
         with zipfile.ZipFile(source) as archive:
-            return [info.filename.removesuffix(".npy") for info in archive.infolist()]
-    except BROKEN as error:
+            return {name: _shape(archive, info) for name, info in _listed(archive, source).items()}
+    except DamagedError:
+        raise
+    except DAMAGE as error:
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -102,6 +99,14 @@ def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> NDArra
             raise DamagedError(f"array {name!r} of shape {shape} takes {declared:,} bytes; the file holds {held:,}")
     with archive.open(info) as member:
         return np.asarray(npy.read_array(member, allow_pickle=False))
+
+
+def _shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    try:
+        with archive.open(info) as member:
+            return _header(member)[0]
+    except DAMAGE:  # said where the array is wanted
+        return ()
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -149,13 +149,16 @@ def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
         return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
+        if not Path(name).exists():
+            raise FileNotFoundError(2, "no such file can be read")
         data = read_whole(name)
         if len(data) > LONGEST:
-            raise ValueError("too long")
+            raise ValueError(f"the file has {len(data):,} bytes; {LONGEST:,} are read")
         return data.decode("utf-8"), name
     except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise ChipError(
-            f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
+            f"no chip of this name ships ({', '.join(list_chips())}), and {why}",
             where=f"chip {name!r}",
             help=f"{did_you_mean(name, list_chips())}use one of these names, or the path of a chip file",
         ) from error
@@ -178,7 +181,7 @@ class _Reader(SourcedYaml):
         power = self.mapping(top["power"], ("static",))
         self.check_together(top["mesh"], Mesh(**mesh), CoreLimits(**core))
         return Chip(
-            name=self.text(top["chip"]),
+            name=self.line(top["chip"]),
             description=self.text(top["description"]),
             mesh=Mesh(**mesh),
             core=CoreLimits(**core),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,8 @@ LONGEST = 1 << 18
 """Characters of a file at most, and values in it."""
 DEEPEST = 20
 """Lists in lists, and mappings in mappings, at most."""
+DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+"""A number as people read it: YAML 1.1 also takes 010 for 8, and 1:30 for 90."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where PyYAML was built with it: 20 times as fast."""
 
@@ -105,10 +108,19 @@ class SourcedYaml:
             raise self.fail(node, "expected one text here", "write it on one line")
         return str(node.value)
 
+    def line(self, node: yaml.Node) -> str:
+        """Return one text that can stand in a line: it is a name."""
+        text = self.text(node)
+        if not text.isprintable() or not text.strip():
+            raise self.fail(
+                node, f"the name {text!r} is empty, or holds a line break or control character", "rename it"
+            )
+        return text
+
     def number(self, node: yaml.Node) -> float:
         """Return one finite number."""
         value: Any = None
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, yaml.ScalarNode) and DECIMAL.fullmatch(node.value):
             with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError):  # tags, dates, too many digits
                 value = yaml.SafeLoader("").construct_object(node)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= HIGHEST:

@@ -17,6 +17,7 @@ import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
+from spikewright.hw_sim.errors import text_of
 from spikewright.hw_sim.files import PREFIX, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
@@ -90,8 +91,7 @@ def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, 
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a further form of the net; the bundle is whole without it
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-        return {point.name: f"not written: the exporter failed ({said}); please report it with the model"}
+        return {point.name: f"not written: the exporter failed ({text_of(error)}); please report it with the model"}
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Labels, Seen, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
+from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, check_labels, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
@@ -187,8 +187,10 @@ def _mended(finer: _Tried, coarse: _Tried) -> _Tried:
 def _map(context: Context) -> Context:
     """Give every neuron a core, measured on the golden input."""
     golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
-    mapping = strategy_called(context.options.mapping, golden, context.options.seed)
-    return replace(context, program=map_graph(context.graph, context.chip, mapping))
+    told: list[Diagnostic] = []
+    mapping = strategy_called(context.options.mapping, golden, context.options.seed, told.append)
+    program = map_graph(context.graph, context.chip, mapping)
+    return replace(context, program=program, diagnostics=(*context.diagnostics, *told))
 
 
 PIPELINE: tuple[Stage, ...] = (
@@ -306,9 +308,11 @@ def deploy_graph(
     strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
+    check_labels(calibration.y, graph, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
     context = _walked(walk, walk.start(context), calibration.y, samples)
     return deployment_of(context, card or {}, samples, calibration.source)

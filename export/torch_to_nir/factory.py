@@ -19,6 +19,7 @@ import nir
 import torch
 from torch import Tensor, nn
 
+from spikewright.hw_sim.errors import text_of
 from spikewright.toolchain.errors import ImportingError
 
 EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
@@ -80,7 +81,7 @@ def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor] | nir.NI
         )
     try:
         made = factory()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a user's code can raise anything; its last line is the message
         raise _raised(error, file, f"{name}() raised") from error
@@ -108,7 +109,7 @@ def _load(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and torch look a class's module up
     try:
         spec.loader.exec_module(module)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a user's code can raise anything
         del sys.modules[name]
@@ -126,6 +127,7 @@ def _raised(error: BaseException, file: Path, what: str) -> ImportingError:
         and Path(error.filename).resolve() == file.resolve()
     ):
         lines.append(error.lineno)
-    last = traceback.format_exception_only(error)[-1].strip()
     where = f"{file}:{lines[-1]}" if lines else str(file)
-    return ImportingError(f"{what} {last}", where=where, help="correct this line; python runs the file alone, too")
+    return ImportingError(
+        f"{what} {text_of(error)}", where=where, help="correct this line; python runs the file alone, too"
+    )

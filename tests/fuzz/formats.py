@@ -413,7 +413,7 @@ class Factory(Format):
 
     def change(self, rng: Random, work: Path) -> None:
         """Write one of many sources, maybe with a line lost, doubled or moved."""
-        lines = str(m.pick(rng, SOURCES)).splitlines()
+        lines = str(m.pick(rng, SOURCES)).splitlines() or [""]
         if rng.random() < 0.5:
             at = int(rng.integers(len(lines)))
             lines[at : at + 1] = m.pick(rng, ([], [lines[at]] * 2, [lines[at][1:]], [lines[at] + " ("]))

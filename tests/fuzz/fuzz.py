@@ -67,9 +67,12 @@ def child(names: list[Case], formats: dict[str, Format], seed: int, pipe: int, k
         rng = np.random.default_rng((seed, number))
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=formats[name].home.parent) as folder:
             work = Path(folder)
-            formats[name].change(rng, work)
             os.write(pipe, (json.dumps([number, "", folder]) + "\n").encode())
-            outcome, said = classed(formats[name], work)
+            try:
+                formats[name].change(rng, work)
+                outcome, said = classed(formats[name], work)
+            except Exception as error:
+                outcome, said = "fault", f"the fuzzer's own: {type(error).__name__}: {error}"
             if outcome not in GOOD and keep is not None:
                 shutil.copytree(work, keep / f"{name}-{number}", symlinks=True, dirs_exist_ok=True,
                                 ignore=lambda at, found: [f for f in found if os.path.exists(p := os.path.join(at, f)) and
@@ -197,6 +200,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--results", type=Path, help="a line of JSON a case; go on behind those that are there")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--home", type=Path, help="where the whole files stay for the next run")
     options = parser.parse_args()
     hdf5.LIMIT_S = 4.0
     command_line = sys.modules["spikewright.toolchain.cli.main"]
@@ -209,7 +213,7 @@ def main() -> int:
     ]
     table = Counter(before.values())
     with tempfile.TemporaryDirectory(prefix="fuzz-home-") as folder:
-        formats = prepared(options.formats if todo else [], Path(folder))
+        formats = prepared(options.formats if todo else [], options.home or Path(folder))
 
         def start(batch: list[Case]) -> Worker:
             return fork(batch, formats, options.seed, options.keep)
@@ -231,8 +235,9 @@ def prepared(names: list[str], home: Path) -> dict[str, Format]:
     """Write the whole files, and run what is done with them once, so that workers find everything loaded."""
     formats = {name: FORMATS[name](home / name) for name in names}
     for name, format in formats.items():
-        format.home.mkdir()
-        format.prepare()
+        if not format.home.exists():
+            format.home.mkdir(parents=True)
+            format.prepare()
         with tempfile.TemporaryDirectory(dir=home) as work:
             format.whole(Path(work))
             outcome, said = classed(format, Path(work))

@@ -15,6 +15,7 @@ import h5py
 import nir
 import numpy as np
 
+from spikewright.hw_sim.errors import UNFIT
 from spikewright.toolchain.block_registry import block_of_op
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.nirx import hdf5
@@ -240,7 +241,7 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
         return _neuron(cls, values) if cls in NEURONS else cls(**values)
     except UnsupportedNodeError as error:
         raise UnsupportedNodeError(error.what, where=where, help=error.help) from error
-    except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+    except UNFIT as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
 
 

@@ -81,7 +81,7 @@ def _made(spec: str, file: Path, name: str) -> tuple[nn.Module, Tensor] | nir.NI
         )
     try:
         made = factory()
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's code can raise anything; its last line is the message
         raise _raised(error, file, f"{name}() raised") from error
@@ -109,7 +109,7 @@ def _load(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and torch look a class's module up
     try:
         spec.loader.exec_module(module)
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's code can raise anything
         del sys.modules[name]

@@ -106,7 +106,7 @@ class Worker:
         *lines, self.held = (self.held + part).split(b"\n")
         for line in lines:
             self.begun, outcome, said = json.loads(line)
-            self.until = time.monotonic() + LIMIT_S
+            self.until = time.monotonic() + patience_s()
             if outcome:
                 self.found[self.begun] = (outcome, said)
         return bool(part)
@@ -127,6 +127,11 @@ class Worker:
             self.found[self.begun if self.begun in left else left[0]] = (how, f"status {status}")
 
 
+def patience_s() -> float:
+    """Return how long a case may take: the limit is one of an idle machine."""
+    return LIMIT_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def fork(todo: list[Case], formats: dict[str, Format], seed: int, keep: Path | None) -> Worker:
     """Start a worker."""
     read, write = os.pipe()
@@ -140,7 +145,7 @@ def fork(todo: list[Case], formats: dict[str, Format], seed: int, keep: Path | N
         finally:
             os._exit(0)
     os.close(write)
-    return Worker(todo, pid, read, time.monotonic() + 2 * LIMIT_S)
+    return Worker(todo, pid, read, time.monotonic() + 2 * patience_s())
 
 
 def outcomes(

@@ -78,7 +78,8 @@ class FloatState:
         self.u = grid(op.alpha, op.shape) * self.u + grid(op.gain_u, op.shape) * i
         drive = grid(op.gain, op.shape) * self.u
         inner = gates[:-1] if op.output_gate else gates
-        for gate in inner:
+        on_drive = len(inner) - op.membrane_gates
+        for gate in inner[:on_drive]:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
@@ -86,8 +87,15 @@ class FloatState:
         if self.seeks:
             for peak, state in zip(self.peaks, (self.u, v), strict=True):
                 np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
+        v = self.scaled(op, v, inner[on_drive:])
         s = self.fire(op, v)
         return s * spread(gates[-1], op.shape) if op.output_gate else s
+
+    def scaled(self, op: Lif, v: Array, gates: list[Array]) -> Array:
+        """Return membranes that have integrated, scaled before they may fire: by gates, and by those pooled from them."""
+        for gate in gates:
+            v = v * spread(gate, op.shape)
+        return v if op.pooled is None else op.pooled.scaled(v)
 
     def fire(self, op: Lif, v: Array) -> Array:
         """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""

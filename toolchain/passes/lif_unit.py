@@ -87,7 +87,7 @@ class Choice:
 
     def unit(self, *, refine: bool) -> Unit:
         """Return S; ``refine``: as fine as the state allows, with a second projection."""
-        joined = any(b.linear is None for b in self.branches)
+        joined = any(b.linear is None for b in self.branches) or self.op.pooled is not None
         found = sc.unit_of(self.branches, self.chip, per_channel=not joined, floor=self.fields())
         kept = grid_unit(self.branches, self.chip, self.keeps, found, per_channel=not joined)
         exact = kept is not None

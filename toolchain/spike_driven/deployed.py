@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from spikewright.hw_sim import Trace, drc
 from spikewright.hw_sim.trace import PopulationCount
+from spikewright.toolchain import replay
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
@@ -133,11 +134,12 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Ch
         return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
     nothing, samples = silence_of(made), first(made.samples, AUDITED)
     run, trace = _run(made, samples), _trace(made, first(made.samples, SHARED))
-    assert run.trace is not None
+    counted = run.last or run.trace
+    assert counted is not None
     return Check(
         made.name,
         verdict_of(made, trace),
-        audit(made.program, run.trace.spikes, run.trace, nothing),
+        audit(made.program, counted.spikes, counted, nothing),
         event_driven(made.program, trace, nothing),
         max_silent,
         faithful(made, samples.x, run.recordings),
@@ -177,9 +179,12 @@ def _density(count: PopulationCount) -> float:
 
 def _note(op: AttentionBlock, strategy: str | None) -> tuple[str, ...]:
     """Return what a reader should know of a lowered block."""
-    if strategy == "static":
-        return ("gates are constants from calibration; the drift they cause is reported apart",)
-    return () if op.on_host or strategy is None else (op.note,)
+    said = {
+        "static": "gates are constants from calibration; the drift they cause is reported apart",
+        "replay": "every sample runs again for it: the host computes its gates from what it read out of the run before",
+        "barrier": "exact and causal, but no event drives it: neurons wait inside the step for a pool of all membranes",
+    }
+    return () if op.on_host or strategy is None else (said.get(strategy, op.note),)
 
 
 def _host(made: Deployment, densities: Densities | None) -> tuple[Block, ...]:
@@ -212,17 +217,18 @@ def silence_of(made: Deployment) -> Silence:
 
 def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
     """Run the first samples on the machine and audit its counters."""
-    trace = _run(made, first(samples, AUDITED)).trace
+    run = _run(made, first(samples, AUDITED))
+    trace = run.last or run.trace
     assert trace is not None
     return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:
-    return made.backend("hw_sim").run(made, made.encode(samples.x, compact=True), record=True)
+    return replay.run(made.backend("hw_sim"), made, made.encode(samples.x, compact=True), record=True)
 
 
 def _trace(made: Deployment, samples: Samples) -> Trace:
-    trace = made.backend("hw_sim").run(made, made.encode(samples.x, compact=True)).trace
+    trace = replay.run(made.backend("hw_sim"), made, made.encode(samples.x, compact=True)).trace
     assert trace is not None
     return trace
 

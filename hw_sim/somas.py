@@ -7,7 +7,7 @@ wrong together: the independent oracles are the vectors of brian2-loihi and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -138,9 +138,10 @@ class Soma:
 
 
 def _usual(field: Field[Any], value: Any) -> bool:
-    """Say whether a field holds its default: a constant array whatever its length."""
+    """Say whether a field holds its default: a constant array whatever its length, or an empty one."""
     usual = field.default if field.default_factory is MISSING else field.default_factory()
-    return bool(np.all(value == usual))
+    empty = isinstance(usual, np.ndarray) and not usual.size
+    return not np.size(value) if empty else bool(np.all(value == usual))
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,8 +364,9 @@ class Lif(Soma):
             )
 
 
-def _none(*shape: int) -> Any:
-    return field(default_factory=lambda: np.zeros(shape, np.int64))
+def _nothing(rank: int) -> Callable[[], IntArray]:
+    """Return what makes an empty array of so many axes."""
+    return lambda: np.zeros((0,) * rank, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,12 +393,12 @@ class GatedMembrane(Lif):
     )  # fmt: skip
     grid: tuple[int, ...] = ()
     membrane_gates: int = 0
-    squeeze: IntArray = _none(0, 0)
-    excite: IntArray = _none(0, 0)
-    channel_thresholds: IntArray = _none(0)
-    kernel: IntArray = _none(1, 2, 0, 0)
-    space_thresholds: IntArray = _none(0)
-    levels: IntArray = _none(0)
+    squeeze: IntArray = field(default_factory=_nothing(2))
+    excite: IntArray = field(default_factory=_nothing(2))
+    channel_thresholds: IntArray = field(default_factory=_nothing(1))
+    kernel: IntArray = field(default_factory=_nothing(4))
+    space_thresholds: IntArray = field(default_factory=_nothing(1))
+    levels: IntArray = field(default_factory=_nothing(1))
 
     @property
     def on_membrane(self) -> int:
@@ -475,7 +477,9 @@ class GatedMembrane(Lif):
                 what = f"{self.levels.size} levels for {thresholds.size} thresholds; expected one more, thresholds ascending"
                 yield Wrong(what, "sort the thresholds and give a level below, between and above them")
         if self.worst_pool >= 1 << 62:
-            yield Wrong(f"pooled sums of up to 2^{self.worst_pool.bit_length() - 1}; 62 bits hold them", "use coarser weights")
+            yield Wrong(
+                f"pooled sums of up to 2^{self.worst_pool.bit_length() - 1}; 62 bits hold them", "use coarser weights"
+            )
 
     @property
     def worst_pool(self) -> int:
@@ -665,7 +669,9 @@ class HostGate(_Levels):
         return f"gate levels run from {least:.0f} to {most:.0f}; {self.gate_bits} bits hold 0 .. {self.idle}"
 
 
-KINDS: Mapping[str, type[Soma]] = {kind.__name__: kind for kind in (Source, Lif, GatedMembrane, DeltaRelu, Gate, GateTable, HostGate)}
+KINDS: Mapping[str, type[Soma]] = {
+    kind.__name__: kind for kind in (Source, Lif, GatedMembrane, DeltaRelu, Gate, GateTable, HostGate)
+}
 """The models by the name files know them by."""
 
 

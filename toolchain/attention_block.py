@@ -332,9 +332,7 @@ class AttentionBlock(Op, ABC):
     def tap(self, *reads: str, shape: Shape | None = None) -> Accumulator:
         """Return neurons that hold the sum of what they read in one step, and send nothing."""
         of = self.reads if shape is None else shape
-        return Accumulator(
-            name=f"{self.name}.read", inputs=reads, block=self.block, shape=of, decay=0.0, rectify=False
-        )
+        return Accumulator(name=f"{self.name}.read", inputs=reads, block=self.block, shape=of, decay=0.0, rectify=False)
 
     @property
     def pools_membranes(self) -> bool:

@@ -43,7 +43,8 @@ class _Kinds(dict[str, type]):
         return found
 
 
-KINDS = _Kinds(OPS | {"PooledGates": ops.PooledGates} | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()})
+HELD = {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()}
+KINDS = _Kinds({**OPS, **HELD, "PooledGates": ops.PooledGates})
 """What a graph holds: ops, and the machine's somas and synapses."""
 
 

@@ -196,14 +196,18 @@ class PooledGates:
         """Return g_C (B, C) of an average and a maximum (B, C)."""
         assert self.squeeze is not None
         assert self.excite is not None
-        hidden = sum((np.maximum(pool @ self.squeeze.T, 0) @ self.excite.T for pool in (average, largest)), np.zeros(()))
+        hidden = sum(
+            (np.maximum(pool @ self.squeeze.T, 0) @ self.excite.T for pool in (average, largest)), np.zeros(())
+        )
         return gate_function(self.function, hidden)
 
     def space(self, average: Array, largest: Array) -> Array:
         """Return g_S (B, H, W) of an average and a maximum (B, H, W)."""
         assert self.kernel is not None
         pad = self.kernel.shape[-1] // 2
-        return gate_function(self.function, conv2d(np.stack([average, largest], 1), self.kernel, (1, 1), (pad, pad))[:, 0])
+        return gate_function(
+            self.function, conv2d(np.stack([average, largest], 1), self.kernel, (1, 1), (pad, pad))[:, 0]
+        )
 
     def scaled(self, v: Array, seen: Callable[[str, Array], None] = lambda dim, gate: None) -> Array:
         """Return membranes (B, C, ...) scaled; ``seen`` is told "C" or "S" and each gate."""
@@ -381,7 +385,7 @@ class GateTable(Op):
 class Replayed(Op):
     """Gates that a host computes from a whole run of the chip, for the run that follows: (T, *shape), a level each step.
 
-    Operands: read-outs of the chip, in the place of the operands of the attention block ``of``, whose gates over ``dim`` they are.
+    Operands: read-outs of the chip, in the place of what the attention block ``of`` reads; its gates over ``dim`` these are.
     """
 
     of: Op

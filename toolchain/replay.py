@@ -1,9 +1,9 @@
 """Runs of a net whose gates need steps to come: run, read out what the gates are made of, compute them on the host, run again.
 
-Gates that read nothing of each other are computed together: runs = 1 + the longest chain of them. In a run, gates that are not
-known yet stand at 1.0; what is read out follows from known ones only. The host works in float64 on v times its scale, and rounds
-a gate once, so that every backend gets the same levels. Counted and priced: all runs, each level the host sends when it changes,
-and a host message for each value read out.
+Gates that read nothing of each other are computed together: runs = 1 + the longest chain of them. In a run, gates that are
+not known yet stand at 1.0; what is read out follows from known ones only. The host works in float64 on v times its scale, and
+rounds a gate once, so that every backend gets the same levels. Counted and priced: all runs, each level the host sends when it
+changes, and a host message for each value read out.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ _HELP: dict[type[f.Op], str] = {
 
 
 def non_spiking_neurons_end_the_net(graph: Graph) -> None:
-    """An accumulator is read by the output, or by the host, or its changes are counted by gates; nobody else can take its value."""
+    """An accumulator is read by the output or the host, or its changes are counted by gates; nobody else takes its value."""
     for op in graph:
         if not isinstance(op, f.Accumulator):
             continue

@@ -12,8 +12,8 @@ from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, Soma
-from spikewright.hw_sim.somas import saturated as saturated_in
 from spikewright.hw_sim.somas import State as Remembered
+from spikewright.hw_sim.somas import saturated as saturated_in
 
 if TYPE_CHECKING:
     from spikewright.hw_sim.engine.cuda import Cuda

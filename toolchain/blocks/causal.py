@@ -168,9 +168,7 @@ class OwnSpikes(AttentionBlock):
         """Put the neuron, with a port for each gate, in the place of the block."""
         return self.with_ports(graph, source, self.inputs, before)
 
-    def with_ports(
-        self, graph: Graph, source: GateSource, drives: tuple[str, ...], before: Sequence[Op] = ()
-    ) -> Graph:
+    def with_ports(self, graph: Graph, source: GateSource, drives: tuple[str, ...], before: Sequence[Op] = ()) -> Graph:
         """Put the neuron in the place of the block: its current is the sum of ``drives``, a gate comes to each port."""
         tables = [source(f"{self.name}.{dim.lower()}a.table", dim) for dim in self.gate_shapes()]
         return in_place(

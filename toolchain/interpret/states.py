@@ -58,20 +58,22 @@ class FloatState:
         match self.op:
             case Lif() as op:
                 currents = operands[: len(operands) - op.ports]
-                shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
-                i = sum(shaped, np.zeros(self.v.shape))
-                return self.lif(op, i, operands[len(currents) :])
+                return self.lif(op, self.total(currents), operands[len(currents) :])
             case Accumulator() as op:
-                self.u = grid(np.asarray(op.alpha), op.shape) * self.u + sum(operands, np.zeros(self.v.shape))
+                self.u = grid(np.asarray(op.alpha), op.shape) * self.u + self.total(operands)
                 kept = grid(np.asarray(op.decay), op.shape) * self.v
                 self.v = kept + self.u + grid(np.asarray(op.leak), op.shape)
                 return np.maximum(self.v, 0) if op.rectify else self.v
             case GateNeuron() as op:
-                total = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
-                self.v = op.decay * self.v + total
+                self.v = op.decay * self.v + self.total(operands)
                 return gate_function(op.function, self.v + grid(op.bias, op.shape))
             case op:
                 raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+    def total(self, currents: list[Array]) -> Array:
+        """Return the sum of currents, each of the neurons' shape or flat."""
+        shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
+        return np.asarray(sum(shaped, np.zeros(self.v.shape)))
 
     def lif(self, op: Lif, i: Array, gates: list[Array]) -> Array:
         """Advance a ``Lif`` with current ``i``."""

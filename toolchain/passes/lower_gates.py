@@ -1,6 +1,6 @@
-"""Lower attention blocks to neurons, synapses, gate ports: ``causal`` gates from earlier events, ``static`` ones from a table,
-``barrier`` ones pooled from the membranes inside the step, ``replay`` ones that a host computes from a run before.
+"""Lower attention blocks to neurons, synapses, gate ports: ``causal`` gates from earlier events, ``static`` ones from a table.
 
+``barrier`` gates are pooled from the membranes inside the step; ``replay`` ones a host computes from a run before.
 A block says itself which lowerings it has, and why it has no others. The host strategy (attention in front of the first spike)
 is ``split-host``.
 """

@@ -102,19 +102,13 @@ class _Quantizer(Synapses):
                     self.input(op)
                 case Lif():
                     self.lif(op)
-                case Accumulator() if is_tap(self.graph, op):
-                    self.tap(op)
-                case Accumulator() if not is_readout(self.graph, op):
-                    self.accumulator(op)
-                case GateNeuron():
-                    self.gate(op)
-                case GateTable(table=table):
-                    self.table(op, table)
-                case Replayed():
-                    self.replayed(op)
+                case Accumulator():
+                    self.sum(op)
+                case GateNeuron() | GateTable() | Replayed():
+                    self.gain_of(op)
                 case Output():
                     self.output(op)
-                case Linear() | Delay() | Accumulator():
+                case Linear() | Delay():
                     continue  # taken up by the neuron (or the output) that reads it
                 case _:
                     raise UnsupportedNodeError(
@@ -123,6 +117,23 @@ class _Quantizer(Synapses):
                         help="see `spikewright passes` for what is lowered before quantize",
                     )
         return self.graph.with_ops(self.ops)
+
+    def sum(self, op: Accumulator) -> None:
+        """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
+        if is_tap(self.graph, op):
+            self.tap(op)
+        elif not is_readout(self.graph, op):
+            self.accumulator(op)
+
+    def gain_of(self, op: GateNeuron | GateTable | Replayed) -> None:
+        """Emit what brings a gate."""
+        match op:
+            case GateNeuron():
+                self.gate(op)
+            case GateTable():
+                self.table(op, op.table)
+            case Replayed():
+                self.replayed(op)
 
     def announce(self, op: Op) -> None:
         """Note the unit of messages whose unit does not depend on other layers."""
@@ -200,7 +211,7 @@ class _Quantizer(Synapses):
             self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
 
     def pooled(self, op: Lif, scale: Array) -> dict[str, Any]:
-        """Return the integers of gates on the membrane, where it has them: weights as its synapses', thresholds of wide sums."""
+        """Return the integers of gates on the membrane, where it has them: 8-bit weights, thresholds of wide sums."""
         if not op.membrane_gates and op.pooled is None:
             return {}
         found: dict[str, Any] = {"grid": op.shape, "membrane_gates": op.membrane_gates}

@@ -23,6 +23,7 @@ from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
+from spikewright.toolchain.spike_driven.lowering import OFF_STREAM
 from spikewright.toolchain.spike_driven.running import NOT_INTEGER, Densities, judge_running
 from spikewright.toolchain.spike_driven.signals import InputKind
 from spikewright.toolchain.spike_driven.verdict import Block, Stream, Verdict
@@ -179,11 +180,7 @@ def _density(count: PopulationCount) -> float:
 
 def _note(op: AttentionBlock, strategy: str | None) -> tuple[str, ...]:
     """Return what a reader should know of a lowered block."""
-    said = {
-        "static": "gates are constants from calibration; the drift they cause is reported apart",
-        "replay": "every sample runs again for it: the host computes its gates from what it read out of the run before",
-        "barrier": "exact and causal, but no event drives it: neurons wait inside the step for a pool of all membranes",
-    }
+    said = {**OFF_STREAM, "static": "gates are constants from calibration; the drift they cause is reported apart"}
     return () if op.on_host or strategy is None else (said.get(strategy, op.note),)
 
 

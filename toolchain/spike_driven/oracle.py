@@ -438,9 +438,9 @@ def pooled_room(soma: somas.GatedMembrane, gates: PooledGates, v: Array, room: A
         score, error = np.zeros(()), np.zeros(())
         for pool in (v.mean(axis=axes), v.max(axis=axes)):
             hidden = np.maximum(pool @ gates.squeeze.T, 0)
-            lost = (np.abs(pool) * units[0]) @ np.ones_like(gates.squeeze.T) + off * (np.abs(gates.squeeze) + units[0]).sum(
-                axis=1
-            )
+            lost = (np.abs(pool) * units[0]) @ np.ones_like(gates.squeeze.T) + off * (
+                np.abs(gates.squeeze) + units[0]
+            ).sum(axis=1)
             score = score + hidden @ gates.excite.T
             error = error + lost @ (np.abs(gates.excite) + units[1]).T + units[1] * hidden.sum(axis=1, keepdims=True)
         gate, loose = _loose(gates.function, score, error)

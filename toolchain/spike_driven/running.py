@@ -126,6 +126,7 @@ class _Running:
         faults = [*_no_integers(p.name, p.soma, path), *self.misplaced(p, path)]
         reason = self.dense(p)
         macs = sum(self.size(q) for q in readers) if reason else 0
+        macs += p.soma.pooled_macs if isinstance(p.soma, GatedMembrane) else 0
         if reason:
             what = f"{type(p.soma).__name__} {p.name!r} sends {reason}: {macs:,} dense MACs every step"
             help = f"put a spiking neuron in the place of {p.name!r} (and retrain)"
@@ -148,7 +149,9 @@ class _Running:
             f"the gates of {block!r} come from the host, which computes them from a whole run before "
             f"({size:,} values read out in every step): exact only offline, a stream has had no run before"
         )
-        return Replay(what, "train the causal variant, or deploy with --gates static", path, "its gates need steps to come")
+        return Replay(
+            what, "train the causal variant, or deploy with --gates static", path, "its gates need steps to come"
+        )
 
     def direct(self, p: Population) -> list[Projection]:
         """Return projections that add messages to neurons one by one, as a residual join does."""

@@ -30,6 +30,14 @@ GATE_BITS_MAX = 16
 """A 24-bit drive times a gate level stays in 64 bits with room."""
 
 
+@dataclass
+class Saturations:
+    """How often states met the ends of their 24 bits."""
+
+    wraps: int = 0
+    clips: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Soma:
     """A neuron model; a subclass is a frozen dataclass of its integers.
@@ -50,7 +58,9 @@ class Soma:
     takes_gates: ClassVar[bool] = False
     rare: ClassVar[tuple[str, ...]] = ()
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         """Advance ``state`` in place by one step and return what is sent (a gate: the level it holds), (..., n).
 
         Args:
@@ -58,6 +68,7 @@ class Soma:
             a: Synaptic input, (..., n).
             levels: The level of each gate port, broadcast to (..., n).
             t: The local step.
+            full: Counts the currents that wrapped and the voltages that were clipped, where wanted.
         """
         raise NotImplementedError
 
@@ -236,20 +247,26 @@ class Lif(Soma):
         """Return the state before step 0: v at ``v_start``, all else 0."""
         return super().start(shape) | {"v": np.zeros(shape, np.int64) + self.v_start}
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         """Integrate, gate, fire; see the equation."""
         if self.reset_interval and t and t % self.reset_interval == self.reset_phase:
             state.update(self.start(state["v"].shape))
-        state["u"] = fp.wrap_current(fp.decay(state["u"], self.decay_u) + (a << fp.CURRENT_SHIFT))
+        current = fp.decay(state["u"], self.decay_u) + (a << fp.CURRENT_SHIFT)
+        state["u"] = fp.wrap_current(current)
         drive = state["u"] + self.bias
         for level in levels[:-1] if self.output_gate else levels:
             drive = fp.gain(drive, level, self.gate_bits)
         if self.rectify:
             drive = np.maximum(drive, 0)
-        v = fp.clip_voltage(fp.decay(state["v"], self.decay_v) + drive)
+        voltage = fp.decay(state["v"], self.decay_v) + drive
+        v, held = fp.clip_voltage(voltage), state["hold"] > 0
         spikes = self._spikes(v)
+        if full is not None:
+            full.wraps += int(np.count_nonzero(state["u"] != current))
+            full.clips += int(np.count_nonzero((v != voltage) & ~held))
         if self.refractory > 1:
-            held = state["hold"] > 0
             v, spikes = np.where(held, state["v"], v), np.where(held, 0, spikes)
             state["hold"] = np.where(spikes > 0, self.refractory - 1, np.maximum(state["hold"] - 1, 0))
         after = v - spikes * self.v_reset if self.reset == "subtract" else self.v_reset
@@ -350,6 +367,15 @@ class Lif(Soma):
             )
 
 
+def _accumulated(acc: IntArray, decay: IntArray, a: IntArray, full: Saturations | None) -> IntArray:
+    """Return clip24(decay(acc) + a), and count what was clipped."""
+    total = fp.decay(acc, decay) + a
+    kept = fp.clip_voltage(total)
+    if full is not None:
+        full.clips += int(np.count_nonzero(kept != total))
+    return kept
+
+
 @dataclass(frozen=True, eq=False)
 class DeltaRelu(Soma):
     """Event-driven rectifier: sends the *change* of ``relu(acc) >> shift``, and nothing if nothing changed.
@@ -366,9 +392,11 @@ class DeltaRelu(Soma):
     decay: IntArray
     shift: int
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         """Accumulate, rectify, send the change."""
-        state["v"] = fp.clip_voltage(fp.decay(state["v"], self.decay) + a)
+        state["v"] = _accumulated(state["v"], self.decay, a, full)
         y = np.maximum(state["v"], 0) >> self.shift
         change = y - state["sent"]
         state["sent"] = y
@@ -437,9 +465,11 @@ class Gate(_Levels):
     levels: IntArray
     gate_bits: int = 8
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         """Accumulate and look the level up."""
-        state["v"] = fp.clip_voltage(fp.decay(state["v"], self.decay) + a)
+        state["v"] = _accumulated(state["v"], self.decay, a, full)
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
         return found
 
@@ -473,7 +503,9 @@ class GateTable(_Levels):
     table: IntArray
     gate_bits: int = 8
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         """Return the row of this step."""
         row: IntArray = self.table[t if len(self.table) > 1 else 0]
         return row

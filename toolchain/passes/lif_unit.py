@@ -130,7 +130,7 @@ class Choice:
         ends = np.maximum(self.state.tallest, np.abs(self.state.reset))
         drive = current + np.abs(self.state.constant)
         voltage = drive * _sums(sc.flat(op.beta, op.shape), self.steps) + ends
-        if self.reach is not None:
+        if self.reach is not None and np.isfinite(headroom):
             current = np.minimum(current, headroom * _at_least_typical(self.reach.current))
             voltage = np.minimum(voltage, headroom * _at_least_typical(self.reach.voltage) + ends)
         both: Array = np.maximum(current, voltage)

@@ -333,10 +333,10 @@ class Lif(Soma):
         """
         yield from super().wrong(size, steps, core)
         state = 1 << ((fp.STATE_BITS if core is None else core.threshold_bits) - 1)
-        bias = (1 << ((fp.STATE_BITS if core is None else core.bias_bits) - 1)) - 1
+        bias = 1 << ((fp.STATE_BITS if core is None else core.bias_bits) - 1)
         yield from within("threshold", self.threshold, -state, state - 1, STATE_HELP)
         yield from within("v_reset", self.v_reset, -state, state - 1, STATE_HELP)
-        yield from within("bias", self.bias, -bias, bias, STATE_HELP)
+        yield from within("bias", self.bias, -bias, bias - 1, STATE_HELP)
         yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
         yield from within("refractory", self.refractory, 1, 64, "take 1 for none, at most 64")
         yield from within("v_min", self.v_min, -fp.STATE_MAX, fp.STATE_MAX, STATE_HELP)

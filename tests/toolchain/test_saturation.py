@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def a_lif(rng: np.random.Generator, case: int) -> Lif:
         decay_v=some(0, 900), decay_u=some(0, 3000), bias=some(-40_000, 40_000), threshold=some(1 << 20, NEVER + 1)
     )
     interval = int(rng.integers(2, 6))
-    rare = {
+    rare: dict[int, dict[str, Any]] = {
         1: {"reset_interval": interval, "reset_phase": int(rng.integers(interval))},
         2: {"refractory": 3},
         3: {"reset": "subtract", "v_reset": plain.threshold},

@@ -11,12 +11,11 @@ from math import ceil, log2, prod
 import numpy as np
 
 from spikewright.hw_sim.fixed_point import STATE_LIMIT
+from spikewright.toolchain.limits import EXACT_HEADROOM
 from spikewright.toolchain.ops import Array, Lif, Shape
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.on_grid import grid_unit
 
-EXACT_HEADROOM = 1.25
-"""Integers that are on the grid as they are lose by a coarser unit, so other data is given less room than elsewhere."""
 ROOM = 1.01
 """Rounded weights sum up to a little more than the real ones."""
 
@@ -55,13 +54,13 @@ class Unit:
     Args:
         size: S, (1,) or (Co,).
         shift: Bits that sums may lose, where S is coarser than 8-bit weights ask for: the weights keep theirs.
-        low: Whether a second projection holds what the first one leaves of the weights, of rows as ``Rows`` says.
+        low: Share of a row's weight from which a second projection holds what the first one leaves; None: there is none.
         exact: Whether every weight is an integer in it as it is.
     """
 
     size: Array
     shift: int | None = None
-    low: bool = False
+    low: float | None = None
     exact: bool = False
 
 
@@ -87,8 +86,8 @@ class Choice:
     headroom: float
     steps: int
 
-    def unit(self, *, refine: bool) -> Unit:
-        """Return S; ``refine``: as fine as the state allows, with a second projection."""
+    def unit(self, *, refine: float | None) -> Unit:
+        """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share."""
         joined = any(b.linear is None for b in self.branches)
         found = self.weighed(per_channel=not joined)
         kept = grid_unit(self.branches, self.chip, self.keeps, found, per_channel=not joined)
@@ -101,12 +100,12 @@ class Choice:
         if bool((found < needed).any()):
             raised = found * 2.0 ** np.maximum(0, np.ceil(np.log2(np.maximum(needed, 1e-300) / found)))
             even = spare and float((raised / found).max()) <= 2
-            return Unit(raised, shift=-self.chip.exponent_min, low=refine and not even, exact=even)
-        if not refine or exact:
+            return Unit(raised, shift=-self.chip.exponent_min, low=None if even else refine, exact=even)
+        if refine is None or exact:
             return Unit(found, exact=exact)
         room = float(np.log2(found / np.maximum(needed, found * 1e-9)).min())
         finer = max(0, min(self.chip.exponent_max - self.exponent(found), int(room)))
-        return Unit(found / 2.0**finer, low=True)
+        return Unit(found / 2.0**finer, low=refine)
 
     def even(self, unit: Array) -> bool:
         """Say whether all weights, exact in a unit, are even integers."""

@@ -23,6 +23,7 @@ from spikewright.toolchain.errors import PassError, UnsupportedNodeError
 from spikewright.toolchain.gates import gate_levels
 from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import HEADROOM
 from spikewright.toolchain.ops import (
     Accumulator,
     Array,
@@ -42,8 +43,6 @@ from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, la
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
-HEADROOM = 1.5
-"""Default of ``Quantize.headroom``: other data may drive a neuron so many times as far as calibration data did."""
 UNREACHED = 2.0
 """A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
@@ -78,8 +77,9 @@ class Quantize(Pass):
     """How far every ``Lif`` went there; of one that is not named any input counts."""
     headroom: float = HEADROOM
     """By how much states may go further than on calibration data before they overflow."""
-    refine: frozenset[str] = frozenset()
-    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights."""
+    refine: Mapping[str, float] = field(default_factory=dict)
+    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights, of
+    rows that lose more than this share of theirs."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the integer graph."""
@@ -253,7 +253,7 @@ class _Quantizer(Synapses):
         choice = Choice(
             op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
         )
-        return choice.unit(refine=op.name in self.o.refine)
+        return choice.unit(refine=self.o.refine.get(op.name))
 
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
         """Return thresholds on the chip's grid, from real ones in state units; ``between``: v lies on that grid, too."""
@@ -348,7 +348,7 @@ class _Quantizer(Synapses):
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=lost > 0)
+        names = self.connect(op, branches, unit, low=0.0 if lost else None)
         kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
         soma = lif(

@@ -196,17 +196,21 @@ def integer_weights(
 
 
 def low_weights(
-    branch: Branch, unit: Array, chip: ChipGrid, high: tuple[IntArray, int], lowest: int
+    branch: Branch, unit: Array, chip: ChipGrid, high: tuple[IntArray, int], lowest: int, beyond: float
 ) -> tuple[IntArray, int] | None:
     """Return the second projection (w, e): what the first one leaves of the weights; None where that is nothing.
 
-    ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide.
+    ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide. Only rows
+    that lose more than the share ``beyond`` of their weight get one: a weight of 0 is no synapse.
     """
     w_high, e_high = high
-    rest = relative_weights(branch, unit) - w_high * 2.0**e_high
+    relative = relative_weights(branch, unit)
+    rest = relative - w_high * 2.0**e_high
     exponent = max(lowest, e_high - chip.weight_bits + 1)
     if exponent >= e_high:
         return None
+    size, gone = (np.abs(one.reshape(one.shape[0], -1)).sum(axis=1) for one in (relative, rest))
+    rest[gone <= beyond * size] = 0.0
     w = 2 * np.round(rest / (2.0 * 2.0**exponent)).astype(np.int64)
     w = np.clip(w, -levels(chip.weight_bits), levels(chip.weight_bits))
     return (w, exponent) if w.any() else None

@@ -86,7 +86,7 @@ def _weights(lowered: Graph, integer: Graph) -> Iterator[Diagnostic]:
         if share > ZEROED_LIMIT or rows:
             what = f"{100 * share:.1f} % of its weight rounds to 0 (allowed {100 * ZEROED_LIMIT:.0f} %)"
             if rows:
-                lost = f"{rows:,} of its {len(size):,} output channels lose more than {100 * CHANNEL_LIMIT:.0f} % of their weight to 0"
+                lost = f"{rows:,} of {len(size):,} output channels lose above {100 * CHANNEL_LIMIT:.0f} % of theirs"
                 what = lost if share <= ZEROED_LIMIT else f"{what}; {lost}"
             yield Diagnostic("weights-vanish", f"map {op.name!r}", what, FINER)
 

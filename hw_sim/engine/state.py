@@ -11,9 +11,8 @@ from spikewright.hw_sim.compiled import layout
 from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, Soma
+from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, Saturations, Soma
 from spikewright.hw_sim.somas import State as Remembered
-from spikewright.hw_sim.somas import saturated as saturated_in
 
 if TYPE_CHECKING:
     from spikewright.hw_sim.engine.cuda import Cuda
@@ -184,9 +183,9 @@ class State:
         for t in range(out.shape[0]):
             at = start + t
             levels = [self.delayed(g.projection.source, g.lag, at, at + 1)[0][:, g.index][:, flat] for g in stage.gates]
-            before, a = state.get("u"), drive[t][:, flat].astype(np.int64)
-            sent = soma.step(state, a, levels, first_step + at)
-            saturations += saturated_in(soma, before, a, state)
+            full = Saturations()
+            sent = soma.step(state, drive[t][:, flat].astype(np.int64), levels, first_step + at, full)
+            saturations += (full.wraps, full.clips)
             out[t] = sent[:, stage.order]
             self.v[name][...] = state["v"][:, stage.order]
             if name in self.changes:

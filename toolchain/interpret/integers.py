@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.somas import HostGate, State, saturated
+from spikewright.hw_sim.somas import HostGate, Saturations, State
 from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.attention_block import replayed
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
@@ -160,12 +160,11 @@ class IntRun:
         state, out = self.states[op.name], self.sent(op.name)
         a = sum((self.out[name][t] for name in op.currents), np.zeros(out.shape[1:], np.int64))
         levels = [spread(self.out[name][t], self.shapes[name], op.shape) for name in op.links]
-        before = state.get("u")
-        out[t] = op.soma.step(state, a, levels, self.first + t)
-        wraps, clips = saturated(op.soma, before, a, state)
-        if wraps or clips:
-            seen = self.saturations.get(op.name, (0, 0))
-            self.saturations[op.name] = (seen[0] + wraps, seen[1] + clips)
+        full = Saturations()
+        out[t] = op.soma.step(state, a, levels, self.first + t, full)
+        if full.wraps or full.clips:
+            wraps, clips = self.saturations.get(op.name, (0, 0))
+            self.saturations[op.name] = (wraps + full.wraps, clips + full.clips)
         if op.name in self.tapped:
             self.tapped[op.name][t] = state["v"]
         record = self.recordings.get(op.name)

@@ -43,7 +43,7 @@ from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
-from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
@@ -79,12 +79,13 @@ def _stage(
 
 
 def _split_host(context: Context) -> Context:
-    """Cut where the input is not spikes; from here on the calibration data is what the host sends."""
-    if context.code.kind == "counts":
-        return replace(context, graph=context.graph.map(_counted))
-    if context.code.kind != "dense":
-        return context
+    """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
+    if context.code.kind != "dense" and not asked:
+        return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
+    hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
+    context = replace(context, strategies=context.strategies | hosted)
     host = replace(host, still=is_still(context.data))
     sent = sent_by(host, context.data)
     code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
@@ -315,7 +316,7 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
-    strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
+    _strategies(graph, options)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples
@@ -326,10 +327,15 @@ def deploy_graph(
     return deployment_of(context, card or {}, samples, calibration.source)
 
 
+def _strategies(graph: Graph, options: Options) -> dict[str, str]:
+    """Return the strategy of every attention block, or refuse what does not fit it or where it stands."""
+    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
+    return strategies_for(blocks, options.gates, first_blocks(graph))
+
+
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
-    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
-    strategies = strategies_for(blocks, options.gates)
+    strategies = _strategies(graph, options)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden

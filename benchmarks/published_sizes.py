@@ -79,7 +79,7 @@ NETS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One net: sizes, seconds (and of all CPUs), peak memory in MiB, SOPs of one sample, the verdict, what decided the split."""
+    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split."""
 
     net: str
     width: float = 1.0

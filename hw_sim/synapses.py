@@ -366,7 +366,7 @@ class ConvSynapses(Synapses):
     def _count(
         self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
     ) -> tuple[Counts, Counts]:
-        """Return what a source neuron (Ci, box) reaches of the channels ``taken`` at ``places`` (H', W'), and the taps stored."""
+        """Return what source neurons (Ci, box) reach of the channels ``taken`` at ``places`` (H', W'), and the taps stored."""
         real, stored = taken
         size = (box[0].stop, box[1].stop)
         inside = (box[0].stop - box[0].start, box[1].stop - box[1].start)

@@ -1,8 +1,8 @@
 """Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
 
 Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or an attention block with its
-neuron); the chip's input is what they send. A net that is fed spikes or event counts has no host part, unless the attention of its
-first neurons is to run on the host, which then gets the events.
+neuron); the chip's input is what they send. A net that is fed spikes or event counts has no host part, unless the attention of
+its first neurons is to run on the host, which then gets the events.
 """
 
 from __future__ import annotations

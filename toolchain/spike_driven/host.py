@@ -53,8 +53,10 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
 
 def _encoder(op: AttentionBlock, path: Path, faults: tuple[Fault, ...], ctx: Context) -> Judgement:
     """Judge attention that the host computes with its neuron; where a gate scales the spikes it sends payloads."""
-    kind, reason, help = ("binary", "", "") if op.sends == "binary" else gate_message(op.name, ctx)
-    made = Leaf(kind, op.name, path, reason, help)
+    made = Leaf("binary", op.name, path)
+    if op.sends != "binary":
+        kind, reason, help = gate_message(op.name, ctx)
+        made = Leaf(kind, op.name, path, reason, help)
     why = "runs in front of the first spike, once per " + ("still image" if ctx.still else "frame")
     return Judgement((made,), faults[0].why if faults else why, "D", "state", macs=op.macs_per_step, faults=faults)
 

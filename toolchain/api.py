@@ -6,12 +6,14 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
-from spikewright.toolchain.data_sets import known_sets, load_split
+from spikewright.toolchain.auto import HELD_OUT
+from spikewright.toolchain.data_sets import has_ends, known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
@@ -93,6 +95,7 @@ def deploy(
         name=imported.name,
         card=dict(imported.card),
         samples=net.samples,
+        held_out=net.held_out,
         **stages,
     )
     unsaid = _input_seen(made) if imported.assumed(dt_s=options.dt_s, reading=options) else ()
@@ -108,6 +111,7 @@ class Net:
         graph: Its float graph; None of a model that is integer already.
         calibration: Reads the data that decides ranges.
         samples: Reads the test data that travels; None: there is none.
+        held_out: Reads data that decides about constants; None where there is none.
         diagnostics: What was assumed, noted or lost on the way.
         command: The command that deploys it, or "".
     """
@@ -116,6 +120,7 @@ class Net:
     graph: Graph | None
     calibration: Callable[[], Samples]
     samples: Callable[[], Samples] | None
+    held_out: Callable[[], Samples | None]
     diagnostics: tuple[Diagnostic, ...]
     command: str
 
@@ -151,13 +156,23 @@ def read_model(
 
     if imported.integer is not None:
         travel = None if samples is None else read(samples, "test", None)
-        return Net(imported, None, read(calibration, "train", None), travel, diagnostics, command)
+        return Net(imported, None, read(calibration, "train", None), travel, lambda: None, diagnostics, command)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
     imported = replace(imported, card=_coded(imported.card, options, graph, (calibration, samples)))
     T = graph.timesteps
     travels = samples is not None or bool(imported.card.get("dataset")) or imported.example is not None
     travel = read(samples, "test", T) if travels else None
-    return Net(imported, graph, read(calibration, "train", T), travel, diagnostics, command)
+    held_out = partial(_held_out, calibration, imported.card, T, folder)
+    return Net(imported, graph, read(calibration, "train", T), travel, held_out, diagnostics, command)
+
+
+def _held_out(calibration: Data | None, card: Mapping[str, Any], timesteps: int, data: Path | None) -> Samples | None:
+    """Return the end of the train split of the data set that calibrates, if it is one."""
+    name = card.get("dataset") if calibration is None else calibration
+    if not isinstance(name, str) or not has_ends(name):
+        return None
+    T = int(card.get("timesteps", timesteps))
+    return load_split(name, card, timesteps=T, split="train", limit=HELD_OUT, data=data, last=True)
 
 
 def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.api import Net, read_model
@@ -25,6 +26,7 @@ from spikewright.toolchain.exploration.processes import Processes
 from spikewright.toolchain.exploration.result import OBJECTIVES, Exploration
 from spikewright.toolchain.exploration.space import (
     Configuration,
+    attention,
     checked_axes,
     configurations,
     default_axes,
@@ -33,6 +35,7 @@ from spikewright.toolchain.exploration.space import (
 from spikewright.toolchain.exploration.store import Store
 from spikewright.toolchain.integer_deploy import with_timesteps
 from spikewright.toolchain.options import Options, declared, option, with_options
+from spikewright.toolchain.passes.lower_gates import by_block
 from spikewright.toolchain.pipeline import chip_bits
 from spikewright.toolchain.samples import first
 
@@ -142,9 +145,12 @@ def explore(
     asked = dict(axes or {}) | dict(read_axes(how.axis or ()))
     chosen = checked_axes(asked, net.graph, base)
     path = Path(out) if out is not None else Path(f"{Path(net.imported.name).name}{ENDING}")
-    job = _job(net, base, how.limit)
-    chosen = chosen or default_axes(net.graph, base, chip_bits(base, job.chip))
+    chip = load_chip(base.chip)
+    chosen = chosen or default_axes(net.graph, base, chip_bits(base, chip))
     grid = configurations(chosen)
+    job = _job(
+        net, base, chip, how.limit, judged=any("auto" in by_block(one.options(base).gates).values() for one in grid)
+    )
     with Store(path) as store:
         outcomes = _evaluated(job, grid, store, crew or how.crew(), progress)
     return Exploration(job.name, job.chip.name, job.samples.source, chosen, grid, outcomes, how.goals, str(path))
@@ -160,13 +166,13 @@ def _chosen(options: Options | None, changes: Mapping[str, Any]) -> tuple[Explor
     return how, with_options(Options, asdict(options or Options()) | rest, "an exploration")
 
 
-def _job(net: Net, base: Options, limit: int) -> Job:
-    """Read the data, and return what the configurations share.
+def _job(net: Net, base: Options, chip: Chip, limit: int, *, judged: bool) -> Job:
+    """Read the data, and return what the configurations share; ``judged``: some leave the gates to ``auto``.
 
     Raises:
         InputError: There are no samples to run, or they do not fit the net.
     """
-    imported, chip = net.imported, load_chip(base.chip)
+    imported = net.imported
     if net.samples is None:
         raise InputError(
             "there is no data to run",
@@ -191,6 +197,7 @@ def _job(net: Net, base: Options, limit: int) -> Job:
         samples,
         dict(imported.card),
         net.diagnostics,
+        held_out=net.held_out() if judged and attention(net.graph) else None,
         integer=net.graph is None,
         code=code(),
     )

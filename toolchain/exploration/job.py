@@ -33,6 +33,8 @@ from spikewright.toolchain.spike_driven.deployed import check_deployment
 
 MACHINE = "hw_sim"
 """The backend that measures."""
+DATA = ("calibration", "samples", "held_out")
+"""Fields of a job that hold samples."""
 Numbered = tuple[int, Configuration]
 Group = tuple[Numbered, ...]
 """Configurations that share all stages but the last; what one worker takes at a time."""
@@ -51,6 +53,7 @@ class Job:
         samples: Data that is run.
         card: Model card.
         diagnostics: What reading the model found.
+        held_out: Data that decides about constants where ``auto`` is asked for; None: the samples do.
         integer: The model is integer already.
         code: Digest of the code that made the job.
     """
@@ -63,13 +66,14 @@ class Job:
     samples: Samples
     card: dict[str, Any]
     diagnostics: tuple[Diagnostic, ...] = ()
+    held_out: Samples | None = None
     integer: bool = False
     code: str = ""
 
     @cached_property
     def key(self) -> str:
         """Digest of all that results depend on, but the configuration."""
-        data = [None if s is None else (s.x, s.y) for s in (self.calibration, self.samples)]
+        data = [None if s is None else (s.x, s.y) for s in (self.calibration, self.samples, self.held_out)]
         options = {one.name: getattr(self.options, one.name) for one in declared(self.options) if one.name != "chip"}
         return digest(self.graph, self.chip, options, data, self.integer, self.code)
 
@@ -79,15 +83,14 @@ class Job:
 
     def pack(self) -> bytes:
         """Return the job for another process; a frame that every step repeats goes once."""
-        still = [_folded(self.calibration), _folded(self.samples)]
-        return pickle.dumps((replace(self, calibration=still[0], samples=still[1]), self.graph.timesteps))
+        still = {name: _folded(getattr(self, name)) for name in DATA}
+        return pickle.dumps((replace(self, **still), self.graph.timesteps))  # type: ignore[arg-type]
 
 
 def unpack(packed: bytes) -> Job:
     """Return the job of ``Job.pack``, which must come from a process of the same exploration."""
     job, T = pickle.loads(packed)
-    calibration = None if job.calibration is None else _unfolded(job.calibration, T)
-    made: Job = replace(job, calibration=calibration, samples=_unfolded(job.samples, T))
+    made: Job = replace(job, **{name: _unfolded(getattr(job, name), T) for name in DATA})
     return made
 
 
@@ -97,8 +100,8 @@ def _folded(samples: Samples | None) -> Samples | None:
     return replace(samples, x=np.ascontiguousarray(samples.x[:1]))
 
 
-def _unfolded(samples: Samples, timesteps: int) -> Samples:
-    return replace(samples, x=repeated(samples.x, timesteps))
+def _unfolded(samples: Samples | None, timesteps: int) -> Samples | None:
+    return None if samples is None else replace(samples, x=repeated(samples.x, timesteps))
 
 
 class Evaluator:
@@ -153,6 +156,7 @@ class Evaluator:
             name=job.name,
             card=job.card,
             samples=job.samples,
+            held_out=lambda: job.held_out,
             diagnostics=job.diagnostics,
             chip=job.chip,
             memory=self.prefixes,

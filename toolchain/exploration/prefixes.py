@@ -38,14 +38,16 @@ class Prefixes:
         return replace(context, prefix=key)
 
     def take(self, stage: Stage, context: Context) -> Context:
-        """Return what the stage makes of the context; its options and gates are those of the present walk."""
+        """Return what the stage makes of the context; what it does not read is that of the present walk."""
         chosen = {name: getattr(context.options, name) for name in stage.options}
-        lowered = (context.gates, context.strategies) if "strategies" in stage.needs else ()
+        reads = "strategies" in stage.needs
+        lowered = (context.gates, context.strategies) if reads else ()
         key = digest(context.prefix, stage.name, stage.origin, chosen, lowered)
         before, made = self._kept.get(stage.name, ("", context))
         if before == key:
             self.shared[stage.name] += 1
-            return replace(made, options=context.options, gates=context.gates, strategies=context.strategies)
+            strategies = made.strategies if reads else context.strategies
+            return replace(made, options=context.options, gates=context.gates, strategies=strategies)
         self.ran[stage.name] += 1
         made = replace(stage.run(context), prefix=key)
         self._kept[stage.name] = (key, made)

@@ -58,7 +58,10 @@ class Configuration:
         chosen = {name: value for name, value in self.values if name != "gate_kind" and not name.startswith(BLOCK)}
         blocks = [f"{name.removeprefix(BLOCK)}={value}" for name, value in self.values if name.startswith(BLOCK)]
         if blocks:
-            chosen["gates"] = ",".join([chosen.get("gates", base.gates), *blocks])
+            rest = [
+                word for word in (chosen.get("gates", base.gates),) if word != "auto"
+            ]  # which would judge all of it
+            chosen["gates"] = ",".join([*rest, *blocks])
         return replace(base, **chosen)
 
     def group(self) -> tuple[Any, ...]:

@@ -60,7 +60,7 @@ class DaskCluster:
             under_way = {
                 self._submit(client, job, data, group, attempt=0): (group, 0) for group in groups
             }  # fmt: skip
-            waiting = as_completed(list(under_way))
+            waiting = as_completed(list(under_way), loop=client.loop)
             for future in waiting:
                 group, died = under_way.pop(future)
                 error = None if future.status == "finished" else _error(future)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,20 +110,26 @@ def _lower_gates(context: Context) -> Context:
     return passed(context, step.name, step(context.graph), check, "float")
 
 
+def quantizer(options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Iterable[str] = ()) -> Quantize:
+    """Return the pass that turns a lowered graph into a chip's integers, by what the graph did on calibration data."""
+    return Quantize(
+        sc.ChipGrid.of(chip.core, chip_bits(options, chip)),
+        options.payload_bits,
+        input=code,
+        reach=seen.reach,
+        peak=seen.peak,
+        reached=seen.reached,
+        headroom=options.headroom,
+        refine=frozenset(refine),
+    )
+
+
 def _quantize(context: Context) -> Context:
     """Quantize between one run of the lowered net on the calibration data and one of the integer net; mend what loses."""
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(
-        sc.ChipGrid.of(context.chip.core, chip_bits(options, context.chip)),
-        options.payload_bits,
-        input=context.code,
-        reach=seen.reach,
-        peak=seen.peak,
-        reached=seen.reached,
-        headroom=options.headroom,
-    )
+    step = quantizer(options, context.chip, context.code, seen)
     tried = _tried(context, step, seen)
     layers = to_refine(tried.found, tried.drift, lowered)
     finer = _tried(context, replace(step, refine=layers), seen) if layers else tried

@@ -130,7 +130,8 @@ def tuned(made: Deployment, data: str | None, folder: Path | None, how: Tuning, 
 
 def _accuracies(before: Deployment, after: Deployment) -> str:
     """Return the accuracy before and after on the samples that travel along."""
-    if before.samples is None or before.samples.y is None:
+    held = after.samples
+    if held is None or held.y is None:
         return f"{after.name}: fine-tuned; no labelled samples travel with it to measure it on"
     found = [100 * (made.run(backend="interpreter").accuracy or 0.0) for made in (before, after)]
-    return f"{after.name}: accuracy {found[0]:.2f} % before, {found[1]:.2f} % after, on {after.samples.source}"
+    return f"{after.name}: accuracy {found[0]:.2f} % before, {found[1]:.2f} % after, on {held.source}"

@@ -218,7 +218,7 @@ class _Tuner:
             quiet = run(torch.zeros_like(payloads[:, :1]), silent=True)
             loss = loss + self.how.silence * sum((excess(peak) for peak in quiet.peaks.values()), torch.zeros(()))
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return float(loss.detach()), answers.detach()
 

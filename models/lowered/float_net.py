@@ -24,7 +24,6 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
-    Array,
     Conv,
     Delay,
     GateNeuron,
@@ -125,7 +124,7 @@ class FloatNet(nn.Module):
 
     def updated(self) -> Graph:
         """Return the graph with the arrays as they are trained by now; gate tables stay within 0 to 1."""
-        found: dict[str, dict[str, Array]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for (op, name), slot in self.slots.items():
             array = self.get_parameter(slot).detach().cpu().double().numpy()
             found.setdefault(op, {})[name] = np.clip(array, 0, 1) if name == "table" else array
@@ -196,7 +195,8 @@ class _Run:
                 return late(operands[0], steps, initial)
             case GateTable():
                 table = self.net.value(op, "table")
-                return table[:, None].expand(self.T, self.B, *table.shape[1:])
+                rows: Tensor = table[:, None].expand(self.T, self.B, *table.shape[1:])
+                return rows
             case Neuron():
                 return torch.stack([self.step(op, [o[t] for o in operands]) for t in range(self.T)])
             case _:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikewright.hw_sim import somas
 from spikewright.models.errors import RecipeError
 from spikewright.models.lowered.chip_net import ChipNet
 from spikewright.models.lowered.float_net import FloatNet, Seen
@@ -32,14 +33,18 @@ from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import answer_of, source_of
+from spikewright.toolchain.integer import IntNeuron, answer_of, source_of
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.losses import kept_apart
+from spikewright.toolchain.limits import OUTLIER_LIMIT
+from spikewright.toolchain.losses import second_projections
 from spikewright.toolchain.ops import Input, Op, Output
 from spikewright.toolchain.options import with_options
 from spikewright.toolchain.pipeline import deploy_graph, quantizer
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.shapes import shapes
+
+TRAINED = (somas.Lif, somas.DeltaRelu, somas.Gate, somas.GateTable)
+"""The neurons of the machine that have a gradient here."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,13 @@ def _check(made: Deployment, how: Tuning) -> None:
             where=made.name,
             help="fine-tune the float net that it was made from",
         )
+    for op in made.integer:
+        if isinstance(op, IntNeuron) and type(op.soma) not in TRAINED:
+            raise InputError(
+                f"{type(op.soma).__name__} {op.name!r} cannot be trained: its gates pool membranes, or come from the host",
+                where=made.name,
+                help="deploy it with gates that a chip computes from events (--gates causal or static)",
+            )
     for name, least in (("epochs", 1), ("batch", 1), ("silence", 0), ("draw", 0)):
         if getattr(how, name) < least:
             raise InputError(f"{getattr(how, name)}; at least {least}", where=f"--{name}", help=f"give {least} or more")
@@ -159,6 +171,11 @@ def _note(samples: Samples, how: Tuning) -> Diagnostic:
     return Diagnostic("fine-tuned", "net", what, "", "note")
 
 
+def refined(integer: Graph) -> dict[str, float]:
+    """Return which layers have second projections, as ``Quantize.refine`` takes them: of all rows, or of those with outliers."""
+    return {one.layer: OUTLIER_LIMIT if one.rows < one.all_rows else 0.0 for one in second_projections(integer)}
+
+
 def joined(made: Deployment, lowered: Graph) -> Graph:
     """Return the host's part and a lowered graph as one net."""
     if made.host is None:
@@ -177,7 +194,7 @@ class _Tuner:
         self.net = FloatNet(made.lowered)
         if not list(self.net.parameters()):
             raise RecipeError("has no array to train", where=made.name, help="its maps only route and count")
-        self.refine = kept_apart(made.integer)
+        self.refine = refined(made.integer)
         drawn = np.random.default_rng(made.options.seed).permutation(len(samples))[:CALIBRATION_SAMPLES]
         self.calibration = replace(samples, x=self._part(np.sort(drawn)), y=samples.y[np.sort(drawn)])
         self.sent = made.encode(self.calibration.x) * source_of(made.integer).scale

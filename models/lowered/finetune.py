@@ -172,7 +172,7 @@ def _note(samples: Samples, how: Tuning) -> Diagnostic:
 
 
 def refined(integer: Graph) -> dict[str, float]:
-    """Return which layers have second projections, as ``Quantize.refine`` takes them: of all rows, or of those with outliers."""
+    """Return which layers have second projections, of all rows or of those with outliers: see ``Quantize.refine``."""
     return {one.layer: OUTLIER_LIMIT if one.rows < one.all_rows else 0.0 for one in second_projections(integer)}
 
 

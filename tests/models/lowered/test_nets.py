@@ -27,7 +27,7 @@ def made_of(seed: int, gates: str) -> tuple[Deployment, np.ndarray]:
     return deploy_graph(graph, Options(gates=gates), Samples(x, None, "random"), name="random"), x
 
 
-@examples(20)
+@examples(10)
 @given(seed=seeds, gates=st.sampled_from(["auto", "static"]))
 def test_any_net_does_in_torch_what_it_does_in_the_interpreters(seed: int, gates: str) -> None:
     made, x = made_of(seed, gates)

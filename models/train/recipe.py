@@ -11,7 +11,7 @@ from spikewright.models.datasets import Coding
 Loss = Literal["mse-rate", "cross-entropy", "smoothed", "tet"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["warm-cosine", "cosine", "constant", "plateau"]
-Family = Literal["ma", "gac", "tcja", "staa", "tcja-vae", "vanilla"]
+Family = Literal["ma", "gac", "tcja", "staa", "sdsa", "tcja-vae", "vanilla"]
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,8 @@ class _Run:
                 return torch.stack([self.step(op, [o[t] for o in operands]) for t in range(self.T)])
             case _:
                 flat = self.step(op, [o.flatten(0, 1) for o in operands])
-                return flat.unflatten(0, (self.T, self.B))
+                y: Tensor = flat.unflatten(0, (self.T, self.B))
+                return y
 
     def step(self, op: Op, operands: list[Tensor]) -> Tensor:
         """Evaluate an op on frames; a neuron advances one step."""

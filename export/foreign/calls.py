@@ -65,7 +65,7 @@ def note(
         if isinstance(kind, Row):
             _foreign(rec, name, module, kind, values, known, result)
         elif isinstance(module, MeanOverTime):
-            from spikewright.export.foreign.rules import mean
+            from spikewright.export.foreign.means import mean
 
             rec.track(result, mean(rec, values[0], [0], False, result))
         elif is_own(module):
@@ -99,11 +99,11 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
     if isinstance(made, NOTHING):
         rec.track(y, value)
     elif isinstance(made, nn.Flatten):
-        from spikewright.export.foreign.rules import reshaped
+        from spikewright.export.foreign.moves import reshaped
 
         rec.track(y, reshaped(rec, value, tuple(y.shape), name))
     elif isinstance(made, nn.AvgPool1d):
-        from spikewright.export.foreign.rules import vote
+        from spikewright.export.foreign.means import vote
 
         rec.track(y, vote(rec, value, int(np.ravel(made.kernel_size)[0]), y))
     elif isinstance(made, nn.ReLU):
@@ -238,7 +238,7 @@ def averaged(rec: Recorder, value: Value, *, linear: bool) -> Value:
 
 def materialise(rec: Recorder, value: Value, rank: int | None) -> fx.Node:
     """Return a node whose shape is the value's feature axes: flattened where the value is, scaled where it is a sum."""
-    from spikewright.export.foreign.rules import scale_node
+    from spikewright.export.foreign.arithmetic import scale_node
 
     if value.pending is not None:
         value = alone(rec, value)

@@ -290,9 +290,9 @@ class Recorder(TorchFunctionMode):
     # ---------------------------------------------------------------------------------------- the end
     def finish(self, result: Any) -> Recording:
         """Make the answer the output, fix T, and return the recording."""
-        from spikewright.export.foreign import rules
+        from spikewright.export.foreign.answer import output
 
-        rules.output(self, result)
+        output(self, result)
         T = self.fixed_steps()
         used: set[fx.Node] = set()
         for node in reversed(list(self.graph.nodes)):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from spikewright.export.foreign import calls
+from spikewright.export.foreign import calls, membranes
 from spikewright.export.foreign.axes import LayoutError
 from spikewright.export.foreign.record import Recorder
 from spikewright.export.foreign.values import Opaque
@@ -33,6 +33,7 @@ def output(rec: Recorder, result: Any) -> None:
     tensors = [x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)]
     if not tensors:
         raise rec.refuse(f"forward returns a {type(result).__name__}", "return one tensor", rec.where)
+    membranes.followed(rec, tensors[:1])
     found = rec.lookup(tensors[0])
     if len(tensors) > 1:
         rec.notes.append(f"of the {len(tensors)} tensors that forward returns, the first is taken as the answer")
@@ -46,7 +47,8 @@ def output(rec: Recorder, result: Any) -> None:
         raise UnsupportedNodeError(
             found.reason,
             where=found.where,
-            help=next((help for op, help in ADVICE.items() if f"the op {op!r}" in found.reason), "")
+            help=found.help
+            or next((help for op, help in ADVICE.items() if f"the op {op!r}" in found.reason), "")
             or "supported are layers, neurons with a row in a table of spikewright.export.foreign, +, "
             "means over H and W, flatten, moves of axes, loops over T; or register(...) of spikewright.export.foreign",
         )

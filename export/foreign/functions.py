@@ -53,7 +53,7 @@ def _made(  # noqa: C901 - one case a function
     weight = arg(1, "weight", arg(1, "other", arg(1, "mat2")))
     if key in ("matmul", "mm") and (not isinstance(weight, Tensor) or weight.ndim != 2):
         return None
-    if key in ("conv2d", "linear", "matmul", "mm") and (
+    if key in ("conv2d", "conv1d", "linear", "matmul", "mm") and (
         not isinstance(weight, Tensor) or rec.lookup(weight) is not None
     ):
         return None
@@ -71,6 +71,11 @@ def _made(  # noqa: C901 - one case a function
                 device="meta",
             )
             return weights(conv, weight, arg(2, "bias"))
+        case "conv1d":
+            groups = int(arg(6, "groups", 1))
+            options = (arg(3, "stride", 1), arg(4, "padding", 0), arg(5, "dilation", 1), groups)
+            row = nn.Conv1d(weight.shape[1] * groups, weight.shape[0], weight.shape[2], *options, device="meta")
+            return weights(row, weight, arg(2, "bias"))
         case "matmul" | "mm":
             return weights(nn.Linear(weight.shape[0], weight.shape[1], device="meta"), weight.T.contiguous(), None)
         case "linear":

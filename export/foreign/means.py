@@ -115,7 +115,7 @@ def _votes(rec: Recorder, value: Value, own: list[Atom], dims: list[int], kept: 
     eye = np.eye(prod(shape)).reshape(prod(shape), *shape)
     weight = eye.mean(axis=tuple(i + 1 for i in axis)).reshape(prod(shape), -1).T
     name = rec.fresh(f"{rec.scopes[-1]}.vote" if rec.scopes[-1] else "vote")
-    node = _linear_node(rec, name, operand, weight)
+    node = linear_node(rec, name, operand, weight)
     left = rec.atoms(node, [a.size for a in groups if a not in own] or [1])
     fresh = dict(zip([a for a in groups if a not in own], left, strict=False))
     axes: list[Group] = []
@@ -130,7 +130,8 @@ def _votes(rec: Recorder, value: Value, own: list[Atom], dims: list[int], kept: 
     return replace(value, node=node, axes=tuple(axes), features=left, flattened=None)
 
 
-def _linear_node(rec: Recorder, name: str, operand: fx.Node, weight: Any) -> fx.Node:
+def linear_node(rec: Recorder, name: str, operand: fx.Node, weight: Any) -> fx.Node:
+    """Return the node of a linear map of a node."""
     key = ("linear", operand, weight.tobytes())
     if key in rec.rolled:
         return rec.rolled[key]

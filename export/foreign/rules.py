@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from spikewright.export.foreign import arithmetic, functions, means, moves, steps
+from spikewright.export.foreign import arithmetic, functions, means, membranes, moves, steps
 from spikewright.export.foreign.axes import LayoutError, permuted
 from spikewright.export.foreign.record import Recorder
 from spikewright.export.foreign.values import Opaque, Tracked, Value
@@ -68,6 +68,8 @@ DROPOUTS = frozenset({"dropout", "dropout_", "dropout1d", "dropout2d", "dropout3
 
 def note(rec: Recorder, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
     """Note one op whose operands hold at least one followed tensor."""
+    if name not in MAKERS:
+        membranes.followed(rec, (args, kwargs))
     if name in MAKERS or not any(isinstance(x, Tensor) for x in pytree.tree_leaves(result)):
         if name == "__setitem__":
             steps.set_item(rec, *args)
@@ -133,6 +135,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             "conv2d",
+            "conv1d",
             "linear",
             "matmul",
             "mm",

@@ -85,12 +85,6 @@ def _non_spiking_lif(module: Any, site: Site) -> nn.Module:
     return ours.integrator(site, beta=1 - 1 / tau, gain=1 / tau)
 
 
-def _non_spiking_parametric(module: Any, site: Site) -> nn.Module:
-    _decoded(module, site)
-    rate = float(torch.sigmoid(module.w.detach().double()))
-    return ours.integrator(site, beta=1 - rate, gain=rate)
-
-
 def _delay(module: Any, site: Site) -> nn.Module:
     return ours.delay(int(module.delay_steps))
 
@@ -249,14 +243,6 @@ def _rows() -> tuple[Row, ...]:
                 "v += (x - v) / tau, sent; at the end of a net",
                 "nir.LI, a read-out",
                 ("decode", "tau"),
-                0,
-            ),
-            (
-                "NonSpikingParametricLIFNode",
-                _non_spiking_parametric,
-                "NonSpikingLIFNode with 1/tau = sigmoid(w)",
-                "nir.LI, a read-out",
-                ("decode", "w"),
                 0,
             ),
             ("Delay", _delay, "y[t] = x[t - delay_steps]", "nir.Delay", ("delay_steps",), _axis),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -112,10 +113,7 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
 
         rec.track(y, vote(rec, value, int(np.ravel(made.kernel_size)[0]), y))
     elif isinstance(made, nn.ReLU):
-        if value.pending is not None:
-            rec.track(y, replace(value, pending=replace(value.pending, rectified=True)))
-        else:
-            elementwise(rec, name, made, value, y)
+        _rectified(rec, name, made, value, y)
     elif isinstance(made, NORMS):
         _norm(rec, name, made, value, y)
     elif isinstance(made, nn.AvgPool3d | nn.MaxPool3d):
@@ -129,6 +127,16 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
             return rec.blind(y, f"the module {type(module).__name__} has no meaning in NIR")
         frames(rec, name, made, value, y, rank, module)
     return None
+
+
+def _rectified(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor) -> None:
+    """Note a ReLU: of an attention that waits for its neuron, of spikes (which are no less than 0), or of another signal."""
+    if value.pending is not None:
+        rec.track(y, replace(value, pending=replace(value.pending, rectified=True)))
+    elif value.node in rec.neurons and value.factor >= 0:
+        rec.track(y, value)
+    else:
+        elementwise(rec, name, made, value, y)
 
 
 def _flat_pool(made: Any) -> nn.Module | None:
@@ -431,6 +439,9 @@ def _foreign(
         return
     spiking_state(rec, name, value, row.axis(module), keeps=row.keeps_state)
     _check_states(rec, name, known)
+    if row.front is not None:
+        value = _front(rec, name, row.front(original, here), value, known[0][0])
+        here = site(rec, value)
     pending = value.pending
     bare = replace(value, pending=None)
     assert row.make is not None
@@ -454,6 +465,17 @@ def _foreign_layer(rec: Recorder, name: str, module: nn.Module, row: Row, here: 
         layer(rec, name, module, made, value, y)
     else:
         elementwise(rec, name, as_module(made, spiking=False), value, y)
+
+
+def _front(rec: Recorder, name: str, made: nn.Module, value: Value, x: Tensor) -> Value:
+    """Note a linear map that a neuron's class holds in front."""
+    rec.depth += 1
+    y = copy.deepcopy(made).double()(x)
+    rec.depth -= 1
+    frames(rec, f"{name}.front", made, value, y, 1)
+    found = rec.lookup(y)
+    assert isinstance(found, Value)
+    return found
 
 
 def _states(rec: Recorder, name: str, states: list[Tensor], made: Any, value: Value, spikes: Value) -> None:

@@ -7,6 +7,7 @@
     LIF      i += x;  v += dt / tau_mem (v_leak - v + i);  i -= dt / tau_syn i;  s = v > v_th;  v = v_reset where s
     u = (1 - dt / tau_syn) u + x;  w = (1 - r) w + r u;   s, reset and start as LIFBox
     IAF      v += x;  s = v > v_th;  v = v_reset where s;   v(0) = v_reset
+    LI       i += x;  v += dt / tau_mem (v_leak - v + i), sent;  i -= dt / tau_syn i
     LIBox    v += dt / tau_mem (v_leak - v + x), sent
 """
 
@@ -69,6 +70,19 @@ def _li_box(module: Any, site: Site) -> nn.Module:
     return ours.integrator(site, beta=1 - rate, gain=rate)
 
 
+def _li(module: Any, site: Site) -> nn.Module:
+    p, rate = module.p, _rate(module.p.tau_mem_inv, module)
+    site.need(not np.any(ours.value(p.v_leak)), "a read-out with a v_leak", "use v_leak = 0")
+    return ours.filtered_integrator(site, alpha=1 - _rate(p.tau_syn_inv, module), beta=1 - rate, gain=rate)
+
+
+def _weights(module: Any, site: Site) -> nn.Module:
+    weight = module.input_weights
+    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    made.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    return made
+
+
 def _axis(module: Any) -> int:
     return -1 if type(module).__name__.endswith("Cell") else 0
 
@@ -102,6 +116,25 @@ TABLE = Table(
                 keeps_state=False,
             )
             for n in ("LIBox", "LIBoxCell")
+        ),
+        *(
+            Row(
+                n,
+                _li,
+                "i += x; v += dt / tau_mem (v_leak - v + i), sent; i -= dt / tau_syn i; at the end of a net",
+                became,
+                kind="filter",
+                fields=("p", "dt"),
+                time_axis=_axis,
+                package="norse",
+                keeps_state=False,
+                front=front,
+            )
+            for n, became, front in (
+                ("LI", "nir.CubaLI, a read-out", None),
+                ("LICell", "nir.CubaLI, a read-out", None),
+                ("LILinearCell", "nir.Linear and nir.CubaLI, a read-out", _weights),
+            )
         ),
         *(Row(f"{n}{cell}", None, why, package="norse") for n, why in _REFUSED.items() for cell in ("", "Cell")),
         *(

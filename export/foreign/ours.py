@@ -177,6 +177,30 @@ def integrator(site: Site, *, beta: Any, gain: Any = 1.0) -> nn.Module:
     return NodeModule(make)
 
 
+def filtered_integrator(site: Site, *, alpha: Any, beta: Any, gain: Any = 1.0) -> nn.Module:
+    """Return u = alpha u + x; v = beta v + gain u, sent in every step: a read-out.
+
+    Raises:
+        UnsupportedNodeError: A decay outside 0 to 1, 1 excluded.
+    """
+    inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
+    site.need(inside, "a current or membrane that keeps all of itself per step", "use decays below 1")
+
+    def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
+        a, b, g = (full(p, shape) for p in (alpha, beta, gain))
+        exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": 1.0}
+        return nir.CubaLI(
+            tau_syn=dt_s / (1 - a),
+            tau_mem=dt_s / (1 - b),
+            r=g / (1 - b),
+            v_leak=np.zeros(shape),
+            w_in=1 / (1 - a),
+            metadata={k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()},
+        )
+
+    return NodeModule(make)
+
+
 def delay(steps: int) -> nn.Module:
     """Return y[t] = x[t - steps]."""
     return NodeModule(lambda shape, out, dt_s, where: nir.Delay(np.full(shape, steps * dt_s)))

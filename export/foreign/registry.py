@@ -76,6 +76,8 @@ class Row:
     own spike of the step before on that current; refuses where it is no such filter."""
     help: str = ""
     """For a class without an equal: what to do instead."""
+    front: Callable[[nn.Module, Site], nn.Module] | None = None
+    """For classes that hold a linear map in front of their neurons: that map."""
     package: str = ""
     """Only classes of this package (or of its name's first part); empty: wherever it is defined."""
 

@@ -201,7 +201,7 @@ def test_norse(name: str, leak: float) -> None:
             out.append(y)
         return torch.stack(out).mean(0)
 
-    last = norse.LIBoxCell()
+    last = {"LIFBoxCell": norse.LICell, "IAFCell": norse.LIBoxCell, "LIFCell": lambda: norse.LILinearCell(4, 3)}[name]()
     equal(Run(forward, net=norse.SequentialState(nn.Linear(20, 30), cell, nn.Linear(30, 4), last)), events(T, B, 20))
 
 
@@ -261,8 +261,8 @@ def test_sinabs_from_model_as_it_is_by_default() -> None:
 def test_norse_over_all_steps(name: str) -> None:
     norse = pytest.importorskip("norse.torch")
     torch.manual_seed(0)
-    lift = norse.Lift
-    net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)), norse.LIBox())
+    lift, last = norse.Lift, norse.LI() if name == "LIF" else norse.LIBox()
+    net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)), last)
 
     equal(Run(lambda m, x: m.net(20 * x)[0].mean(0), net=net), events(T, B, 20))
 

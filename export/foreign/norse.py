@@ -115,7 +115,7 @@ TABLE = Table(
                 package="norse",
                 keeps_state=False,
             )
-            for n in ("LIBox", "LIBoxCell")
+            for n in ("LIBoxCell",)
         ),
         *(
             Row(

@@ -236,7 +236,6 @@ def test_sinabs_as_it_is_by_default_and_its_reset_to_a_value() -> None:
 
     for made in (
         layers.IAF(),
-        layers.ExpLeak(tau_mem=9.0),
         layers.LIF(tau_mem=2.0),
         layers.LIF(tau_mem=2.0, norm_input=False, **to),
     ):
@@ -244,6 +243,18 @@ def test_sinabs_as_it_is_by_default_and_its_reset_to_a_value() -> None:
         with torch.no_grad():
             net[0].weight.mul_(4)
         equal(net, events(B, T, 20))
+
+
+@pytest.mark.parametrize("normed", [True, False])
+def test_sinabs_read_out(normed: bool) -> None:
+    layers = pytest.importorskip("sinabs.layers")
+    torch.manual_seed(0)
+    last = layers.ExpLeak(tau_mem=9.0, norm_input=normed)
+    net = nn.Sequential(nn.Linear(20, 30), layers.LIF(tau_mem=2.0), nn.Linear(30, 4), last)
+    with torch.no_grad():
+        net[0].weight.mul_(4)
+
+    equal(net, events(B, T, 20))
 
 
 def test_sinabs_from_model_as_it_is_by_default() -> None:
@@ -261,7 +272,7 @@ def test_sinabs_from_model_as_it_is_by_default() -> None:
 def test_norse_over_all_steps(name: str) -> None:
     norse = pytest.importorskip("norse.torch")
     torch.manual_seed(0)
-    lift, last = norse.Lift, norse.LI() if name == "LIF" else norse.LIBox()
+    lift, last = norse.Lift, norse.LI()
     net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)), last)
 
     equal(Run(lambda m, x: m.net(20 * x)[0].mean(0), net=net), events(T, B, 20))

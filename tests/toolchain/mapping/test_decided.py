@@ -26,7 +26,9 @@ def net(channels: int = 8) -> Graph:
     )  # fmt: skip
     conv = int_conv(name="c", inputs=("in",), weight=weight, padding=(1, 1))
     source = int_input(name="in", shape=(channels, SIDE, SIDE))
-    return Graph((source, conv, replace(whole, start=1), IntOutput(name="out", inputs=("n",), readout="spikes")), timesteps=4)
+    return Graph(
+        (source, conv, replace(whole, start=1), IntOutput(name="out", inputs=("n",), readout="spikes")), timesteps=4
+    )
 
 
 def cramped(**limits: int) -> Chip:

@@ -39,7 +39,7 @@ from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
-from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
@@ -80,16 +80,27 @@ def _stage(
 
 def _split_host(context: Context) -> Context:
     """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    pool = too_large(context.graph)
     asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
-    if context.code.kind != "dense" and not asked:
+    if context.code.kind != "dense" and not asked and pool is None:
         return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
     hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
     context = replace(context, strategies=context.strategies | hosted)
+    if pool is not None:
+        context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
     sent = sent_by(host, context.data)
     code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
+    what = (
+        f"the pool {pool.name!r} is uneven, and with the map behind it too large for listed synapses: the host pools the "
+        f"input, and computes what stands in front of the spikes of {boundary!r}"
+    )
+    return Diagnostic("pool-on-host", f"layer {pool.name!r}", what, "pool the input beforehand", "note")
 
 
 def _counted(op: Op) -> Op:
@@ -344,6 +355,8 @@ def _strategies(graph: Graph, options: Options) -> dict[str, str]:
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     strategies = _strategies(graph, options)
+    if input_code(x).kind == "dense":
+        split_host(graph)  # refused before anything is evaluated
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spikewright.models.lowered.finetune import finetune as finetune
     from spikewright.toolchain import Deployment as Deployment
     from spikewright.toolchain import Exploration as Exploration
     from spikewright.toolchain import Options as Options
@@ -31,13 +32,18 @@ __all__ = [
     "check",
     "deploy",
     "explore",
+    "finetune",
     "load",
     "vendor_table",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names from the compiler when they are first asked for."""
+    """Import the public names from the compiler, and what trains from the networks, when they are first asked for."""
+    if name == "finetune":
+        from spikewright.models.lowered.finetune import finetune
+
+        return finetune
     if name in __all__:
         from spikewright import toolchain
 

@@ -320,6 +320,7 @@ class ConvSynapses(Synapses):
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:
         """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
+        source, target = planar(source), planar(target)
         order = np.argsort(part, kind="stable")
         start, kernel = np.searchsorted(part[order], np.arange(parts + 1)), np.zeros(parts, np.int64)
         each: list[tuple[IntArray, Counts, Counts]] = []

@@ -130,19 +130,19 @@ class Choice:
         ends = np.maximum(self.state.tallest, np.abs(self.state.reset))
         drive = current + np.abs(self.state.constant)
         voltage = drive * _sums(sc.flat(op.beta, op.shape), self.steps) + ends
-        if self.reach is not None:
+        if self.reach is not None and np.isfinite(headroom):
             current = np.minimum(current, headroom * _at_least_typical(self.reach.current))
             voltage = np.minimum(voltage, headroom * _at_least_typical(self.reach.voltage) + ends)
         both: Array = np.maximum(current, voltage)
         return both
 
     def keeps(self, unit: Array) -> bool:
-        """Say whether a unit leaves thresholds, resets and biases as they are."""
+        """Say whether a unit leaves resets and biases as they are, and what fires."""
         current = sc.spread_unit(unit, self.op.shape) / sc.STATE_UNIT
         step = current * (sc.STATE_UNIT if self.op.comparison == ">" else 1)
         biases = self.state.constant / current
         return (
-            whole(self.state.threshold / step)
+            (lattice(self.op) or whole(self.state.threshold / step))
             and whole(self.state.reset / current)
             and whole(biases)
             and float(np.abs(biases).max()) <= self.chip.bias_max

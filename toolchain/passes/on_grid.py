@@ -46,9 +46,7 @@ def grid_unit(
     for unit in (np.ones(1), usual, *_powers_of_two(rows, chip)):
         if all(_kept(r, unit, chip) for r in rows) and fits(unit):
             return unit
-    if per_channel and len(rows) == 1:
-        return _finest(rows[0], np.array([_step(row, chip) for row in rows[0]]), chip, fits)
-    return None
+    return _finest(rows, chip, fits, per_channel=per_channel and len({len(r) for r in rows}) == 1)
 
 
 def _rows(branch: sc.Branch) -> Array:
@@ -65,9 +63,12 @@ def _may_lie_on_a_grid(rows: Array, chip: sc.ChipGrid) -> bool:
     return True
 
 
-def _step(row: Array, chip: sc.ChipGrid) -> float:
-    """Return the largest g of which all weights of a row are whole multiples up to the chip's largest; 0: there is none."""
-    top, most = float(np.abs(row).max(initial=0.0)), sc.levels(chip.weight_bits) // 2
+def _step(row: Array, chip: sc.ChipGrid, finer: int = 0) -> float:
+    """Return the largest g of which all weights of a row are whole multiples up to the chip's largest; 0: there is none.
+
+    With ``finer`` the multiples may go so many bits further: weights of several branches have exponents of their own.
+    """
+    top, most = float(np.abs(row).max(initial=0.0)), sc.levels(chip.weight_bits) // 2 << finer
     if top == 0:
         return 1.0
     counts = np.arange(1, most + 1)
@@ -92,14 +93,20 @@ def _kept(rows: Array, unit: Array, chip: sc.ChipGrid) -> bool:
     return exponent <= chip.exponent_max and whole(halves / 2.0**exponent)
 
 
-def _finest(rows: Array, steps: Array, chip: sc.ChipGrid, fits: Fits) -> Array | None:
-    """Return the rows' own units where they are as fine as 8 bits allow; finer ones where the state asks for it."""
+def _finest(rows: list[Array], chip: sc.ChipGrid, fits: Fits, *, per_channel: bool) -> Array | None:
+    """Return the units of the grids that all branches share, a channel or all: as coarse as fits.
+
+    They are as fine as 8 bits allow, or finer where the state asks for it.
+    """
+    shared = np.concatenate(rows, axis=1) if per_channel else np.concatenate([r.reshape(1, -1) for r in rows], axis=1)
+    steps = np.array([_step(row, chip, chip.exponent_max if len(rows) > 1 else 0) for row in shared])
     if not (steps > 0).all():
         return None
-    tops = np.abs(rows).max(axis=1)
+    tops = np.abs(shared).max(axis=1)
     spare = np.where(tops > 0, sc.levels(chip.weight_bits) * (steps / 2) / np.maximum(tops, 1e-300), 1.0)
-    unit = steps / 2 / 2.0 ** np.floor(np.log2(spare) + WHOLE)
+    unit = steps / 2 / 2.0 ** np.floor(np.log2(np.maximum(spare, 1.0)) + WHOLE)
     for finer in range(chip.exponent_max + 1):
-        if fits(unit / 2.0**finer):
-            return np.asarray(unit / 2.0**finer)
+        tried = np.asarray(unit / 2.0**finer, np.float64)
+        if all(_kept(r, tried, chip) for r in rows) and fits(tried):
+            return tried
     return None

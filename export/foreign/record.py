@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError
 from spikewright.export.foreign.registry import Row, row_of
 from spikewright.export.foreign.values import Later, Opaque, Tracked, Value
+from spikewright.export.torch_to_nir.trace import Kept
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
@@ -33,11 +34,11 @@ ON_VALUES = frozenset(
 
 @dataclass
 class Recording:
-    """What a module did: a canonical net over (T, B, ...) as nodes, its leaf modules, and every node's value on the input."""
+    """What a module did: a canonical net over (T, B, ...) as nodes, its leaf modules, and what is kept of the values."""
 
     graph: fx.Graph
     modules: dict[str, nn.Module]
-    values: dict[fx.Node, Tensor]
+    values: dict[fx.Node, Kept]
     example: Tensor
     neurons: tuple[fx.Node, ...]
     constants: tuple[Tensor, ...]
@@ -306,11 +307,14 @@ class Recorder(TorchFunctionMode):
             values[node] = self.value(node, values, T)
         first = next(iter(self.graph.nodes))
         modules = {name: m for name, m in self.modules.items()}
+        self.keep.clear()
+        self.pieces.clear()
+        example = values[first]
         return Recording(
             self.graph,
             modules,
-            values,
-            values[first],
+            {node: Kept.of(values.pop(node)) for node in list(values)},
+            example,
             tuple(n for n in dict.fromkeys(self.neurons) if n in used),
             tuple(self.constants),
             tuple(dict.fromkeys(self.notes)),

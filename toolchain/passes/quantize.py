@@ -16,13 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.gates import gate_levels
-from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
+from spikewright.toolchain.gates import gate_levels, wide_levels
+from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, lif
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import HEADROOM
 from spikewright.toolchain.ops import (
     Accumulator,
     Array,
@@ -34,17 +35,18 @@ from spikewright.toolchain.ops import (
     Linear,
     Op,
     Output,
+    Replayed,
     Shape,
 )
 from spikewright.toolchain.passes import scales as sc
-from spikewright.toolchain.passes.base import Pass, is_readout
+from spikewright.toolchain.passes.base import Pass, is_readout, is_tap
 from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
-from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice
+from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
-HEADROOM = 1.5
-"""Default of ``Quantize.headroom``: other data may drive a neuron so many times as far as calibration data did."""
+UNREACHED = 2.0
+"""A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
 DELTA_BITS = 12
@@ -77,8 +79,9 @@ class Quantize(Pass):
     """How far every ``Lif`` went there; of one that is not named any input counts."""
     headroom: float = HEADROOM
     """By how much states may go further than on calibration data before they overflow."""
-    refine: frozenset[str] = frozenset()
-    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights."""
+    refine: Mapping[str, float] = field(default_factory=dict)
+    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights, of
+    rows that lose more than this share of theirs."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the integer graph."""
@@ -102,15 +105,13 @@ class _Quantizer(Synapses):
                     self.input(op)
                 case Lif():
                     self.lif(op)
-                case Accumulator() if not is_readout(self.graph, op):
-                    self.accumulator(op)
-                case GateNeuron():
-                    self.gate(op)
-                case GateTable(table=table):
-                    self.table(op, table)
+                case Accumulator():
+                    self.sum(op)
+                case GateNeuron() | GateTable() | Replayed():
+                    self.gain_of(op)
                 case Output():
                     self.output(op)
-                case Linear() | Delay() | Accumulator():
+                case Linear() | Delay():
                     continue  # taken up by the neuron (or the output) that reads it
                 case _:
                     raise UnsupportedNodeError(
@@ -119,6 +120,23 @@ class _Quantizer(Synapses):
                         help="see `spikewright passes` for what is lowered before quantize",
                     )
         return self.graph.with_ops(self.ops)
+
+    def sum(self, op: Accumulator) -> None:
+        """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
+        if is_tap(self.graph, op):
+            self.tap(op)
+        elif not is_readout(self.graph, op):
+            self.accumulator(op)
+
+    def gain_of(self, op: GateNeuron | GateTable | Replayed) -> None:
+        """Emit what brings a gate."""
+        match op:
+            case GateNeuron():
+                self.gate(op)
+            case GateTable():
+                self.table(op, op.table)
+            case Replayed():
+                self.replayed(op)
 
     def announce(self, op: Op) -> None:
         """Note the unit of messages whose unit does not depend on other layers."""
@@ -161,20 +179,25 @@ class _Quantizer(Synapses):
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
-        if op.gates > op.output_gate and leak.any():
+        if op.gates > op.output_gate + op.membrane_gates and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
         if op.filters and bias.any():
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        state = State(threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, gain))
+        threshold, never = self.reachable(op, branches, threshold, gain, bias + leak)
+        state = State(
+            threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, threshold, gain), never
+        )
         chosen = self.current_unit(op, branches, state)
         unit = chosen.size
         names = self.connect(op, branches, unit, shift=chosen.shift, low=chosen.low)
         links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
-        soma = somas.Lif(
+        pooled = self.pooled(op, scale)
+        kind = somas.GatedMembrane if pooled else somas.Lif
+        soma = kind(
             decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
             bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}", self.chip),
@@ -187,15 +210,57 @@ class _Quantizer(Synapses):
             output_gate=op.output_gate,
             refractory=op.refractory,
             **self.rare(op, threshold, scale),
+            **pooled,
         )
         self.emit(op, (*names, *links), soma, scale)
         if op.max_spikes != 1:
             self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
 
-    def tallest(self, op: Lif, gain: Array) -> float:
-        """Return the largest level that v is compared with, held at or starts from, in units of the current."""
-        levels = (op.v_threshold, op.v_start, np.zeros(()) if op.v_min is None else op.v_min)
-        return max(float(np.abs(sc.flat(level, op.shape) / gain).max()) for level in levels)
+    def pooled(self, op: Lif, scale: Array) -> dict[str, Any]:
+        """Return the integers of gates on the membrane, where it has them: 8-bit weights, thresholds of wide sums."""
+        if not op.membrane_gates and op.pooled is None:
+            return {}
+        found: dict[str, Any] = {"grid": op.shape, "membrane_gates": op.membrane_gates}
+        if op.pooled is None:
+            return found
+        if np.ptp(scale) > 0:
+            raise UnsupportedNodeError(
+                "pools the membranes of neurons with different input gains",
+                where=f"op {op.name!r}",
+                help="give its neurons one gain",
+            )
+        p, places, unit = op.pooled, prod(op.shape[1:]), float(scale[0])
+        top = sc.levels(self.chip.weight_bits)
+        if p.squeeze is not None and p.excite is not None:
+            squeeze, first = _even(p.squeeze, top)
+            excite, second = _even(p.excite, top)
+            thresholds, levels = wide_levels(p.function, unit * first * second / places, self.o.gate_bits)
+            found |= {"squeeze": squeeze, "excite": excite, "channel_thresholds": thresholds, "levels": levels}
+        if p.kernel is not None:
+            kernel, step = _even(p.kernel, top)
+            thresholds, levels = wide_levels(p.function, unit * step / op.shape[0], self.o.gate_bits)
+            found |= {"kernel": kernel, "space_thresholds": thresholds, "levels": levels}
+        return found
+
+    def reachable(
+        self, op: Lif, branches: list[sc.Branch], threshold: Array, gain: Array, constant: Array
+    ) -> tuple[Array, Array]:
+        """Return thresholds, those that no input reaches lowered to twice of what one can, and which these are.
+
+        A threshold far above all sums (a neuron that is meant never to fire) would ask for a unit that leaves no weight.
+        """
+        if op.max_spikes != 1 or op.gates > op.output_gate:
+            return threshold, np.zeros(1, bool)
+        _, voltage = worst(op, branches, constant, self.graph.timesteps)
+        rest = np.maximum(np.abs(sc.flat(op.v_start, op.shape)), np.abs(sc.flat(op.v_reset, op.shape)))
+        most = UNREACHED * (voltage * gain + rest)
+        never = (threshold > most) & (most > 0)
+        return (np.where(never, most, threshold), never) if never.any() else (threshold, np.zeros(1, bool))
+
+    def tallest(self, op: Lif, threshold: Array, gain: Array) -> Array:
+        """Return the largest level that v is compared with, held at or starts from, in units of the current, (1,) or (n,)."""
+        start, least = (sc.flat(np.zeros(()) if p is None else p, op.shape) for p in (op.v_start, op.v_min))
+        return np.asarray(np.maximum(np.maximum(np.abs(threshold), np.abs(start)), np.abs(least)) / gain, np.float64)
 
     def rare(self, op: Lif, threshold: Array, scale: Array) -> dict[str, Any]:
         """Return the integers of several spikes a step, of the floor and of the start of v, where it has them."""
@@ -234,7 +299,7 @@ class _Quantizer(Synapses):
         choice = Choice(
             op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
         )
-        return choice.unit(refine=op.name in self.o.refine)
+        return choice.unit(refine=self.o.refine.get(op.name))
 
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
         """Return thresholds on the chip's grid, from real ones in state units; ``between``: v lies on that grid, too."""
@@ -303,6 +368,28 @@ class _Quantizer(Synapses):
         soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
         self.emit(op, names, soma, np.array([unit]))
 
+    def tap(self, op: Accumulator) -> None:
+        """Emit neurons that hold what they read in one step, for the host, and never fire."""
+        branches = self.branches(op, op.inputs)
+        bias = self.bias(branches, op.shape)
+        top = float(np.abs(bias).max(initial=0.0))
+        unit = sc.unit_of(branches, self.chip, per_channel=False, floor=top * sc.STATE_UNIT / self.chip.bias_max)
+        while sc.worst_sum(branches, unit, self.chip) + top / float(unit[0]) > STATE_MAX >> CURRENT_SHIFT:
+            unit = unit * 2
+        soma = lif(
+            decay_v=np.full(1, DECAY_ONE, np.int64),
+            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
+            threshold=np.full(1, STATE_MAX, np.int64),
+        )
+        self.emit(op, self.connect(op, branches, unit), soma, unit / sc.STATE_UNIT)
+
+    def replayed(self, op: Replayed) -> None:
+        soma = somas.HostGate(self.o.gate_bits)
+        made = IntReplay(
+            name=op.name, inputs=op.inputs, block=op.block, shape=op.shape, soma=soma, of=op.of, dim=op.dim
+        )
+        self.ops.append(made)
+
     def table(self, op: GateTable, table: Array) -> None:
         levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64).reshape(table.shape[0], -1)
         self.emit(op, (), somas.GateTable(levels, self.o.gate_bits), np.ones(1), table.shape[1:])
@@ -331,7 +418,7 @@ class _Quantizer(Synapses):
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=lost > 0)
+        names = self.connect(op, branches, unit, low=0.0 if lost else None)
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
@@ -402,6 +489,12 @@ class _Quantizer(Synapses):
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape
+
+
+def _even(weight: Array, top: int) -> tuple[IntArray, float]:
+    """Return weights as integers of at most ``top``, and what one is worth."""
+    unit = float(np.abs(weight).max(initial=0.0)) / top or 1.0
+    return np.round(weight / unit).astype(np.int64), unit
 
 
 def _spacing(wanted: Array) -> IntArray:

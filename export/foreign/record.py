@@ -295,9 +295,9 @@ class Recorder(TorchFunctionMode):
     # ---------------------------------------------------------------------------------------- the end
     def finish(self, result: Any) -> Recording:
         """Make the answer the output, fix T, and return the recording."""
-        from spikewright.export.foreign import rules
+        from spikewright.export.foreign.answer import output
 
-        rules.output(self, result)
+        output(self, result)
         T = self.fixed_steps()
         used: set[fx.Node] = set()
         for node in reversed(list(self.graph.nodes)):
@@ -387,7 +387,14 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
 
 def record(
-    net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str
+    net: nn.Module,
+    original: nn.Module,
+    x: Tensor,
+    axes: Axes,
+    batch: Atom,
+    steps: Atom | None,
+    where: str,
+    call: Callable[[nn.Module, Tensor], Any] | None = None,
 ) -> Recording:
     """Record what a net (in float64, evaluation mode, state reset) does to an input.
 
@@ -399,6 +406,7 @@ def record(
         batch: The atom B.
         steps: The atom T; None: every step sees the same input, T is found inside.
         where: What to call the net in error messages.
+        call: How the net is called on x; None: once.
 
     Raises:
         UnsupportedNodeError: The answer needs something without a meaning in NIR.
@@ -407,7 +415,7 @@ def record(
     recorder = Recorder(net, original, x, axes, batch, steps, where)
     try:
         with _recording(recorder):
-            result = net(x)
+            result = net(x) if call is None else call(net, x)
         return recorder.finish(result)
     except (SpikewrightError, LayoutError) as error:
         error.progress = len(recorder.graph.nodes)  # type: ignore[union-attr]

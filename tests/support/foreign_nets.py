@@ -274,8 +274,8 @@ class Leaky(nn.Module):
     def forward(self, x: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step."""
         before = (mem > self.threshold).to(x)
-        zero = int(self.reset_mechanism_val) == 1
-        mem = self.beta * (mem * (1 - before) if zero else mem) + x - (0 if zero else before * self.threshold)
+        zero, taken = int(self.reset_mechanism_val) == 1, int(self.reset_mechanism_val) == 0
+        mem = self.beta * (mem * (1 - before) if zero else mem) + x - (before * self.threshold if taken else 0)
         return (mem > self.threshold).to(x), mem
 
 

@@ -338,15 +338,18 @@ class Deployment(Result):
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
         return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> Deployment:
         """Write the bundle; ``spikewright.load`` reads it.
+
+        Returns:
+            What was written: this deployment, and a note on each further file whose exporter failed.
 
         Raises:
             InputError: The folder cannot be written, or holds something that is not a bundle.
         """
         from spikewright.toolchain import bundle
 
-        bundle.save(self, Path(folder))
+        return bundle.save(self, Path(folder))
 
     @cached_property
     def decided(self) -> Decided:

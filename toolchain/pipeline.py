@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,20 +118,28 @@ def _lower_gates(context: Context) -> Context:
     return passed(context, step.name, step(context.graph), check, "float")
 
 
+def quantizer(
+    options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
+) -> Quantize:
+    """Return the pass that turns a lowered graph into a chip's integers, by what the graph did on calibration data."""
+    return Quantize(
+        sc.ChipGrid.of(chip.core, chip_bits(options, chip)),
+        options.payload_bits,
+        input=code,
+        reach=seen.reach,
+        peak=seen.peak,
+        reached=seen.reached,
+        headroom=options.headroom,
+        refine=refine or {},
+    )
+
+
 def _quantize(context: Context) -> Context:
     """Quantize between one run of the lowered net on the calibration data and one of the integer net; mend what loses."""
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(
-        sc.ChipGrid.of(context.chip.core, chip_bits(options, context.chip)),
-        options.payload_bits,
-        input=context.code,
-        reach=seen.reach,
-        peak=seen.peak,
-        reached=seen.reached,
-        headroom=options.headroom,
-    )
+    step = quantizer(options, context.chip, context.code, seen)
     tried = _mended(context, step, seen)
     record = PassRecord(step.name, len(lowered), len(tried.integer), tried.drift.answer_error, "drift")
     return replace(

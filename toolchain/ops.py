@@ -340,8 +340,8 @@ class Lif(Neuron):
 class Accumulator(Neuron):
     """Non-firing integrator with a rectifier: u = alpha u + x;  n = decay n + u + leak;  y = relu(n)  (``rectify``)  or  n.
 
-    ``decay``, ``alpha`` and ``leak`` broadcast to the shape. Quantize takes one decay, and no ``alpha`` or ``leak``: these
-    are the read-outs of nets that are integer already.
+    ``decay``, ``alpha`` and ``leak`` broadcast to the shape. Only a read-out (``rectify`` False) has decays of its own for
+    each neuron, ``alpha`` or ``leak``.
     """
 
     decay: float | Array = 1.0
@@ -351,8 +351,8 @@ class Accumulator(Neuron):
 
     @property
     def filters(self) -> bool:
-        """Whether n keeps any of itself."""
-        return bool(np.any(self.decay))
+        """Whether n or u keeps any of itself."""
+        return bool(np.any(self.decay) or np.any(self.alpha))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

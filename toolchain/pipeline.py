@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
-from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
@@ -80,16 +80,27 @@ def _stage(
 
 def _split_host(context: Context) -> Context:
     """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    pool = too_large(context.graph)
     asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
-    if context.code.kind != "dense" and not asked:
+    if context.code.kind != "dense" and not asked and pool is None:
         return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
     hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
     context = replace(context, strategies=context.strategies | hosted)
+    if pool is not None:
+        context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
     sent = sent_by(host, context.data)
     code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
+    what = (
+        f"the pool {pool.name!r} is uneven, and with the map behind it too large for listed synapses: the host pools the "
+        f"input, and computes what stands in front of the spikes of {boundary!r}"
+    )
+    return Diagnostic("pool-on-host", f"layer {pool.name!r}", what, "pool the input beforehand", "note")
 
 
 def _counted(op: Op) -> Op:
@@ -107,20 +118,28 @@ def _lower_gates(context: Context) -> Context:
     return passed(context, step.name, step(context.graph), check, "float")
 
 
+def quantizer(
+    options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
+) -> Quantize:
+    """Return the pass that turns a lowered graph into a chip's integers, by what the graph did on calibration data."""
+    return Quantize(
+        sc.ChipGrid.of(chip.core, chip_bits(options, chip)),
+        options.payload_bits,
+        input=code,
+        reach=seen.reach,
+        peak=seen.peak,
+        reached=seen.reached,
+        headroom=options.headroom,
+        refine=refine or {},
+    )
+
+
 def _quantize(context: Context) -> Context:
     """Quantize between one run of the lowered net on the calibration data and one of the integer net; mend what loses."""
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(
-        sc.ChipGrid.of(context.chip.core, chip_bits(options, context.chip)),
-        options.payload_bits,
-        input=context.code,
-        reach=seen.reach,
-        peak=seen.peak,
-        reached=seen.reached,
-        headroom=options.headroom,
-    )
+    step = quantizer(options, context.chip, context.code, seen)
     tried = _mended(context, step, seen)
     record = PassRecord(step.name, len(lowered), len(tried.integer), tried.drift.answer_error, "drift")
     return replace(
@@ -336,6 +355,8 @@ def _strategies(graph: Graph, options: Options) -> dict[str, str]:
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     strategies = _strategies(graph, options)
+    if input_code(x).kind == "dense":
+        split_host(graph)  # refused before anything is evaluated
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden

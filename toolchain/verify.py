@@ -121,12 +121,6 @@ def _counted(graph: Graph, op: f.Op) -> bool:
 
 
 def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
-    if isinstance(reader, f.Scale | f.Accumulator) and reader.block == op.block:
-        return VerifyError(
-            "filters its input twice (a CubaLI); the read-out of a neurocore has one filter",
-            where=f"non-spiking neuron {op.block!r}",
-            help="train the net with an LI as read-out",
-        )
     return VerifyError(
         f"{type(reader).__name__} {reader.name!r} reads its sum, a real value in every step, event or not",
         where=f"non-spiking neuron {op.name!r}",

@@ -47,6 +47,7 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import is_tap
+from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]
@@ -220,10 +221,18 @@ class _Forced:
         if op.exponent <= 0 or not isinstance(linear, Linear):
             return half
         rows = np.abs(linear.weight.reshape(linear.weight.shape[0], -1)).max(axis=1)
-        worth = _worth(target).reshape(-1)
+        worth = self.current(target).reshape(-1)
         each = worth.reshape(rows.size, -1)[:, 0] if worth.size > 1 and worth.size % rows.size == 0 else worth.min()
         largest = float((rows * self.unit(op.inputs[0]) / each).max())
         return min(half, largest / ((1 << self.weight_bits - 1) - 1 - SLACK))
+
+    def current(self, op: IntNeuron) -> Array:
+        """Return what a unit of u is worth, before any gain, broadcasting to the shape: of all but a read-out as of v."""
+        read = self.equation(op)
+        if not isinstance(read, Readout):
+            return _worth(op)
+        _, level = self.gains(op, read)
+        return np.asarray(_worth(op) * level.max() / read.held.largest)
 
     def unit(self, name: str) -> float:
         """Return what one unit of a message is worth."""
@@ -337,20 +346,34 @@ class _Forced:
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
-        """Compare what is added to the answer in every step."""
+        """Compare what is added to the answer in every step: the current, times the gain of the step."""
         worth, found = _worth(op), _Found()
         soma = op.soma
         assert isinstance(soma, somas.Lif)
+        gain, level = self.gains(op, read)
         drive = sum((o.reshape(record.v.shape) for o in map(self.value, read.inputs)), np.zeros(()))
-        kept = 0.0
+        drive = drive + grid(read.held.leak, op.shape)
+        keeps = bool(np.any(read.held.keep))
         if record.u is not None:
-            kept = 1 - float(soma.decay_u.reshape(-1)[0]) / fp.DECAY_ONE
-            drive = drive + read.decay * shifted(record.u * worth, 1, 0.0)
-        wanted = shifted(record.v * worth, 1, 0.0) + drive
-        size = np.abs(wanted) / worth
-        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if kept else 0.0))) * worth
+            drive = drive + grid(read.held.keep, op.shape) * shifted(record.u * self.current(op), 1, 0.0)
+        wanted = shifted(record.v * worth, 1, 0.0) + gain * drive
+        size = np.abs(wanted) / worth + np.abs(gain * drive) / worth * 2.0**-soma.gate_bits / level * soma.gates
+        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if keeps else 0.0))) * worth
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
+
+    def gains(self, op: IntNeuron, read: Readout) -> tuple[Array, Array]:
+        """Return the real gains of a read-out's current, and its machine's, a share of 1, (T, 1, *shape) or with axes of 1."""
+        rank = (1,) * len(op.shape)
+        asked = np.ones((1, 1, *rank)) if read.held.gains is None else read.held.gains[:, None]
+        if not op.links:
+            return asked, np.ones((1, 1, *rank))
+        table = self.integer[self.integer[op.links[0]].inputs[0]]
+        assert isinstance(table, IntNeuron)
+        assert isinstance(table.soma, somas.GateTable)
+        rows = np.asarray(table.soma.table, np.float64) / (1 << table.soma.gate_bits)
+        shape = op.shape if rows.shape[1] > 1 or op.size == 1 else rank
+        return asked, rows.reshape(len(rows), 1, *shape)
 
 
 @dataclass(eq=False)
@@ -382,18 +405,23 @@ class _Found:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Readout(Op):
-    """The answer's neurons in the lowered net: what they add up, and the share of their filter that stays."""
+    """The answer's neurons in the lowered net: what they add up, filtered, and with which gain in each step."""
 
-    decay: float = 0.0
+    held: FilteredAnswer
 
 
 def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        return Readout(name=output.name, inputs=first.inputs, decay=float(np.ravel(first.decay)[0]))
+        return Readout(name=output.name, inputs=first.inputs, held=filtered_answer(first, lowered.timesteps))
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
-    return Readout(name=output.name, inputs=output.inputs) if linear and isinstance(integer.output, IntOutput) else None
+    none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
+    return (
+        Readout(name=output.name, inputs=output.inputs, held=none)
+        if linear and isinstance(integer.output, IntOutput)
+        else None
+    )
 
 
 def _held(integer: Graph, op: IntConnection) -> bool:

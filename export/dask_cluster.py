@@ -12,10 +12,12 @@ from distributed.comm.core import CommClosedError
 from spikewright.toolchain.errors import BackendError, ToolchainError
 from spikewright.toolchain.exploration.crew import ATTEMPTS, Lost, Outcome
 from spikewright.toolchain.exploration.job import Group, Job
+from spikewright.toolchain.exploration.point import Point
 from spikewright.toolchain.exploration.worker import evaluated
 
 ANSWER_S = 10.0
 """Seconds that a scheduler has to answer."""
+Points = list[tuple[int, Point]]
 LOST = (KilledWorker, CancelledError, CommClosedError, MemoryError)
 """What a future says whose worker, or whose data, is gone."""
 
@@ -77,12 +79,12 @@ class DaskCluster:
                     yield from ((number, Lost(type(error).__name__)) for number, _ in group)
 
     @staticmethod
-    def _submit(client: Client, job: Job, data: Future, group: Group, attempt: int) -> Future:
+    def _submit(client: Client, job: Job, data: Future[bytes], group: Group, attempt: int) -> Future[Points]:
         return client.submit(
             evaluated, job.key, data, group, key=f"explore-{job.key[:12]}-{group[0][0]}-{attempt}", pure=False
         )
 
 
-def _error(future: Future) -> BaseException:
+def _error(future: Future[Points]) -> BaseException | None:
     """Return why a future has no result."""
     return CancelledError() if future.status in ("cancelled", "lost") else future.exception()

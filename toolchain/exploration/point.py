@@ -79,7 +79,7 @@ class Refused:
 
 
 Point = Measured | Refused
-KINDS: dict[str, type[Measured] | type[Refused]] = {"measured": Measured, "refused": Refused}
+KINDS = {"measured": Measured, "refused": Refused}
 
 
 def to_text(point: Point) -> str:
@@ -97,5 +97,6 @@ def from_text(text: str) -> Point:
     data = json.loads(text)
     if not isinstance(data, dict) or data.get("kind") not in KINDS:
         raise ValueError("is no point of an exploration")
-    kind = KINDS[data.pop("kind")]
-    return build(kind, {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    kind = data.pop("kind")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return build(Measured, values) if kind == "measured" else build(Refused, values)

@@ -116,7 +116,7 @@ def _node(op: Op, known: dict[str, Shape], dt_s: float) -> nir.NIRNode:
             return nir.Scale(np.ones(shape))  # several edges into a node are a sum
         case Delay(initial=0.0):
             return nir.Delay(np.full(shape, op.steps * dt_s))
-        case Lif(gates=0, rectify=False, output_gate=False):
+        case Lif(gates=0, rectify=False, output_gate=False, pooled=None):
             return _lif(op, dt_s)
         case Accumulator(rectify=False):
             return _integrator(op, dt_s)

@@ -113,7 +113,9 @@ def non_spiking_neurons_end_the_net(graph: Graph) -> None:
 def _counted(graph: Graph, op: f.Op) -> bool:
     """Say whether everything that reads an op, through linear maps and delays, is a gate that adds up its changes."""
     return all(
-        _counted(graph, r) if isinstance(r, f.Linear | f.Delay) else isinstance(r, f.GateNeuron) and r.differences
+        _counted(graph, r)
+        if isinstance(r, f.Linear | f.Delay)
+        else isinstance(r, f.GateNeuron | f.HeldSum) and r.differences
         for r in graph.readers[op.name]
     )
 

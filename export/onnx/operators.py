@@ -20,6 +20,7 @@ from spikewright.toolchain.ops import (
     Conv,
     Flatten,
     GateNeuron,
+    HeldSum,
     Lif,
     MaxPool,
     Multiply,
@@ -138,6 +139,8 @@ def neuron_step(
     for part in parts[1:]:
         total = make.node("Add", total, part)
     match op:
+        case Lif() if op.membrane_gates or op.pooled is not None:
+            raise no_form(op)
         case Lif():
             gates = [
                 spread(make, gate, shape, len(op.shape))
@@ -149,7 +152,12 @@ def neuron_step(
         case GateNeuron():
             v = _decayed(make, states[0], op.decay, total)
             score = make.node("Add", v, make.parameter(op.bias, op.shape, f"{path}bias"))
+            for factor in operands[len(currents) :]:
+                score = make.node("Mul", score, make.reshape(factor, -1, *op.shape))
             return make.gate(op.function, score), [v]
+        case HeldSum():
+            v = _decayed(make, states[0], op.decay, total)
+            return v, [v]
         case _:
             raise no_form(op)
 

@@ -30,6 +30,7 @@ from spikewright.toolchain.ops import (
     Delay,
     GateNeuron,
     GateTable,
+    HeldSum,
     Input,
     Lif,
     Linear,
@@ -95,6 +96,7 @@ class _Quantizer(Synapses):
         super().__init__(graph, options.chip, signed_input=options.input.signed)
         self.o = options
         self.shared = 0.0
+        self.factor: dict[str, float] = {}
 
     def run(self) -> Graph:
         for op in self.graph:
@@ -107,7 +109,7 @@ class _Quantizer(Synapses):
                     self.lif(op)
                 case Accumulator():
                     self.sum(op)
-                case GateNeuron() | GateTable() | Replayed():
+                case GateNeuron() | HeldSum() | GateTable() | Replayed():
                     self.gain_of(op)
                 case Output():
                     self.output(op)
@@ -128,11 +130,16 @@ class _Quantizer(Synapses):
         elif not is_readout(self.graph, op):
             self.accumulator(op)
 
-    def gain_of(self, op: GateNeuron | GateTable | Replayed) -> None:
-        """Emit what brings a gate."""
+    def gain_of(self, op: GateNeuron | HeldSum | GateTable | Replayed) -> None:
+        """Emit what brings a gate, or a factor of one."""
         match op:
             case GateNeuron():
                 self.gate(op)
+            case HeldSum():
+                names, unit, _ = self.integrate(op)
+                soma = somas.HeldSum(sc.decay_amount(np.array([_kept(op)])), self.o.gate_bits)
+                self.factor[op.name] = unit
+                self.emit(op, names, soma, np.array([unit]))
             case GateTable():
                 self.table(op, op.table)
             case Replayed():
@@ -339,14 +346,14 @@ class _Quantizer(Synapses):
         self.ops.append(made)
         return made.name
 
-    def integrate(self, op: Accumulator | GateNeuron) -> tuple[list[str], float, int]:
+    def integrate(self, op: Accumulator | GateNeuron | HeldSum) -> tuple[list[str], float, int]:
         """Emit the synapses of an accumulator so that it cannot overflow: (names, S, largest |acc|)."""
-        branches = self.branches(op, op.inputs)
+        branches = self.branches(op, op.currents)
         if self.bias(branches, op.shape).any():
             raise PassError(
                 "has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate"
             )
-        sums = np.any(op.decay) and not (isinstance(op, GateNeuron) and op.differences)
+        sums = np.any(op.decay) and not (isinstance(op, GateNeuron | HeldSum) and op.differences)
         steps = self.graph.timesteps if sums else 1
         unit = sc.unit_of(branches, self.chip, per_channel=False, floor=0.0)
         while (largest := sc.worst_sum(branches, unit, self.chip) * steps) > STATE_MAX:
@@ -362,11 +369,16 @@ class _Quantizer(Synapses):
 
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
-        thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
-        keep = 1.0 if op.differences else op.decay
+        keep = sc.decay_amount(np.array([_kept(op)]))
         bias = np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64)
-        soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
-        self.emit(op, names, soma, np.array([unit]))
+        if not op.factors:
+            thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
+            self.emit(op, names, somas.Gate(keep, bias, thresholds, levels, self.o.gate_bits), np.array([unit]))
+            return
+        (other,) = op.inputs[len(op.currents) :]
+        thresholds, levels = wide_levels(op.function, unit * self.factor[other], self.o.gate_bits)
+        soma = somas.ProductGate(keep, bias, thresholds, levels, self.o.gate_bits)
+        self.emit(op, [*names, self.link(op, 0, other)], soma, np.array([unit]))
 
     def tap(self, op: Accumulator) -> None:
         """Emit neurons that hold what they read in one step, for the host, and never fire."""
@@ -495,6 +507,11 @@ def _even(weight: Array, top: int) -> tuple[IntArray, float]:
     """Return weights as integers of at most ``top``, and what one is worth."""
     unit = float(np.abs(weight).max(initial=0.0)) / top or 1.0
     return np.round(weight / unit).astype(np.int64), unit
+
+
+def _kept(op: GateNeuron | HeldSum) -> float:
+    """Return the share of its sum that a counter keeps: all of it, where what comes are changes."""
+    return 1.0 if op.differences else op.decay
 
 
 def _spacing(wanted: Array) -> IntArray:

@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Delay,
     GateNeuron,
     GateTable,
+    HeldSum,
     Input,
     Lif,
     Linear,
@@ -262,7 +263,7 @@ class _Forced:
                 differ, wrong, said = self.lif(op, float_op, record)
             case Accumulator() if is_tap(self.lowered, float_op):
                 differ, wrong, said = self.tap(op, float_op, record)
-            case GateNeuron() | Accumulator():
+            case GateNeuron() | HeldSum() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
             case _:
                 assert isinstance(float_op, Readout)
@@ -321,10 +322,12 @@ class _Forced:
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
 
-    def count(self, op: IntNeuron, counter: GateNeuron | Accumulator, record: Recording) -> tuple[int, int, str]:
+    def count(
+        self, op: IntNeuron, counter: GateNeuron | HeldSum | Accumulator, record: Recording
+    ) -> tuple[int, int, str]:
         """Compare the sum of a counter or gate, and the level that a gate makes of it."""
         worth, lost, found = _worth(op), self.rounding(op) + FIELD_STEPS, _Found()
-        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.inputs)), np.zeros(()))
+        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.currents)), np.zeros(()))
         before = shifted(record.v * worth, 1, 0.0)
         wanted = total + counter.decay * before
         room = (lost + np.abs(before) / worth * (2.0**-12 + SLACK)) * worth
@@ -335,8 +338,10 @@ class _Forced:
             bias = grid(counter.bias, op.shape)
             step = 1.0 / (1 << soma.gate_bits)
             level = record.out * step
-            wide = room + worth
-            low, high = (gate_function(counter.function, wanted + bias + sign * wide) for sign in (-1, 1))
+            factors = [spread(self.value(name), op.shape) for name in counter.inputs[len(counter.currents) :]]
+            times = np.asarray(np.prod(factors, axis=0)) if factors else np.ones(())
+            score, wide = (wanted + bias) * times, (room + worth) * np.abs(times)
+            low, high = (gate_function(counter.function, score + sign * wide) for sign in (-1, 1))
             found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
         return found.said()
 
@@ -426,13 +431,15 @@ def _held(integer: Graph, op: IntConnection) -> bool:
         isinstance(source, IntNeuron)
         and isinstance(source.soma, somas.DeltaRelu)
         and isinstance(target, IntNeuron)
-        and isinstance(target.soma, somas.Gate)
+        and isinstance(target.soma, somas.Gate | somas.HeldSum)
     )
 
 
 def message_unit(op: IntNeuron) -> float:
     """Return what one unit of a neuron's messages is worth: a level of 1.0, a unit of a rectifier's sum, one spike."""
     match op.soma:
+        case somas.HeldSum():
+            return float(op.scale.reshape(-1)[0])
         case somas.DeltaRelu(shift=shift):
             return float(op.scale.reshape(-1)[0]) * float(1 << shift)
         case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.limits import HEADROOM, TOLERANCE
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.nirx.metadata import COMPARISONS, DECAYS, RESETS, STARTS
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 SPELLED = {"gt": ">", "ge": ">="}
 """Comparisons as a shell takes them without quotes."""
-GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "host")
+GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "barrier", "replay", "host")
 """Gate lowerings that work."""
 
 
@@ -206,7 +207,12 @@ class Options(Reading):
         choices=GATES,
         many=True,
     )
-    tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
+    tolerance: float = option(
+        TOLERANCE,
+        "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "
+        "labels the float net's",
+        kind=float,
+    )
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
         None,
@@ -219,11 +225,11 @@ class Options(Reading):
     input_shape: str | None = option(
         None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
     )
-    layout: Literal["TB", "BT", "B", "N"] | None = option(
+    layout: Literal["TB", "BT", "S", "B", "N"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
-        "(default: as it fits)",
-        choices=("TB", "BT", "B", "N"),
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), S (T, B, ...) of a net that takes one step a call, "
+        "B a frame that the net repeats, N (B T, ...) (default: as it fits)",
+        choices=("TB", "BT", "S", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
@@ -233,7 +239,9 @@ class Options(Reading):
         None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
     )
     headroom: float = option(
-        1.5, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
+        HEADROOM,
+        "how much further other data may drive a neuron than calibration data, before it overflows",
+        kind=float,
     )
     coding: str | None = option(
         None,

@@ -29,7 +29,7 @@ class Samples:
     Real values are float32; whole numbers stay in the type they came in, which is what one gesture at 1 ms bins has room for.
 
     ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
-    samples of a data set come from, and how many that split holds.
+    samples of a data set come from, and how many that split holds; ``last``: whether they are from its end.
     """
 
     x: NDArray[Any]
@@ -38,6 +38,7 @@ class Samples:
     simulated: bool = False
     split: str = ""
     total: int | None = None
+    last: bool = False
 
     def __len__(self) -> int:
         return int(self.x.shape[1])
@@ -50,7 +51,8 @@ class Samples:
         """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
         if self.total is None:
             return f"{len(self):,} samples of {self.dataset}"
-        count = f"all {self.total:,}" if len(self) == self.total else f"{len(self):,} of the {self.total:,}"
+        which = "the last " if self.last else ""
+        count = f"all {self.total:,}" if len(self) == self.total else f"{which}{len(self):,} of the {self.total:,}"
         return f"{count} {self.split} samples of {self.dataset}"
 
 
@@ -63,6 +65,13 @@ def first(samples: Samples, limit: int | None) -> Samples:
     """Return the first ``limit`` samples."""
     y = None if samples.y is None else samples.y[:limit]
     return replace(samples, x=samples.x[:, :limit], y=y)
+
+
+def apart(samples: Samples, others: Samples) -> Samples:
+    """Return the samples that are not among others."""
+    known = {others.x[:, i].tobytes() for i in range(len(others))}
+    kept = np.array([samples.x[:, i].tobytes() not in known for i in range(len(samples))], bool)
+    return replace(samples, x=samples.x[:, kept], y=None if samples.y is None else samples.y[kept])
 
 
 def read_npz(path: Path, fits: Fits | None = None) -> Samples:

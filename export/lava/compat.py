@@ -1,4 +1,4 @@
-"""Make lava-nc 0.10.0 (archived upstream in 2026) usable on CPython 3.11 and later with numpy 2: four small repairs.
+"""Make lava-nc 0.10.0 (archived upstream in 2026) usable on CPython 3.11 and later with numpy 2: five small repairs.
 
 Call ``prepare`` before anything of ``lava`` is imported, in a process that runs nothing but Lava.
 """
@@ -31,10 +31,17 @@ def available() -> tuple[bool, str]:
 
 def prepare(errors: Path) -> None:
     """Repair Lava for this interpreter; tracebacks of dying process models are appended to the file ``errors``."""
+    _shorten_socket_paths(errors.parent)
     _accept_unhashable_default()
     _stub_object_detection()
     _convolve_wide_images()
     _report_deaths(errors)
+
+
+def _shorten_socket_paths(folder: Path) -> None:
+    """Name Lava's sockets relative to ``folder``: an absolute path of over 107 bytes (a cluster's TMPDIR) kills its manager."""
+    os.chdir(folder)
+    multiprocessing.current_process()._config["tempdir"] = os.curdir  # type: ignore[attr-defined]  # inherited by each fork
 
 
 def _accept_unhashable_default() -> None:

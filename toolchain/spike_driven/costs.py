@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from spikewright.hw_sim.synapses import planar
+from spikewright.hw_sim.linear import planar
 from spikewright.toolchain.ops import AdaptivePool, Affine, Conv, MaxPool, Op, Shape, SumPool
 
 

@@ -247,7 +247,7 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
 
 def _array(key: str, value: Any) -> Any:
     """Return what a node's field of real numbers holds as an array; a file may hold a number."""
-    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float) else value
+    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float | np.generic) else value
 
 
 def _neuron(cls: type[nir.NIRNode], values: dict[str, Any]) -> nir.NIRNode:

@@ -45,19 +45,26 @@ def check_writable(folder: Path) -> None:
         InputError: With the reason of the operating system, or what was found.
     """
     parent = next((place for place in folder.absolute().parents if place.exists()), folder.absolute())
+    inside = next((place for place in folder.absolute().parents if manifest.names(place)), None)
+    if inside is not None:
+        raise InputError(
+            f"lies in the bundle {inside}", where=str(folder), help="choose a folder of its own with --out"
+        )
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=PREFIX):
             pass
+        if folder.is_symlink() and not folder.exists():
+            raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(20, "exists and is not a folder", str(folder))
         if folder.exists() and any(folder.iterdir()) and not manifest.names(folder):
             raise InputError(
                 "is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out"
             )
-    except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror or error})", where=str(folder), help="choose another folder with --out"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        why = getattr(error, "strerror", None) or error
+        help = "choose another folder with --out"
+        raise InputError(f"cannot be written ({why})", where=str(folder), help=help) from error
 
 
 def save(deployment: Deployment, folder: Path) -> Deployment:

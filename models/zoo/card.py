@@ -132,6 +132,8 @@ def parse_card(text: str, where: str) -> Card:
         made = build(Card, {**data, "cross_validation": validated})
         if not 1 <= made.timesteps <= MAX_TIMESTEPS:
             raise MistypedError(f"timesteps is {made.timesteps}; allowed 1 .. {MAX_TIMESTEPS}")
+        if made.accuracy is not None and not 0 <= made.accuracy <= 1:
+            raise MistypedError(f"accuracy is {made.accuracy}; allowed 0 .. 1")
         return made
     except MistypedError as error:
         raise CheckpointError(f"the model card does not fit: {error}", where=where, help=retrain) from error

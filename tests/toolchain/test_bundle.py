@@ -356,7 +356,7 @@ def test_an_exporter_that_fails_leaves_a_note_and_no_file(
         Exporter("mine", RecursionError("too deep")),
         Exporter("other", ModuleNotFoundError("No module", name="gone")),
     ]
-    monkeypatch.setattr(bundle, "entry_points", lambda group: points)
+    monkeypatch.setattr(bundle, "points", lambda group: points)
     monkeypatch.setattr(bundle.to_nir, "save_standard", lambda *_: {}["nir"])
 
     written = deployment.save(tmp_path / "net")

@@ -27,7 +27,7 @@ from spikewright.hw_sim.files import clean, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
 from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.nirx import hdf5
 
 
@@ -114,6 +114,28 @@ def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Pa
 
 
 # -------------------------------------------------------------------------------------------------- writing
+def test_no_output_replaces_another_or_what_is_read(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    data, twice = tmp_path / "x.npz", tmp_path / "r.txt"
+    np.savez(data, x=np.zeros((5, 3, 2, 4, 4), np.float32))
+    before = data.read_bytes(), (folder / "manifest.json").read_bytes()
+
+    assert "is the file of --json, too" in cli.refused("report", folder, "--json", twice, "--csv", twice)
+    assert "is read here" in cli.refused("report", folder, "--json", folder / "manifest.json")
+    assert "is read here" in cli.refused("run", folder, "--trace", folder / "samples.npz")
+    assert "is read here" in cli.refused("run", folder, "--input", data, "--save", data)
+
+    assert before == (data.read_bytes(), (folder / "manifest.json").read_bytes())
+    assert not twice.exists()
+
+
+def test_a_bundle_is_not_put_into_another_or_behind_a_dead_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="lies in the bundle"):
+        bundle.check_writable(folder / "inner")
+    with pytest.raises(InputError, match="is a link that leads nowhere"):
+        bundle.check_writable(tmp_path / "dead")
+
+
 def test_a_stream_that_leads_to_a_file_is_no_file_to_replace(cli: Cli, folder: Path) -> None:
     assert "is a stream of a process" in cli.refused("report", folder, "--html", "/dev/stdout")
     assert "is a stream of a process" in cli.refused("run", folder, "--trace", f"/proc/{os.getpid()}/fd/1")

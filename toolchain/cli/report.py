@@ -9,9 +9,10 @@ from typing import Any
 from spikewright.toolchain import api
 from spikewright.toolchain.analysis import list_prices
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.outputs import check_outputs
 from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
 from spikewright.toolchain.cli.progress import bars
-from spikewright.toolchain.output_files import check_file, write_text
+from spikewright.toolchain.output_files import write_text
 from spikewright.toolchain.report.model import KINDS
 from spikewright.toolchain.report.text import price_table
 
@@ -42,8 +43,9 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Report."""
     files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
-    for path in files.values():
-        check_file(path)
+    check_outputs(
+        {f"--{kind}": path for kind, path in files.items()}, (arguments.bundle, arguments.twin, arguments.input)
+    )
     loaded = api.load(arguments.bundle)
     twin = None if arguments.twin is None else api.load(arguments.twin)
     with bars() as bar:

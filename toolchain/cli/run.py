@@ -9,11 +9,11 @@ from typing import Any
 from spikewright.toolchain import api
 from spikewright.toolchain.backends import backend_class, backend_points, load_backend
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.outputs import check_outputs
 from spikewright.toolchain.cli.parser import Parser, add_data_options, add_declared, chosen, values
 from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Option, declared
-from spikewright.toolchain.output_files import check_file
 from spikewright.toolchain.recording import RECORDED
 
 
@@ -70,17 +70,13 @@ def run(arguments: Namespace) -> Outcome:
     """Run."""
     every = [one for options in backend_options().values() for one in options]
     for flag, path in (("--trace", arguments.trace), ("--trace-events", arguments.trace_events)):
-        if path is not None:
-            if not load_backend(arguments.backend).counts:
-                raise InputError(
-                    f"backend {arguments.backend!r} counts nothing", where=flag, help="use --backend hw_sim"
-                )
-            check_file(path)
+        if path is not None and not load_backend(arguments.backend).counts:
+            raise InputError(f"backend {arguments.backend!r} counts nothing", where=flag, help="use --backend hw_sim")
     if arguments.record and arguments.save is None:
         raise InputError("says what --save writes", where="--record", help="add --save FILE.npz, or leave it out")
     what = arguments.record or ["spikes"]
-    if arguments.save is not None:
-        check_file(arguments.save)
+    outputs = {"--trace": arguments.trace, "--trace-events": arguments.trace_events, "--save": arguments.save}
+    check_outputs(outputs, (arguments.bundle, arguments.input))
     made = api.load(arguments.bundle)
     with bars() as bar:
         found = made.run(

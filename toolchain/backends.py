@@ -75,7 +75,7 @@ class RunResult:
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
         trace: The machine's counters, where the backend has them.
-        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace.
+        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace; None: it does not.
     """
 
     answer: IntArray
@@ -83,7 +83,7 @@ class RunResult:
     startup_s: float = 0.0
     run_s: float = 0.0
     trace: Trace | None = None
-    saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+    saturations: dict[str, tuple[int, int]] | None = None
 
 
 def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:

@@ -19,7 +19,7 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Labels, Seen, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
+from spikewright.toolchain.deployment import INPUT_BITS_MAX, Deployment, Drift, PassRecord, check_data, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
@@ -43,7 +43,7 @@ from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
-from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.passes.split_host import HostPart, is_still, split_host
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
@@ -86,9 +86,24 @@ def _split_host(context: Context) -> Context:
         return context
     graph, host = split_host(context.graph)
     host = replace(host, still=is_still(context.data))
+    bits = context.options.input_bits
+    if bits is not None and not host.counted:
+        raise InputError(
+            "real values reach the chip as the host sends them, not as counts",
+            where="--input-bits",
+            help="leave it out, or give event counts",
+        )
     sent = sent_by(host, context.data)
-    code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
+    code = _sent_code(host, sent, bits)
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _sent_code(host: HostPart, sent: Data, bits: int | None) -> InputCode:
+    """Return how the chip is sent what the host computes: spikes, spikes counted (with room), or graded ones."""
+    most = float(sent.max(initial=0.0))
+    if host.counted:
+        return InputCode("counts", COUNTS_ROOM * max(1.0, most) if bits is None else float((1 << bits) - 1))
+    return InputCode("graded", max(1.0, most)) if host.graded else InputCode("binary")
 
 
 def _counted(op: Op) -> Op:
@@ -391,17 +406,13 @@ def with_bits(code: InputCode, options: Options, name: str) -> InputCode:
     """Return the coding of event counts with as many bits as asked for, or else room for twice the largest count seen.
 
     Raises:
-        InputError: The data does not fit the bits, or is no count.
+        InputError: The data does not fit the bits.
     """
     bits = options.input_bits
     if bits is None:
         return replace(code, largest=COUNTS_ROOM * code.largest) if code.kind == "counts" else code
     if code.kind == "dense":
-        raise InputError(
-            "real values reach the chip as the host sends them, not as counts",
-            where="--input-bits",
-            help="leave it out, or give event counts",
-        )
+        return code  # what the host sends may be counts
     if code.kind == "counts" and code.largest >= 1 << bits:
         raise InputError(
             f"{bits} bits hold counts below {1 << bits}; the calibration data of {name!r} has {code.largest:.0f}",
@@ -418,11 +429,12 @@ def chip_bits(options: Options, chip: Chip) -> int:
 
 def check_options(options: Options, graph: Graph, chip: Chip) -> None:
     """Refuse options out of range, and more bits than the chip has."""
+    bits, most = options.input_bits, min(INPUT_BITS_MAX, chip.core.payload_bits)
     ranges = (
         ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),
         ("--payload-bits", options.payload_bits, 1, 16),
         ("--timesteps", graph.timesteps, 1, 1 << 20),
-        ("--input-bits", 1 if options.input_bits is None else options.input_bits, 1, min(16, chip.core.payload_bits)),
+        ("--input-bits", 1 if bits is None else bits, 1, most),
         ("--seed", options.seed, 0, (1 << 63) - 1),
     )
     for flag, value, low, high in ranges:

@@ -39,7 +39,7 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass, is_readout
-from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
+from spikewright.toolchain.passes.lif_unit import ROOM, Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
@@ -47,6 +47,8 @@ UNREACHED = 2.0
 """A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
+FULL_LEVELS = 2
+"""An S so many times as coarse as 8-bit weights ask for costs a leaky read-out one bit of them: from there it has gains."""
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
 
@@ -58,6 +60,25 @@ class InputCode:
     kind: str
     largest: float = 1.0
     signed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """How a read-out sums.
+
+    Args:
+        unit: S.
+        levels: Gains of 16 bits in front of the sum, (T or 1, 1); None: there are none.
+        worth: What a unit of the sum is worth, in S / 64.
+        low: Share of a row's weight beyond which it has a second projection; None: no row.
+        kept: Share of itself that u keeps in a step.
+    """
+
+    unit: Array
+    levels: IntArray | None
+    worth: float
+    low: float | None
+    kept: float
 
 
 @dataclass(frozen=True)
@@ -339,28 +360,31 @@ class _Quantizer(Synapses):
             made = IntOutput(name=op.name, inputs=op.inputs, block=op.block, readout="spikes", scale=scale)
             self.ops.append(made)
             return
-        leaky = isinstance(source, Accumulator)
+        leaky = source if isinstance(source, Accumulator) else None
         branches = self.branches(op, source.inputs if leaky else op.inputs)
         shape = self.answer_shape(op)
         bias = self.bias(branches, shape)
-        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max)
+        least = float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max
+        found = self.weighed_readout(branches, _one_decay(leaky), least) if leaky else None
+        sums = Readout(*self.readout_unit(branches, least), kept=_one_decay(leaky) if leaky else 0.0)
+        sums = sums if found is None else found
+        unit = sums.unit
         if self.o.reach is None:
-            sums = T * T if leaky else T
-            while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
+            most = T * T if leaky else T
+            while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * most > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=0.0 if lost else None)
-        kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
+        names = self.connect(op, branches, unit, low=sums.low)
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
-            decay_u=sc.decay_amount(np.array([kept])),
+            decay_u=sc.decay_amount(np.array([sums.kept])),
             bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
             threshold=np.full(1, STATE_MAX, np.int64),
         )
-        if lost:
-            names.append(self.constant_gain(op, lost))
+        if sums.levels is not None:
+            names.append(self.gains(op, sums.levels))
             soma = replace(soma, gates=1, gate_bits=GATE_BITS_MAX)
-        worth = unit / sc.STATE_UNIT * 2.0**lost
+        worth = unit / sc.STATE_UNIT * sums.worth
         self.ops += [
             IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
@@ -372,8 +396,10 @@ class _Quantizer(Synapses):
             ),
         ]
 
-    def readout_unit(self, branches: list[sc.Branch], least: float) -> tuple[Array, int]:
-        """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
+    def readout_unit(
+        self, branches: list[sc.Branch], least: float
+    ) -> tuple[Array, IntArray | None, float, float | None]:
+        """Return (S, gains, worth, second projections) of a read-out that sums its current, S not below ``least``.
 
         Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
         a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
@@ -382,17 +408,40 @@ class _Quantizer(Synapses):
         wide = sc.unit_of(branches, self.chip, per_channel=False, floor=max(self.headroom(), least))
         top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
         if self.o.reach is None or top >= READOUT_LEVELS or not top:
-            return wide, 0
+            return wide, None, 1.0, None
         step = max(least, self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX)
         fine = sc.unit_of(branches, self.chip, per_channel=False, floor=step)
         finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
-        return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
-
-    def constant_gain(self, op: Output, lost: int) -> str:
-        """Emit a gain of 2^-lost for all steps and neurons, and return its link."""
-        name = f"{op.name}.gain"
         levels = np.array([[1 << (GATE_BITS_MAX - lost)]], np.int64)
+        return (
+            np.maximum(fine / 2.0**finer, wide / 2.0**lost),
+            levels if lost else None,
+            2.0**lost,
+            0.0 if lost else None,
+        )
+
+    def weighed_readout(self, branches: list[sc.Branch], kept: float, least: float) -> Readout | None:
+        """Return a leaky read-out as one sum with a gain for each step, where its state leaves the weights too few bits.
+
+            mean of n = kept n + x  over T  =  1/T sum_t g[t] x[t],   g[t] = 1 + kept + ... + kept^(T - 1 - t)
+
+        A state that outgrows one step's input T times asks for an S as much coarser; x itself does not.
+        """
+        steps, reach = self.graph.timesteps, self.o.reach
+        own = sc.unit_of(branches, self.chip, per_channel=False, floor=least)
+        if reach is None or max(self.headroom(), least) <= FULL_LEVELS * own[0]:
+            return None
+        one = sum(float(sc.largest_sum(b).max(initial=0.0)) for b in branches) * ROOM * sc.STATE_UNIT / STATE_MAX
+        unit = np.maximum(own, one)
+        gains = np.cumsum(kept ** np.arange(steps))[::-1]
+        worth = max(1.0, 2.0 ** ceil(log2(max(2 * reach * sc.STATE_UNIT / STATE_MAX / float(unit[0]) / gains[0], 1.0))))
+        levels = np.round(gains / gains[0] * 2.0**GATE_BITS_MAX / worth).astype(np.int64)
+        return Readout(unit, levels[:, None], float(gains[0]) * worth, None, 0.0)
+
+    def gains(self, op: Output, levels: IntArray) -> str:
+        """Emit gains of all neurons, one of all steps or one a step (T or 1, 1), and return their link."""
+        name = f"{op.name}.gain"
         soma = somas.GateTable(levels, GATE_BITS_MAX)
         link = IntConnection(name=f"{name}.link", inputs=(name,), block=op.block, synapses=GateLink(0))
         self.ops += [IntNeuron(name=name, block=op.block, shape=(1,), soma=soma, scale=np.ones(1)), link]

@@ -83,8 +83,8 @@ class Synapses:
             branches: What those read.
             unit: S.
             shift: Bits that sums may lose; None: as each branch says.
-            low: Emit second projections of what the first ones leave of the weights, where a row loses more than this share
-                of its weight; None: of no row.
+            low: Emit second projections of what the first ones leave of the weights, of rows that lose more than this share of
+                theirs (see ``scales.low_weights``); None: of no row.
         """
         names = []
         for position, branch in enumerate(branches):

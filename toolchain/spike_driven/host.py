@@ -34,8 +34,8 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         made = attention(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
-    if _spiking(op) and sends_binary(op):
-        leaf = Leaf("binary", op.name, path)
+    if _spiking(op) and (sends_binary(op) or isinstance(op, Neuron)):
+        leaf = Leaf("binary" if sends_binary(op) else "graded", op.name, path)
         return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
     help = "let the host run up to the first spiking neuron, {reader} included"
     leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)

@@ -92,7 +92,7 @@ def choose(
     y: Labels | None,
     lower: Callable[[Context], Context],
     note: Note,
-    held_out: Samples | None = None,
+    held_out: Callable[[], Samples | None] = lambda: None,
 ) -> Context:
     """Lower every block that ``auto`` is asked for as exactly as it can be, and judge what that loses.
 
@@ -102,6 +102,7 @@ def choose(
         lower: The stages from there to the integer graph.
         note: Told what is tried.
         held_out: Samples that calibrated nothing: they decide about constants. None: the calibration data does.
+            Asked only where there are constants to be judged.
 
     Raises:
         GateLoweringError: It loses too much; says how much.
@@ -110,7 +111,8 @@ def choose(
     note(f"trying gates: {_named(strategies)}")
     tried = lower(context)
     constants = [block for block, strategy in strategies.items() if strategy == "static"]
-    loss = _held_out(tried, held_out) if constants and held_out is not None else _calibrated(tried, y)
+    samples = held_out() if constants else None
+    loss = _calibrated(tried, y) if samples is None else _held_out(tried, samples)
     tolerance = context.options.tolerance
     if loss.beyond(tolerance) or (not constants and loss.share > tolerance):
         raise GateLoweringError(
@@ -132,7 +134,7 @@ def _named(strategies: Mapping[str, str]) -> str:
     return kinds.pop() if len(kinds) == 1 else ", ".join(f"{block}={kind}" for block, kind in strategies.items())
 
 
-def _counted(wanted: Array, got: Array, y: Labels | None, of: str) -> Loss:
+def loss_of(wanted: Array, got: Array, y: Labels | None, of: str) -> Loss:
     """Compare answers (B, n) sample by sample; without labels, the float net is right."""
     truth = wanted.argmax(axis=1) if y is None else y
     right, ours = wanted.argmax(axis=1) == truth, got.argmax(axis=1) == truth
@@ -144,14 +146,14 @@ def _calibrated(tried: Context, y: Labels | None) -> Loss:
     assert tried.reference is not None
     assert tried.integer_answers is not None
     of = f"the {len(tried.reference):,} calibration samples"
-    return _counted(tried.reference, np.asarray(tried.integer_answers, np.float64), y, of)
+    return loss_of(tried.reference, np.asarray(tried.integer_answers, np.float64), y, of)
 
 
 def _held_out(tried: Context, samples: Samples) -> Loss:
     """Return the loss on samples that calibrated nothing, the captured net beside the integer graph."""
     few = first(samples, HELD_OUT)
     sent = few.x if tried.host is None else sent_by(tried.host, few.x)
-    return _counted(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
+    return loss_of(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
 
 
 def _why_not_exactly(graph: Graph) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.somas import Source
 from spikewright.toolchain.analysis import saturations
@@ -43,6 +44,7 @@ def deploy_integer(
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
 ) -> Deployment:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
@@ -56,6 +58,7 @@ def deploy_integer(
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
 
     Raises:
         ToolchainError: A stage refuses the net.
@@ -71,7 +74,7 @@ def deploy_integer(
         raise InputError(
             "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
         )
-    chip = load_chip(options.chip)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="integer")
     if samples is not None:

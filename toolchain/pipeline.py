@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
-from spikewright.toolchain.calibration import Data, Labels, Seen, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import INPUT_BITS_MAX, Deployment, Drift, PassRecord, check_data, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
@@ -39,13 +39,13 @@ from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
-from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
-from spikewright.toolchain.passes.split_host import HostPart, is_still, split_host
-from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
+from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host
+from spikewright.toolchain.samples import Samples, apart
+from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -79,12 +79,16 @@ def _stage(
 
 
 def _split_host(context: Context) -> Context:
-    """Cut where the input is not spikes; from here on the calibration data is what the host sends."""
-    if context.code.kind == "counts":
-        return replace(context, graph=context.graph.map(_counted))
-    if context.code.kind != "dense":
-        return context
+    """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    pool = too_large(context.graph)
+    asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
+    if context.code.kind != "dense" and not asked and pool is None:
+        return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
+    hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
+    context = replace(context, strategies=context.strategies | hosted)
+    if pool is not None:
+        context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
     bits = context.options.input_bits
     if bits is not None and not host.counted:
@@ -106,6 +110,14 @@ def _sent_code(host: HostPart, sent: Data, bits: int | None) -> InputCode:
     return InputCode("graded", max(1.0, most)) if host.graded else InputCode("binary")
 
 
+def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
+    what = (
+        f"the pool {pool.name!r} is uneven, and with the map behind it too large for listed synapses: the host pools the "
+        f"input, and computes what stands in front of the spikes of {boundary!r}"
+    )
+    return Diagnostic("pool-on-host", f"layer {pool.name!r}", what, "pool the input beforehand", "note")
+
+
 def _counted(op: Op) -> Op:
     return replace(op, binary=False) if isinstance(op, Input) else op
 
@@ -121,20 +133,28 @@ def _lower_gates(context: Context) -> Context:
     return passed(context, step.name, step(context.graph), check, "float")
 
 
+def quantizer(
+    options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
+) -> Quantize:
+    """Return the pass that turns a lowered graph into a chip's integers, by what the graph did on calibration data."""
+    return Quantize(
+        sc.ChipGrid.of(chip.core, chip_bits(options, chip)),
+        options.payload_bits,
+        input=code,
+        reach=seen.reach,
+        peak=seen.peak,
+        reached=seen.reached,
+        headroom=options.headroom,
+        refine=refine or {},
+    )
+
+
 def _quantize(context: Context) -> Context:
     """Quantize between one run of the lowered net on the calibration data and one of the integer net; mend what loses."""
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(
-        sc.ChipGrid.of(context.chip.core, chip_bits(options, context.chip)),
-        options.payload_bits,
-        input=context.code,
-        reach=seen.reach,
-        peak=seen.peak,
-        reached=seen.reached,
-        headroom=options.headroom,
-    )
+    step = quantizer(options, context.chip, context.code, seen)
     tried = _mended(context, step, seen)
     record = PassRecord(step.name, len(lowered), len(tried.integer), tried.drift.answer_error, "drift")
     return replace(
@@ -220,7 +240,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldPool),
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
-    Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
     _stage(MergeMaps),
     _stage(LowerScale),
@@ -237,9 +257,25 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(LowerPool),
     _stage(Distribute, again=2),
     _stage(LowerBias),
-    Stage(Quantize.name, _about(Quantize), "drift", _quantize, ("options", "code", "x"), "integer"),
+    Stage(
+        Quantize.name,
+        _about(Quantize),
+        "drift",
+        _quantize,
+        ("options", "code", "x"),
+        "integer",
+        options=("weight_bits", "payload_bits"),
+    ),
     _stage(Align, level="aligned"),
-    Stage("map", "Give every neuron a neurocore.", "exact", _map, ("options", "chip", "x"), "aligned"),
+    Stage(
+        "map",
+        "Give every neuron a neurocore.",
+        "exact",
+        _map,
+        ("options", "chip", "x"),
+        "aligned",
+        options=("mapping",),
+    ),
 )
 """The stages in order. Their graphs are float, integer from ``quantize`` on, and have their delays from ``align`` on."""
 
@@ -299,10 +335,13 @@ def deploy_graph(
     name: str,
     card: dict[str, Any] | None = None,
     samples: Lazily | None = None,
+    held_out: Callable[[], Samples | None] = lambda: None,
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
+    memory: Memory | None = None,
 ) -> Deployment:
     """Compile a captured float graph for a chip.
 
@@ -313,49 +352,65 @@ def deploy_graph(
         name: Name of the model.
         card: Model card.
         samples: Test samples that travel with the deployment.
+        held_out: Reads samples that are neither these nor calibration data, on which ``auto`` judges constants; it is asked
+            only where there are some. None: it takes the samples that travel, where there are any.
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
+        memory: Of the stages that other deployments took of the same net and data.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
         Stopped: The stage ``stop_after`` is done.
     """
-    walk = Walk(pipeline(), stop_after, keep_stages, note)
-    chip = load_chip(options.chip)
+    walk = Walk(pipeline(), stop_after, keep_stages, note, memory=memory)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
-    strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
+    _strategies(graph, options)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
-    context = _walked(walk, walk.start(context), calibration.y, samples)
+    context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
     return deployment_of(context, card or {}, samples, calibration.source)
+
+
+def _strategies(graph: Graph, options: Options) -> dict[str, str]:
+    """Return the strategy of every attention block, or refuse what does not fit it or where it stands."""
+    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
+    return strategies_for(blocks, options.gates, first_blocks(graph))
 
 
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
-    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
-    strategies = strategies_for(blocks, options.gates)
+    strategies = _strategies(graph, options)
+    if input_code(x).kind == "dense":
+        split_host(graph)  # refused before anything is evaluated
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden
     )
 
 
-def _walked(walk: Walk, context: Context, y: Labels | None, held_out: Samples | None) -> Context:
+def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callable[[], Samples | None]) -> Context:
     """Take all stages; what ``auto`` chose is judged before it is placed."""
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
         lower = walk.stages[fork:judged]
-        context = choose(context, y, lambda tried: walk.through(tried, lower), walk.note, held_out)
+
+        def judges() -> Samples | None:
+            found = held_out()
+            return None if found is None else apart(found, calibration) or None
+
+        context = choose(context, calibration.y, lambda tried: walk.through(tried, lower), walk.note, judges)
     else:
         context = walk.through(context, stages[fork:judged])
     if context.options.strict:

@@ -9,11 +9,12 @@ r"""TCJA: a gate per step and channel on spikes S, which leave graded. Zhu et al
 F[t - gate_delay], g[t < gate_delay] = 1; with ``memory`` "count" one channel kernel over counts n = decay n + Z / T:
 Q[t, c] = sum_m cla[0, 0, m] n[t, c + m - (k - 1) // 2].
 
-Lowered, "T" or "C" by count: counts per channel, taps over time or channels, gate neurons, relays that send g S::
+Lowered, "T", or "C" and "TC" by count: counts per channel, taps over time or channels, gate neurons, relays that send g S::
 
     count   Z[c] = mean_HW S[c], sent when it changes          (depthwise synapses, one rectifier a channel)
     TLA     P[i] = sum_m tla[:, :, m] Z, k - 1 - m steps late  (one synapse block a tap)
     CLA     Q[c] = sum_m cla[m] n[c + m - (k - 1) // 2]        (n: the count that is kept)
+    P Q     one gate neuron: its own sum Q times P, which is sent to it when it changes   (h of two accumulators)
     relay   a memoryless neuron for each S': sends the level of its gate; of a binary gate, a binary spike
 
 A relay starts when its gate is there, so any ``gate_delay`` from 0 on is exact. A constant gate needs no relay where the
@@ -25,14 +26,14 @@ as published. P Q and g S: T C and T C H W multiplies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering, Operators
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, GateSource, Lowering, Operators
 from spikewright.toolchain.blocks.causal import trailing
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.gates import gate_function
@@ -44,7 +45,7 @@ from spikewright.toolchain.ops import (
     Conv,
     Delay,
     GateNeuron,
-    GateTable,
+    HeldSum,
     Lif,
     Linear,
     MaxPool,
@@ -73,7 +74,7 @@ class TCJA(AttentionBlock):
     spiking: ClassVar[bool] = False
     operands: ClassVar[tuple[int, int]] = (1, 2)
     advice: ClassVar[str] = (
-        "train TCJA(variant='causal', dims='T'), or dims='C' with cla_memory='count', or deploy with --gates static"
+        "train TCJA(variant='causal', dims='T'), or dims='C' or 'TC' with cla_memory='count', or deploy with --gates static"
     )
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "variant": ("published", "causal"),
@@ -208,7 +209,7 @@ class TCJA(AttentionBlock):
     # -------------------------------------------------------------------------------------------- lowerings
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
-        return {"static": self.lower_static, "causal": self.lower_causal}
+        return {"static": self.lower_static, "causal": self.lower_causal, "replay": self.lower_replay}
 
     @property
     def looks_ahead(self) -> bool:
@@ -221,9 +222,7 @@ class TCJA(AttentionBlock):
             return super().refusal(strategy)
         if self.variant == "published":
             return " and ".join(self._looks_ahead())
-        if self.dims == "TC":
-            return "its gate is h(P Q), a product of two sums: a neuron scales by a gain, it does not multiply sums"
-        if self.dims == "C" and self.memory == "table":
+        if "C" in self.dims and self.memory == "table":
             return "its CLA has other weights for every pair of steps: synapses are the same in every step"
         return ""
 
@@ -266,46 +265,67 @@ class TCJA(AttentionBlock):
         gated = replace(self, name=pool.name, inputs=(self.inputs[0], first.name), shape=shapes(graph)[pool.name])
         return graph.replace((pool,), (first, gated))
 
-    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
-        """Put constants per step and channel, (T, C, 1, 1), in the place of the gate."""
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put gains per step and channel, (T, C, 1, 1), in the place of the gate."""
         self._check_binary(graph)
-        table = GateTable(name=f"{self.name}.table", block=self.block, table=gates["TC"])
+        table = source(f"{self.name}.table", "TC")
         neuron = graph[self.inputs[-1]]
-        if isinstance(neuron, Lif) and graph.feeds_only(neuron, self):
+        if not table.inputs and isinstance(neuron, Lif) and graph.feeds_only(neuron, self):
             reads = (*neuron.inputs, table.name)
             own = replace(neuron, name=self.name, inputs=reads, gates=neuron.gates + 1, output_gate=True)
             return graph.replace((neuron, self), (table, own))
-        return in_place(graph, self, [table, self._relay(table.name, graded=True)])
+        return in_place(graph, self, [*before, table, self._relay(table.name, graded=True)])
+
+    def taps(self, graph: Graph) -> list[Op]:
+        """Return counts of the spikes of each channel in a step, Z."""
+        source = self.inputs[0]
+        count = self._count(source, self.shape if len(self.inputs) == 1 else shapes(graph)[source])
+        return [count, self.tap(count.name, shape=self._count_shape(count))]
 
     def lower_causal(self, graph: Graph, gates: Gates) -> Graph:
         """Lower exactly; see the table above."""
         self._check_binary(graph)
         source = self.inputs[0]
         count = self._count(source, self.shape if len(self.inputs) == 1 else shapes(graph)[source])
-        size = (self.shape[0], 1, 1) if isinstance(count, Conv) else (self.shape[0],)
-        held = Accumulator(
-            name=f"{self.name}.count",
-            inputs=(count.name,),
-            block=self.block,
-            shape=size,
-            decay=self.decay if self.dims == "C" else 0.0,
-        )
-        taps = self._time_taps(held.name) if self.dims == "T" else self._channel_taps(held.name)
+        counts = self._held(count, *self.dims)
+        makes = {"T": self._time_taps, "C": self._channel_taps}
+        taps = {held.name: makes[dim](held.name) for dim, held in zip(self.dims, counts, strict=True)}
+        names = [tuple(tap.name for tap in found if isinstance(tap, Affine)) for found in taps.values()]
+        shape = self.gate_shapes()["TC"]
+        factors = [
+            HeldSum(name=f"{self.name}.factor", inputs=reads, block=self.block, shape=shape, differences=True)
+            for reads in names[:-1]
+        ]
         gate = GateNeuron(
             name=f"{self.name}.gate",
-            inputs=tuple(tap.name for tap in taps if isinstance(tap, Affine)),
+            inputs=(*names[-1], *(factor.name for factor in factors)),
             block=self.block,
-            shape=self.gate_shapes()["TC"],
+            shape=shape,
             bias=np.zeros(1),
             decay=0.0,
             function=self.gate,
             differences=True,
+            factors=len(factors),
         )
-        fresh: list[Op] = [count, held, *taps, gate]
+        fresh: list[Op] = [count, *counts, *(tap for found in taps.values() for tap in found), *factors, gate]
         if self.gate_delay:
             late = f"{self.name}.late"
             fresh.append(Delay(name=late, inputs=(gate.name,), block=self.block, steps=self.gate_delay, initial=1.0))
         return in_place(graph, self, [*fresh, self._relay(fresh[-1].name, graded=self.gate != "binary")])
+
+    def _held(self, count: Linear, *dims: str) -> list[Accumulator]:
+        """Return the counts that the kernels read: of a step for TLA, of all steps so far for CLA."""
+        kept = {"T": 0.0, "C": self.decay}
+        return [
+            Accumulator(
+                name=f"{self.name}.count" + (f".{dim.lower()}" if len(dims) > 1 else ""),
+                inputs=(count.name,),
+                block=self.block,
+                shape=self._count_shape(count),
+                decay=kept[dim],
+            )
+            for dim in dims
+        ]
 
     def _count(self, source: str, shape: Shape) -> Linear:
         """Return the mean over H and W as synapses."""
@@ -316,6 +336,9 @@ class TCJA(AttentionBlock):
             return Affine(name=name, inputs=(source,), block=self.block, weight=weight)
         weight = np.full((channels, 1, *shape[1:]), 1 / (shape[1] * shape[2]))
         return Conv(name=name, inputs=(source,), block=self.block, weight=weight, groups=channels)
+
+    def _count_shape(self, count: Linear) -> Shape:
+        return (self.shape[0], 1, 1) if isinstance(count, Conv) else (self.shape[0],)
 
     def _time_taps(self, source: str) -> list[Op]:
         tla, found = self.parameters["tla"], list[Op]()

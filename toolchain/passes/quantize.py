@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.gates import gate_levels
-from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
+from spikewright.toolchain.gates import gate_levels, wide_levels
+from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, lif
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import HEADROOM
 from spikewright.toolchain.ops import (
@@ -30,16 +30,19 @@ from spikewright.toolchain.ops import (
     Delay,
     GateNeuron,
     GateTable,
+    HeldSum,
     Input,
     Lif,
     Linear,
     Op,
     Output,
+    Replayed,
     Shape,
 )
 from spikewright.toolchain.passes import scales as sc
-from spikewright.toolchain.passes.base import Pass, is_readout
-from spikewright.toolchain.passes.lif_unit import ROOM, Choice, Reach, State, Unit, lattice, worst
+from spikewright.toolchain.passes.base import Pass, is_readout, is_tap
+from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
+from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
@@ -47,8 +50,6 @@ UNREACHED = 2.0
 """A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
-FULL_LEVELS = 2
-"""An S so many times as coarse as 8-bit weights ask for costs a leaky read-out one bit of them: from there it has gains."""
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
 
@@ -60,25 +61,6 @@ class InputCode:
     kind: str
     largest: float = 1.0
     signed: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Readout:
-    """How a read-out sums.
-
-    Args:
-        unit: S.
-        levels: Gains of 16 bits in front of the sum, (T or 1, 1); None: there are none.
-        worth: What a unit of the sum is worth, in S / 64.
-        low: Share of a row's weight beyond which it has a second projection; None: no row.
-        kept: Share of itself that u keeps in a step.
-    """
-
-    unit: Array
-    levels: IntArray | None
-    worth: float
-    low: float | None
-    kept: float
 
 
 @dataclass(frozen=True)
@@ -114,6 +96,7 @@ class _Quantizer(Synapses):
         super().__init__(graph, options.chip, signed_input=options.input.signed)
         self.o = options
         self.shared = 0.0
+        self.factor: dict[str, float] = {}
 
     def run(self) -> Graph:
         for op in self.graph:
@@ -124,15 +107,13 @@ class _Quantizer(Synapses):
                     self.input(op)
                 case Lif():
                     self.lif(op)
-                case Accumulator() if not is_readout(self.graph, op):
-                    self.accumulator(op)
-                case GateNeuron():
-                    self.gate(op)
-                case GateTable(table=table):
-                    self.table(op, table)
+                case Accumulator():
+                    self.sum(op)
+                case GateNeuron() | HeldSum() | GateTable() | Replayed():
+                    self.gain_of(op)
                 case Output():
                     self.output(op)
-                case Linear() | Delay() | Accumulator():
+                case Linear() | Delay():
                     continue  # taken up by the neuron (or the output) that reads it
                 case _:
                     raise UnsupportedNodeError(
@@ -141,6 +122,28 @@ class _Quantizer(Synapses):
                         help="see `spikewright passes` for what is lowered before quantize",
                     )
         return self.graph.with_ops(self.ops)
+
+    def sum(self, op: Accumulator) -> None:
+        """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
+        if is_tap(self.graph, op):
+            self.tap(op)
+        elif not is_readout(self.graph, op):
+            self.accumulator(op)
+
+    def gain_of(self, op: GateNeuron | HeldSum | GateTable | Replayed) -> None:
+        """Emit what brings a gate, or a factor of one."""
+        match op:
+            case GateNeuron():
+                self.gate(op)
+            case HeldSum():
+                names, unit, _ = self.integrate(op)
+                soma = somas.HeldSum(sc.decay_amount(np.array([_kept(op)])), self.o.gate_bits)
+                self.factor[op.name] = unit
+                self.emit(op, names, soma, np.array([unit]))
+            case GateTable():
+                self.table(op, op.table)
+            case Replayed():
+                self.replayed(op)
 
     def announce(self, op: Op) -> None:
         """Note the unit of messages whose unit does not depend on other layers."""
@@ -183,7 +186,7 @@ class _Quantizer(Synapses):
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
-        if op.gates > op.output_gate and leak.any():
+        if op.gates > op.output_gate + op.membrane_gates and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
         if op.filters and bias.any():
             raise PassError(
@@ -199,7 +202,9 @@ class _Quantizer(Synapses):
         links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
-        soma = somas.Lif(
+        pooled = self.pooled(op, scale)
+        kind = somas.GatedMembrane if pooled else somas.Lif
+        soma = kind(
             decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
             bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}", self.chip),
@@ -212,10 +217,37 @@ class _Quantizer(Synapses):
             output_gate=op.output_gate,
             refractory=op.refractory,
             **self.rare(op, threshold, scale),
+            **pooled,
         )
         self.emit(op, (*names, *links), soma, scale)
         if op.max_spikes != 1:
             self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
+
+    def pooled(self, op: Lif, scale: Array) -> dict[str, Any]:
+        """Return the integers of gates on the membrane, where it has them: 8-bit weights, thresholds of wide sums."""
+        if not op.membrane_gates and op.pooled is None:
+            return {}
+        found: dict[str, Any] = {"grid": op.shape, "membrane_gates": op.membrane_gates}
+        if op.pooled is None:
+            return found
+        if np.ptp(scale) > 0:
+            raise UnsupportedNodeError(
+                "pools the membranes of neurons with different input gains",
+                where=f"op {op.name!r}",
+                help="give its neurons one gain",
+            )
+        p, places, unit = op.pooled, prod(op.shape[1:]), float(scale[0])
+        top = sc.levels(self.chip.weight_bits)
+        if p.squeeze is not None and p.excite is not None:
+            squeeze, first = _even(p.squeeze, top)
+            excite, second = _even(p.excite, top)
+            thresholds, levels = wide_levels(p.function, unit * first * second / places, self.o.gate_bits)
+            found |= {"squeeze": squeeze, "excite": excite, "channel_thresholds": thresholds, "levels": levels}
+        if p.kernel is not None:
+            kernel, step = _even(p.kernel, top)
+            thresholds, levels = wide_levels(p.function, unit * step / op.shape[0], self.o.gate_bits)
+            found |= {"kernel": kernel, "space_thresholds": thresholds, "levels": levels}
+        return found
 
     def reachable(
         self, op: Lif, branches: list[sc.Branch], threshold: Array, gain: Array, constant: Array
@@ -314,14 +346,14 @@ class _Quantizer(Synapses):
         self.ops.append(made)
         return made.name
 
-    def integrate(self, op: Accumulator | GateNeuron) -> tuple[list[str], float, int]:
+    def integrate(self, op: Accumulator | GateNeuron | HeldSum) -> tuple[list[str], float, int]:
         """Emit the synapses of an accumulator so that it cannot overflow: (names, S, largest |acc|)."""
-        branches = self.branches(op, op.inputs)
+        branches = self.branches(op, op.currents)
         if self.bias(branches, op.shape).any():
             raise PassError(
                 "has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate"
             )
-        sums = np.any(op.decay) and not (isinstance(op, GateNeuron) and op.differences)
+        sums = np.any(op.decay) and not (isinstance(op, GateNeuron | HeldSum) and op.differences)
         steps = self.graph.timesteps if sums else 1
         unit = sc.unit_of(branches, self.chip, per_channel=False, floor=0.0)
         while (largest := sc.worst_sum(branches, unit, self.chip) * steps) > STATE_MAX:
@@ -337,11 +369,38 @@ class _Quantizer(Synapses):
 
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
-        thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
-        keep = 1.0 if op.differences else op.decay
+        keep = sc.decay_amount(np.array([_kept(op)]))
         bias = np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64)
-        soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
-        self.emit(op, names, soma, np.array([unit]))
+        if not op.factors:
+            thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
+            self.emit(op, names, somas.Gate(keep, bias, thresholds, levels, self.o.gate_bits), np.array([unit]))
+            return
+        (other,) = op.inputs[len(op.currents) :]
+        thresholds, levels = wide_levels(op.function, unit * self.factor[other], self.o.gate_bits)
+        soma = somas.ProductGate(keep, bias, thresholds, levels, self.o.gate_bits)
+        self.emit(op, [*names, self.link(op, 0, other)], soma, np.array([unit]))
+
+    def tap(self, op: Accumulator) -> None:
+        """Emit neurons that hold what they read in one step, for the host, and never fire."""
+        branches = self.branches(op, op.inputs)
+        bias = self.bias(branches, op.shape)
+        top = float(np.abs(bias).max(initial=0.0))
+        unit = sc.unit_of(branches, self.chip, per_channel=False, floor=top * sc.STATE_UNIT / self.chip.bias_max)
+        while sc.worst_sum(branches, unit, self.chip) + top / float(unit[0]) > STATE_MAX >> CURRENT_SHIFT:
+            unit = unit * 2
+        soma = lif(
+            decay_v=np.full(1, DECAY_ONE, np.int64),
+            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
+            threshold=np.full(1, STATE_MAX, np.int64),
+        )
+        self.emit(op, self.connect(op, branches, unit), soma, unit / sc.STATE_UNIT)
+
+    def replayed(self, op: Replayed) -> None:
+        soma = somas.HostGate(self.o.gate_bits)
+        made = IntReplay(
+            name=op.name, inputs=op.inputs, block=op.block, shape=op.shape, soma=soma, of=op.of, dim=op.dim
+        )
+        self.ops.append(made)
 
     def table(self, op: GateTable, table: Array) -> None:
         levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64).reshape(table.shape[0], -1)
@@ -351,7 +410,7 @@ class _Quantizer(Synapses):
     def output(self, op: Output) -> None:
         """Emit the answer: spikes counted, or a neuron that never fires and sums its input over the steps.
 
-        A leaky read-out n = decay n + x, whose mean over T is the answer, is the same neuron with u = decay u + x.
+        A non-spiking read-out, whose mean over T is the answer, is the same neuron with a filter: see ``filtered_answer``.
         """
         source = self.graph[op.inputs[0]]
         T = self.graph.timesteps
@@ -360,31 +419,32 @@ class _Quantizer(Synapses):
             made = IntOutput(name=op.name, inputs=op.inputs, block=op.block, readout="spikes", scale=scale)
             self.ops.append(made)
             return
-        leaky = source if isinstance(source, Accumulator) else None
+        leaky = isinstance(source, Accumulator)
         branches = self.branches(op, source.inputs if leaky else op.inputs)
         shape = self.answer_shape(op)
-        bias = self.bias(branches, shape)
+        none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
+        read = filtered_answer(source, T) if isinstance(source, Accumulator) else none
+        bias = self.bias(branches, shape) + sc.flat(read.leak, shape)
         least = float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max
-        found = self.weighed_readout(branches, _one_decay(leaky), least) if leaky else None
-        sums = Readout(*self.readout_unit(branches, least), kept=_one_decay(leaky) if leaky else 0.0)
-        sums = sums if found is None else found
-        unit = sums.unit
+        if isinstance(source, Accumulator) and self.outgrows(branches, least):
+            read = filtered_answer(source, T, once=True)
+        unit, lost = self.readout_unit(branches, least, read)
         if self.o.reach is None:
-            most = T * T if leaky else T
-            while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * most > STATE_MAX >> 6:
+            sums = T * T if leaky else T
+            while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=sums.low)
+        names = self.connect(op, branches, unit, low=0.0 if lost else None)
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
-            decay_u=sc.decay_amount(np.array([sums.kept])),
+            decay_u=sc.decay_amount(sc.flat(read.keep, shape)),
             bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
             threshold=np.full(1, STATE_MAX, np.int64),
         )
-        if sums.levels is not None:
-            names.append(self.gains(op, sums.levels))
+        if lost or read.gains is not None:
+            names.append(self.gains(op, read, lost, shape))
             soma = replace(soma, gates=1, gate_bits=GATE_BITS_MAX)
-        worth = unit / sc.STATE_UNIT * sums.worth
+        worth = unit / sc.STATE_UNIT * 2.0**lost * read.largest
         self.ops += [
             IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
@@ -396,60 +456,55 @@ class _Quantizer(Synapses):
             ),
         ]
 
-    def readout_unit(
-        self, branches: list[sc.Branch], least: float
-    ) -> tuple[Array, IntArray | None, float, float | None]:
-        """Return (S, gains, worth, second projections) of a read-out that sums its current, S not below ``least``.
+    def readout_unit(self, branches: list[sc.Branch], least: float, read: FilteredAnswer) -> tuple[Array, int]:
+        """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
 
         Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
         a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
         and second projections hold what 8 bits lose of the weights, which would add up over the steps.
         """
-        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=max(self.headroom(), least))
+        reach, peak = self.reaches(branches, read)
+        wide = sc.unit_of(
+            branches, self.chip, per_channel=False, floor=max(2 * reach * sc.STATE_UNIT / STATE_MAX, least)
+        )
         top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
         if self.o.reach is None or top >= READOUT_LEVELS or not top:
-            return wide, None, 1.0, None
-        step = max(least, self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX)
+            return wide, 0
+        step = max(least, self.o.headroom * peak * sc.STATE_UNIT / STATE_MAX)
         fine = sc.unit_of(branches, self.chip, per_channel=False, floor=step)
         finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
-        levels = np.array([[1 << (GATE_BITS_MAX - lost)]], np.int64)
-        return (
-            np.maximum(fine / 2.0**finer, wide / 2.0**lost),
-            levels if lost else None,
-            2.0**lost,
-            0.0 if lost else None,
-        )
+        return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
 
-    def weighed_readout(self, branches: list[sc.Branch], kept: float, least: float) -> Readout | None:
-        """Return a leaky read-out as one sum with a gain for each step, where its state leaves the weights too few bits.
+    def outgrows(self, branches: list[sc.Branch], least: float) -> bool:
+        """Say whether a leaky read-out's state asks for an S that costs its weights one of 8 bits or more."""
+        own = float(sc.unit_of(branches, self.chip, per_channel=False, floor=least)[0])
+        return self.o.reach is not None and self.o.reach * sc.STATE_UNIT / STATE_MAX > own
 
-            mean of n = kept n + x  over T  =  1/T sum_t g[t] x[t],   g[t] = 1 + kept + ... + kept^(T - 1 - t)
+    def reaches(self, branches: list[sc.Branch], read: FilteredAnswer) -> tuple[float, float]:
+        """Return the largest sum over the steps, within half of 24 bits, and current of a read-out that calibration saw.
 
-        A state that outgrows one step's input T times asks for an S as much coarser; x itself does not.
+        With gains: |v| <= (sum of n) / g + |n|, and |u| = |n[t] - beta n[t - 1] - leak| <= 2 |n| + |leak|; where u keeps
+        nothing, at most what any input causes in one step.
         """
-        steps, reach = self.graph.timesteps, self.o.reach
-        own = sc.unit_of(branches, self.chip, per_channel=False, floor=least)
-        if reach is None or max(self.headroom(), least) <= FULL_LEVELS * own[0]:
-            return None
-        one = sum(float(sc.largest_sum(b).max(initial=0.0)) for b in branches) * ROOM * sc.STATE_UNIT / STATE_MAX
-        unit = np.maximum(own, one)
-        gains = np.cumsum(kept ** np.arange(steps))[::-1]
-        worth = max(1.0, 2.0 ** ceil(log2(max(2 * reach * sc.STATE_UNIT / STATE_MAX / float(unit[0]) / gains[0], 1.0))))
-        levels = np.round(gains / gains[0] * 2.0**GATE_BITS_MAX / worth).astype(np.int64)
-        return Readout(unit, levels[:, None], float(gains[0]) * worth, None, 0.0)
+        if self.o.reach is None:
+            return 0.0, 0.0
+        if read.gains is None:
+            return self.o.reach, self.o.peak
+        leak, seen = float(np.abs(read.leak).max()), 2 * self.o.peak
+        one = seen if read.keep.any() else sum(float(sc.largest_sum(b).max(initial=0.0)) for b in branches)
+        return self.o.reach / read.largest + self.o.peak, min(seen, one) + leak
 
-    def gains(self, op: Output, levels: IntArray) -> str:
-        """Emit gains of all neurons, one of all steps or one a step (T or 1, 1), and return their link."""
+    def gains(self, op: Output, read: FilteredAnswer, lost: int, shape: Shape) -> str:
+        """Emit the gains of a read-out, times 2^-lost, and return their link."""
         name = f"{op.name}.gain"
+        each = np.ones((1, 1)) if read.gains is None else np.broadcast_to(read.gains, (len(read.gains), *shape))
+        levels = np.round(each / read.largest * (1 << (GATE_BITS_MAX - lost))).astype(np.int64).reshape(len(each), -1)
         soma = somas.GateTable(levels, GATE_BITS_MAX)
         link = IntConnection(name=f"{name}.link", inputs=(name,), block=op.block, synapses=GateLink(0))
-        self.ops += [IntNeuron(name=name, block=op.block, shape=(1,), soma=soma, scale=np.ones(1)), link]
+        own = (1,) if read.gains is None else shape
+        self.ops += [IntNeuron(name=name, block=op.block, shape=own, soma=soma, scale=np.ones(1)), link]
         return link.name
-
-    def headroom(self) -> float:
-        """Return the smallest S for which the summed answer stays within half of 24 bits on what calibration saw."""
-        return 0.0 if self.o.reach is None else 2 * self.o.reach * sc.STATE_UNIT / STATE_MAX
 
     def answer_shape(self, op: Output) -> tuple[int, ...]:
         """Return the shape of what the answer sums."""
@@ -457,6 +512,17 @@ class _Quantizer(Synapses):
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape
+
+
+def _even(weight: Array, top: int) -> tuple[IntArray, float]:
+    """Return weights as integers of at most ``top``, and what one is worth."""
+    unit = float(np.abs(weight).max(initial=0.0)) / top or 1.0
+    return np.round(weight / unit).astype(np.int64), unit
+
+
+def _kept(op: GateNeuron | HeldSum) -> float:
+    """Return the share of its sum that a counter keeps: all of it, where what comes are changes."""
+    return 1.0 if op.differences else op.decay
 
 
 def _spacing(wanted: Array) -> IntArray:

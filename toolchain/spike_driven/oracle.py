@@ -20,16 +20,34 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
 from spikewright.hw_sim import somas
+from spikewright.hw_sim.linear import conv2d
 from spikewright.hw_sim.synapses import IdentitySynapses
+from spikewright.toolchain.attention_block import replayed
 from spikewright.toolchain.backends import IntArray, Recording
-from spikewright.toolchain.gates import gate_function
+from spikewright.toolchain.gates import GateName, gate_function
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, source_of
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.schedule import shifted
 from spikewright.toolchain.interpret.states import FloatState, spikes, spread
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Array, Delay, GateNeuron, GateTable, Input, Lif, Linear, Neuron, Op
+from spikewright.toolchain.ops import (
+    Accumulator,
+    Array,
+    Delay,
+    GateNeuron,
+    GateTable,
+    HeldSum,
+    Input,
+    Lif,
+    Linear,
+    Neuron,
+    Op,
+    PooledGates,
+    Replayed,
+)
 from spikewright.toolchain.parameters import grid
+from spikewright.toolchain.passes.base import is_tap
+from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]
@@ -100,6 +118,12 @@ class _Watched(FloatState):
     """A neuron whose membrane is seen before it fires."""
 
     before: Array
+    whole: Array
+
+    def scaled(self, op: Lif, v: Array, gates: list[Array]) -> Array:
+        """Keep the membrane, then scale it."""
+        self.whole = v
+        return super().scaled(op, v, gates)
 
     def fire(self, op: Lif, v: Array) -> Array:
         """Keep the membrane, then fire."""
@@ -147,6 +171,8 @@ class _Forced:
             case GateTable(table=table):
                 rows = table if table.shape[0] > 1 else np.repeat(table, T, axis=0)
                 return np.repeat(rows[:T, None], B, axis=1)
+            case Replayed():
+                return replayed(op, [self.held(name) for name in op.inputs])
             case Neuron():
                 sender = self.integer[op.name]
                 assert isinstance(sender, IntNeuron)
@@ -157,6 +183,12 @@ class _Forced:
                 operands = [self.value(name) for name in op.inputs]
                 flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
                 return np.asarray(flat.reshape((T, B, *flat.shape[1:])))
+
+    def held(self, name: str) -> Array:
+        """Return what a population held in every step, in real units."""
+        reader = self.integer[name]
+        assert isinstance(reader, IntNeuron)
+        return np.asarray(self.run[name].v * _worth(reader), np.float64)
 
     def payloads(self, op: IntConnection) -> IntArray:
         """Return |payload| that a connection carries at its target's steps, (T, B, n_source)."""
@@ -189,10 +221,18 @@ class _Forced:
         if op.exponent <= 0 or not isinstance(linear, Linear):
             return half
         rows = np.abs(linear.weight.reshape(linear.weight.shape[0], -1)).max(axis=1)
-        worth = _worth(target).reshape(-1)
+        worth = self.current(target).reshape(-1)
         each = worth.reshape(rows.size, -1)[:, 0] if worth.size > 1 and worth.size % rows.size == 0 else worth.min()
         largest = float((rows * self.unit(op.inputs[0]) / each).max())
         return min(half, largest / ((1 << self.weight_bits - 1) - 1 - SLACK))
+
+    def current(self, op: IntNeuron) -> Array:
+        """Return what a unit of u is worth, before any gain, broadcasting to the shape: of all but a read-out as of v."""
+        read = self.equation(op)
+        if not isinstance(read, Readout):
+            return _worth(op)
+        _, level = self.gains(op, read)
+        return np.asarray(_worth(op) * level.max() / read.held.largest)
 
     def unit(self, name: str) -> float:
         """Return what one unit of a message is worth."""
@@ -221,7 +261,9 @@ class _Forced:
         match float_op:
             case Lif():
                 differ, wrong, said = self.lif(op, float_op, record)
-            case GateNeuron() | Accumulator():
+            case Accumulator() if is_tap(self.lowered, float_op):
+                differ, wrong, said = self.tap(op, float_op, record)
+            case GateNeuron() | HeldSum() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
             case _:
                 assert isinstance(float_op, Readout)
@@ -235,7 +277,7 @@ class _Forced:
         worth, found = _worth(op), _Found()
         operands = [self.value(name) for name in neuron.inputs]
         lost = self.rounding(op) + _fields(soma)
-        tables = sum(isinstance(self.lowered[name], GateTable) for name in neuron.inputs)
+        tables = sum(isinstance(self.lowered[name], GateTable | Replayed) for name in neuron.inputs)
         share = 2 * (2.0**-12 + SLACK) + tables * 2.0**-soma.gate_bits
         state = _Watched(neuron, self.x.shape[1])
         for t, (out, v) in enumerate(zip(record.out, record.v, strict=True)):
@@ -243,6 +285,8 @@ class _Forced:
             size = np.abs(state.v) / worth
             state.step([o[t] for o in operands])
             bound = lost[t] + share * (size + np.abs(state.before) / worth)
+            if isinstance(soma, somas.GatedMembrane) and neuron.pooled is not None:
+                bound = bound + pooled_room(soma, neuron.pooled, state.whole, bound * worth) / worth
             count, bad, seen = self.fired(soma, out, operands, t)
             seen &= held == 0
             low, high = (seen * spikes(neuron, state.before + sign * (bound + GRID) * worth) for sign in (-1, 1))
@@ -269,10 +313,21 @@ class _Forced:
         wrong = (out != 0) & (np.abs(out - gate * one) > 1)
         return np.asarray(out != 0, np.int64), wrong, np.round(gate * one) > 0
 
-    def count(self, op: IntNeuron, counter: GateNeuron | Accumulator, record: Recording) -> tuple[int, int, str]:
+    def tap(self, op: IntNeuron, reads: Accumulator, record: Recording) -> tuple[int, int, str]:
+        """Compare what a read-out holds of one step."""
+        worth, found, soma = _worth(op), _Found(), op.soma
+        assert isinstance(soma, somas.Lif)
+        wanted = sum((o.reshape(record.v.shape) for o in map(self.value, reads.inputs)), np.zeros(()))
+        room = (self.rounding(op) + _fields(soma) + np.abs(wanted) / worth * SLACK) * worth
+        found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
+        return found.said()
+
+    def count(
+        self, op: IntNeuron, counter: GateNeuron | HeldSum | Accumulator, record: Recording
+    ) -> tuple[int, int, str]:
         """Compare the sum of a counter or gate, and the level that a gate makes of it."""
         worth, lost, found = _worth(op), self.rounding(op) + FIELD_STEPS, _Found()
-        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.inputs)), np.zeros(()))
+        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.currents)), np.zeros(()))
         before = shifted(record.v * worth, 1, 0.0)
         wanted = total + counter.decay * before
         room = (lost + np.abs(before) / worth * (2.0**-12 + SLACK)) * worth
@@ -283,26 +338,42 @@ class _Forced:
             bias = grid(counter.bias, op.shape)
             step = 1.0 / (1 << soma.gate_bits)
             level = record.out * step
-            wide = room + worth
-            low, high = (gate_function(counter.function, wanted + bias + sign * wide) for sign in (-1, 1))
+            factors = [spread(self.value(name), op.shape) for name in counter.inputs[len(counter.currents) :]]
+            times = np.asarray(np.prod(factors, axis=0)) if factors else np.ones(())
+            score, wide = (wanted + bias) * times, (room + worth) * np.abs(times)
+            low, high = (gate_function(counter.function, score + sign * wide) for sign in (-1, 1))
             found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
-        """Compare what is added to the answer in every step."""
+        """Compare what is added to the answer in every step: the current, times the gain of the step."""
         worth, found = _worth(op), _Found()
         soma = op.soma
         assert isinstance(soma, somas.Lif)
+        gain, level = self.gains(op, read)
         drive = sum((o.reshape(record.v.shape) for o in map(self.value, read.inputs)), np.zeros(()))
-        kept = 0.0
+        drive = drive + grid(read.held.leak, op.shape)
+        keeps = bool(np.any(read.held.keep))
         if record.u is not None:
-            kept = 1 - float(soma.decay_u.reshape(-1)[0]) / fp.DECAY_ONE
-            drive = drive + read.decay * shifted(record.u * worth, 1, 0.0)
-        wanted = shifted(record.v * worth, 1, 0.0) + drive
-        size = np.abs(wanted) / worth
-        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if kept else 0.0))) * worth
+            drive = drive + grid(read.held.keep, op.shape) * shifted(record.u * self.current(op), 1, 0.0)
+        wanted = shifted(record.v * worth, 1, 0.0) + gain * drive
+        size = np.abs(wanted) / worth + np.abs(gain * drive) / worth * 2.0**-soma.gate_bits / level * soma.gates
+        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if keeps else 0.0))) * worth
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
+
+    def gains(self, op: IntNeuron, read: Readout) -> tuple[Array, Array]:
+        """Return the real gains of a read-out's current, and its machine's, a share of 1, (T, 1, *shape) or with axes of 1."""
+        rank = (1,) * len(op.shape)
+        asked = np.ones((1, 1, *rank)) if read.held.gains is None else read.held.gains[:, None]
+        if not op.links:
+            return asked, np.ones((1, 1, *rank))
+        table = self.integer[self.integer[op.links[0]].inputs[0]]
+        assert isinstance(table, IntNeuron)
+        assert isinstance(table.soma, somas.GateTable)
+        rows = np.asarray(table.soma.table, np.float64) / (1 << table.soma.gate_bits)
+        shape = op.shape if rows.shape[1] > 1 or op.size == 1 else rank
+        return asked, rows.reshape(len(rows), 1, *shape)
 
 
 @dataclass(eq=False)
@@ -334,18 +405,23 @@ class _Found:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Readout(Op):
-    """The answer's neurons in the lowered net: what they add up, and the share of their filter that stays."""
+    """The answer's neurons in the lowered net: what they add up, filtered, and with which gain in each step."""
 
-    decay: float = 0.0
+    held: FilteredAnswer
 
 
 def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        return Readout(name=output.name, inputs=first.inputs, decay=float(np.ravel(first.decay)[0]))
+        return Readout(name=output.name, inputs=first.inputs, held=filtered_answer(first, lowered.timesteps))
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
-    return Readout(name=output.name, inputs=output.inputs) if linear and isinstance(integer.output, IntOutput) else None
+    none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
+    return (
+        Readout(name=output.name, inputs=output.inputs, held=none)
+        if linear and isinstance(integer.output, IntOutput)
+        else None
+    )
 
 
 def _held(integer: Graph, op: IntConnection) -> bool:
@@ -355,13 +431,15 @@ def _held(integer: Graph, op: IntConnection) -> bool:
         isinstance(source, IntNeuron)
         and isinstance(source.soma, somas.DeltaRelu)
         and isinstance(target, IntNeuron)
-        and isinstance(target.soma, somas.Gate)
+        and isinstance(target.soma, somas.Gate | somas.HeldSum)
     )
 
 
 def message_unit(op: IntNeuron) -> float:
     """Return what one unit of a neuron's messages is worth: a level of 1.0, a unit of a rectifier's sum, one spike."""
     match op.soma:
+        case somas.HeldSum():
+            return float(op.scale.reshape(-1)[0])
         case somas.DeltaRelu(shift=shift):
             return float(op.scale.reshape(-1)[0]) * float(1 << shift)
         case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):
@@ -374,6 +452,52 @@ def sent(op: IntNeuron, out: IntArray) -> Array:
     """Return messages in real units; of a rectifier, which sends changes, their sum."""
     real = np.asarray(out, np.float64) * message_unit(op)
     return np.cumsum(real, axis=0) if isinstance(op.soma, somas.DeltaRelu) else real
+
+
+def pooled_room(soma: somas.GatedMembrane, gates: PooledGates, v: Array, room: Array) -> Array:
+    """Return by how much scaled membranes may differ where the weights of pooled gates are rounded, and v is off by ``room``.
+
+    Args:
+        soma: The integers.
+        gates: The real gates.
+        v: Membranes (B, C, ...) before they are scaled, and
+        room: what they are off.
+    """
+    one = 2.0**-soma.gate_bits
+    off = np.asarray(np.broadcast_to(room, v.shape).max())
+    total, axes = np.zeros(v.shape), tuple(range(2, v.ndim))
+    if gates.squeeze is not None and gates.excite is not None:
+        units = [np.abs(w).max() / max(1, np.abs(n).max()) / 2 for w, n in zip(
+            (gates.squeeze, gates.excite), (soma.squeeze, soma.excite), strict=True
+        )]  # fmt: skip
+        score, error = np.zeros(()), np.zeros(())
+        for pool in (v.mean(axis=axes), v.max(axis=axes)):
+            hidden = np.maximum(pool @ gates.squeeze.T, 0)
+            lost = (np.abs(pool) * units[0]) @ np.ones_like(gates.squeeze.T) + off * (
+                np.abs(gates.squeeze) + units[0]
+            ).sum(axis=1)
+            score = score + hidden @ gates.excite.T
+            error = error + lost @ (np.abs(gates.excite) + units[1]).T + units[1] * hidden.sum(axis=1, keepdims=True)
+        gate, loose = _loose(gates.function, score, error)
+        shape = (*gate.shape, *(1,) * len(axes))
+        total = np.abs(v) * (loose + one).reshape(shape)
+        v, off = v * gate.reshape(shape), off + total.max()
+    if gates.kernel is not None:
+        unit = np.abs(gates.kernel).max() / max(1, np.abs(soma.kernel).max()) / 2
+        both = np.stack([v.mean(axis=1), v.max(axis=1)], 1)
+        pad = (gates.kernel.shape[-1] // 2,) * 2
+        score = conv2d(both, gates.kernel, (1, 1), pad)[:, 0]
+        ones = np.ones_like(gates.kernel)
+        error = unit * conv2d(np.abs(both), ones, (1, 1), pad)[:, 0] + off * (np.abs(gates.kernel) + unit).sum()
+        _, loose = _loose(gates.function, score, error)
+        total = total + np.abs(v) * (loose + one)[:, None]
+    return total
+
+
+def _loose(function: GateName, score: Array, error: Array) -> tuple[Array, Array]:
+    """Return a gate, and how far it may be off where its argument is."""
+    low, gate, high = (gate_function(function, score + sign * error) for sign in (-1, 0, 1))
+    return gate, np.maximum(gate - low, high - gate)
 
 
 def _shifted(op: IntNeuron) -> int:

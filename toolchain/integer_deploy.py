@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.dequantize import to_float
@@ -33,6 +34,7 @@ def deploy_integer(
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
 ) -> Deployment:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
@@ -46,6 +48,7 @@ def deploy_integer(
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
 
     Raises:
         ToolchainError: A stage refuses the net.
@@ -61,7 +64,7 @@ def deploy_integer(
         raise InputError(
             "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
         )
-    chip = load_chip(options.chip)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="integer")
     if samples is not None:

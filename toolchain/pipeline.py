@@ -45,7 +45,7 @@ from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
 from spikewright.toolchain.samples import Samples, apart
-from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
+from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -225,7 +225,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldPool),
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
-    Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
     _stage(MergeMaps),
     _stage(LowerScale),
@@ -242,9 +242,25 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(LowerPool),
     _stage(Distribute, again=2),
     _stage(LowerBias),
-    Stage(Quantize.name, _about(Quantize), "drift", _quantize, ("options", "code", "x"), "integer"),
+    Stage(
+        Quantize.name,
+        _about(Quantize),
+        "drift",
+        _quantize,
+        ("options", "code", "x"),
+        "integer",
+        options=("weight_bits", "payload_bits"),
+    ),
     _stage(Align, level="aligned"),
-    Stage("map", "Give every neuron a neurocore.", "exact", _map, ("options", "chip", "x"), "aligned"),
+    Stage(
+        "map",
+        "Give every neuron a neurocore.",
+        "exact",
+        _map,
+        ("options", "chip", "x"),
+        "aligned",
+        options=("mapping",),
+    ),
 )
 """The stages in order. Their graphs are float, integer from ``quantize`` on, and have their delays from ``align`` on."""
 
@@ -309,6 +325,8 @@ def deploy_graph(
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
+    memory: Memory | None = None,
 ) -> Deployment:
     """Compile a captured float graph for a chip.
 
@@ -325,13 +343,15 @@ def deploy_graph(
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
+        memory: Of the stages that other deployments took of the same net and data.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
         Stopped: The stage ``stop_after`` is done.
     """
-    walk = Walk(pipeline(), stop_after, keep_stages, note)
-    chip = load_chip(options.chip)
+    walk = Walk(pipeline(), stop_after, keep_stages, note, memory=memory)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape

@@ -8,6 +8,7 @@ answer needs it.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError
 from spikewright.export.foreign.registry import Row, row_of
 from spikewright.export.foreign.values import Later, Opaque, Tracked, Value
-from spikewright.export.torch_to_nir.trace import Kept
+from spikewright.export.torch_to_nir.trace import LARGE, Kept
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
@@ -131,8 +132,11 @@ class Recorder(TorchFunctionMode):
         return found
 
     def track(self, x: Tensor, value: Tracked) -> None:
-        """Say what a tensor is."""
-        self.keep.append(x)
+        """Say what a tensor is; a large one may go when the net lets it go, and is forgotten then."""
+        if isinstance(value, Opaque) or x.numel() <= LARGE:
+            self.keep.append(x)
+        else:
+            weakref.finalize(x, self.tracked.pop, id(x), None).atexit = False
         self.tracked[id(x)] = value
         if isinstance(value, Opaque) and x.numel():
             self.aliases[(x.data_ptr(), tuple(x.shape))] = value

@@ -23,9 +23,9 @@ def spikes_unlike(net: nn.Module, x: Tensor, layout: str | None = None) -> tuple
     signals = run_float(from_nir(graph), opened.traced.example.numpy())
     wrong, total, fired = 0, 0, 0.0
     for node in opened.traced.nodes:
-        values = opened.traced.values[node].numpy()
+        values = opened.traced.values[node].numbers.numpy()
         if node.op == "call_module" and bool((values == np.round(values)).all()):  # spikes, or counts of them
-            expected, found = opened.traced.values[node].numpy(), signals[str(node.target)]
+            expected, found = opened.traced.values[node].numbers.numpy(), signals[str(node.target)]
             wrong, total, fired = (
                 wrong + int((expected != found).sum()),
                 total + expected.size,

@@ -19,6 +19,7 @@ OPTIONAL = (
     ("safetensors", "checkpoints", "pip install 'spikewright[models]'"),
     ("tonic", "event data sets", "pip install 'spikewright[models]'"),
     ("onnx", "ONNX files of the host part", "pip install 'spikewright[onnx]'"),
+    ("distributed", "explore on a Dask cluster", "pip install 'spikewright[dask]'"),
     (
         "lava-nc",
         "backend lava",
@@ -27,7 +28,7 @@ OPTIONAL = (
     ),
 )
 """Distribution, what it is for, and the command that installs it."""
-GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", "commands")
+GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", "commands", "clusters")
 """Groups of entry points, each ``spikewright.<group>``."""
 
 

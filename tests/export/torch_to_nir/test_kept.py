@@ -37,6 +37,7 @@ def test_spikes_are_kept_all_and_large_real_values_by_a_stride_that_meets_every_
 
 def test_a_capture_of_large_values_is_still_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "LARGE", 64)
+    monkeypatch.setattr(sys.modules["spikewright.export.foreign.record"], "LARGE", 64)
     torch.manual_seed(0)
     net = nn.Sequential(Conv2d(2, 3, 3, padding=1), lif("N5"), Flatten(), Linear(3 * 36, 4))
     x = (torch.rand(5, 2, 2, 6, 6) < 0.5).float()

@@ -27,6 +27,7 @@ from spikewright.hw_sim.somas import DeltaRelu as DeltaRelu
 from spikewright.hw_sim.somas import Gate as Gate
 from spikewright.hw_sim.somas import GateTable as GateTable
 from spikewright.hw_sim.somas import Lif as Lif
+from spikewright.hw_sim.somas import Relay as Relay
 from spikewright.hw_sim.somas import Soma as Soma
 from spikewright.hw_sim.somas import Source as Source
 from spikewright.hw_sim.synapses import ConvSynapses as ConvSynapses

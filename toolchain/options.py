@@ -206,6 +206,12 @@ class Options(Reading):
         choices=GATES,
         many=True,
     )
+    streams: Literal["auto", "distribute", "relay"] = option(
+        "auto",
+        "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
+        "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
+        choices=("auto", "distribute", "relay"),
+    )
     tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(

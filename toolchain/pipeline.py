@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,16 @@ from spikewright.toolchain.passes.lower_pool import LowerPool
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
+from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.passes.streams import DENSE_FROM, Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
 COUNTS_ROOM = 2
 """Event counts may be so many times busier than in the calibration data."""
+PJ_PER_UJ = 1e6
 COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts."""
 
@@ -108,6 +111,55 @@ def _lower_gates(context: Context) -> Context:
         context, check = replace(context, reference=reference), "drift"
     step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
+
+
+def _relay(context: Context) -> Context:
+    """Choose the sums that become relays: none, all that can, or those that cost less and are sparse on data."""
+    graph, how = context.graph, context.options.streams
+    found = () if how == "distribute" else sums(graph)
+    if not found:
+        return passed(context, Relays.name, graph, "exact", "float")
+    costs = context.chip.costs
+    of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
+    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
+    sparse = [name for name in found if streams.rates[name] < DENSE_FROM]
+    chosen = frozenset(found) if how == "relay" else streams.cheapest(sparse)
+    step = Relays(tuple(name for name in found if name in chosen))
+    said = (*context.diagnostics, *_streams_said(streams, chosen, how))
+    return passed(replace(context, diagnostics=said), step.name, step(graph), step.check, "float")
+
+
+def _streams_said(streams: Streams, chosen: frozenset[str], how: str) -> Iterator[Diagnostic]:
+    """Yield notes on the streams: which travel by relays, how dense they are, and what the other way would cost."""
+    cost = {name: streams.cost(names) / PJ_PER_UJ for name, names in (("relays", chosen), ("distribute", ()))}
+    if chosen:
+        dense = sorted(streams.rates[name] for name in chosen)
+        what = (
+            f"{len(chosen)} of {len(streams.candidates)} sums travel by relays, signed graded payloads; they send in "
+            f"{dense[0]:.2f} to {dense[-1]:.2f} of all neurons and steps. Estimated energy of a step {cost['relays']:.2g} uJ, "
+            f"distributed {cost['distribute']:.2g} uJ"
+        )
+        yield Diagnostic(
+            "relays",
+            f"stream {min(chosen)!r} and others" if len(chosen) > 1 else f"stream {min(chosen)!r}",
+            what,
+            "",
+            "note",
+        )
+    elif how == "auto":
+        relayed = streams.cost(streams.cheapest(streams.candidates)) / PJ_PER_UJ
+        if relayed < cost["distribute"]:
+            what = (
+                f"every reader has its own synapses: an estimated {cost['distribute']:.2g} uJ a step; relays would take "
+                f"{relayed:.2g} uJ, but send from nearly every neuron in every step"
+            )
+            yield Diagnostic(
+                "distributed",
+                "residual streams",
+                what,
+                "--streams relay takes them; `check` then calls them dense",
+                "note",
+            )
 
 
 def _quantize(context: Context) -> Context:
@@ -198,6 +250,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
     _stage(EarlyDelay),
+    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x")),
     _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),

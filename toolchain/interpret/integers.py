@@ -171,8 +171,8 @@ def saturated(soma: Soma, before: IntArray | None, a: IntArray, state: State) ->
             wraps = int((state["u"] != fp.decay(before, vars(soma)["decay_u"]) + (a << fp.CURRENT_SHIFT)).sum())
     if "v" in state and state["v"].size:
         v = state["v"]
-        if int(v.max()) >= fp.STATE_MAX or int(v.min()) <= -fp.STATE_MAX:
-            clips = int((np.abs(v) >= fp.STATE_MAX).sum())
+        if int(v.max()) >= soma.limit or int(v.min()) <= -soma.limit:
+            clips = int((np.abs(v) >= soma.limit).sum())
     return wraps, clips
 
 

@@ -6,7 +6,7 @@ u = 64 U / S,  v = 64 V / S:   S > 64 max(U, V) / 2^23,   U, V the largest that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2, prod
+from math import ceil, isfinite, log2, prod
 
 import numpy as np
 
@@ -130,7 +130,7 @@ class Choice:
         ends = np.maximum(self.state.tallest, np.abs(self.state.reset))
         drive = current + np.abs(self.state.constant)
         voltage = drive * _sums(sc.flat(op.beta, op.shape), self.steps) + ends
-        if self.reach is not None:
+        if self.reach is not None and isfinite(headroom):  # without a bound, of silent neurons too, any input counts
             current = np.minimum(current, headroom * _at_least_typical(self.reach.current))
             voltage = np.minimum(voltage, headroom * _at_least_typical(self.reach.voltage) + ends)
         both: Array = np.maximum(current, voltage)

@@ -28,7 +28,19 @@ from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.schedule import shifted
 from spikewright.toolchain.interpret.states import FloatState, spikes, spread
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Array, Delay, GateNeuron, GateTable, Input, Lif, Linear, Neuron, Op
+from spikewright.toolchain.ops import (
+    Accumulator,
+    Array,
+    Delay,
+    GateNeuron,
+    GateTable,
+    Input,
+    Lif,
+    Linear,
+    Neuron,
+    Op,
+    Relay,
+)
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
 
@@ -223,6 +235,8 @@ class _Forced:
                 differ, wrong, said = self.lif(op, float_op, record)
             case GateNeuron() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
+            case Relay():
+                differ, wrong, said = self.relay(op, float_op, record)
             case _:
                 assert isinstance(float_op, Readout)
                 differ, wrong, said = self.readout(op, float_op, record)
@@ -286,6 +300,15 @@ class _Forced:
             wide = room + worth
             low, high = (gate_function(counter.function, wanted + bias + sign * wide) for sign in (-1, 1))
             found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
+        return found.said()
+
+    def relay(self, op: IntNeuron, relay: Relay, record: Recording) -> tuple[int, int, str]:
+        """Compare the sum of a relay, and what it sends of it."""
+        worth, found = _worth(op), _Found()
+        wanted = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, relay.inputs)), np.zeros(()))
+        room = (self.rounding(op) + FIELD_STEPS + np.abs(wanted) / worth * SLACK) * worth
+        for got, more in ((record.v * worth, 0.0), (sent(op, record.out), message_unit(op))):
+            found.add(None, np.abs(got - wanted) > room + more, got, wanted, room + more)
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
@@ -362,7 +385,7 @@ def _held(integer: Graph, op: IntConnection) -> bool:
 def message_unit(op: IntNeuron) -> float:
     """Return what one unit of a neuron's messages is worth: a level of 1.0, a unit of a rectifier's sum, one spike."""
     match op.soma:
-        case somas.DeltaRelu(shift=shift):
+        case somas.DeltaRelu(shift=shift) | somas.Relay(shift=shift):
             return float(op.scale.reshape(-1)[0]) * float(1 << shift)
         case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):
             return 1.0 / (1 << bits)

@@ -3,7 +3,7 @@
 Usage: ``python -m benchmarks.quantize_loss [--nets 300] [--seed 0] [--json]``
 A float net is compared with its own float64 run on data it was not calibrated on; a net on the grid with the integers it was
 made of. Exit code 1 if a spike of a net on the grid differs, the median loss of the float nets is above 1 %, or a net loses
-more than the limit of ``toolchain.losses`` on its calibration data and carries no warning.
+more than the limit of ``toolchain.limits`` on its calibration data and carries no warning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, lif
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.losses import SPIKES_LIMIT
+from spikewright.toolchain.limits import SPIKES_LIMIT
 from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Delay, Flatten, Input, Lif, Neuron, Op, Output
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph

@@ -18,6 +18,7 @@ from spikewright.toolchain.deployment import Drift, payloads
 from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of
 from spikewright.toolchain.interpret import FloatRun, IntRun, float_answers, float_blocks, float_cut, int_blocks
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import FEW
 from spikewright.toolchain.ops import Array, Lif, Neuron, Relay
 from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
@@ -29,7 +30,7 @@ Labels = NDArray[np.int64]
 Data = NDArray[Any]
 """Samples (T, B, *shape) of any number type: what runs is float64, a part at a time."""
 Packed = NDArray[np.uint8]
-"""Spikes, eight a byte."""
+"""Spikes, eight a byte, or counts of them in four bytes each."""
 
 
 def answers(graph: Graph, x: Data) -> Array:
@@ -76,17 +77,48 @@ class Spikes:
         self.file = SpooledTemporaryFile(max_size=BUDGET)  # noqa: SIM115 - lives as long as the spikes
         weakref.finalize(self, self.file.close)
 
-    def add(self, fired: NDArray[np.bool_]) -> None:
-        """Put some at the end."""
-        self.file.write(np.packbits(fired).data)
+    def add(self, held: Packed) -> None:
+        """Put some, packed, at the end."""
+        self.file.write(held.data)
 
     def start(self) -> None:
         """Read from the beginning."""
         self.file.seek(0)
 
     def next(self, count: int) -> Packed:
-        """Return the next ``count`` spikes, as they were added."""
-        return np.frombuffer(self.file.read(-(-count // 8)), np.uint8)
+        """Return the next ``count`` bytes, as they were added."""
+        return np.frombuffer(self.file.read(count), np.uint8)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """Neurons that send spikes: how many, and whether several a step.
+
+    Args:
+        size: Number of neurons.
+        counted: Whether the number of spikes is compared, and not only whether there is one.
+    """
+
+    size: int
+    counted: bool
+
+    def packed(self, sent: NDArray[Any]) -> Packed:
+        """Return what is compared of messages (T', B, ...): eight spikes a byte, or a count in four."""
+        if self.counted:
+            return np.ascontiguousarray(sent.reshape(-1), np.int32).view(np.uint8)
+        return np.packbits(sent != 0)
+
+    def bytes(self, rows: int) -> int:
+        """Return how many bytes ``packed`` takes for so many (step, sample)."""
+        return 4 * rows * self.size if self.counted else -(-rows * self.size // 8)
+
+    def differ(self, a: Packed, b: Packed) -> int:
+        """Count what differs between two of them."""
+        return int(np.count_nonzero(a.view(np.int32) != b.view(np.int32))) if self.counted else _ones(a ^ b)
+
+    def sent(self, held: Packed) -> int:
+        """Count the messages."""
+        return int(np.count_nonzero(held.view(np.int32))) if self.counted else _ones(held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +130,9 @@ class Seen:
         reach: Largest |value| or |sum over time| of the answer.
         peak: Largest |value| of it in one step.
         reached: How far the states of every ``Lif`` and ``Relay`` went.
-        firing: The neuron ops that fire, with their sizes, and
+        firing: The neuron ops that fire, and
         spikes: theirs, part by part of ``cut``, in this order.
+        busy: How many messages each of their neurons sent, (n,) each.
         cut: How the data was cut.
     """
 
@@ -107,15 +140,17 @@ class Seen:
     reach: float
     peak: float
     reached: dict[str, Reach]
-    firing: dict[str, int]
+    firing: dict[str, Firing]
     spikes: Spikes
+    busy: dict[str, IntArray]
     cut: Cut
 
 
 def observe(lowered: Graph, x: Data) -> Seen:
     """Run a lowered net once, and keep what quantize and its drift ask for."""
     output, spikes = lowered.output.name, Spikes()
-    firing = {op.name: prod(op.shape) for op in lowered if isinstance(op, Neuron) and op.fires}
+    firing = {op.name: _firing(op) for op in lowered if isinstance(op, Neuron) and op.fires}
+    busy = {name: np.zeros(kind.size, np.int64) for name, kind in firing.items()}
     keep = (*firing, output)
     found, reach, peak, total = [], 0.0, 0.0, np.zeros(())
     reached: dict[str, Reach] = {}
@@ -124,8 +159,9 @@ def observe(lowered: Graph, x: Data) -> Seen:
         sums = np.cumsum(values, axis=0) if steps.start == 0 else np.cumsum([total + values[0], *values[1:]], axis=0)
         peak = max(peak, np.abs(values).max(initial=0.0))
         reach, total = max(reach, np.abs(values).max(initial=0.0), np.abs(sums).max(initial=0.0)), sums[-1]
-        for name in firing:
-            spikes.add(signals[name] != 0)
+        for name, kind in firing.items():
+            spikes.add(kind.packed(signals[name]))
+            busy[name] += _messages(signals[name])
         if steps.stop == x.shape[0]:
             found.append(run.answer)
             reached = {
@@ -134,7 +170,17 @@ def observe(lowered: Graph, x: Data) -> Seen:
                 if isinstance(op, Lif | Relay)
             }
     parts = float_cut(lowered, x.shape[1], x.shape[0], keep=keep)
-    return Seen(np.concatenate(found), float(reach), float(peak), reached, firing, spikes, parts)
+    return Seen(np.concatenate(found), float(reach), float(peak), reached, firing, spikes, busy, parts)
+
+
+def _firing(op: Neuron) -> Firing:
+    return Firing(prod(op.shape), isinstance(op, Lif) and op.max_spikes != 1)
+
+
+def _messages(sent: NDArray[Any]) -> IntArray:
+    """Return how many messages each neuron sent, (n,), of (T', B, ...)."""
+    found: IntArray = (sent.reshape(-1, prod(sent.shape[2:])) != 0).sum(axis=0, dtype=np.int64)
+    return found
 
 
 def _reach(op: Lif | Relay, run: FloatRun) -> Reach:
@@ -164,6 +210,7 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
     here = {op.name for op in integer if isinstance(op, IntNeuron) and op.soma.states}
     differ = dict.fromkeys((name for name in seen.firing if name in here), 0)
     counts = dict.fromkeys(differ, (0, 0, 0))
+    busy = {name: np.zeros(seen.firing[name].size, np.int64) for name in differ}
     saturated = []
     found, error, run = [], 0.0, IntRun(integer, 1)
     seen.spikes.start()
@@ -172,22 +219,25 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
         if steps.start == 0:
             run = IntRun(integer, batch, keep=differ)
         run.advance(payloads(integer, x[steps, chosen]))
-        for name, size in seen.firing.items():
-            count = (steps.stop - steps.start) * batch * size
-            wanted = seen.spikes.next(count)
+        for name, kind in seen.firing.items():
+            rows = (steps.stop - steps.start) * batch
+            wanted = seen.spikes.next(kind.bytes(rows))
             if name in differ:
-                sent = np.packbits(run.sent(name) != 0)
-                differ[name] += _ones(sent ^ wanted)
+                messages = run.sent(name)
+                sent = kind.packed(messages)
+                differ[name] += kind.differ(sent, wanted)
+                busy[name] += _messages(messages)
                 was, now, before = counts[name]
-                counts[name] = (was + _ones(wanted), now + _ones(sent), before + count)
+                counts[name] = (was + kind.sent(wanted), now + kind.sent(sent), before + rows * kind.size)
         if steps.stop == x.shape[0]:
             found.append(run.answer)
             saturated.append(run.saturations)
             error += float(np.abs(seen.answers[chosen] - to_units(integer, run.answer)).sum())
     mismatch = {name: wrong / counts[name][2] for name, wrong in differ.items()}
+    silenced = {name: (int(((seen.busy[name] > FEW) & (now == 0)).sum()), now.size) for name, now in busy.items()}
     got = np.concatenate(found)
     same = (seen.answers.argmax(axis=1) == to_units(integer, got).argmax(axis=1)).mean()
-    return Drift(mismatch, float(same), error / seen.answers.size, counts, added(saturated)), got
+    return Drift(mismatch, float(same), error / seen.answers.size, counts, added(saturated), silenced), got
 
 
 def _ones(packed: Packed) -> int:

@@ -57,11 +57,13 @@ class Drift:
     """What quantizing changed on calibration data, integer against float.
 
     Args:
-        spike_mismatch: Per neuron op, the share of (step, sample, neuron) whose spike differs.
+        spike_mismatch: Per neuron op, the share of (step, sample, neuron) whose spike differs; of several spikes a step,
+            whose number does. A payload is none: gates of both nets scale the same spikes.
         agreement: Share of samples with the same class.
         answer_error: Mean absolute difference of the answers, in the net's units.
         spikes: Of every such op, the spikes of the float net, of the integer net, and how many there could be.
         saturations: (wraps of u, clips of v) by layer.
+        silenced: Of every such op, the neurons that only the integer net leaves silent, and all of its neurons.
     """
 
     spike_mismatch: dict[str, float]
@@ -69,6 +71,7 @@ class Drift:
     answer_error: float
     spikes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+    silenced: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def silent(_title: str) -> Progress:

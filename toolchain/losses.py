@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain.deployment import Drift
-from spikewright.toolchain.diagnostics import Diagnostic
+from spikewright.toolchain.diagnostics import Diagnostic, Severity
 from spikewright.toolchain.integer import IntConnection, IntNeuron
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import (
+    ANSWER_LIMIT,
+    CHANNEL_LIMIT,
+    FEW,
+    MENDED_FROM,
+    REFINED_FROM,
+    SILENCED_LIMIT,
+    SPARSE_LIMIT,
+    SPIKES_LIMIT,
+    ZEROED_LIMIT,
+)
 from spikewright.toolchain.ops import Array, Lif, Linear
+from spikewright.toolchain.passes.synapses import LOW
+from spikewright.toolchain.shapes import shapes
 
-SPIKES_LIMIT = 0.05
-"""Share of a layer's (step, sample, neuron) whose spike may differ: nets that keep their answers stay below, as a rule."""
-SPARSE_LIMIT = 0.5
-"""Differing spikes, as a share of those that either net sends: a quiet layer that keeps below 5 % can still be all wrong."""
-FEW = 16
-"""Spikes of a layer in all of the data, up to which a share of them says nothing."""
-ZEROED_LIMIT = 0.1
-"""Share of a map's weight, by size, that may round to 0: trained maps with a few large weights lose up to 8 % unharmed."""
-ANSWER_LIMIT = 0.25
-"""Mean change of an answer, as a share of how far the float net's answers lie apart: classes stand it, values do not."""
-MENDED_FROM = 0.15
-"""Share of a layer's spikes from which a finer unit is tried even where no answer changes: its cost is synapses and SOPs."""
-REFINED_FROM = 0.01
-"""Layers that lose less are left as they are."""
 FINER = "train with the chip's numbers (see `spikewright train --target loihi2`), or rescale weights and threshold of the layer"
 
 
@@ -54,6 +54,7 @@ def losses(
         *_saturations(drift),
         *_weights(lowered, integer),
         *_spikes(drift),
+        *_silenced(drift),
         *_answers(wanted, got, y, tolerance),
     )
 
@@ -72,16 +73,21 @@ def _weights(lowered: Graph, integer: Graph) -> Iterator[Diagnostic]:
     for op in lowered:
         if not isinstance(op, Linear) or not isinstance(made := _made(integer, op.name), IntConnection):
             continue
-        low = _made(integer, f"{op.name}.low")
+        low = _made(integer, op.name + LOW)
         zero = made.synapses.weights.reshape(op.weight.shape) == 0
         if isinstance(low, IntConnection):
             zero &= low.synapses.weights.reshape(op.weight.shape) == 0
         size = np.abs(op.weight).reshape(op.weight.shape[0], -1)
         gone = np.where(zero.reshape(size.shape), size, 0.0)
-        share, rows = float(gone.sum() / max(size.sum(), 1e-300)), int((gone.sum(1) > 0.5 * size.sum(1)).sum())
+        share, rows = (
+            float(gone.sum() / max(size.sum(), 1e-300)),
+            int((gone.sum(1) > CHANNEL_LIMIT * size.sum(1)).sum()),
+        )
         if share > ZEROED_LIMIT or rows:
             what = f"{100 * share:.1f} % of its weight rounds to 0 (allowed {100 * ZEROED_LIMIT:.0f} %)"
-            what += f"; {rows} of its {len(size)} output channels lose most of theirs" if rows else ""
+            if rows:
+                lost = f"{rows:,} of {len(size):,} output channels lose above {100 * CHANNEL_LIMIT:.0f} % of theirs"
+                what = lost if share <= ZEROED_LIMIT else f"{what}; {lost}"
             yield Diagnostic("weights-vanish", f"map {op.name!r}", what, FINER)
 
 
@@ -92,23 +98,41 @@ def _made(integer: Graph, name: str) -> object:
 def _spikes(drift: Drift) -> Iterator[Diagnostic]:
     for name, share in drift.spike_mismatch.items():
         was, now, size = drift.spikes.get(name, (0, 0, 0))
-        differ = share * size
+        differ, where = share * size, f"layer {name!r}"
         if was > FEW and not now:
-            yield Diagnostic(
-                "layer-silent", f"layer {name!r}", f"sends nothing; the float net sends {was:,} spikes", FINER
-            )
-        elif share > SPIKES_LIMIT or (max(was, now) > FEW and differ > SPARSE_LIMIT * (was + now)):
+            yield Diagnostic("layer-silent", where, f"sends nothing; the float net sends {was:,} spikes", FINER)
+        elif share > SPIKES_LIMIT:
             what = (
                 f"{100 * share:.1f} % of its spikes and silences differ from the float net's (allowed "
                 f"{100 * SPIKES_LIMIT:.0f} %): {now:,} spikes for {was:,}"
             )
-            yield Diagnostic("spikes-differ", f"layer {name!r}", what, FINER)
+            yield Diagnostic("spikes-differ", where, what, FINER)
+        elif max(was, now) > FEW and differ > SPARSE_LIMIT * (was + now):
+            what = (
+                f"it sends {now:,} spikes, the float net {was:,}, and {differ:,.0f} times only one of them does "
+                f"({100 * differ / (was + now):.0f} %; allowed {100 * SPARSE_LIMIT:.0f} %)"
+            )
+            yield Diagnostic("spikes-differ", where, what, FINER)
+        elif was == now == 0:
+            what = "sends nothing on the calibration data, as the float net: what quantizing changes of it was not seen"
+            yield Diagnostic("never-fires", where, what, "calibrate with data on which it fires (--calibrate)", "note")
+
+
+def _silenced(drift: Drift) -> Iterator[Diagnostic]:
+    for name, (count, neurons) in drift.silenced.items():
+        if count and drift.spikes[name][1]:
+            what = (
+                f"{count:,} of its {neurons:,} neurons send nothing; in the float net each sends more than {FEW} spikes "
+                f"(allowed {100 * SILENCED_LIMIT:.0f} %)"
+            )
+            severity: Severity = "warning" if count > SILENCED_LIMIT * neurons else "note"
+            yield Diagnostic("neurons-silent", f"layer {name!r}", what, FINER, severity)
 
 
 def _answers(wanted: Array, got: Array, y: NDArray[np.int64] | None, tolerance: float) -> Iterator[Diagnostic]:
     n = len(wanted)
     worse = changed(wanted, got, y)
-    if worse > max(1, tolerance * n):
+    if worse > max(tolerance * n, 1 if tolerance else 0):
         against = "than the float net" if y is None else "than the float net is right about"
         what = f"{worse} of {n} calibration samples are answered worse {against} (--tolerance allows {100 * tolerance:g} %)"
         yield Diagnostic("answers-change", "answer", what, f"allow more with --tolerance, or {FINER}")
@@ -134,9 +158,9 @@ def changed(wanted: Array, got: Array, y: NDArray[np.int64] | None) -> int:
 
 def to_refine(found: tuple[Diagnostic, ...], drift: Drift, lowered: Graph) -> frozenset[str]:
     """Return the layers whose unit is worth a second projection; none where the net keeps what matters."""
-    codes = {one.code for one in found}
+    codes = {one.code for one in found if one.severity == "warning"}
     read = {f"map {name!r}" for op in lowered if isinstance(op, Lif) for name in op.currents}
-    lost = bool(codes & {"answers-change", "answer-drifts", "layer-silent"})
+    lost = bool(codes & {"answers-change", "answer-drifts", "layer-silent", "neurons-silent"})
     lost |= any(one.code == "weights-vanish" and one.where in read for one in found)
     if not lost and max(drift.spike_mismatch.values(), default=0.0) <= MENDED_FROM:
         return frozenset()
@@ -144,6 +168,41 @@ def to_refine(found: tuple[Diagnostic, ...], drift: Drift, lowered: Graph) -> fr
     return frozenset({name for name in layers if drift.spike_mismatch.get(name, 0.0) > REFINED_FROM} or layers)
 
 
-def kept_apart(integer: Graph) -> list[str]:
-    """Return the layers that have a second projection."""
-    return [op.name for op in integer if isinstance(op, IntNeuron) and any(name.endswith(".low") for name in op.inputs)]
+@dataclass(frozen=True)
+class Second:
+    """The second projections of a layer.
+
+    Args:
+        layer: Its name.
+        rows: Output channels, all maps together, that have one, of
+        all_rows: so many.
+        added: Synapses of them, beside
+        first: those of the first projections.
+    """
+
+    layer: str
+    rows: int
+    all_rows: int
+    added: int
+    first: int
+
+
+def second_projections(integer: Graph) -> list[Second]:
+    """Return what second projections a net has, layer by layer."""
+    sizes = shapes(integer)
+    found = []
+    for op in integer:
+        if not isinstance(op, IntNeuron) or not any(name.endswith(LOW) for name in op.inputs):
+            continue
+        counts = dict.fromkeys(("rows", "all_rows", "added", "first"), 0)
+        for name in op.currents:
+            made = integer[name]
+            assert isinstance(made, IntConnection)
+            synapses = int(made.synapses.fan_in(sizes[made.inputs[0]], sizes[op.name]).sum())
+            counts["added" if name.endswith(LOW) else "first"] += synapses
+            if name.endswith(LOW):
+                rows = made.synapses.weights.reshape(len(made.synapses.weights), -1)
+                counts["rows"] += int(rows.any(axis=1).sum())
+                counts["all_rows"] += len(rows)
+        found.append(Second(op.name, **counts))
+    return found

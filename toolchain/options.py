@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.limits import HEADROOM, TOLERANCE
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.nirx.metadata import COMPARISONS, DECAYS, RESETS, STARTS
 
@@ -212,7 +213,12 @@ class Options(Reading):
         "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
         choices=("auto", "distribute", "relay"),
     )
-    tolerance: float = option(0.01, "accuracy that auto may lose, a fraction", kind=float)
+    tolerance: float = option(
+        TOLERANCE,
+        "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "
+        "labels the float net's",
+        kind=float,
+    )
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     dt_s: float | None = option(
         None,
@@ -239,7 +245,9 @@ class Options(Reading):
         None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
     )
     headroom: float = option(
-        1.5, "how much further other data may drive a neuron than calibration data, before it overflows", kind=float
+        HEADROOM,
+        "how much further other data may drive a neuron than calibration data, before it overflows",
+        kind=float,
     )
     coding: str | None = option(
         None,

@@ -23,7 +23,8 @@ from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, chec
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.losses import kept_apart, losses, to_refine
+from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, DENSE_FROM, MENDS, OUTLIER_LIMIT
+from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Input, Op
 from spikewright.toolchain.options import Options
@@ -44,16 +45,12 @@ from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import is_still, split_host
-from spikewright.toolchain.passes.streams import DENSE_FROM, Prices, Streams, measured, sums
+from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
-COUNTS_ROOM = 2
-"""Event counts may be so many times busier than in the calibration data."""
 PJ_PER_UJ = 1e6
-COUNT_LIMIT = 1 << 16
-"""Whole numbers below this are taken for event counts."""
 
 
 # -------------------------------------------------------------------------------------------- the stages
@@ -176,11 +173,7 @@ def _quantize(context: Context) -> Context:
         reached=seen.reached,
         headroom=options.headroom,
     )
-    tried = _tried(context, step, seen)
-    layers = to_refine(tried.found, tried.drift, lowered)
-    finer = _tried(context, replace(step, refine=layers), seen) if layers else tried
-    better = len(finer.found) < len(tried.found) or finer.lost < MENDS * tried.lost
-    tried = _mended(finer, tried) if better and finer is not tried else tried
+    tried = _mended(context, step, seen)
     record = PassRecord(step.name, len(lowered), len(tried.integer), tried.drift.answer_error, "drift")
     return replace(
         context,
@@ -195,10 +188,6 @@ def _quantize(context: Context) -> Context:
     )
 
 
-MENDS = 0.5
-"""A second projection is taken where it leaves at most this share of the spikes that differed; it costs SOPs."""
-
-
 @dataclass(frozen=True, eq=False)
 class _Tried:
     """One way to quantize: the integer graph, its answers (B, n) to the calibration data, and what it lost there."""
@@ -209,13 +198,17 @@ class _Tried:
     found: tuple[Diagnostic, ...]
 
     @property
+    def losses(self) -> int:
+        """How many losses are beyond their limits."""
+        return sum(one.severity == "warning" for one in self.found)
+
+    @property
     def lost(self) -> float:
         """Spikes that differ, as a share, summed over the layers."""
         return sum(self.drift.spike_mismatch.values())
 
 
-def _tried(context: Context, step: Quantize, seen: Seen) -> _Tried:
-    integer = step(context.graph)
+def _tried(context: Context, integer: Graph, seen: Seen) -> _Tried:
     verify(integer, level="integer")
     changed, got = drift(seen, integer, context.data)
     units = to_units(integer, got)
@@ -223,17 +216,34 @@ def _tried(context: Context, step: Quantize, seen: Seen) -> _Tried:
     return _Tried(integer, got, changed, found)
 
 
-def _mended(finer: _Tried, coarse: _Tried) -> _Tried:
-    """Return the finer of two, and notes that say where a second projection mended what."""
-    notes = []
-    for name in kept_apart(finer.integer):
-        shares = [100 * one.drift.spike_mismatch.get(name, 0.0) for one in (coarse, finer)]
+def _mended(context: Context, step: Quantize, seen: Seen) -> _Tried:
+    """Quantize; where that loses, with second projections of rows with outliers, then of all rows, where that mends it."""
+    first = tried = _tried(context, step(context.graph), seen)
+    for beyond in (OUTLIER_LIMIT, 0.0):
+        layers = to_refine(tried.found, tried.drift, context.graph)
+        if not layers:
+            break
+        finer = replace(step, refine={**step.refine, **dict.fromkeys(layers, beyond)})
+        integer = finer(context.graph)
+        if second_projections(integer) == second_projections(tried.integer):
+            continue
+        mended = _tried(context, integer, seen)
+        if mended.losses < tried.losses or mended.lost < MENDS * tried.lost:
+            step, tried = finer, mended
+    return replace(tried, found=(*tried.found, *_costs(tried, first)))
+
+
+def _costs(tried: _Tried, first: _Tried) -> Iterator[Diagnostic]:
+    """Yield what second projections cost, and what they mended."""
+    for one in second_projections(tried.integer):
+        shares = [100 * drift.spike_mismatch.get(one.layer, 0.0) for drift in (tried.drift, first.drift)]
+        mended = "{:.2g} % of its spikes differ instead of {:.2g} %".format(*shares)
         what = (
-            "a second projection holds the bits that 8-bit weights lose: {:.2g} % of its spikes differ instead of {:.2g} %; "
-            "it doubles the layer's synapses and SOPs"
+            f"second projections of {one.rows:,} of {one.all_rows:,} rows hold the bits that 8-bit weights lose: "
+            f"{mended if one.layer in tried.drift.spike_mismatch else 'they would add up over the steps'}; they cost "
+            f"{one.added:,} synapses beside {one.first:,}, and the SOPs of these"
         )
-        notes.append(Diagnostic("second-projection", f"layer {name!r}", what.format(*reversed(shares)), "", "note"))
-    return replace(finer, found=(*finer.found, *notes))
+        yield Diagnostic("second-projection", f"layer {one.layer!r}", what, "", "note")
 
 
 def _map(context: Context) -> Context:

@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.somas import Soma, State
+from spikewright.hw_sim.somas import Saturations, State
 from spikewright.hw_sim.synapses import spread
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.budget import Cut, cut
@@ -142,12 +142,11 @@ class IntRun:
         state, out = self.states[op.name], self.sent(op.name)
         a = sum((self.out[name][t] for name in op.currents), np.zeros(out.shape[1:], np.int64))
         levels = [spread(self.out[name][t], self.shapes[name], op.shape) for name in op.links]
-        before = state.get("u")
-        out[t] = op.soma.step(state, a, levels, self.first + t)
-        wraps, clips = saturated(op.soma, before, a, state)
-        if wraps or clips:
-            seen = self.saturations.get(op.name, (0, 0))
-            self.saturations[op.name] = (seen[0] + wraps, seen[1] + clips)
+        full = Saturations()
+        out[t] = op.soma.step(state, a, levels, self.first + t, full)
+        if full.wraps or full.clips:
+            wraps, clips = self.saturations.get(op.name, (0, 0))
+            self.saturations[op.name] = (wraps + full.wraps, clips + full.clips)
         record = self.recordings.get(op.name)
         if record is not None:
             record.v[t] = state["v"].reshape(record.v.shape[1:])
@@ -157,23 +156,6 @@ class IntRun:
     def _deliver(self, op: IntConnection, x: IntArray) -> IntArray:
         """Return what a connection delivers for messages (..., n_source); a gate link its levels, as they were sent."""
         return x if op.synapses.gate else connect(op, x, self.shapes[op.inputs[0]], self.shapes[op.name])
-
-
-def saturated(soma: Soma, before: IntArray | None, a: IntArray, state: State) -> tuple[int, int]:
-    """Return how many currents wrapped in a step, and how many voltages lie at the end of 24 bits after it.
-
-    A voltage that was clipped and then reset to a value is not among them: nothing of it is left to be wrong.
-    """
-    wraps = clips = 0
-    if before is not None and a.size:
-        reach = max(int(before.max()), -int(before.min())) + (max(int(a.max()), -int(a.min())) << fp.CURRENT_SHIFT)
-        if reach >= fp.STATE_LIMIT:
-            wraps = int((state["u"] != fp.decay(before, vars(soma)["decay_u"]) + (a << fp.CURRENT_SHIFT)).sum())
-    if "v" in state and state["v"].size:
-        v = state["v"]
-        if int(v.max()) >= soma.limit or int(v.min()) <= -soma.limit:
-            clips = int((np.abs(v) >= soma.limit).sum())
-    return wraps, clips
 
 
 def connect(op: IntConnection, x: IntArray, source: Shape, target: Shape) -> IntArray:

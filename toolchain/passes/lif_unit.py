@@ -5,18 +5,17 @@ u = 64 U / S,  v = 64 V / S:   S > 64 max(U, V) / 2^23,   U, V the largest that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil, isfinite, log2, prod
+from dataclasses import dataclass, field
+from math import ceil, log2, prod
 
 import numpy as np
 
 from spikewright.hw_sim.fixed_point import STATE_LIMIT
+from spikewright.toolchain.limits import EXACT_HEADROOM
 from spikewright.toolchain.ops import Array, Lif, Shape
 from spikewright.toolchain.passes import scales as sc
-from spikewright.toolchain.passes.on_grid import grid_unit, whole
+from spikewright.toolchain.passes.on_grid import grid_unit
 
-EXACT_HEADROOM = 1.25
-"""Integers that are on the grid as they are lose by a coarser unit, so other data is given less room than elsewhere."""
 ROOM = 1.01
 """Rounded weights sum up to a little more than the real ones."""
 
@@ -42,8 +41,10 @@ class State:
     reset: Array
     constant: Array
     """Bias and leak."""
-    tallest: float
+    tallest: Array
     """Largest level that v is compared with, held at or starts from."""
+    never: Array = field(default_factory=lambda: np.zeros(1, bool))
+    """Whether no input brings v to its threshold, which is then any level above what inputs can cause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,13 @@ class Unit:
     Args:
         size: S, (1,) or (Co,).
         shift: Bits that sums may lose, where S is coarser than 8-bit weights ask for: the weights keep theirs.
-        low: Whether a second projection holds what the first one leaves of the weights.
+        low: Share of a row's weight from which a second projection holds what the first one leaves; None: there is none.
         exact: Whether every weight is an integer in it as it is.
     """
 
     size: Array
     shift: int | None = None
-    low: bool = False
+    low: float | None = None
     exact: bool = False
 
 
@@ -85,52 +86,75 @@ class Choice:
     headroom: float
     steps: int
 
-    def unit(self, *, refine: bool) -> Unit:
-        """Return S; ``refine``: as fine as the state allows, with a second projection."""
+    def unit(self, *, refine: float | None) -> Unit:
+        """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share."""
         joined = any(b.linear is None for b in self.branches)
-        found = sc.unit_of(self.branches, self.chip, per_channel=not joined, floor=self.fields())
+        found = self.weighed(per_channel=not joined)
         kept = grid_unit(self.branches, self.chip, self.keeps, found, per_channel=not joined)
         exact = kept is not None
         found = found if kept is None else kept
         needed = self.needed(found.size, EXACT_HEADROOM if exact else self.headroom)
-        if exact and lattice(self.op):  # one bit costs nothing: sums of even weights are even
+        spare = exact and self.even(found)  # one bit costs nothing: sums of even weights are even
+        if spare and lattice(self.op):
             needed = np.maximum(needed, np.minimum(self.needed(found.size, np.inf), 2 * found))
         if bool((found < needed).any()):
             raised = found * 2.0 ** np.maximum(0, np.ceil(np.log2(np.maximum(needed, 1e-300) / found)))
-            even = exact and float((raised / found).max()) <= 2
-            return Unit(raised, shift=-self.chip.exponent_min, low=refine and not even, exact=even)
-        if not refine or exact:
+            even = spare and float((raised / found).max()) <= 2
+            return Unit(raised, shift=-self.chip.exponent_min, low=None if even else refine, exact=even)
+        if refine is None or exact:
             return Unit(found, exact=exact)
-        spare = float(np.log2(found / np.maximum(needed, found * 1e-9)).min())
-        finer = max(0, min(self.chip.exponent_max - self.exponent(found), int(spare)))
-        return Unit(found / 2.0**finer, low=True)
+        room = float(np.log2(found / np.maximum(needed, found * 1e-9)).min())
+        finer = max(0, min(self.chip.exponent_max - self.exponent(found), int(room)))
+        return Unit(found / 2.0**finer, low=refine)
+
+    def even(self, unit: Array) -> bool:
+        """Say whether all weights, exact in a unit, are even integers."""
+        kept = [sc.held(sc.relative_weights(b, unit), self.chip) for b in self.branches]
+        return all(found is not None and not (found[0] << found[1] & 1).any() for found in kept)
 
     def exponent(self, unit: Array) -> int:
         """Return the largest exponent that a branch needs in a unit."""
         tops = [float(np.abs(sc.relative_weights(b, unit)).max(initial=0.0)) for b in self.branches]
         return max(0, ceil(log2(max(max(tops, default=0.0) / sc.levels(self.chip.weight_bits), 1e-300)) - 1e-9))
 
-    def fields(self) -> float:
-        """Return the smallest S for which threshold and bias still fit their registers."""
+    def weighed(self, *, per_channel: bool) -> Array:
+        """Return the S that the weights ask for, or the fields; channels without a weight take one that thresholds ask for."""
+        found = sc.unit_of(self.branches, self.chip, per_channel=per_channel, floor=0.0)
+        state = np.maximum(self.state.tallest, np.abs(self.state.constant))
+        own = self.by_channel(found.size, state) / sc.levels(self.chip.weight_bits)
+        if self.weight() or not self.keeps(np.ones(1)):
+            tops = self.branches[0].magnitudes() if found.size > 1 else np.full(1, self.weight())
+            found = np.where((tops == 0) & (own > 0), 2.0 ** np.ceil(np.log2(np.maximum(own, 1e-300))), found)
+        return np.asarray(np.maximum(found, self.by_channel(found.size, self.fields())), np.float64)
+
+    def weight(self) -> float:
+        """Return the largest weight of all."""
+        return max((float(b.magnitudes().max(initial=0.0)) for b in self.branches), default=0.0)
+
+    def fields(self) -> Array:
+        """Return the smallest S, (1,) or (n,), for which threshold and bias still fit their registers."""
         threshold = self.state.tallest / (self.chip.threshold_max // 4)
-        constant = float(np.abs(self.state.constant).max()) / self.chip.bias_max
-        return max(threshold, constant) * sc.STATE_UNIT
+        constant = np.abs(self.state.constant) / self.chip.bias_max
+        return np.asarray(np.maximum(threshold, constant) * sc.STATE_UNIT, np.float64)
+
+    def by_channel(self, channels: int, values: Array) -> Array:
+        """Return the largest of (1,) or (n,) values in each of so many channels."""
+        if values.size == 1 or channels == 1:
+            return np.full(1, values.max())
+        found: Array = values.reshape(channels, -1).max(axis=1)
+        return found
 
     def needed(self, channels: int, headroom: float) -> Array:
         """Return the smallest S, (1,) or (channels,), for which neither the fields nor u and v overflow."""
         sums = self.largest(headroom) * ROOM * sc.STATE_UNIT / STATE_LIMIT
-        per = sums.reshape(channels, -1).max(axis=1) if channels > 1 else sums.max(keepdims=True)
-        return np.asarray(np.maximum(per, self.fields()), np.float64)
+        return np.maximum(self.by_channel(channels, sums), self.by_channel(channels, self.fields()))
 
     def largest(self, headroom: float) -> Array:
         """Return the largest |u| or |v| to make room for, (n,): what any input can cause, or what data did with headroom."""
-        op, n = self.op, prod(self.op.shape)
-        arriving = sum((_spread(sc.largest_sum(b), op.shape) for b in self.branches), np.zeros(n))
-        current = arriving * _sums(sc.flat(op.alpha, op.shape), self.steps)
+        current, voltage = worst(self.op, self.branches, self.state.constant, self.steps)
         ends = np.maximum(self.state.tallest, np.abs(self.state.reset))
-        drive = current + np.abs(self.state.constant)
-        voltage = drive * _sums(sc.flat(op.beta, op.shape), self.steps) + ends
-        if self.reach is not None and isfinite(headroom):  # without a bound, of silent neurons too, any input counts
+        voltage = voltage + ends
+        if self.reach is not None and np.isfinite(headroom) and self.reach.voltage.any():
             current = np.minimum(current, headroom * _at_least_typical(self.reach.current))
             voltage = np.minimum(voltage, headroom * _at_least_typical(self.reach.voltage) + ends)
         both: Array = np.maximum(current, voltage)
@@ -142,12 +166,20 @@ class Choice:
         step = current * (sc.STATE_UNIT if self.op.comparison == ">" else 1)
         biases = self.state.constant / current
         return (
-            whole(self.state.threshold / step)
-            and whole(self.state.reset / current)
-            and whole(biases)
-            and float(np.abs(biases).max()) <= self.chip.bias_max
+            sc.whole(np.where(self.state.never, 0.0, self.state.threshold / step))
+            and sc.whole(self.state.reset / current)
+            and sc.whole(biases)
+            and float(np.abs(biases).max()) <= self.chip.bias_max + 1
             and bool((sc.integer_bias(biases, self.op.name, self.chip) == np.round(biases)).all())
         )
+
+
+def worst(op: Lif, branches: list[sc.Branch], constant: Array, steps: int) -> tuple[Array, Array]:
+    """Return the largest |u| and |v| that any input causes in a neuron that never fires, (n,), in units of its input."""
+    n = prod(op.shape)
+    arriving = sum((_spread(sc.largest_sum(b), op.shape) for b in branches), np.zeros(n))
+    current = arriving * _sums(sc.flat(op.alpha, op.shape), steps)
+    return current, (current + np.abs(constant)) * _sums(sc.flat(op.beta, op.shape), steps)
 
 
 def lattice(op: Lif) -> bool:

@@ -1,6 +1,6 @@
 """Weights that lie on the chip's grid already: the unit S that leaves every one of them, and all sums, exactly as they are.
 
-W = w 2^e S,   w even, all of them whole numbers:   S = 1;  else a power of two;  else one step of the rows' common grid
+W = w 2^e S,   w the chip's integers, even where signs differ:   S = 1;  else a power of two;  else the rows' own step
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import numpy as np
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.passes import scales as sc
 
-WHOLE = 1e-6
-"""How far from a whole number a weight in units of S may be, relative to it: float32 rounds to 6e-8."""
 PROBED = 12
 """Weights of a row that are looked at first: real-valued rows fail there."""
 POWERS = 32
@@ -23,15 +21,10 @@ POWERS = 32
 Fits = Callable[[Array], bool]
 
 
-def whole(values: Array) -> bool:
-    """Say whether all values are whole numbers, but for rounding."""
-    return bool((np.abs(values - np.round(values)) <= WHOLE * np.maximum(1.0, np.abs(values))).all())
-
-
 def grid_unit(
     branches: list[sc.Branch], chip: sc.ChipGrid, fits: Fits, usual: Array, *, per_channel: bool
 ) -> Array | None:
-    """Return the unit in which all weights are even integers of the chip, or None.
+    """Return the unit in which all weights are integers of the chip, or None.
 
     Args:
         branches: All that meets in the neurons.
@@ -44,10 +37,10 @@ def grid_unit(
     if not any(r.any() for r in rows) or not all(_may_lie_on_a_grid(r, chip) for r in rows):
         return None
     for unit in (np.ones(1), usual, *_powers_of_two(rows, chip)):
-        if all(_kept(r, unit, chip) for r in rows) and fits(unit):
+        if all(sc.held(r / unit[:, None], chip) is not None for r in rows) and fits(unit):
             return unit
     if per_channel and len(rows) == 1:
-        return _finest(rows[0], np.array([_step(row, chip) for row in rows[0]]), chip, fits)
+        return _finest(rows[0], chip, fits)
     return None
 
 
@@ -61,44 +54,44 @@ def _may_lie_on_a_grid(rows: Array, chip: sc.ChipGrid) -> bool:
     """Say whether the first row's first weights have a common step at all."""
     for row in rows:
         if row.any():
-            return _step(row[np.abs(row) > 0][:PROBED], chip) > 0
+            return _step(row[np.abs(row) > 0][:PROBED], chip, one=sc.one_sign(rows)) > 0
     return True
 
 
-def _step(row: Array, chip: sc.ChipGrid) -> float:
-    """Return the largest g of which all weights of a row are whole multiples up to the chip's largest; 0: there is none."""
-    top, most = float(np.abs(row).max(initial=0.0)), sc.levels(chip.weight_bits) // 2
+def _step(row: Array, chip: sc.ChipGrid, *, one: bool) -> float:
+    """Return the largest g of which all weights of a row are whole multiples that the chip has; 0: there is none.
+
+    A weight is a multiple of g, or where signs differ of 2 S = g: -128 .. 127 of them.
+    """
+    top = float(np.abs(row).max(initial=0.0))
     if top == 0:
         return 1.0
-    counts = np.arange(1, most + 1)
+    below, above = (end >> (not one) for end in sc.ends(chip.weight_bits, one=one))
+    counts = np.arange(1, max(below, above) + 1)
+    fits = (row.max() / top * counts <= above + sc.WHOLE) & (-row.min() / top * counts <= below + sc.WHOLE)
     few = np.abs(row[np.abs(row) > 0][:PROBED, None]) * counts / top
-    hopeful = (np.abs(few - np.round(few)) <= WHOLE * np.maximum(1.0, few)).all(axis=0)
-    return next((top / m for m in counts[hopeful] if whole(row * m / top)), 0.0)
+    hopeful = fits & (np.abs(few - np.round(few)) <= sc.WHOLE * np.maximum(1.0, few)).all(axis=0)
+    return next((top / m for m in counts[hopeful] if sc.whole(row * m / top)), 0.0)
 
 
 def _powers_of_two(rows: list[Array], chip: sc.ChipGrid) -> list[Array]:
     """Return the powers of two from coarse to fine that can hold the largest and the smallest weight."""
     sizes = np.concatenate([np.abs(r[r != 0]) for r in rows])
-    coarse = min(POWERS, floor(log2(float(sizes.min()) / 2) + WHOLE))
-    finest = ceil(log2(float(sizes.max()) / sc.levels(chip.weight_bits)) - WHOLE) - chip.exponent_max
+    coarse = min(POWERS, floor(log2(float(sizes.min())) + sc.WHOLE))
+    finest = ceil(log2(float(sizes.max()) / (1 << chip.weight_bits)) - sc.WHOLE) - chip.exponent_max
     return [np.array([2.0**k]) for k in range(coarse, max(finest, -POWERS) - 1, -1)]
 
 
-def _kept(rows: Array, unit: Array, chip: sc.ChipGrid) -> bool:
-    """Say whether weights are even integers with one exponent in units of S (a value, or one a row)."""
-    halves = rows / (2 * unit[:, None])
-    top = float(np.abs(halves).max(initial=0.0))
-    exponent = max(0, ceil(log2(2 * top / sc.levels(chip.weight_bits)) - WHOLE)) if top > 0 else 0
-    return exponent <= chip.exponent_max and whole(halves / 2.0**exponent)
-
-
-def _finest(rows: Array, steps: Array, chip: sc.ChipGrid, fits: Fits) -> Array | None:
+def _finest(rows: Array, chip: sc.ChipGrid, fits: Fits) -> Array | None:
     """Return the rows' own units where they are as fine as 8 bits allow; finer ones where the state asks for it."""
+    one = sc.one_sign(rows)
+    steps = np.array([_step(row, chip, one=one) for row in rows])
     if not (steps > 0).all():
         return None
-    tops = np.abs(rows).max(axis=1)
-    spare = np.where(tops > 0, sc.levels(chip.weight_bits) * (steps / 2) / np.maximum(tops, 1e-300), 1.0)
-    unit = steps / 2 / 2.0 ** np.floor(np.log2(spare) + WHOLE)
+    unit = steps if one else steps / 2
+    below, above = sc.ends(chip.weight_bits, one=one)
+    most = np.maximum(rows.max(axis=1) / above, -rows.min(axis=1) / below) / unit
+    unit = unit / 2.0 ** np.where(most > 0, np.floor(-np.log2(np.maximum(most, 1e-300)) + sc.WHOLE), 0.0)
     for finer in range(chip.exponent_max + 1):
         if fits(unit / 2.0**finer):
             return np.asarray(unit / 2.0**finer)

@@ -23,6 +23,7 @@ from spikewright.toolchain.errors import PassError, UnsupportedNodeError
 from spikewright.toolchain.gates import gate_levels
 from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import HEADROOM
 from spikewright.toolchain.ops import (
     Accumulator,
     Array,
@@ -39,12 +40,12 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass, is_readout
-from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice
+from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
-HEADROOM = 1.5
-"""Default of ``Quantize.headroom``: other data may drive a neuron so many times as far as calibration data did."""
+UNREACHED = 2.0
+"""A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
 RELAY_BITS = 15
@@ -79,8 +80,9 @@ class Quantize(Pass):
     """How far every ``Lif`` went there; of one that is not named any input counts."""
     headroom: float = HEADROOM
     """By how much states may go further than on calibration data before they overflow."""
-    refine: frozenset[str] = frozenset()
-    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights."""
+    refine: Mapping[str, float] = field(default_factory=dict)
+    """``Lif`` s whose unit is as fine as their state allows, with a second projection for what 8 bits leave of the weights, of
+    rows that lose more than this share of theirs."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the integer graph."""
@@ -175,7 +177,10 @@ class _Quantizer(Synapses):
             raise PassError(
                 "has a bias in front of its synaptic filter", where=f"op {op.name!r}", help="run lower-bias first"
             )
-        state = State(threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, gain))
+        threshold, never = self.reachable(op, branches, threshold, gain, bias + leak)
+        state = State(
+            threshold / gain, self.after(op, threshold) / gain, bias + leak, self.tallest(op, threshold, gain), never
+        )
         chosen = self.current_unit(op, branches, state)
         unit = chosen.size
         names = self.connect(op, branches, unit, shift=chosen.shift, low=chosen.low)
@@ -200,10 +205,25 @@ class _Quantizer(Synapses):
         if op.max_spikes != 1:
             self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
 
-    def tallest(self, op: Lif, gain: Array) -> float:
-        """Return the largest level that v is compared with, held at or starts from, in units of the current."""
-        levels = (op.v_threshold, op.v_start, np.zeros(()) if op.v_min is None else op.v_min)
-        return max(float(np.abs(sc.flat(level, op.shape) / gain).max()) for level in levels)
+    def reachable(
+        self, op: Lif, branches: list[sc.Branch], threshold: Array, gain: Array, constant: Array
+    ) -> tuple[Array, Array]:
+        """Return thresholds, those that no input reaches lowered to twice of what one can, and which these are.
+
+        A threshold far above all sums (a neuron that is meant never to fire) would ask for a unit that leaves no weight.
+        """
+        if op.max_spikes != 1 or op.gates > op.output_gate:
+            return threshold, np.zeros(1, bool)
+        _, voltage = worst(op, branches, constant, self.graph.timesteps)
+        rest = np.maximum(np.abs(sc.flat(op.v_start, op.shape)), np.abs(sc.flat(op.v_reset, op.shape)))
+        most = UNREACHED * (voltage * gain + rest)
+        never = (threshold > most) & (most > 0)
+        return (np.where(never, most, threshold), never) if never.any() else (threshold, np.zeros(1, bool))
+
+    def tallest(self, op: Lif, threshold: Array, gain: Array) -> Array:
+        """Return the largest level that v is compared with, held at or starts from, in units of the current, (1,) or (n,)."""
+        start, least = (sc.flat(np.zeros(()) if p is None else p, op.shape) for p in (op.v_start, op.v_min))
+        return np.asarray(np.maximum(np.maximum(np.abs(threshold), np.abs(start)), np.abs(least)) / gain, np.float64)
 
     def rare(self, op: Lif, threshold: Array, scale: Array) -> dict[str, Any]:
         """Return the integers of several spikes a step, of the floor and of the start of v, where it has them."""
@@ -246,8 +266,8 @@ class _Quantizer(Synapses):
         if payloads:  # a power of two, so that what relays send is taken up as it is
             needed = sc.power_of_two(float(choice.needed(1, self.o.headroom)[0]))
             unit = max(needed, sc.stream_unit(branches, self.chip, min(payloads)))
-            return Unit(np.array([unit]), shift=-self.chip.exponent_min, low=op.name in self.o.refine)
-        return choice.unit(refine=op.name in self.o.refine)
+            return Unit(np.array([unit]), shift=-self.chip.exponent_min, low=self.o.refine.get(op.name))
+        return choice.unit(refine=self.o.refine.get(op.name))
 
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
         """Return thresholds on the chip's grid, from real ones in state units; ``between``: v lies on that grid, too."""
@@ -359,7 +379,7 @@ class _Quantizer(Synapses):
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=lost > 0)
+        names = self.connect(op, branches, unit, low=0.0 if lost else None)
         kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
         soma = lif(

@@ -1,6 +1,7 @@
 """Choosing integers: 8-bit even weights with a power-of-two exponent, one unit for all synapses that meet in a neuron.
 
-W ~ w 2^e S,   w even in [-254, 254] (8-bit mixed-sign weights drop their lowest bit: nir_lava.md 4.2)
+W ~ w 2^e S,   w even in -256 .. 254 (8-bit mixed-sign weights drop their lowest bit: nir_lava.md 4.2);
+               of one sign 0 .. 255 or -255 .. 0, where the weights are integers of this form as they are
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ BIAS_MAX = BIAS_MANTISSA[1] << BIAS_EXPONENT_MAX
 """Largest bias of a 13-bit mantissa with its exponent, in state units."""
 GATED_SHIFT = 6
 """Bits of payload sums that synapses behind gated spikes drop (of 8): weights keep their bits, sums the range of spikes'."""
+WHOLE = 1e-6
+"""How far from a whole number a value may be, relative to it: float32 rounds to 6e-8."""
+EDGE = 1e-9
+"""How far above a power of two the largest weight may lie and still take its exponent."""
 STATE_UNIT = 1 << CURRENT_SHIFT
 """State units per unit of synaptic input."""
 
@@ -139,18 +144,59 @@ def relative_weights(branch: Branch, unit: Array) -> Array:
     return scaled
 
 
+def whole(values: Array) -> bool:
+    """Say whether all values are whole numbers, but for rounding."""
+    return bool((np.abs(values - np.round(values)) <= WHOLE * np.maximum(1.0, np.abs(values))).all())
+
+
+def one_sign(values: Array) -> bool:
+    """Say whether no two values have different signs: such weights need no bit for it."""
+    return bool((values >= 0).all() or (values <= 0).all())
+
+
+def ends(bits: int, *, one: bool) -> tuple[int, int]:
+    """Return the most that weights of ``bits`` bits reach below and above 0: of ``one`` sign any, else even ones."""
+    return ((1 << bits) - 1, (1 << bits) - 1) if one else (1 << bits, levels(bits))
+
+
+def held(relative: Array, chip: ChipGrid, lowest: int = 0) -> tuple[IntArray, int] | None:
+    """Return (w, e) with ``relative = w 2^e``, exactly, where the chip has such integers; else None.
+
+    Args:
+        relative: Weights in units of S.
+        chip: Whose weights they are.
+        lowest: Smallest exponent; below 0 sums lose bits.
+    """
+    one = one_sign(relative)
+    exponent = max(lowest, _exponent(relative, *ends(chip.weight_bits, one=one)))
+    steps = relative / 2.0 ** (exponent + (not one))
+    if exponent > chip.exponent_max or not whole(steps):
+        return None
+    return np.round(steps).astype(np.int64) << (not one), exponent
+
+
+def _exponent(relative: Array, below: int, above: int) -> int:
+    """Return the smallest exponent, of either sign, with which weights lie between the ends."""
+    most = max(float(relative.max(initial=0.0)) / above, -float(relative.min(initial=0.0)) / below)
+    return ceil(log2(most) - EDGE) if most > 0 else 0
+
+
 def integer_weights(
     branch: Branch, unit: Array, chip: ChipGrid, where: str, *, shift: int | None = None
 ) -> tuple[IntArray, int]:
     """Return (w, e) with ``unit_in * W ~ w 2^e S``; e is at least ``-shift`` (None: the branch's own).
 
+    What the chip holds as it is stays so; else weights are rounded to even ones.
+
     Raises:
         PassError: The exponent would be larger than the chip's.
     """
-    relative, full = relative_weights(branch, unit), levels(chip.weight_bits)
-    lowest = -(branch.shift if shift is None else shift)
-    top = float(np.abs(relative).max(initial=0.0))
-    exponent = max(lowest, ceil(log2(top / full) - 1e-9)) if top > 0 else 0
+    relative, lowest = relative_weights(branch, unit), -(branch.shift if shift is None else shift)
+    kept = held(relative, chip, lowest)
+    if kept is not None:
+        return kept
+    full = levels(chip.weight_bits)
+    exponent = max(lowest, _exponent(relative, full, full))
     if exponent > chip.exponent_max:
         raise PassError(
             f"its weights are 2^{exponent} times larger than others that meet in the same neuron; "
@@ -163,17 +209,21 @@ def integer_weights(
 
 
 def low_weights(
-    branch: Branch, unit: Array, chip: ChipGrid, high: tuple[IntArray, int], lowest: int
+    branch: Branch, unit: Array, chip: ChipGrid, high: tuple[IntArray, int], lowest: int, beyond: float
 ) -> tuple[IntArray, int] | None:
     """Return the second projection (w, e): what the first one leaves of the weights; None where that is nothing.
 
-    ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide.
+    ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide. Only rows
+    that lose more than the share ``beyond`` of their weight get one: a weight of 0 is no synapse.
     """
     w_high, e_high = high
-    rest = relative_weights(branch, unit) - w_high * 2.0**e_high
+    relative = relative_weights(branch, unit)
+    rest = relative - w_high * 2.0**e_high
     exponent = max(lowest, e_high - chip.weight_bits + 1)
     if exponent >= e_high:
         return None
+    size, gone = (np.abs(one.reshape(one.shape[0], -1)).sum(axis=1) for one in (relative, rest))
+    rest[gone <= beyond * size] = 0.0
     w = 2 * np.round(rest / (2.0 * 2.0**exponent)).astype(np.int64)
     w = np.clip(w, -levels(chip.weight_bits), levels(chip.weight_bits))
     return (w, exponent) if w.any() else None
@@ -209,7 +259,9 @@ def decay_amount(keep: Array) -> IntArray:
 def integer_bias(wanted: Array, where: str, chip: ChipGrid) -> IntArray:
     """Return biases (in state units) on the chip's grid: a 12-bit mantissa with one exponent (0 .. 7) for the population."""
     top = float(np.abs(wanted).max(initial=0.0))
-    exponent = max(0, ceil(log2(max(top, 1.0) / BIAS_MANTISSA[1])))
+    low, high = BIAS_MANTISSA
+    below, above = -float(wanted.min(initial=0.0)), float(wanted.max(initial=0.0))
+    exponent = max(0, ceil(log2(max(below / -low, above / high, 1 / high)) - EDGE))
     if exponent > BIAS_EXPONENT_MAX or top > chip.bias_max + 1:
         raise PassError(
             f"bias of {top:.0f} state units; {chip.bias_max} fit",
@@ -217,8 +269,8 @@ def integer_bias(wanted: Array, where: str, chip: ChipGrid) -> IntArray:
             help="scale the layer's weights up: its bias is far larger than its synaptic input",
         )
     mantissa: IntArray = np.round(wanted / 2**exponent).astype(np.int64)
-    most = min(chip.bias_max >> exponent, BIAS_MANTISSA[1])
-    return np.clip(mantissa, -most, most) << exponent
+    least, most = -(chip.bias_max + 1) >> exponent, chip.bias_max >> exponent
+    return np.clip(mantissa, max(low, least), min(high, most)) << exponent
 
 
 def flat(parameter: Array, shape: Shape) -> Array:

@@ -23,9 +23,6 @@ from spikewright.toolchain.passes.base import sends_messages
 from spikewright.toolchain.passes.relay import constants, restorable
 from spikewright.toolchain.shapes import shapes
 
-DENSE_FROM = 0.95
-"""Messages a neuron and step from which a graded stream on the data path is dense: its synapses work as often as a dense
-layer's."""
 NOISE = 1e-9
 """A sum this near to its constant, as a share of the largest, has not moved."""
 ROUNDS = 64

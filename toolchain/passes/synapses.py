@@ -14,6 +14,9 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Array, Delay, Input, Lif, Linear, Op, Relay
 from spikewright.toolchain.passes import scales as sc
 
+LOW = ".low"
+"""Ends the name of a second projection: that of the first, and this."""
+
 
 @dataclass
 class Synapses:
@@ -71,7 +74,7 @@ class Synapses:
         return found
 
     def connect(
-        self, op: Op, branches: list[sc.Branch], unit: Array, *, shift: int | None = None, low: bool = False
+        self, op: Op, branches: list[sc.Branch], unit: Array, *, shift: int | None = None, low: float | None = None
     ) -> list[str]:
         """Emit integer connections and return their names.
 
@@ -80,7 +83,8 @@ class Synapses:
             branches: What those read.
             unit: S.
             shift: Bits that sums may lose; None: as each branch says.
-            low: Emit second projections, of what the first ones leave of the weights.
+            low: Emit second projections of what the first ones leave of the weights, where a row loses more than this share
+                of its weight; None: of no row.
         """
         names = []
         for position, branch in enumerate(branches):
@@ -90,9 +94,9 @@ class Synapses:
             block = op.block if linear is None else linear.block
             names.append(self.connection(name, branch, block, *held))
             lowest = -(branch.shift if shift is None else shift)
-            rest = sc.low_weights(branch, unit, self.chip, held, lowest) if low else None
+            rest = None if low is None else sc.low_weights(branch, unit, self.chip, held, lowest, low)
             if rest is not None:
-                names.append(self.connection(f"{name}.low", branch, block, *rest))
+                names.append(self.connection(name + LOW, branch, block, *rest))
         return names
 
     def connection(self, name: str, branch: sc.Branch, block: str, w: IntArray, exponent: int) -> str:

@@ -19,8 +19,8 @@ from spikewright.hw_sim.somas import Gate, GateTable, Lif, Relay, Soma, Source
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, separated
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import DENSE_FROM
 from spikewright.toolchain.ops import Op
-from spikewright.toolchain.passes.streams import DENSE_FROM
 from spikewright.toolchain.spike_driven.loaded import block_of
 from spikewright.toolchain.spike_driven.signals import CostClass, Fault, Judgement, Path
 from spikewright.toolchain.spike_driven.verdict import Block, Judged, Stream, summed

@@ -1,7 +1,9 @@
 """Networks of published size on the chip: deploy, map and run one sample, each in a process of its own, with a watchdog.
 
-Weights are drawn (sizes need no checkpoint), events are Bernoulli spikes: seconds, memory, cores and the verdict are of the
-geometry; spikes, and so SOPs, are those of an untrained net. ``limit`` says which limit of a core decided the split.
+Weights are drawn, batch norms settled on the sample (sizes need no checkpoint), events are Bernoulli spikes, images N(0, 1):
+seconds, memory, cores and the verdict are of the geometry; spikes, and so SOPs, are those of an untrained net.
+``limit`` says which limit of a core decided the split. A row is written as soon as its net is done, with ``--rows FILE`` to
+a file too, whose nets are not measured again.
 """
 
 from __future__ import annotations
@@ -12,55 +14,81 @@ import resource
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from spikewright import toolchain
-from spikewright.hw_sim import Chip
-from spikewright.hw_sim.drc import Use, utilization
 from spikewright.models.nets.ma_event import MAEventNet
+from spikewright.models.nets.ms_resnet import gac_ms_resnet_cifar, ms_resnet_imagenet
+from spikewright.models.nets.staa_resnet import STAAResNet
 from spikewright.models.nets.tcja_nets import TCJANet
 from spikewright.toolchain.errors import ToolchainError
-from spikewright.toolchain.integer import neurons_of
-from spikewright.toolchain.mapping.partition import coarsest, cores_used, fit
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 SEED, RATE = 7, 0.02
 CHIP = "hala-point"
+Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Net:
-    """A published net and the shape of its input (T, C, H, W)."""
+    """A published net by its width, the shape of its input (T, C, H, W), and how its gates are lowered."""
 
-    build: Callable[[], nn.Module]
-    shape: tuple[int, int, int, int]
+    build: Callable[[float], nn.Module]
+    shape: Shape
+    gates: str
+
+    @property
+    def images(self) -> bool:
+        """Whether it sees images, the same in every step."""
+        return self.shape[1] == 3
+
+    def sample(self) -> NDArray[np.float32]:
+        """Draw an input (T, 1, C, H, W)."""
+        rng, (steps, *frame) = np.random.default_rng(SEED), self.shape
+        if self.images:
+            return np.broadcast_to(rng.normal(size=(1, *frame)).astype(np.float32), (steps, 1, *frame))
+        return (rng.random((steps, 1, *frame)) < RATE).astype(np.float32)
 
 
+GESTURE, GAIT = (60, 2, 32, 32), (8, 2, 128, 128)
 NETS = {
-    "tcja-dvs128": Net(lambda: TCJANet("dvs128", variant="causal"), (20, 2, 128, 128)),
-    "tcja-cifar10-dvs": Net(lambda: TCJANet("cifar10-dvs", variant="causal"), (10, 2, 128, 128)),
-    "tcja-n-caltech101": Net(lambda: TCJANet("n-caltech101", variant="causal"), (14, 2, 180, 240)),
-    "ma-gesture-tcsa": Net(lambda: MAEventNet("gesture", variant="causal"), (60, 2, 32, 32)),
-    "ma-gait-tcsa": Net(lambda: MAEventNet("gait", variant="causal"), (8, 2, 128, 128)),
+    "ma-gesture-tcsa": Net(lambda w: MAEventNet("gesture", width=w), GESTURE, "static"),
+    "ma-gesture-tcsa-paper": Net(lambda w: MAEventNet("gesture", variant="paper", width=w), GESTURE, "static"),
+    "ma-gesture-tcsa-causal": Net(lambda w: MAEventNet("gesture", variant="causal", width=w), GESTURE, "causal"),
+    "ma-gait-tcsa": Net(lambda w: MAEventNet("gait", width=w), GAIT, "static"),
+    "ma-gait-tcsa-causal": Net(lambda w: MAEventNet("gait", variant="causal", width=w), GAIT, "causal"),
+    "gac-cifar10-t4": Net(lambda w: gac_ms_resnet_cifar(4, width=w), (4, 3, 32, 32), "host"),
+    "gac-cifar10-t6": Net(lambda w: gac_ms_resnet_cifar(6, width=w), (6, 3, 32, 32), "host"),
+    "tcja-dvs128": Net(lambda w: TCJANet("dvs128", width=w), (20, 2, 128, 128), "static"),
+    "tcja-cifar10-dvs-tet": Net(lambda w: TCJANet("cifar10-dvs-tet", width=w), (10, 2, 48, 48), "static"),
+    "tcja-cifar10-dvs": Net(lambda w: TCJANet("cifar10-dvs", width=w), (10, 2, 128, 128), "static"),
+    "tcja-n-caltech101": Net(lambda w: TCJANet("n-caltech101", width=w), (14, 2, 180, 240), "static"),
+    "staa-resnet-19": Net(lambda w: STAAResNet(19, 4, variant="causal", width=w), (4, 3, 32, 32), "causal"),
+    "staa-resnet-20": Net(lambda w: STAAResNet(20, 4, variant="causal", width=w), (4, 3, 32, 32), "causal"),
+    "att-ms-resnet-18": Net(lambda w: ms_resnet_imagenet(18, 1, width=w), (1, 3, 224, 224), "static"),
 }
-"""The causal variants: what can be lowered without constants drawn from data."""
+"""The published form where constant or host gates lower it, else the causal one, which has an exact lowering."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One net: sizes, seconds, peak memory in MiB, SOPs of one sample, the verdict, and what limit decided the split."""
+    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split."""
 
     net: str
+    width: float = 1.0
+    gates: str = ""
     neurons: int | None = None
     chips: int | None = None
     cores: int | None = None
     deploy_s: float | None = None
+    deploy_cpu_s: float | None = None
     sample_s: float | None = None
     peak_mib: float | None = None
     sops: float | None = None
@@ -68,34 +96,46 @@ class Row:
     limit: str = ""
 
 
-def measure(name: str) -> Row:
+def settled(net: nn.Module, x: NDArray[np.float32]) -> nn.Module:
+    """Return the net with batch norms that hold what the sample shows: without, a deep net that was never trained is silent."""
+    norms = [part for part in net.eval().modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        net(torch.from_numpy(np.ascontiguousarray(x)))
+    return net.eval()
+
+
+def measure(name: str, width: float) -> Row:
     """Deploy one net and run one sample, here."""
     torch.manual_seed(SEED)
     net = NETS[name]
-    steps, *frame = net.shape
-    x = (np.random.default_rng(SEED).random((steps, 1, *frame)) < RATE).astype(np.float32)
-    begin = time.perf_counter()
+    x = net.sample()
+    module = settled(net.build(width), x)
+    begin, cpu = time.perf_counter(), time.process_time()
     try:
-        made = toolchain.deploy(net.build().eval(), torch.from_numpy(x), chip=CHIP, mapping="greedy", name=name)
+        made = toolchain.deploy(
+            module, torch.from_numpy(np.array(x)), chip=CHIP, mapping="greedy", gates=net.gates, name=name,
+            progress=lambda stage: _said(f"  {time.perf_counter() - begin:6.1f} s {peak():6.0f} MiB  {stage}\n"),
+        )  # fmt: skip
     except ToolchainError as error:
-        return Row(name, deploy_s=time.perf_counter() - begin, peak_mib=peak(), verdict=f"refused: {error}")
-    deployed = time.perf_counter()
+        took, used = time.perf_counter() - begin, time.process_time() - cpu
+        return Row(
+            name, width, net.gates, deploy_s=took, deploy_cpu_s=used, peak_mib=peak(), verdict=f"refused: {error}"
+        )
+    deployed, used = time.perf_counter(), time.process_time() - cpu
     run = made.run(x)
     done = time.perf_counter()
     sizes = made.to_dict()
-    per_chip = made.chip.mesh.usable_cores_per_chip
     return Row(
-        name,
-        sizes["neurons"],
-        -(-cores_used(made.program) // per_chip),
-        sizes["cores"],
-        deployed - begin,
-        done - deployed,
-        peak(),
+        name, width, net.gates,
+        sizes["neurons"], sizes.get("chips"), sizes["cores"],
+        deployed - begin, used, done - deployed, peak(),
         run.summary["sops"]["total"],
         "spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
-        decided(made),
-    )
+        sizes.get("decided", ""),
+    )  # fmt: skip
 
 
 def peak() -> float:
@@ -103,92 +143,114 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def decided(made: toolchain.Deployment) -> str:
-    """Say which limit is the fullest on most cores, and how many cores half and twice of it would take."""
-    uses = utilization(made.program, made.chip)
-    worst: dict[int, Use] = {}
-    for use in uses:
-        if use.core not in worst or use.share > worst[use.core].share:
-            worst[use.core] = use
-    resource_, count = Counter(use.resource for use in worst.values()).most_common(1)[0]
-    limit = int(getattr(made.chip.core, resource_))
-    low, high = (_cores_with(made, resource_, value) for value in (limit // 2, limit * 2))
-    neurons = sum(op.size for op in neurons_of(made.integer))
-    least = -(-neurons // made.chip.core.max_neurons)
-    return (
-        f"{resource_} = {limit:,} is the fullest on {count} of {len(worst)} cores; "
-        f"{low} cores at {limit // 2:,}, {high} at {limit * 2:,} (neurons alone: {least})"
-    )
-
-
-def _cores_with(made: toolchain.Deployment, name: str, value: int) -> str:
-    chip: Chip = replace(made.chip, core=replace(made.chip.core, **{name: value}))
-    try:
-        return f"{cores_used(fit(made.integer, chip, coarsest(made.integer, chip))[0]):,}"
-    except ToolchainError as error:
-        return f"none ({str(error).splitlines()[0]})"
-
-
-def watched(name: str, seconds: float, mib: int) -> Row:
+def watched(name: str, width: float, seconds: float, mib: int) -> Row:
     """Measure one net in a process of its own; one that takes too long or too much is ended, and says so."""
     limit = mib << 20
-    words = [sys.executable, "-m", "benchmarks.published_sizes", "--child", name]
+    words = [sys.executable, "-m", "benchmarks.published_sizes", "--child", "--width", str(width), "--nets", name]
     begin = time.perf_counter()
     try:
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=seconds, check=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
         )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return Row(name, deploy_s=time.perf_counter() - begin, verdict=f"ended after {seconds:.0f} s")
+    except subprocess.TimeoutExpired as ended:
+        last = _last((ended.stderr or b"").decode())
+        took = time.perf_counter() - begin
+        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=f"ended after {seconds:.0f} s, at: {last}")
+    took = time.perf_counter() - begin
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        return Row(name, deploy_s=time.perf_counter() - begin, verdict=f"died within {mib} MiB: {last}")
+        verdict = f"died within {mib} MiB: {_last(done.stderr)}"
+        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=verdict)
     return Row(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def table(rows: list[Row]) -> str:
-    """Return the rows for people."""
-    widths = (10, 6, 6, 8, 8, 10, 14)
-    heads = ("neurons", "chips", "cores", "deploy", "sample", "peak", "SOPs")
-    head = " ".join(f"{name:>{width}}" for name, width in zip(heads, widths, strict=True))
-    lines = [f"{'net':20} {head}  verdict"]
-    for row in rows:
-        cells = (
-            "-" if row.neurons is None else f"{row.neurons:,}",
-            "-" if row.chips is None else str(row.chips),
-            "-" if row.cores is None else str(row.cores),
-            "-" if row.deploy_s is None else f"{row.deploy_s:.0f} s",
-            "-" if row.sample_s is None else f"{row.sample_s:.0f} s",
-            "-" if row.peak_mib is None else f"{row.peak_mib:,.0f} MiB",
-            "-" if row.sops is None else f"{row.sops:,.0f}",
-        )
-        shown = " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        lines += [f"{row.net:20} {shown}  {row.verdict}", *([f"{'':20} {row.limit}"] if row.limit else [])]
-    return "\n".join(lines)
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["no word"])[-1].strip()
+
+
+def _said(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def measured(names: list[str], widths: list[float], seconds: float, mib: int, kept: Path | None) -> Iterator[Row]:
+    """Yield the row of every net and width, as soon as it is done; those that a file has already are read from it."""
+    lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
+    known = {(row.net, row.width): row for row in (Row(**json.loads(line)) for line in lines)}
+    for name in names:
+        for width in widths:
+            if (name, width) in known:
+                yield known[name, width]
+                continue
+            _said(f"{name} at width {width:g}\n")
+            row = watched(name, width, seconds, mib)
+            if kept is not None:
+                with kept.open("a") as file:
+                    file.write(json.dumps(asdict(row)) + "\n")
+            yield row
+
+
+HEADS = ("width", "neurons", "chips", "cores", "deploy", "(CPU)", "sample", "peak", "SOPs")
+WIDTHS = (5, 10, 6, 6, 8, 8, 8, 10, 14)
+
+
+def shown(row: Row) -> str:
+    """Return a row for people."""
+    cells = (
+        f"{row.width:g}",
+        *("-" if count is None else f"{count:,}" for count in (row.neurons, row.chips, row.cores)),
+        *("-" if took is None else f"{took:.0f} s" for took in (row.deploy_s, row.deploy_cpu_s, row.sample_s)),
+        "-" if row.peak_mib is None else f"{row.peak_mib:,.0f} MiB",
+        "-" if row.sops is None else f"{row.sops:,.0f}",
+    )
+    line = f"{row.net:22} {' '.join(f'{cell:>{width}}' for cell, width in zip(cells, WIDTHS, strict=True))}"
+    return f"{line}  {row.gates}: {row.verdict}" + (f"\n{'':22} {row.limit}" if row.limit else "")
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _factors(text: str) -> list[float]:
+    return [float(word) for word in text.split(",")]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the nets and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETS)} (default: all)")
+    parser.add_argument(
+        "--nets", type=_words, default=list(NETS), metavar="A,B", help=f"of {', '.join(NETS)} (default: all)"
+    )
+    parser.add_argument(
+        "--width", type=_factors, default=[1.0], metavar="A,B", help="factors on all channel numbers (default: 1)"
+    )
     parser.add_argument("--seconds", type=float, default=300, help="of one net, then it is ended (default %(default)s)")
     parser.add_argument(
         "--mib", type=int, default=6144, help="memory of one net, then it is ended (default %(default)s)"
     )
+    parser.add_argument(
+        "--rows", type=Path, metavar="FILE", help="keep a line a net there; what it has is not measured again"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.names if name not in NETS]:
+    if unknown := [name for name in options.nets if name not in NETS]:
         parser.error(f"{', '.join(unknown)}; choose from {', '.join(NETS)}")
     if options.child:
-        sys.stdout.write(json.dumps(asdict(measure(options.names[0]))) + "\n")
+        sys.stdout.write(json.dumps(asdict(measure(options.nets[0], options.width[0]))) + "\n")
         return 0
+    if not options.json:
+        sys.stdout.write(
+            f"{'net':22} {' '.join(f'{head:>{width}}' for head, width in zip(HEADS, WIDTHS, strict=True))}\n"
+        )
     rows = []
-    for name in options.names or NETS:
-        sys.stderr.write(f"{name}\n")
-        rows.append(watched(name, options.seconds, options.mib))
-    sys.stdout.write((json.dumps([asdict(row) for row in rows], indent=2) if options.json else table(rows)) + "\n")
+    for row in measured(options.nets, options.width, options.seconds, options.mib, options.rows):
+        rows.append(asdict(row))
+        if not options.json:
+            sys.stdout.write(shown(row) + "\n")
+            sys.stdout.flush()
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     return 0
 
 

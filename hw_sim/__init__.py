@@ -25,7 +25,9 @@ from spikewright.hw_sim.program import Projection as Projection
 from spikewright.hw_sim.program import load_program as load_program
 from spikewright.hw_sim.somas import DeltaRelu as DeltaRelu
 from spikewright.hw_sim.somas import Gate as Gate
+from spikewright.hw_sim.somas import GatedMembrane as GatedMembrane
 from spikewright.hw_sim.somas import GateTable as GateTable
+from spikewright.hw_sim.somas import HostGate as HostGate
 from spikewright.hw_sim.somas import Lif as Lif
 from spikewright.hw_sim.somas import Relay as Relay
 from spikewright.hw_sim.somas import Soma as Soma
@@ -40,5 +42,6 @@ from spikewright.hw_sim.timeline import timeline as timeline
 from spikewright.hw_sim.timing.analytic import HOSTS as HOSTS
 from spikewright.hw_sim.timing.analytic import Host as Host
 from spikewright.hw_sim.trace import Trace as Trace
+from spikewright.hw_sim.trace import in_sequence as in_sequence
 from spikewright.hw_sim.trace import joined_traces as joined_traces
 from spikewright.hw_sim.trace import load_trace as load_trace

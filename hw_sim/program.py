@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import io, somas, synapses
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.somas import Soma, Source
+from spikewright.hw_sim.somas import HostGate, Soma, Source
 from spikewright.hw_sim.synapses import GateLink, MisfitError, Shape, Synapses, gate_axes
 from spikewright.hw_sim.text import text
 
@@ -39,7 +39,7 @@ class Population:
         shape: Neuron grid, e.g. ``(C, H, W)`` or ``(N,)``; flat order is C order.
         soma: The neuron model and its integers.
         start: Chip step of local step 0.
-        core: ``(n,)`` logical core of each neuron; -1 is outside the cores (host: ``Source``, ``GateTable``).
+        core: ``(n,)`` logical core of each neuron; -1 is outside the cores (host: ``Source``, ``GateTable``, ``HostGate``).
         kind: What is sent: ``binary``, ``graded`` or ``gate``, as ``soma.sends`` says; ``none`` for a silent read-out.
     """
 
@@ -102,6 +102,11 @@ class Program:
     def sources(self) -> dict[str, Source]:
         """The populations that take payloads from the host, by name."""
         return {p.name: p.soma for p in self.populations if isinstance(p.soma, Source)}
+
+    @property
+    def host_gates(self) -> dict[str, HostGate]:
+        """The populations that take gate levels from the host, by name."""
+        return {p.name: p.soma for p in self.populations if isinstance(p.soma, HostGate)}
 
     def lag(self, projection: Projection) -> int:
         """Local steps between sending and arriving."""
@@ -191,7 +196,7 @@ def _ends(program: Program, projection: Projection) -> Iterator[ProgramError]:
 def _gate_link(where: str, projection: Projection, source: Population, target: Population) -> Iterator[ProgramError]:
     if source.soma.sends != "gate" or not target.soma.takes_gates:
         yield ProgramError(
-            "a gate link must go from a Gate or GateTable to a Lif", where=where, help="use synapses here"
+            "a gate link must go from a gate to a neuron with gate ports", where=where, help="use synapses here"
         )
         return
     bits, wanted = vars(source.soma)["gate_bits"], vars(target.soma)["gate_bits"]

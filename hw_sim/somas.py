@@ -7,14 +7,16 @@ wrong together: the independent oracles are the vectors of brian2-loihi and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
+from spikewright.hw_sim.linear import conv2d, planar
 from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
@@ -147,9 +149,10 @@ class Soma:
 
 
 def _usual(field: Field[Any], value: Any) -> bool:
-    """Say whether a field holds its default: a constant array whatever its length."""
+    """Say whether a field holds its default: a constant array whatever its length, or an empty one."""
     usual = field.default if field.default_factory is MISSING else field.default_factory()
-    return bool(np.all(value == usual))
+    empty = isinstance(usual, np.ndarray) and not usual.size
+    return not np.size(value) if empty else bool(np.all(value == usual))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,22 +259,34 @@ class Lif(Soma):
         current = fp.decay(state["u"], self.decay_u) + (a << fp.CURRENT_SHIFT)
         state["u"] = fp.wrap_current(current)
         drive = state["u"] + self.bias
-        for level in levels[:-1] if self.output_gate else levels:
+        inner = levels[:-1] if self.output_gate else levels
+        first = len(inner) - self.on_membrane
+        for level in inner[:first]:
             drive = fp.gain(drive, level, self.gate_bits)
         if self.rectify:
             drive = np.maximum(drive, 0)
         voltage = fp.decay(state["v"], self.decay_v) + drive
-        v, held = fp.clip_voltage(voltage), state["hold"] > 0
+        clipped, held = fp.clip_voltage(voltage), state["hold"] > 0
+        v = self.scaled(clipped, inner[first:])
         spikes = self._spikes(v)
         if full is not None:
             full.wraps += int(np.count_nonzero(state["u"] != current))
-            full.clips += int(np.count_nonzero((v != voltage) & ~held))
+            full.clips += int(np.count_nonzero((clipped != voltage) & ~held))
         if self.refractory > 1:
             v, spikes = np.where(held, state["v"], v), np.where(held, 0, spikes)
             state["hold"] = np.where(spikes > 0, self.refractory - 1, np.maximum(state["hold"] - 1, 0))
         after = v - spikes * self.v_reset if self.reset == "subtract" else self.v_reset
         state["v"] = np.maximum(np.where(spikes > 0, after, v), self.v_min)
         return spikes * levels[-1] if self.output_gate else spikes
+
+    @property
+    def on_membrane(self) -> int:
+        """How many of the gate ports scale the membrane."""
+        return 0
+
+    def scaled(self, v: IntArray, levels: Sequence[IntArray]) -> IntArray:
+        """Return membranes that have integrated, scaled before they may fire."""
+        return v
 
     def _spikes(self, v: IntArray) -> IntArray:
         """Return how many spikes membranes are worth."""
@@ -374,6 +389,132 @@ def _accumulated(acc: IntArray, decay: IntArray, a: IntArray, full: Saturations 
     if full is not None:
         full.clips += int(np.count_nonzero(kept != total))
     return kept
+
+
+def _nothing(rank: int) -> Callable[[], IntArray]:
+    """Return what makes an empty array of so many axes."""
+    return lambda: np.zeros((0,) * rank, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedMembrane(Lif):
+    """A ``Lif`` whose membrane is scaled between integrating and firing: by gate ports, and by gates pooled from all membranes.
+
+    ::
+
+        v = clip24(decay(v, decay_v) + i)                                        as ``Lif``
+        for each of the last ``membrane_gates`` ports (an output gate stands behind):  v = gain(v, level, gate_bits)
+        n = excite (max(0, squeeze sum_S v) + max(0, squeeze S max_S v))         S: places of a map
+        v = gain(v, levels[count(n >= channel_thresholds)], gate_bits)           a level a channel
+        m = kernel * [sum_C v; C max_C v]                                        'same' padding
+        v = gain(v, levels[count(m >= space_thresholds)], gate_bits)             a level a place
+        s, reset as ``Lif``
+
+    ``grid`` (C, ...) is the shape of the population; ``squeeze`` (h, C), ``excite`` (C, h), ``kernel`` (1, 2, k, k), each empty
+    where there is no such gate. A pool reads every membrane in every step, event or not, and neurons wait for it inside the
+    step: no events, and no timestep of the chip. The sums are wide (64 bits).
+    """
+
+    rare: ClassVar[tuple[str, ...]] = (
+        *Lif.rare, "grid", "membrane_gates", "squeeze", "excite", "channel_thresholds", "kernel", "space_thresholds", "levels"
+    )  # fmt: skip
+    grid: tuple[int, ...] = ()
+    membrane_gates: int = 0
+    squeeze: IntArray = field(default_factory=_nothing(2))
+    excite: IntArray = field(default_factory=_nothing(2))
+    channel_thresholds: IntArray = field(default_factory=_nothing(1))
+    kernel: IntArray = field(default_factory=_nothing(4))
+    space_thresholds: IntArray = field(default_factory=_nothing(1))
+    levels: IntArray = field(default_factory=_nothing(1))
+
+    @property
+    def on_membrane(self) -> int:
+        """``membrane_gates``."""
+        return self.membrane_gates
+
+    @property
+    def pools(self) -> bool:
+        """Whether it pools membranes inside the step."""
+        return bool(self.squeeze.size or self.kernel.size)
+
+    @property
+    def pooled_macs(self) -> int:
+        """MACs of its pooled gates in one step, both paths."""
+        places = int(np.prod(self.grid[1:]))
+        return 2 * int(self.squeeze.size + self.excite.size) + int(self.kernel.size) * places
+
+    def scaled(self, v: IntArray, levels: Sequence[IntArray]) -> IntArray:
+        """Scale by the ports, then by the pooled gates."""
+        for level in levels:
+            v = fp.gain(v, level, self.gate_bits)
+        if not self.pools:
+            return v
+        channels = self.grid[0]
+        maps = v.reshape(-1, channels, v.shape[-1] // channels)
+        if self.squeeze.size:
+            level = self.looked_up(self.channel_thresholds, self.channel_sums(maps))
+            maps = fp.gain(maps, level[:, :, None], self.gate_bits)
+        if self.kernel.size:
+            level = self.looked_up(self.space_thresholds, self.space_sums(maps))
+            maps = fp.gain(maps, level[:, None], self.gate_bits)
+        return maps.reshape(v.shape)
+
+    def channel_sums(self, maps: IntArray) -> IntArray:
+        """Return n (B, C) of membranes (B, C, S)."""
+        both = (maps.sum(axis=2), maps.max(axis=2) * maps.shape[2])
+        hidden = sum((np.maximum(pool @ self.squeeze.T, 0) for pool in both), np.zeros((), np.int64))
+        return np.asarray(hidden @ self.excite.T)
+
+    def space_sums(self, maps: IntArray) -> IntArray:
+        """Return m (B, S) of membranes (B, C, S)."""
+        both = np.stack([maps.sum(axis=1), maps.max(axis=1) * maps.shape[1]], 1)
+        pad = self.kernel.shape[-1] // 2
+        found = conv2d(both.reshape(-1, 2, *planar(self.grid)[1:]), self.kernel, (1, 1), (pad, pad))
+        return np.asarray(found.reshape(maps.shape[0], -1))
+
+    def looked_up(self, thresholds: IntArray, sums: IntArray) -> IntArray:
+        """Return the levels of sums."""
+        return np.asarray(self.levels[np.searchsorted(thresholds, sums, side="right")])
+
+    def malformed(self, size: int) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of its fields."""
+        yield from super().malformed(size)
+        yield from sizes("membrane_gates", (self.membrane_gates,), 0, 64)
+        yield from sizes("grid", self.grid, 1)
+        ranks = {"squeeze": 2, "excite": 2, "kernel": 4, "channel_thresholds": 1, "space_thresholds": 1, "levels": 1}
+        for name, rank in ranks.items():
+            if np.ndim(getattr(self, name)) != rank:
+                yield Wrong(f"{name} has shape {np.shape(getattr(self, name))}; expected {rank} axes", "correct it")
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: gates that do not fit the grid, levels out of range, sums beyond 64 bits."""
+        yield from super().wrong(size, steps, core)
+        channels = self.grid[0] if self.grid else 0
+        if prod(self.grid) != size:
+            yield Wrong(f"grid {self.grid} for {size} neurons", "give the shape of the population")
+            return
+        if self.membrane_gates > self.gates - self.output_gate:
+            yield Wrong(f"{self.membrane_gates} membrane gates of {self.gates} ports", "give it more ports")
+        if self.squeeze.shape != self.excite.shape[::-1] or (self.squeeze.size and self.squeeze.shape[1] != channels):
+            what = f"squeeze {self.squeeze.shape} and excite {self.excite.shape} for {channels} channels"
+            yield Wrong(what, "give (h, C) and (C, h)")
+        yield from within("levels", self.levels, 0, 1 << self.gate_bits, "clip the levels")
+        for part, thresholds in ((self.squeeze, self.channel_thresholds), (self.kernel, self.space_thresholds)):
+            if part.size and (self.levels.size != thresholds.size + 1 or bool((np.diff(thresholds) < 0).any())):
+                what = f"{self.levels.size} levels for {thresholds.size} thresholds; expected one more, thresholds ascending"
+                yield Wrong(what, "sort the thresholds and give a level below, between and above them")
+        if self.worst_pool >= 1 << 62:
+            yield Wrong(
+                f"pooled sums of up to 2^{self.worst_pool.bit_length() - 1}; 62 bits hold them", "use coarser weights"
+            )
+
+    @property
+    def worst_pool(self) -> int:
+        """The largest |n| or |m| that any membranes can cause, |v| < 2^23."""
+        places, reach = prod(self.grid[1:]), fp.STATE_LIMIT
+        hidden = int(np.abs(self.squeeze).sum(axis=1).max(initial=0)) * places * reach
+        channel = 2 * int(np.abs(self.excite).sum(axis=1).max(initial=0)) * hidden
+        return max(channel, int(np.abs(self.kernel).sum()) * self.grid[0] * reach)
 
 
 @dataclass(frozen=True, eq=False)
@@ -498,6 +639,11 @@ class _Levels(Soma):
         yield from within("gate_bits", self.gate_bits, 0, GATE_BITS_MAX, "use fewer gate bits")
 
 
+def changed(soma: _Levels, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return where levels (T, ...) are not those of the step before; before the first step they are 1.0."""
+    return np.asarray(out != np.concatenate([np.full_like(out[:1], soma.idle), out[:-1]]))
+
+
 @dataclass(frozen=True, eq=False)
 class Gate(_Levels):
     """Gate neuron: a table from an accumulated input to a gain level; sends the level when it changes, receivers hold it.
@@ -536,7 +682,7 @@ class Gate(_Levels):
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Return where the level changes."""
-        return np.asarray(out != np.concatenate([np.full_like(out[:1], self.idle), out[:-1]]))
+        return changed(self, out)
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
         """Yield what is illegal: levels 0 .. 2**gate_bits, thresholds in order."""
@@ -586,5 +732,31 @@ class GateTable(_Levels):
             yield Wrong(what, "give one row for all steps, or one for each")
 
 
-KINDS: Mapping[str, type[Soma]] = {kind.__name__: kind for kind in (Source, Lif, DeltaRelu, Relay, Gate, GateTable)}
+@dataclass(frozen=True, eq=False)
+class HostGate(_Levels):
+    """Gains of each sample and step that the host computes and sends: a level when it changes, receivers hold it.
+
+    What comes in a run, (T, B, *shape), is an input of it; without one the level of 1.0. A message is counted as a ``Gate``'s.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ()
+    on_host: ClassVar[bool] = True
+    integrates: ClassVar[bool] = False
+    gate_bits: int = 8
+
+    def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return where the level changes."""
+        return changed(self, out)
+
+    def refused(self, x: NDArray[np.generic]) -> str:
+        """Return in words which levels are out of range, or nothing."""
+        least, most = (x.min(), x.max()) if x.size else (0, 0)
+        if least >= 0 and most <= self.idle:
+            return ""
+        return f"gate levels run from {least:.0f} to {most:.0f}; {self.gate_bits} bits hold 0 .. {self.idle}"
+
+
+KINDS: Mapping[str, type[Soma]] = {
+    kind.__name__: kind for kind in (Source, Lif, GatedMembrane, DeltaRelu, Relay, Gate, GateTable, HostGate)
+}
 """The models by the name files know them by."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -319,11 +320,15 @@ class ConvSynapses(Synapses):
         return ones.deliver(np.ones(prod(source), np.int64), source, target)
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:
-        """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight."""
+        """Count by taps: a source pixel under tap k of a window reaches, of each part, its channels with a non-zero weight.
+
+        counts[c, pixel] = sum over taps k of (weights of c at k that are not zero) x (windows with tap k on the pixel)
+        """
+        source, target = planar(source), planar(target)
         order = np.argsort(part, kind="stable")
         start, kernel = np.searchsorted(part[order], np.arange(parts + 1)), np.zeros(parts, np.int64)
         each: list[tuple[IntArray, Counts, Counts]] = []
-        plane = prod(target[1:])
+        plane, taken = prod(target[1:]), _Taken(self.weight != 0, self.groups)
         for k in range(parts):
             neurons = order[start[k] : start[k + 1]]
             channels, first = np.unique(neurons // plane, return_index=True)
@@ -331,7 +336,7 @@ class ConvSynapses(Synapses):
             alike: dict[bytes, list[int]] = {}
             for c, places in zip(channels, np.split(neurons % plane, first[1:]), strict=False):
                 alike.setdefault(places.tobytes(), []).append(int(c))
-            each.append(self._reached(source, target, alike))
+            each.append(self._reached(source, target, alike, taken))
         sizes = [found[0].size for found in each]
         joined = [np.concatenate([found[i] for found in each]) for i in range(3)]
         return Reached(
@@ -339,49 +344,42 @@ class ConvSynapses(Synapses):
         )
 
     def _reached(
-        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]]
+        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]], taken: _Taken
     ) -> tuple[IntArray, Counts, Counts]:
         """Return (source neuron, synapses, entries walked) of one part: by flat places, the channels it has there."""
-        counts, walked = (
-            (np.zeros((source[0], *source[1:]), np.int32) for _ in range(2)) if len(alike) > 1 else (None, None)
-        )
+        several = len(alike) > 1
+        counts, walked = (np.zeros(source if several else (0, 0, 0), np.int32) for _ in range(2))
         for places, channels in alike.items():
             grid = np.zeros(prod(target[1:]), bool)
             grid[np.frombuffer(places, np.int64)] = True
             box = _box(grid.reshape(target[1:]), self, source)
-            if counts is None or walked is None:
-                inside = (source[0], box[0].stop - box[0].start, box[1].stop - box[1].start)
-                found = np.zeros(inside, np.int32), np.zeros(inside, np.int32)
-                self._count(*found, channels, grid.reshape(target[1:]), box)
+            found = self._count(taken.of(channels), grid.reshape(target[1:]), box)
+            if not several:
                 c, y, x = np.nonzero(found[0])
                 flat = (c * source[1] + y + box[0].start) * source[2] + x + box[1].start
                 return flat, found[0][c, y, x], found[1][c, y, x]
-            self._count(counts[:, box[0], box[1]], walked[:, box[0], box[1]], channels, grid.reshape(target[1:]), box)
-        if counts is None or walked is None:
-            return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+            counts[:, box[0], box[1]] += found[0]
+            walked[:, box[0], box[1]] += found[1]
         flat = np.flatnonzero(counts)
         return flat, counts.ravel()[flat], walked.ravel()[flat]
 
     def _count(
-        self, counts: Counts, walked: Counts, channels: list[int], places: NDArray[np.bool_], box: tuple[slice, slice]
-    ) -> None:
-        """Add what each source neuron (Ci, box) reaches of ``channels`` at ``places`` (H', W'), and the taps stored."""
-        shape, held = (self.groups, -1, *self.weight.shape[1:]), np.zeros(self.weight.shape, np.int32)
-        held[channels] = 1
-        real = (held * (self.weight != 0)).reshape(shape).sum(axis=1, dtype=np.int32)
-        real = real.reshape(-1, *self.weight.shape[2:])  # (Ci, kh, kw): channels are group by group
-        stored = held.reshape(shape)[:, :, :, 0, 0].sum(axis=1, dtype=np.int32).ravel()
-        covered = np.zeros((box[0].stop, box[1].stop), np.int32)
-        size = covered.shape
-        for i, j in np.ndindex(*self.weight.shape[2:]):
-            (rows, down), (columns, right) = (
-                _under(tap, axis, places, self, size[axis]) for axis, tap in enumerate((i, j))
-            )
-            here = places[rows, columns].astype(np.int32)
-            covered[down, right] += here
-            top, left = (_moved(at, edge.start) for at, edge in zip((down, right), box, strict=True))
-            counts[:, top, left] += real[:, i, j, None, None] * here
-        walked += stored[:, None, None] * covered[box]
+        self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
+    ) -> tuple[Counts, Counts]:
+        """Return what source neurons (Ci, box) reach of the channels ``taken`` at ``places`` (H', W'), and the taps stored."""
+        real, stored = taken
+        size = (box[0].stop, box[1].stop)
+        inside = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        covered = np.zeros((real.shape[1], *inside), np.float32)
+        under = []
+        for axis in (0, 1):
+            held = np.flatnonzero(places.any(axis=1 - axis))
+            found = (_under(tap, axis, held, self, size[axis]) for tap in range(self.weight.shape[2 + axis]))
+            under.append([(here, _moved(there, box[axis].start)) for here, there in found])
+        for tap, ((rows, top), (columns, left)) in enumerate(product(*under)):
+            covered[tap, top, left] = places[rows, columns]
+        counts = (real @ covered.reshape(real.shape[1], prod(inside))).astype(np.int32)
+        return counts.reshape(real.shape[0], *inside), stored[:, None, None] * covered.sum(axis=0).astype(np.int32)
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
@@ -390,6 +388,32 @@ class ConvSynapses(Synapses):
         )
         groups = f" groups {self.groups}" if self.groups != 1 else ""
         return f"conv {'x'.join(map(str, self.weight.shape))}{extra}{groups} {shown(self.weight)}"
+
+
+class _Taken:
+    """What of a kernel some of its output channels take, counted once for each set of channels.
+
+    Args:
+        real: (Co, Ci // groups, kh, kw) where the weight is not zero.
+        groups: Of the convolution.
+    """
+
+    def __init__(self, real: NDArray[np.bool_], groups: int) -> None:
+        self.real, self.groups = real, groups
+        self.known: dict[tuple[int, ...], tuple[NDArray[np.float32], Counts]] = {}
+
+    def of(self, channels: list[int]) -> tuple[NDArray[np.float32], Counts]:
+        """Return by input channel the synapses at each tap (Ci, taps), and the output channels stored (Ci,)."""
+        key = tuple(channels)
+        if key not in self.known:
+            group = np.asarray(channels) // (self.real.shape[0] // self.groups)
+            counts = np.zeros((self.groups, *self.real.shape[1:]), np.int32)
+            for one in np.unique(group):
+                counts[one] = self.real[np.asarray(channels)[group == one]].sum(axis=0, dtype=np.int32)
+            stored = np.repeat(np.bincount(group, minlength=self.groups), self.real.shape[1]).astype(np.int32)
+            taps = prod(self.real.shape[2:])
+            self.known[key] = counts.reshape(-1, taps).astype(np.float32), stored
+        return self.known[key]
 
 
 def _listed(part: IntArray, source: IntArray, counts: NDArray[np.signedinteger[Any]], parts: int) -> Reached:
@@ -416,10 +440,9 @@ def _box(places: NDArray[np.bool_], conv: ConvSynapses, source: Shape) -> tuple[
     return found[0], found[1]
 
 
-def _under(tap: int, axis: int, places: NDArray[np.bool_], conv: ConvSynapses, size: int) -> tuple[slice, slice]:
-    """Return along one axis the windows that have places, and the source pixels under one of their taps: inside both."""
+def _under(tap: int, axis: int, held: IntArray, conv: ConvSynapses, size: int) -> tuple[slice, slice]:
+    """Return along one axis the windows that have places (``held``), and the source pixels under one of their taps."""
     step, offset = conv.stride[axis], tap * conv.dilation[axis] - conv.padding[axis]
-    held = np.flatnonzero(places.any(axis=1 - axis))
     first = max(int(held[0]), -(offset // step)) if held.size else 0
     last = min(int(held[-1]), (size - 1 - offset) // step) if held.size else -1
     count = max(last - first + 1, 0)

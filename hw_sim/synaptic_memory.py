@@ -16,7 +16,7 @@ formats are a model: no vendor publishes its memory layout (basis: assumed, afte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synapses import Reached, Synapses
 
 Index = NDArray[np.int64]
-Known = dict[str, tuple[Synapses, Index, Reached]]
-"""Entries by projection, with the synapses and the cut of the target they are of."""
+Known = dict[str, tuple[Synapses, Index, Reached, Index]]
+"""Entries and fan-in by projection, with the synapses and the cut of the target they are of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,15 @@ class FanOut:
         neurons: Target neurons on each of these cores.
         reached: The entries; a part is a column.
         source: (E,) source neuron of each entry, in the order of the program or, compiled, of the engine.
+        fan_in: (n_target,) non-zero synapses of each target neuron.
     """
 
     kind: Literal["listed", "conv", "gate"]
     cores: Index
     neurons: Index
     reached: Reached
-    source: Index
+    source: NDArray[np.signedinteger[Any]]
+    fan_in: Index
 
     @property
     def column(self) -> Index:
@@ -71,14 +73,17 @@ def fan_out(projection: Projection, source: Population, target: Population, know
     cores, column = np.unique(target.cores, return_inverse=True)
     column = column.astype(np.int64)
     before = None if known is None else known.get(projection.name)
-    if before is not None and before[0] is projection.synapses and np.array_equal(before[1], column):
+    if before is not None and before[0] is not projection.synapses:
+        before = None
+    fan_in = projection.synapses.fan_in(source.shape, target.shape) if before is None else before[3]
+    if before is not None and np.array_equal(before[1], column):
         reached = before[2]
     else:
         reached = projection.synapses.fan_out(source.shape, target.shape, column, cores.size)
     if known is not None:
-        known[projection.name] = (projection.synapses, column, reached)
+        known[projection.name] = (projection.synapses, column, reached, fan_in)
     neurons = np.bincount(column, minlength=cores.size)
-    return FanOut(projection.synapses.storage, cores, neurons, reached, reached.source.astype(np.int64))
+    return FanOut(projection.synapses.storage, cores, neurons, reached, reached.source, fan_in)
 
 
 def index_bits(neurons: Index) -> Index:

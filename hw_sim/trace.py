@@ -189,10 +189,32 @@ def joined_traces(traces: Sequence[Trace]) -> Trace:
     return replace(first, **found, cycle=joined_records(records) if records else None)
 
 
-ADDED = (
+def in_sequence(traces: Sequence[Trace]) -> Trace:
+    """Return the traces of runs of the same samples, one run behind the other, as one run: its steps are those of all.
+
+    What came out, and what was recorded, is the last run's.
+    """
+    *_, last = traces
+    if len(traces) == 1:
+        return last
+    found: dict[str, Any] = {"chip_steps": sum(t.chip_steps for t in traces)}
+    for name in (*STEPWISE, "latency_ns", "term", "place"):
+        found[name] = np.concatenate([getattr(t, name) for t in traces])
+    for name in ("link_messages", "chip_crossings"):
+        found[name] = sum((getattr(t, name) for t in traces[1:]), getattr(traces[0], name))
+    for name in ("projections", "populations"):
+        rows = {key: [getattr(t, name)[key] for t in traces] for key in getattr(last, name)}
+        found[name] = {key: _added(counts) for key, counts in rows.items()}
+    records = [t.cycle for t in traces if t.cycle is not None]
+    return replace(last, **found, cycle=joined_records(records) if records else None)
+
+
+STEPWISE = (
     "sops_binary", "sops_graded", "sops_gate", "synmem_reads", "neuron_updates", "gate_multiplies", "spikes_out", "messages",
-    "messages_in", "hops_east_west", "hops_north_south", "host_messages", "link_messages", "chip_crossings",
+    "messages_in", "hops_east_west", "hops_north_south", "host_messages",
 )  # fmt: skip
+"""Counts by chip step."""
+ADDED = (*STEPWISE, "link_messages", "chip_crossings")
 """Counts that are sums over samples."""
 
 

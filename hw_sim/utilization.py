@@ -43,7 +43,7 @@ def utilization(program: Program, chip: Chip, known: Known | None = None) -> tup
     for projection in program.projections:
         source, target = program.population(projection.source), program.population(projection.target)
         fan = fan_out(projection, source, target, known)
-        fan_in[target.name] += projection.synapses.fan_in(source.shape, target.shape)
+        fan_in[target.name] += fan.fan_in
         reached[source.name].append(fan)
         inside = fan.cores >= 0
         table.use["synapse_memory_bits"][fan.cores[inside]] += stored_bits(fan, chip.core)[inside]
@@ -82,16 +82,33 @@ class _Table:
 
     def axons(self, population: Population, reached: list[FanOut]) -> None:
         """Count distinct (neuron, core) pairs: an entry on the sending and one on the receiving core."""
-        synapses = np.zeros(population.size, np.int64)
-        keys = [np.zeros(0, np.int64)]
+        synapses, sent = np.zeros(population.size, np.int64), np.zeros(population.size, np.int64)
+        columns, times = np.unique(np.concatenate([fan.cores for fan in reached] or [synapses[:0]]), return_counts=True)
+        twice = columns[times > 1]  # cores that several projections reach: only there a pair may come again
+        keys = [synapses[:0]]
         for fan in reached:
-            inside = (fan.cores >= 0)[fan.column]
-            keys.append(fan.source[inside] * self.cores + fan.cores[fan.column[inside]])
+            inside, several = fan.cores >= 0, np.isin(fan.cores, twice)
+            entries = np.diff(fan.reached.start)
+            once = inside & ~several
+            self.use["max_axons_in"][fan.cores[once]] += entries[once]
             synapses += np.bincount(fan.source, weights=fan.synapses, minlength=population.size).astype(np.int64)
-        hit = np.unique(np.concatenate(keys)) if len(keys) > 2 else keys[-1]  # one projection names a pair once
-        self.use["max_axons_in"] += np.bincount(hit % self.cores, minlength=self.cores)
-        sent = np.bincount(hit // self.cores, minlength=population.size)
+            if once.all():
+                sent += np.bincount(fan.source, minlength=population.size)
+                continue
+            sent += np.bincount(fan.source[np.repeat(once, entries)], minlength=population.size)
+            for column in np.flatnonzero(inside & several):
+                part = fan.source[fan.reached.start[column] : fan.reached.start[column + 1]]
+                keys.append(part.astype(np.int64) + fan.cores[column] * population.size)
+        hit = distinct(np.concatenate(keys))
+        self.use["max_axons_in"] += np.bincount(hit // population.size, minlength=self.cores)
+        sent += np.bincount(hit % population.size, minlength=population.size)
         of = population.cores
         mapped = of >= 0
         np.add.at(self.use["max_axons_out"], of[mapped], sent[mapped])
         np.maximum.at(self.use["max_fan_out"], of[mapped], synapses[mapped])
+
+
+def distinct(keys: Int) -> Int:
+    """Return the different ones of many numbers, ascending; sorting is faster than numpy's hashing where they are many."""
+    found = np.sort(keys)
+    return found[np.concatenate([[True], found[1:] != found[:-1]])] if found.size else found

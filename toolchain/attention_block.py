@@ -18,8 +18,9 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.gates import GATES, GateName
+from spikewright.toolchain.integer import IntReplay
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Lif, MaxPool, Op, Shape
+from spikewright.toolchain.ops import Accumulator, Array, GateTable, Lif, MaxPool, Op, Replayed, Shape
 
 if TYPE_CHECKING:
     from spikewright.toolchain.spike_driven.signals import Context, Judgement, Signal
@@ -28,13 +29,11 @@ Gates = Mapping[str, Array]
 """Gates by dimension ("T", "C", "S", ... as the block names them), (T or 1, *gate shape)."""
 Lowering = Callable[[Graph, Gates], Graph]
 """From a graph with the block, and the mean gates of calibration data, to a graph without it."""
+GateSource = Callable[[str, str], Op]
+"""From a name and a dimension to the op that brings this gate."""
 BEHIND = "the block stands behind the first spike; only blocks in front of it can run on the host"
 NOTHING_TO_WAIT_FOR = "none of its gates reads the membrane: nothing waits inside a step"
 NOTHING_AHEAD = "none of its gates needs a later step: nothing is to be run again"
-MEMBRANES_POOLED = (
-    "its gates pool all membranes before any neuron may fire: real values in every step that no event drives"
-)
-ALL_STEPS = "its gates need steps to come: exact only offline, in a second run; a stream has had no first"
 IN_FRONT = "it stands in front of the first spike, where its gates are computed once per sample on the host"
 
 
@@ -297,12 +296,43 @@ class AttentionBlock(Op, ABC):
             return "" if strategy == "host" else IN_FRONT
         if strategy == "host":
             return BEHIND
-        if strategy == "barrier":
-            return MEMBRANES_POOLED if self.pools_membranes else NOTHING_TO_WAIT_FOR
-        if strategy == "replay":
-            return ALL_STEPS if self.looks_ahead else NOTHING_AHEAD
+        if strategy == "barrier" and not self.pools_membranes:
+            return NOTHING_TO_WAIT_FOR
+        if strategy == "replay" and not self.looks_ahead and (self.pools_membranes or not self.refusal("causal")):
+            return NOTHING_AHEAD
         own = self.lowerings()
         return "" if strategy in own else f"it has no such lowering; it has {', '.join(own) or 'none'}"
+
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Return the graph without the block, its gates from ops that ``source`` makes, behind the ops ``before``."""
+        raise NotImplementedError
+
+    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
+        """Put constants in the place of the gates."""
+
+        def table(name: str, dim: str) -> Op:
+            return GateTable(name=name, block=self.block, table=gates[dim])
+
+        return self.gated_from(graph, table)
+
+    def lower_replay(self, graph: Graph, gates: Gates) -> Graph:
+        """Read what the gates are made of to the host, which computes them for the run that follows."""
+        taps, shapes = self.taps(graph), self.gate_shapes()
+        reads = tuple(op.name for op in taps if isinstance(op, Accumulator))
+
+        def replayed(name: str, dim: str) -> Op:
+            return Replayed(name=name, inputs=reads, block=self.block, of=self, dim=dim, shape=shapes[dim])
+
+        return self.gated_from(graph, replayed, taps)
+
+    def taps(self, graph: Graph) -> list[Op]:
+        """Return read-outs on the cores of what its gates are made of: of its own current, where nothing smaller does."""
+        return [self.tap(*self.inputs)]
+
+    def tap(self, *reads: str, shape: Shape | None = None) -> Accumulator:
+        """Return neurons that hold the sum of what they read in one step, and send nothing."""
+        of = self.reads if shape is None else shape
+        return Accumulator(name=f"{self.name}.read", inputs=reads, block=self.block, shape=of, decay=0.0, rectify=False)
 
     @property
     def pools_membranes(self) -> bool:
@@ -375,3 +405,11 @@ _SHARED = frozenset(f.name for f in fields(AttentionBlock)) - {"gate"}
 def own_fields(block: type[AttentionBlock]) -> list[Field[Any]]:
     """Return the options of a block's class: the fields that not every block has, and the gate function."""
     return [f for f in fields(block) if f.name not in _SHARED]
+
+
+def replayed(op: Replayed | IntReplay, operands: list[Array]) -> Array:
+    """Return the gates that a host computes of read-outs (T, B, ...): (T, B, *shape)."""
+    assert isinstance(op.of, AttentionBlock)
+    steps = operands[0].shape[:2]
+    found = op.of.gates_on(operands)[op.dim]
+    return np.broadcast_to(found.reshape((-1, steps[1], *op.shape)), (*steps, *op.shape))

@@ -74,8 +74,9 @@ class RunResult:
         recordings: Per neuron op with a state, if asked for.
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
-        trace: The machine's counters, where the backend has them.
+        trace: The machine's counters, where the backend has them; of a net that runs several times, of all runs.
         saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace.
+        last: Of a net that runs several times, the counters of the last run, whose recordings these are.
     """
 
     answer: IntArray
@@ -84,6 +85,7 @@ class RunResult:
     run_s: float = 0.0
     trace: Trace | None = None
     saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+    last: Trace | None = None
 
 
 def added(parts: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
@@ -119,6 +121,8 @@ class Resumable(Protocol):
 
 class Backend(Protocol):
     """One way to run a deployment.
+
+    ``sees_all_steps``, where it has it and it is true: it computes gates that need steps to come by itself (``replay``).
 
     An entry point of group ``spikewright.backends`` is its class. A backend with options is a dataclass whose fields are made
     by ``toolchain.options.option``: they become arguments of ``Deployment.run`` and options of ``spikewright run``.

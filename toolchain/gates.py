@@ -44,8 +44,10 @@ def gate_function(name: str, x: Array) -> Array:
             return (hard(x) >= 0.5).astype(np.float64)
 
 
-def gate_levels(function: str, unit: float, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (thresholds (K,), levels (K + 1,)) of a gate function in units of S = ``unit``."""
+def gate_levels(
+    function: str, unit: float, bits: int, *, largest: float | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (thresholds (K,), levels (K + 1,)) of a gate function in units of S = ``unit``; ``largest``: sum compared."""
     one = 1 << bits
     if function in ("hard", "sigmoid"):
         rise = (np.arange(1, one + 1) - 0.5) / one
@@ -56,5 +58,11 @@ def gate_levels(function: str, unit: float, bits: int) -> tuple[NDArray[np.int64
         x, levels = 4 * (middles - 0.5), POW2_LEVELS * one
     else:
         x, levels = np.zeros(1), np.array([0, one])
-    steps = np.ceil(np.clip(x / unit, -2.0 * STATE_MAX, 2.0 * STATE_MAX) - 1e-9).astype(np.int64)
+    far = 2.0 * STATE_MAX if largest is None else largest
+    steps = np.ceil(np.clip(x / unit, -far, far) - 1e-9).astype(np.int64)
     return steps, np.asarray(levels).astype(np.int64)
+
+
+def wide_levels(function: str, unit: float, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (thresholds, levels) for sums of 62 bits instead of the 24 of a state."""
+    return gate_levels(function, unit, bits, largest=float(1 << 62))

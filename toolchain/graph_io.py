@@ -43,14 +43,16 @@ class _Kinds(dict[str, type]):
         return found
 
 
-KINDS = _Kinds(OPS | {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()})
+HELD = {f"hw_sim.{name}": kind for name, kind in {**somas.KINDS, **synapses.KINDS}.items()}
+KINDS = _Kinds({**OPS, **HELD, "PooledGates": ops.PooledGates})
 """What a graph holds: ops, and the machine's somas and synapses."""
 
 
 def to_parts(graph: Graph) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return (structure, arrays): the structure is plain JSON, arrays are named ``op/field``."""
     arrays: dict[str, NDArray[Any]] = {}
-    kinds = KINDS | {type(op).__name__: type(op) for op in graph if isinstance(op, AttentionBlock)}
+    held = [getattr(op, "of", op) for op in graph]
+    kinds = KINDS | {type(op).__name__: type(op) for op in held if isinstance(op, AttentionBlock)}
     listed = [io.encode(op, op.name, arrays, kinds) for op in graph]
     return {"version": VERSION, "timesteps": graph.timesteps, "dt_s": graph.dt_s, "ops": listed}, arrays
 

@@ -86,6 +86,27 @@ class IntNeuron(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class IntReplay(IntNeuron):
+    """Gate levels that a host computes from a whole run: round(2**gate_bits g), g the gates of ``of`` over ``dim``.
+
+    Operands: read-outs on the cores; their v times their ``scale`` is what ``of`` reads. ``soma``: a ``HostGate``.
+    """
+
+    of: Op
+    dim: str
+
+    @property
+    def currents(self) -> tuple[str, ...]:
+        """None: no synapse ends here."""
+        return ()
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class IntOutput(AnyOutput):
     """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
 
@@ -124,6 +145,11 @@ def answer_of(graph: Graph) -> IntOutput:
     output = graph.output
     assert isinstance(output, IntOutput)
     return output
+
+
+def replays_of(graph: Graph) -> list[IntReplay]:
+    """Return the gates that a host computes between two runs, in order."""
+    return [op for op in graph if isinstance(op, IntReplay)]
 
 
 def neurons_of(graph: Graph) -> list[IntNeuron]:

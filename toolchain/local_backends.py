@@ -26,11 +26,12 @@ class InterpreterBackend:
 
     name: ClassVar[str] = "interpreter"
     counts: ClassVar[bool] = False
+    sees_all_steps: ClassVar[bool] = True
 
     def run(
         self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
-        """Run chunk by chunk."""
+        """Run chunk by chunk; gates that a host computes between two runs are computed on the way."""
         start = time.perf_counter()
         answers, parts, saturations = [], [], []
         for chosen, steps, run, recordings in int_blocks(deployment.integer, x, states=record):
@@ -90,15 +91,23 @@ class HwSimBackend:
         self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
     ) -> RunResult:
         """Simulate the program; in a deployment's first run, compile it and load the kernels by one sample before."""
+        return self.run_gated(deployment, x, {}, record=record, progress=progress)
+
+    def run_gated(
+        self, deployment: Deployment, x: IntArray, gates: Mapping[str, IntArray], *, record: bool = False,
+        progress: Progress | None = None,
+    ) -> RunResult:  # fmt: skip
+        """Run under gate levels from the host; see ``run``."""
         begin = time.perf_counter()
         known = deployment in self._compiled
         compiled = self.compiled(deployment)
         source = deployment.integer.input.name
         asked: dict[str, Any] = {"timing": self.timing, "host": self.host, "device": self.device}
         if not known:
-            simulate(compiled, {source: x[:, :1]}, record=record, **asked)
+            first = {source: x, **gates}
+            simulate(compiled, {name: block[:, :1] for name, block in first.items()}, record=record, **asked)
         start = time.perf_counter()
-        trace: Trace = simulate(compiled, {source: x}, record=record, progress=progress, **asked)
+        trace: Trace = simulate(compiled, {source: x, **gates}, record=record, progress=progress, **asked)
         done = time.perf_counter()
         recordings = _recordings(deployment.integer, trace.spikes, trace.v, trace.u) if record else {}
         return RunResult(trace.outputs, recordings, start - begin, done - start, trace)

@@ -6,14 +6,16 @@ operands, unless a ``Delay`` stands between.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.linear import conv2d
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Synapses
-from spikewright.toolchain.gates import GateName
+from spikewright.toolchain.gates import GateName, gate_function
 
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -173,6 +175,54 @@ class Delay(Op):
 
 
 # --------------------------------------------------------------------------------------------- neurons
+@dataclass(frozen=True, eq=False)
+class PooledGates:
+    """Gates pooled from all membranes of a step, between integrating and firing: first one a channel, then one a place.
+
+    ::
+
+        g_C = h(M(avg_S v) + M(max_S v)),  M(x) = excite relu(squeeze x);   v = g_C v          (S: the places of a map)
+        g_S = h(kernel * [avg_C v; max_C v]),  'same' padding;              v = g_S v
+
+    ``squeeze`` (h, C), ``excite`` (C, h), ``kernel`` (1, 2, k, k); None where there is no such gate.
+    """
+
+    function: GateName
+    squeeze: Array | None = None
+    excite: Array | None = None
+    kernel: Array | None = None
+
+    def channel(self, average: Array, largest: Array) -> Array:
+        """Return g_C (B, C) of an average and a maximum (B, C)."""
+        assert self.squeeze is not None
+        assert self.excite is not None
+        hidden = sum(
+            (np.maximum(pool @ self.squeeze.T, 0) @ self.excite.T for pool in (average, largest)), np.zeros(())
+        )
+        return gate_function(self.function, hidden)
+
+    def space(self, average: Array, largest: Array) -> Array:
+        """Return g_S (B, H, W) of an average and a maximum (B, H, W)."""
+        assert self.kernel is not None
+        pad = self.kernel.shape[-1] // 2
+        return gate_function(
+            self.function, conv2d(np.stack([average, largest], 1), self.kernel, (1, 1), (pad, pad))[:, 0]
+        )
+
+    def scaled(self, v: Array, seen: Callable[[str, Array], None] = lambda dim, gate: None) -> Array:
+        """Return membranes (B, C, ...) scaled; ``seen`` is told "C" or "S" and each gate."""
+        if self.squeeze is not None:
+            axes = tuple(range(2, v.ndim))
+            gate = self.channel(v.mean(axis=axes), v.max(axis=axes))
+            seen("C", gate)
+            v = v * gate.reshape(gate.shape + (1,) * (v.ndim - 2))
+        if self.kernel is not None:
+            gate = self.space(v.mean(axis=1), v.max(axis=1))
+            seen("S", gate)
+            v = v * gate[:, None]
+        return v
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Neuron(Op):
     """Neurons: a state of ``shape`` that goes from step to step. Operands: the currents, then one gate signal a port."""
@@ -214,14 +264,15 @@ class Lif(Neuron):
         before step 0:  u = 0,  v = v_start
         i = sum of the currents;  u = alpha u + gain_u i   (alpha = 0: u = gain_u i)
         d = (product of the gates) * (gain u);   d = max(d, 0)  (rectify)
-        v = beta v + d + leak
+        v = beta v + d + leak;   v = (product of the membrane gates) v;   v = pooled(v)
         s = min(max_spikes, number of k >= 1 with v > k v_threshold)         (or >=)
         where s > 0:  v = v_reset  (reset "value")   or   v -= s v_subtract  ("subtract"; None: v_threshold)
         v = max(v, v_min)                                                  (v_min None: no floor)
         r steps after a spike, 1 <= r < refractory: v stays as it was reset, s = 0 (u goes on)
 
     Operands: the currents, then ``gates`` gate signals (broadcast to the shape). Parameters broadcast to ``shape``.
-    With ``output_gate`` the last gate leaves the drive alone and scales what is sent: out = g s.
+    With ``output_gate`` the last gate leaves the drive alone and scales what is sent: out = g s. The last ``membrane_gates``
+    of the others scale the membrane instead of the drive; ``pooled`` makes such gates of the membranes themselves, in the step.
     ``leak = (1 - beta) v_leak``; v starts at ``v_start``, not at v_leak.
     ``max_spikes`` 1: one spike at most. None: as many as there are multiples of the threshold (``floor(v / v_threshold)``
     with >=); like a number above 1 it sends counts, integer payloads, and needs thresholds above 0.
@@ -249,6 +300,8 @@ class Lif(Neuron):
     v_min: Array | None = None
     v_subtract: Array | None = None
     v_start: Array = field(default_factory=lambda: np.zeros(()))
+    membrane_gates: int = 0
+    pooled: PooledGates | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no neuron means.
@@ -345,3 +398,15 @@ class GateTable(Op):
     """Constant gates: row t of ``table`` (T or 1, *shape) at step t."""
 
     table: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Replayed(Op):
+    """Gates that a host computes from a whole run of the chip, for the run that follows: (T, *shape), a level each step.
+
+    Operands: read-outs of the chip, in the place of what the attention block ``of`` reads; its gates over ``dim`` these are.
+    """
+
+    of: Op
+    dim: str
+    shape: Shape

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 SPELLED = {"gt": ">", "ge": ">="}
 """Comparisons as a shell takes them without quotes."""
-GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "host")
+GATES: tuple[Strategy, ...] = ("auto", "static", "causal", "barrier", "replay", "host")
 """Gate lowerings that work."""
 
 

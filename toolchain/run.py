@@ -99,6 +99,11 @@ class Run(Result):
         data, lines = self.summary, [self.headline()]
         if data["accuracy"] is not None:
             lines.append(f"  accuracy    {100 * data['accuracy']:.2f} %")
+        if data.get("replay"):
+            lines.append(
+                f"  replay      {data['replay']['runs']} runs a sample; between them the host reads "
+                f"{data['replay']['values_read']:,} values and computes the gates ({data['host_macs']:,} MACs)"
+            )
         sops, energy = data.get("sops"), data.get("energy_j")
         if sops and sops.get("total") is not None:
             lines.append(

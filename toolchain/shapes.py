@@ -106,6 +106,8 @@ def _arity(op: f.Op) -> tuple[int, int]:
     match op:
         case f.Input() | f.GateTable() | i.IntInput():
             return 0, 0
+        case f.Replayed() | i.IntReplay():
+            return 1, many
         case f.Lif(gates=gates):
             return gates, many
         case i.IntNeuron(soma=soma):
@@ -225,6 +227,7 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.Multiply: _multiply,
     f.Neuron: _neuron,
     **dict.fromkeys((f.Input, f.GateTable), _declared),
+    **dict.fromkeys((f.Replayed, i.IntReplay), lambda op, xs: _ints(op.shape)),
     **dict.fromkeys((f.Output, f.Relu, f.Delay), _any),
     i.IntConnection: lambda op, xs: _synapses(op, op.synapses, xs[0]),
     i.IntNeuron: _neuron,

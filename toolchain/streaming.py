@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import joined_traces
+from spikewright.toolchain import replay
 from spikewright.toolchain.backends import (
     Backend,
     IntArray,
@@ -28,7 +29,7 @@ from spikewright.toolchain.backends import (
 )
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.deployment import Bars, Deployment, payload_type, payloads, silent
-from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.integer import IntNeuron, replays_of
 from spikewright.toolchain.interpret import int_cut
 
 STARTS = 4
@@ -122,7 +123,7 @@ class Stream:
             def done(count: int, _: int, step: Progress = step) -> None:
                 step(chosen.start + count, self.samples)
 
-            result = backend.run(self.made, x, record=record, progress=done)
+            result = replay.run(backend, self.made, x, record=record, progress=done)
             found[name] = result.recordings
             trace = None if result.trace is None else replace(result.trace, spikes={}, v={}, u={})
             self.results[name].append(replace(result, recordings={}, trace=trace))
@@ -133,7 +134,7 @@ class Stream:
             return backend.open(self.made, chosen.stop - chosen.start)
         timesteps = self.made.integer.timesteps
         fresh = Payloads(self.made, self.payloads.x) if isinstance(self.payloads, Payloads) else self.payloads
-        return nullcontext(_Whole(backend.run(self.made, fresh.take(chosen, slice(0, timesteps)), record=True)))
+        return nullcontext(_Whole(replay.run(backend, self.made, fresh.take(chosen, slice(0, timesteps)), record=True)))
 
     def _cut(self, timesteps: int) -> Cut:
         graph = self.made.integer
@@ -141,6 +142,8 @@ class Stream:
         budgets = 1 if all(isinstance(one, Resumable) for one in self.backends.values()) else STARTS
         size = int_cut(graph, self.samples, timesteps, states=True)
         recorded = cut(self.samples, timesteps, len(self.backends) * neurons * RECORDED_BYTES)
+        if replays_of(graph):
+            return Cut(min(self.samples, budgets * min(size.samples, recorded.samples)), timesteps)
         found = Cut(min(size.samples, recorded.samples), min(size.steps, recorded.steps))
         if found.steps == timesteps:
             found = Cut(min(self.samples, budgets * found.samples), timesteps)
@@ -166,9 +169,8 @@ def run_parts(made: Deployment, backend: Backend, payloads: Payloads, record: bo
     row = prod(made.integer.input.shape) * np.dtype(payload_type(made.integer)).itemsize
     size = cut(samples, timesteps, row, whole=True, most=samples)
     if record or size.samples == samples:
-        return backend.run(
-            made, payloads.take(slice(0, samples), slice(0, timesteps)), record=record, progress=progress
-        )
+        whole = payloads.take(slice(0, samples), slice(0, timesteps))
+        return replay.run(backend, made, whole, record=record, progress=progress)
     stream = Stream(made, {"": backend}, payloads, samples, lambda _: progress)
     for chosen, steps in size.parts(samples, timesteps):
         stream.run(payloads.take(chosen, steps), chosen)

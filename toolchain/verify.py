@@ -15,6 +15,7 @@ from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.forms import malformed
 from spikewright.toolchain.interpret.schedule import loops
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.passes.base import is_tap
 from spikewright.toolchain.shapes import shapes
 
 Level = Literal["float", "lowered", "integer", "aligned"]
@@ -76,7 +77,7 @@ def _arrays(op: f.Op) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np
 
 def only_lowered_ops(graph: Graph) -> None:
     """Only what quantize understands is left."""
-    allowed = (f.Input, f.Linear, f.Delay, f.Neuron, f.GateTable, f.Output)
+    allowed = (f.Input, f.Linear, f.Delay, f.Neuron, f.GateTable, f.Replayed, f.Output)
     for op in graph:
         if not isinstance(op, allowed):
             raise VerifyError(
@@ -99,13 +100,13 @@ _HELP: dict[type[f.Op], str] = {
 
 
 def non_spiking_neurons_end_the_net(graph: Graph) -> None:
-    """An accumulator is read by the output, or its changes are counted by gates; nobody else can take its value."""
+    """An accumulator is read by the output or the host, or its changes are counted by gates; nobody else takes its value."""
     for op in graph:
         if not isinstance(op, f.Accumulator):
             continue
         readers = graph.readers[op.name]
         ends = not op.rectify and all(isinstance(r, f.Output) and len(r.inputs) == 1 for r in readers)
-        if not ends and not (op.rectify and _counted(graph, op)):
+        if not ends and not is_tap(graph, op) and not (op.rectify and _counted(graph, op)):
             raise _value_read(op, readers[0])
 
 

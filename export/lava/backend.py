@@ -13,15 +13,20 @@ import numpy as np
 
 from spikewright.export.lava.compat import available
 from spikewright.export.lava.nodes import Plan, merge, save
-from spikewright.export.lava.plan import INPUT_FILE, plan
-from spikewright.export.lava.watch import Child, Job
+from spikewright.export.lava.plan import INPUT_FILE, gate_file, plan
+from spikewright.export.lava.watch import Child
+from spikewright.export.lava.watch import Job as Length
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
 from spikewright.toolchain.errors import BackendError, InputError
-from spikewright.toolchain.integer import answer_of, source_of
+from spikewright.toolchain.integer import answer_of, replays_of, source_of
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.replay import Levels
 
 if TYPE_CHECKING:
     from spikewright.toolchain.deployment import Deployment
+
+Job = tuple[Graph, IntArray] | tuple[Graph, IntArray, Levels]
+"""A net, its payloads (T, B, *shape), and gate levels that the host sends."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,29 @@ class LavaBackend:
             BackendError: Lava is missing, died (with its traceback), hung, or cannot hold a value.
             InputError: ``x`` does not fit the input.
         """
-        return self.run_many([(deployment.integer, x)], record=record, progress=progress)[0]
+        return self.run_gated(deployment, x, {}, record=record, progress=progress)
+
+    def run_gated(
+        self,
+        deployment: Deployment,
+        x: IntArray,
+        gates: Levels,
+        *,
+        record: bool = False,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """Run payloads under gate levels from the host; see ``run``."""
+        return self.run_many([(deployment.integer, x, gates)], record=record, progress=progress)[0]
 
     def run_many(
-        self, jobs: Sequence[tuple[Graph, IntArray]], *, record: bool = False, progress: Progress | None = None
+        self, jobs: Sequence[Job], *, record: bool = False, progress: Progress | None = None
     ) -> list[RunResult]:
         """Run several nets side by side in one Lava run; each result has the seconds of the whole run.
+
+        Args:
+            jobs: Graph and payloads of each, and gate levels where its gates come from the host.
+            record: Whether every neuron is recorded.
+            progress: Called with samples done, samples in all.
 
         Raises:
             BackendError: As ``run``.
@@ -61,23 +83,31 @@ class LavaBackend:
             raise BackendError("lava-nc is not installed", where="backend 'lava'", help=what)
         with tempfile.TemporaryDirectory(prefix="spikewright-lava-") as place:
             folder = Path(place)
-            plans = [_prepare(graph, x, folder / str(i), record) for i, (graph, x) in enumerate(jobs)]
+            plans = [_prepare(*job[:2], _gates(job), folder / str(i), record) for i, job in enumerate(jobs)]
             save(merge(plans), folder)
-            sizes = [Job(np.shape(x)[1], net.period, net.steps) for (_, x), net in zip(jobs, plans, strict=True)]
+            sizes = [Length(np.shape(job[1])[1], net.period, net.steps) for job, net in zip(jobs, plans, strict=True)]
             startup_s, run_s = Child(folder, sizes, self.stall_s, progress).watch()
             return [
-                _result(graph, net, folder / str(i), record, startup_s, run_s)
-                for i, ((graph, _), net) in enumerate(zip(jobs, plans, strict=True))
+                _result(job[0], net, folder / str(i), record, startup_s, run_s)
+                for i, (job, net) in enumerate(zip(jobs, plans, strict=True))
             ]
 
 
-def _prepare(graph: Graph, x: IntArray, folder: Path, record: bool) -> Plan:
-    """Write the payloads and empty recordings of one net and return its plan."""
+def _gates(job: Job) -> Levels:
+    return job[2] if len(job) > 2 else {}
+
+
+def _prepare(graph: Graph, x: IntArray, gates: Levels, folder: Path, record: bool) -> Plan:
+    """Write the payloads, gate levels and empty recordings of one net and return its plan."""
     payloads = _payloads(graph, x)
     samples, timesteps = payloads.shape[:2]
     net = plan(graph, timesteps, samples, folder, record=record)
     folder.mkdir()
     np.save(folder / INPUT_FILE, payloads)
+    for gate in replays_of(graph):
+        levels = gates.get(gate.name, np.full((timesteps, samples, *gate.shape), gate.soma.idle))
+        flat = levels.reshape(timesteps, samples, -1).swapaxes(0, 1)
+        np.save(folder / gate_file(graph, gate), np.ascontiguousarray(flat, np.int32))
     for name, files in net.records.items():
         op: Any = graph[name]
         for state, file in files.items():

@@ -18,13 +18,18 @@ from spikewright.export.lava.checks import check
 from spikewright.export.lava.nodes import Edge, Node, Plan
 from spikewright.hw_sim.synapses import gate_index
 from spikewright.toolchain.errors import BackendError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, by_delay
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, by_delay, replays_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import shapes
 
 INPUT_FILE = "x.npy"
 """Payloads (samples, T, n), int32."""
+
+
+def gate_file(graph: Graph, op: IntReplay) -> str:
+    """Return the name of the file of a gate's levels (samples, T, n), int32."""
+    return f"gate{[gate.name for gate in replays_of(graph)].index(op.name)}.npy"
 
 
 def plan(graph: Graph, timesteps: int, samples: int, folder: Path, *, record: bool) -> Plan:
@@ -86,6 +91,9 @@ class _Planner:
             case IntInput():
                 path = str(self.folder / INPUT_FILE)
                 self.node(op.name, "feed", size=prod(op.shape), path=path, clock=self.clock(op))
+            case IntReplay():
+                path = str(self.folder / gate_file(self.graph, op))
+                self.node(op.name, "feed", size=op.size, path=path, clock=self.clock(op))
             case IntNeuron():
                 self.neuron(op)
             case IntConnection():

@@ -45,7 +45,7 @@ def lif(op: IntNeuron, current: int, lagged: bool) -> dict[str, Any] | None:
         lagged: Whether anyone reads it with a lag, so that spikes after its window would reach the next sample.
     """
     soma = op.soma
-    if not isinstance(soma, Lif) or lagged or current >= (DECAYING_SUM if soma.filters else CURRENT_SUM):
+    if type(soma) is not Lif or lagged or current >= (DECAYING_SUM if soma.filters else CURRENT_SUM):
         return None
     bias = split_bias(soma.bias)
     if bias is None or not _as_stock(soma):

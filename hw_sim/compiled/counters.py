@@ -21,6 +21,7 @@ from spikewright.hw_sim.compiled import count_kernels, layout, vectors
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links, hops
 from spikewright.hw_sim.program import Population, Projection
+from spikewright.hw_sim.somas import GateTable
 from spikewright.hw_sim.synaptic_memory import FanOut
 
 Index = NDArray[np.int64]
@@ -96,7 +97,7 @@ def emitter(
     population: Population, outgoing: list[tuple[Projection, FanOut, NDArray[np.int32]]], mesh: Mesh
 ) -> Emitter | None:
     """Build the counter rows of a population from its projections' fan-out and words read; None if it sends nothing."""
-    if population.soma.sends == "gate" and population.soma.on_host:
+    if isinstance(population.soma, GateTable):
         return None
     own = population.cores[layout.order(population)]
     fans = [fan for _, fan, _ in outgoing]

@@ -37,7 +37,7 @@ class Cuda:
     def __init__(self, compiled: Compiled) -> None:
         require()
         alone = {group.names[0] for group in compiled.groups if group.block == 0}
-        self.names = {n for n in alone if isinstance(compiled.stages[n].population.soma, Lif)}
+        self.names = {n for n in alone if type(compiled.stages[n].population.soma) is Lif}
         self.kept: dict[str, tuple[Any, ...]] = {}
 
     def drive(self, stage: Stage, values: list[AnyInt], shape: tuple[int, int, int]) -> Any:

@@ -18,6 +18,7 @@ from spikewright.hw_sim.errors import ProgramError, SaturationError
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links
 from spikewright.hw_sim.program import Program
+from spikewright.hw_sim.somas import HostGate
 from spikewright.hw_sim.timing.analytic import HOSTS, Host
 from spikewright.hw_sim.timing.cycle.timer import CycleTimer
 from spikewright.hw_sim.trace import PopulationCount, ProjectionCount, Trace
@@ -48,7 +49,8 @@ def simulate(
 
     Args:
         program: A program, or what ``compile`` made of it (compile once to run often).
-        inputs: For each ``Source`` population its payloads (T, B, *shape).
+        inputs: For each ``Source`` population its payloads (T, B, *shape); for ``HostGate`` populations, where they do not
+            stay at 1.0, their levels.
         chip: The chip to run a program on; not given: the one that ships under the program's name of it.
         steps: Local timesteps T; the program's own if not given.
         record: Keep spikes, v and u of every population and step.
@@ -201,10 +203,13 @@ def _block_of_steps(
     compiled, t, span = state.compiled, first + steps.start, steps.stop - steps.start
     state.advance(span)
     for name, stage in compiled.stages.items():
+        soma = stage.population.soma
         if name in sources:
             block = sources[name][steps, state.samples]
             state.load(stage, t, layout.to_internal(block, stage.population.shape))
-        elif stage.population.soma.on_host:
+        elif isinstance(soma, HostGate):
+            state.load(stage, t, np.full((span, state.batch, stage.population.size), soma.idle))
+        elif soma.on_host:
             state.load(stage, t, _table_rows(stage, t, span, state.batch))
     for group in compiled.groups:
         for start in range(0, span, group.block or span):
@@ -230,10 +235,12 @@ def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) ->
     """Check the inputs against the program's sources and return them with the number of samples."""
     if steps < 1:
         raise ProgramError(f"{steps} steps; at least 1 is needed", where="simulate", help="give steps >= 1")
-    wanted = compiled.program.sources
-    if set(inputs) != set(wanted):
+    needed, gates = compiled.program.sources, compiled.program.host_gates
+    wanted = needed | gates
+    if not set(needed) <= set(inputs) <= set(wanted):
         raise ProgramError(
-            f"inputs for {sorted(inputs)}; the program's sources are {sorted(wanted)}",
+            f"inputs for {sorted(inputs)}; the program's sources are {sorted(needed)}"
+            + (f", and the host may gate {sorted(gates)}" if gates else ""),
             where="simulate",
             help="give one array (T, B, *shape) for each source",
         )

@@ -11,7 +11,7 @@ from spikewright.hw_sim.compiled import layout
 from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.somas import DeltaRelu, Gate, Lif, Relay, Soma
+from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, Relay, Saturations, Soma
 from spikewright.hw_sim.somas import State as Remembered
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class State:
             if stage.history:
                 fresh[: stage.history] = old[-stage.history :]
             self.values[name] = fresh
-            if stage.population.soma.sends == "gate" and not stage.population.soma.on_host:
+            if stage.emitter is not None and stage.population.soma.sends == "gate":
                 self.changes[name] = np.zeros((steps, *old.shape[1:]), np.int8)
 
     def sent(self, name: str) -> AnyInt:
@@ -117,12 +117,17 @@ class State:
         return self.values[name][first + start : first + stop]
 
     def load(self, stage: Stage, first_step: int, values: AnyInt) -> None:
-        """Put the host's payloads (T', B, *internal shape), or the rows of a gate table, into the block."""
-        self.sent(stage.population.name).reshape(values.shape)[...] = values
-        if stage.population.name in self.recorder.spikes:
+        """Put the host's payloads (T', B, *internal shape), its gate levels, or the rows of a gate table, into the block."""
+        name = stage.population.name
+        block = self.values[name][stage.history :]
+        block.reshape(values.shape)[...] = values
+        if name in self.changes:
+            before = np.concatenate([self.u[name][None].astype(block.dtype), block[:-1]])
+            self.changes[name][...] = block != before
+            self.u[name][...] = block[-1]
+        if name in self.recorder.spikes:
             at = first_step - self.recorder.first
-            steps = slice(at, at + values.shape[0])
-            self.recorder.spikes[stage.population.name][steps, self.samples] = self.sent(stage.population.name)
+            self.recorder.spikes[name][at : at + values.shape[0], self.samples] = block
 
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
         """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
@@ -139,6 +144,8 @@ class State:
         blocks = -(-stage.population.size // soma_kernels.BLOCK)
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
+            case GatedMembrane():
+                self._plain(stage, drive, out, first_step, start, saturated[0])
             case Lif():
                 self._lif(stage, soma, drive, out, first_step, start, stop, rec_v, saturated, cuda)
             case DeltaRelu(shift=shift):
@@ -165,19 +172,23 @@ class State:
                     out, self.changes[name][start:stop], rec_v, corner, saturated, 0, self.batch,
                 )  # fmt: skip
             case _:
-                self._plain(stage, drive, out, first_step, start)
+                self._plain(stage, drive, out, first_step, start, saturated[0])
         self.saturated[name] += saturated.sum(axis=0)
         if name in self.recorder.spikes:
             self.recorder.spikes[name][steps, self.samples] = out
 
-    def _plain(self, stage: Stage, drive: AnyInt, out: AnyInt, first_step: int, start: int) -> None:
+    def _plain(
+        self, stage: Stage, drive: AnyInt, out: AnyInt, first_step: int, start: int, saturations: AnyInt
+    ) -> None:
         """Run a soma that has no kernel by its own ``step``, in the program's order of neurons."""
         name, soma, flat = stage.population.name, stage.population.soma, layout.inverse(stage.order)
         state = self.plain.setdefault(name, soma.start(self.v[name].shape))
         for t in range(out.shape[0]):
             at = start + t
             levels = [self.delayed(g.projection.source, g.lag, at, at + 1)[0][:, g.index][:, flat] for g in stage.gates]
-            sent = soma.step(state, drive[t][:, flat].astype(np.int64), levels, first_step + at)
+            full = Saturations()
+            sent = soma.step(state, drive[t][:, flat].astype(np.int64), levels, first_step + at, full)
+            saturations += (full.wraps, full.clips)
             out[t] = sent[:, stage.order]
             self.v[name][...] = state["v"][:, stage.order]
             if name in self.changes:

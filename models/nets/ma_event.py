@@ -51,6 +51,7 @@ class MAEventNet(nn.Module):
         gate: The gate function; None: the variant's.
         neuron: ``"N2"``, the released code's, or ``"N1"``, the paper's; None: by ``variant``.
         attention: False gives the vanilla net.
+        width: Factor on all channel numbers and hidden features; 1 is the paper's.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class MAEventNet(nn.Module):
         gate: Gate | None = None,
         neuron: NeuronId | None = None,
         attention: bool = True,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if plan not in PLANS:
@@ -81,14 +83,15 @@ class MAEventNet(nn.Module):
 
         layers: list[nn.Module] = []
         before, side = 2, p.side
-        for channels, pool in p.layers:
+        for full, pool in p.layers:
+            channels = round(width * full)
             layers += [Conv2d(before, channels, 3, padding=1), BatchNorm2d(channels)]
             layers += [AvgPool2d(pool)] if pool > 1 else []
             before, side = channels, side // pool
             layers.append(spiking(channels, (side, side), dims))
         layers.append(Flatten())
         features = before * side**2
-        for units in (HIDDEN, p.classes):
+        for units in (round(width * HIDDEN), p.classes):
             layers += [Linear(features, units), BatchNorm1d(units), spiking(units, None, "T" if "T" in dims else "")]
             features = units
         self.layers = nn.Sequential(*layers)

@@ -138,6 +138,7 @@ def ms_resnet_imagenet(
     side: int = 224,
     classes: int = 1000,
     gate: Gate = "sigmoid",
+    width: float = 1.0,
 ) -> MSResNet:
     """Make an ImageNet net: Att-MS-ResNet (``"csa"``), GAC-MS-ResNet (``"gac"``), or the plain one.
 
@@ -148,6 +149,7 @@ def ms_resnet_imagenet(
         side: Side of the image in pixels, a multiple of 32.
         classes: Number of logits.
         gate: GAC's gate function.
+        width: Factor on all channel numbers; 1 is the paper's.
 
     Raises:
         ModelError: There is no such depth or attention, or the side does not fit.
@@ -159,18 +161,19 @@ def ms_resnet_imagenet(
             where="ms_resnet_imagenet",
             help="use ms_resnet_imagenet(18, T=1)",
         )
-    stem = nn.Sequential(Conv2d(3, 64, 7, stride=2, padding=3, bias=False), BatchNorm2d(64))
+    first, *stages = (round(width * c) for c in (64, 64, 128, 256, 512))
+    stem = nn.Sequential(Conv2d(3, first, 7, stride=2, padding=3, bias=False), BatchNorm2d(first))
     csa = attention == "csa"
     gammas = (GAMMA_FIRST, GAMMA_LAST) if csa else (GAMMA_FIRST, 0.0)
-    blocks, inside, size = [], 64, side // 2
-    for out, count in zip((64, 128, 256, 512), DEPTHS[depth], strict=True):
+    blocks, inside, size = [], first, side // 2
+    for out, count in zip(stages, DEPTHS[depth], strict=True):
         for i in range(count):
             stride = 2 if i == 0 else 1
             size //= stride
             blocks.append(MSBlock(BlockPlan(inside, out, stride, "N3", size, T if csa else None, csa, gammas)))
             inside = out
-    encoder = GAC(lif("N3"), T, 64, gate=gate) if attention == "gac" else nn.Identity()
-    return MSResNet(stem, encoder, blocks, "N3", 512, size, classes, dropout=0.2 if csa else 0.0)
+    encoder = GAC(lif("N3"), T, first, gate=gate) if attention == "gac" else nn.Identity()
+    return MSResNet(stem, encoder, blocks, "N3", inside, size, classes, dropout=0.2 if csa else 0.0)
 
 
 def gac_ms_resnet_cifar(

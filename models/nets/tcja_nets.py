@@ -109,6 +109,7 @@ class TCJANet(nn.Module):
         variant: ``"published"`` or ``"causal"``.
         gate: The gate function; None: the variant's.
         attention: False gives the vanilla net.
+        width: Factor on all channel numbers and hidden features; 1 is the paper's.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class TCJANet(nn.Module):
         variant: Variant = "published",
         gate: Gate | None = None,
         attention: bool = True,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if plan not in PLANS:
@@ -126,21 +128,23 @@ class TCJANet(nn.Module):
         p = PLANS[plan]
         steps = p.T if T is None else T
         layers: list[nn.Module] = [] if p.resize is None else [AdaptiveAvgPool2d(p.resize)]
-        before, (height, width) = 2, p.resize or p.size
+        before, (high, wide) = 2, p.resize or p.size
         for s in p.stages:
-            layers += [Conv2d(before, s.channels, 3, padding=1, bias=p.bias), BatchNorm2d(s.channels), lif(p.neuron)]
+            channels = round(width * s.channels)
+            layers += [Conv2d(before, channels, 3, padding=1, bias=p.bias), BatchNorm2d(channels), lif(p.neuron)]
             if attention and s.tcja is not None:
                 cla, tla = s.tcja
-                layers.append(TCJA(steps, s.channels, tla_kernel=tla, cla_kernel=cla, variant=variant, gate=gate))
+                layers.append(TCJA(steps, channels, tla_kernel=tla, cla_kernel=cla, variant=variant, gate=gate))
             if s.pool != "none":
                 layers.append(MaxPool2d(2) if s.pool == "max" else AvgPool2d(2))
-                height, width = height // 2, width // 2
-            before = s.channels
+                high, wide = high // 2, wide // 2
+            before = channels
         layers.append(Flatten())
-        features = before * height * width
+        features = before * high * wide
         if p.hidden:
-            layers += [Dropout(0.5), Linear(features, p.hidden, bias=p.bias), lif(p.neuron), Dropout(0.5)]
-            features = p.hidden
+            hidden = round(width * p.hidden)
+            layers += [Dropout(0.5), Linear(features, hidden, bias=p.bias), lif(p.neuron), Dropout(0.5)]
+            features = hidden
         layers.append(Linear(features, p.outputs, bias=p.bias))
         layers += [lif(p.neuron)] if p.spiking_output else []
         layers += [Vote(p.votes)] if p.votes > 1 else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from spikewright.hw_sim import (
     DenseSynapses,
+    GatedMembrane,
     GateLink,
+    HostGate,
     Lif,
     Population,
     Program,
@@ -25,6 +27,7 @@ from spikewright.hw_sim import (
     simulate,
 )
 from spikewright.hw_sim import fixed_point as fp
+from spikewright.hw_sim.errors import ProgramError
 from spikewright.hw_sim.somas import IntArray, State
 from spikewright.hw_sim.synapses import MisfitError, gate_axes, gate_index, spread
 
@@ -132,3 +135,120 @@ def test_a_soma_without_a_kernel_runs_on_the_engine_by_its_own_step(recurrent: b
 
 def test_a_gate_link_says_its_port() -> None:
     assert str(GateLink(2)) == "gate port 2"
+
+
+def pooled_by_hand(soma: GatedMembrane, v: IntArray) -> IntArray:
+    """Return one sample's membranes (C, H, W) scaled by pooled gates, value by value, in Python's integers."""
+    C, H, W = v.shape
+    maps = [[[int(x) for x in row] for row in one] for one in v]
+
+    def level(total: int, thresholds: IntArray) -> int:
+        return int(soma.levels[sum(total >= int(t) for t in thresholds)])
+
+    def scaled(x: int, by: int) -> int:
+        return (abs(x) * by >> soma.gate_bits) * (1 if x >= 0 else -1)
+
+    flat = [[x for row in one for x in row] for one in maps]
+    sums = [[sum(one) for one in flat], [H * W * max(one) for one in flat]]
+    hidden = [
+        [max(0, sum(int(w) * x for w, x in zip(row, part, strict=True))) for row in soma.squeeze] for part in sums
+    ]
+    channel = [sum(int(w) * h for part in hidden for w, h in zip(row, part, strict=True)) for row in soma.excite]
+    maps = [
+        [[scaled(x, level(total, soma.channel_thresholds)) for x in row] for row in one]
+        for one, total in zip(maps, channel, strict=True)
+    ]
+    k = soma.kernel.shape[-1]
+    out = np.zeros(v.shape, np.int64)
+    for i in range(H):
+        for j in range(W):
+            total = 0
+            for di in range(k):
+                for dj in range(k):
+                    y, x = i + di - k // 2, j + dj - k // 2
+                    if 0 <= y < H and 0 <= x < W:
+                        column = [one[y][x] for one in maps]
+                        total += int(soma.kernel[0, 0, di, dj]) * sum(column)
+                        total += int(soma.kernel[0, 1, di, dj]) * C * max(column)
+            for c in range(C):
+                out[c, i, j] = scaled(maps[c][i][j], level(total, soma.space_thresholds))
+    return out
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_membranes_are_scaled_by_ports_and_by_pools_as_worked_out_one_by_one(seed: int) -> None:
+    r = np.random.default_rng(seed)
+    shape, one = (3, 4, 2), np.ones(1, np.int64)
+    steps = np.sort(r.integers(-(1 << 30), 1 << 30, size=256))
+    soma = GatedMembrane(
+        decay_u=4096 * one, decay_v=1000 * one, bias=r.integers(-999, 999, size=24), threshold=9000 * one, v_reset=0 * one,
+        gates=1, membrane_gates=1, grid=shape, levels=np.arange(257),
+        squeeze=r.integers(-127, 128, size=(2, 3)), excite=r.integers(-127, 128, size=(3, 2)),
+        channel_thresholds=steps << 12, kernel=r.integers(-127, 128, size=(1, 2, 3, 3)), space_thresholds=steps,
+    )  # fmt: skip
+    plain = Lif(soma.decay_u, soma.decay_v, soma.bias, soma.threshold, soma.v_reset)
+    a, level = r.integers(-400, 400, size=(2, 24)), r.integers(0, 257, size=(2, 24))
+    state, alone = soma.start((2, 24)), plain.start((2, 24))
+    state["v"][:] = alone["v"][:] = r.integers(-9000, 9000, size=(2, 24))
+    v = fp.decay(alone["v"], plain.decay_v) + (a << 6) + plain.bias
+    v = np.stack([pooled_by_hand(soma, fp.gain(one, by, 8).reshape(shape)) for one, by in zip(v, level, strict=True)])
+    v = v.reshape(2, 24)
+
+    out = soma.step(state, a, [level])
+
+    np.testing.assert_array_equal(out, v > 9000)
+    np.testing.assert_array_equal(state["v"], np.where(v > 9000, 0, v))
+    assert list(soma.wrong(24)) == []
+    assert "squeeze=" in str(soma)
+    assert "squeeze" not in str(replace(soma, squeeze=np.zeros((0, 0), np.int64), excite=np.zeros((0, 0), np.int64)))
+
+
+def test_pools_that_do_not_fit_their_population_are_refused() -> None:
+    one, levels = np.ones(1, np.int64), np.arange(257)
+    good = GatedMembrane(
+        4096 * one, one, one, one, one, grid=(2, 3, 3), levels=levels, squeeze=np.ones((1, 2), np.int64),
+        excite=np.ones((2, 1), np.int64), channel_thresholds=np.arange(256),
+    )  # fmt: skip
+
+    def said(**fields: object) -> list[str]:
+        return [wrong.what for wrong in replace(good, **fields).wrong(18)]  # type: ignore[arg-type]
+
+    assert said() == []
+    assert said(grid=(2, 3, 2)) == ["grid (2, 3, 2) for 18 neurons"]
+    assert said(excite=np.ones((3, 1), np.int64)) == ["squeeze (1, 2) and excite (3, 1) for 2 channels"]
+    assert said(channel_thresholds=np.arange(9)) == [
+        "257 levels for 9 thresholds; expected one more, thresholds ascending"
+    ]
+    assert said(membrane_gates=1) == ["1 membrane gates of 0 ports"]
+    assert said(squeeze=np.full((1, 2), 1 << 36)) == ["pooled sums of up to 2^64; 62 bits hold them"]
+
+
+def test_gates_from_the_host_are_inputs_of_a_run_and_stand_at_one_without() -> None:
+    """Levels that change are messages of the host to the cores that read them."""
+    one = np.ones(1, np.int64)
+    lif = Lif(4096 * one, 4096 * one, 0 * one, 1000 * one, 0 * one, gates=1)
+    core = np.zeros(2, np.int32)
+    program = Program(
+        (
+            Population("in", (2,), Source(), 0),
+            Population("gate", (2,), HostGate(8), 0, kind="gate"),
+            Population("lif", (2,), lif, 1, core),
+        ),
+        (Projection("w", "in", "lif", DenseSynapses(np.diag([20, 20]))), Projection("g", "gate", "lif", GateLink(0))),
+        "loihi2",
+        3,
+        "lif",
+    )
+    x, levels = np.ones((3, 1, 2), np.int64), np.array([[256, 256], [128, 256], [128, 250]])[:, None]
+
+    free = simulate(program, {"in": x}, record=True)
+    gated = simulate(program, {"in": x, "gate": levels}, record=True)
+
+    assert free.spikes["lif"].all()
+    np.testing.assert_array_equal(gated.spikes["lif"][:, 0], [[1, 1], [0, 1], [0, 1]])
+    np.testing.assert_array_equal(gated.v["lif"][:, 0], [[0, 0], [640, 0], [640, 0]])
+    assert gated.host_messages.sum() - free.host_messages.sum() == 2
+    assert (free.sops_gate.sum(), gated.sops_gate.sum()) == (0, 2)
+    with pytest.raises(ProgramError, match=r"gate levels run from 0 to 257; 8 bits hold 0 \.\. 256"):
+        simulate(program, {"in": x, "gate": levels + np.array([[[-128, 1]]])})

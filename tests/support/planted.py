@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from spikewright.hw_sim import DenseSynapses, GateLink, GateTable, Program
-from spikewright.hw_sim.somas import DeltaRelu, Lif
+from spikewright.hw_sim.somas import DeltaRelu, GatedMembrane, Lif
 from spikewright.hw_sim.synapses import ConvSynapses
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.integer import IntConnection, IntNeuron
+from spikewright.toolchain.integer import IntConnection, IntNeuron, replays_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import assemble
 from spikewright.toolchain.ops import Affine, Conv, Op, Output
@@ -181,3 +182,34 @@ WRONG_NET: tuple[Callable[[Deployment], Planted], ...] = (
     bias_driven, saturation, wrong_lag, wrong_weight, loaded_weight,
 )  # fmt: skip
 """What is another net than the captured one, spike-driven or not."""
+
+
+def other_gate(made: Deployment) -> Planted:
+    """Let the host compute gates with other weights than the net was trained with."""
+    (victim, *_) = replays_of(made.integer)
+    assert isinstance(victim.of, AttentionBlock)
+    weights = {name: -w for name, w in victim.of.parameters.items()}
+    return changed(made, victim.name, of=replace(victim.of, parameters=weights)), {victim.block}
+
+
+def less_read(made: Deployment) -> Planted:
+    """Read out a quarter of what the gates are made of."""
+    tap = replays_of(made.integer)[0].inputs[0]
+    held = made.integer[tap]
+    assert isinstance(held, IntNeuron)
+    victim = made.integer[held.currents[0]]
+    assert isinstance(victim, IntConnection)
+    less = victim.synapses.with_weights(victim.synapses.weights // 8 * 2)
+    return changed(made, victim.name, synapses=less), {tap, victim.name}
+
+
+def other_pool(made: Deployment) -> Planted:
+    """Turn the sign of the first weights of a pooled gate."""
+    victim = next(op for op in made.integer if isinstance(op, IntNeuron) and isinstance(op.soma, GatedMembrane))
+    assert isinstance(victim.soma, GatedMembrane)
+    turned = replace(victim.soma, excite=-victim.soma.excite, kernel=-victim.soma.kernel)
+    return changed(made, victim.name, soma=turned), {victim.name}
+
+
+GATED: tuple[Callable[[Deployment], Planted], ...] = (other_gate, less_read, other_pool)
+"""What is wrong with gates from the host, or from pools inside the step."""

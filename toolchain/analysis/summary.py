@@ -17,9 +17,12 @@ from spikewright.toolchain.analysis.literature import Literature, literature
 from spikewright.toolchain.analysis.macs import linear_macs_per_frame, macs_per_sample
 from spikewright.toolchain.analysis.price_lists import list_prices, load_prices
 from spikewright.toolchain.analysis.review import Review, review
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.integer import replays_of
 from spikewright.toolchain.passes.split_host import is_still
+from spikewright.toolchain.replay import rounds, values_read
 
 NO_TRACE = "this backend counts no events; the counters are those of `--backend hw_sim`, which gives the same spikes"
 
@@ -73,11 +76,22 @@ def _widths(deployment: Deployment) -> dict[str, int]:
 
 def host_macs(deployment: Deployment) -> int:
     """Return the MACs the host computes per sample of its samples' kind; frames that repeat are computed once."""
+    made = {op.block: op.of for op in replays_of(deployment.integer) if isinstance(op.of, AttentionBlock)}
+    replayed = sum(round(block.cost().macs) for block in made.values())
     if deployment.host is None:
-        return 0
+        return replayed
     samples = deployment.samples
     still = deployment.host.still if samples is None else is_still(samples.x)
-    return macs_per_sample(deployment.host.graph, still=still)
+    return replayed + macs_per_sample(deployment.host.graph, still=still)
+
+
+def replay_of(deployment: Deployment) -> dict[str, int] | None:
+    """Return how often a sample runs, and how many values the host reads out of all its runs; None where it runs once."""
+    passes = rounds(deployment.integer)
+    if not passes:
+        return None
+    read = values_read(deployment.integer) * deployment.integer.timesteps
+    return {"runs": 1 + len(passes), "values_read": read}
 
 
 def accuracy(answer: NDArray[Any], y: NDArray[np.int64] | None) -> float | None:
@@ -115,6 +129,7 @@ def run_summary(
         "run_s": result.run_s,
         "samples_per_s": samples / result.run_s if result.run_s > 0 else None,
         "host_macs": host_macs(deployment),
+        "replay": replay_of(deployment),
     }
     if found is None:
         return head | dict.fromkeys(COUNTED) | {"spike_rate": _recorded_rate(deployment, result), "reason": NO_TRACE}

@@ -21,11 +21,11 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering, Operators
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, GateSource, Lowering, Operators
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Delay, GateNeuron, GateTable, Lif, Op, Shape
+from spikewright.toolchain.ops import Accumulator, Affine, Array, Conv, Delay, GateNeuron, Lif, Op, Shape
 from spikewright.toolchain.passes.base import in_place
 
 Observer = Callable[[str, Array], None]
@@ -137,7 +137,7 @@ class OwnSpikes(AttentionBlock):
 
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
-        return {"static": self.lower_static, "causal": self.lower_causal}
+        return {"static": self.lower_static, "causal": self.lower_causal, "replay": self.lower_replay}
 
     @property
     def note(self) -> str:
@@ -164,18 +164,15 @@ class OwnSpikes(AttentionBlock):
         neuron = self.gated(self.neuron, sources, [d.name for d in delays])
         return in_place(graph, self, [*before, *delays, neuron, *(op for ops in drivers for op in ops)])
 
-    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
-        """Put constants in the place of the gates."""
-        return self.tabulated(graph, gates, self.inputs)
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put the neuron, with a port for each gate, in the place of the block."""
+        return self.with_ports(graph, source, self.inputs, before)
 
-    def tabulated(self, graph: Graph, gates: Gates, sources: tuple[str, ...], before: Sequence[Op] = ()) -> Graph:
-        """Put the neuron, with a table of constants for each gate, in the place of the block."""
-        tables = [
-            GateTable(name=f"{self.name}.{dim.lower()}a.table", block=self.block, table=gates[dim])
-            for dim in self.gate_shapes()
-        ]
+    def with_ports(self, graph: Graph, source: GateSource, drives: tuple[str, ...], before: Sequence[Op] = ()) -> Graph:
+        """Put the neuron in the place of the block: its current is the sum of ``drives``, a gate comes to each port."""
+        tables = [source(f"{self.name}.{dim.lower()}a.table", dim) for dim in self.gate_shapes()]
         return in_place(
-            graph, self, [*before, *tables, self.gated(self.neuron, sources, [table.name for table in tables])]
+            graph, self, [*before, *tables, self.gated(self.neuron, drives, [table.name for table in tables])]
         )
 
     def gated(self, neuron: Lif, sources: tuple[str, ...], gates: Sequence[str]) -> Lif:

@@ -20,7 +20,7 @@ T = 8, C = 16, 8 x 8, h_t = 4, h_c = 2, k = 3:  code 128 + 128 + 1,152 = 1,408; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -28,14 +28,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.hw_sim.linear import conv2d
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Operators
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, GateSource, Lowering, Operators
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
     CountGates,
     Observer,
     ignore,
-    mlp,
     temporal_operators,
     temporal_score,
     trailing,
@@ -43,7 +41,7 @@ from spikewright.toolchain.blocks.causal import (
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, GateTable, Op, Shape
+from spikewright.toolchain.ops import Array, GateTable, Op, PooledGates, Shape
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
@@ -81,27 +79,25 @@ def attended(block: MALIF | MAAttention, x: Array, seen: Observer) -> Array:
         x = x * trailing(gate, x.ndim)
     if "C" in block.dims:
         pooled = (0, *range(3, x.ndim))
-        gate = channel_gate(block, x.mean(axis=pooled), x.max(axis=pooled))
+        gate = pools(block, "C").channel(x.mean(axis=pooled), x.max(axis=pooled))
         seen("C", gate)
         x = x * trailing(gate[None], x.ndim)
     if "S" in block.dims:
-        gate = spatial_gate(block, x.mean(axis=(0, 2)), x.max(axis=(0, 2)))
+        gate = pools(block, "S").space(x.mean(axis=(0, 2)), x.max(axis=(0, 2)))
         seen("S", gate)
         x = x * gate[None, :, None]
     return np.maximum(x, 0) if block.rectifier == "relu" else x
 
 
-def channel_gate(block: MALIF | MAAttention, average: Array, largest: Array) -> Array:
-    """Return CA's gate of an average and a maximum (B, C)."""
-    w0, w1 = block.parameters["ca_w0"], block.parameters["ca_w1"]
-    return gate_function(block.gate, mlp(w0, w1, average) + mlp(w0, w1, largest))
-
-
-def spatial_gate(block: MALIF | MAAttention, average: Array, largest: Array) -> Array:
-    """Return SA's gate of an average and a maximum (B, H, W)."""
-    kernel = block.parameters["sa_kernel"]
-    pad = kernel.shape[-1] // 2
-    return gate_function(block.gate, conv2d(np.stack([average, largest], 1), kernel, (1, 1), (pad, pad))[:, 0])
+def pools(block: MALIF | MAAttention, dims: str) -> PooledGates:
+    """Return CA and SA, as far as ``dims`` names them, as gates of an average and a maximum."""
+    channel, p = "C" in dims, block.parameters
+    return PooledGates(
+        block.gate,
+        p["ca_w0"] if channel else None,
+        p["ca_w1"] if channel else None,
+        p["sa_kernel"] if "S" in dims else None,
+    )
 
 
 def time_operators(block: MALIF | MAAttention, make: Operators, x: str) -> str:
@@ -213,20 +209,11 @@ class MALIF(CountGates):
         """Apply channel and spatial gates to the membrane, between integration and firing."""
         neuron = self.neuron
         beta, gain, leak = (grid(p, neuron.shape) for p in (neuron.beta, neuron.gain, neuron.leak))
-        state = FloatState(neuron, x.shape[1])
+        state, gates = FloatState(neuron, x.shape[1]), pools(self, self.dims)
         spikes, membranes = [], []
         for current in x:
             u = beta * state.v + gain * current + leak
-            axes = tuple(range(2, u.ndim))
-            if "C" in self.dims:
-                gate = channel_gate(self, u.mean(axis=axes), u.max(axis=axes))
-                seen("C", gate)
-                u = u * trailing(gate, u.ndim)
-            if "S" in self.dims:
-                gate = spatial_gate(self, u.mean(axis=1), u.max(axis=1))
-                seen("S", gate)
-                u = u * gate[:, None]
-            spikes.append(state.fire(neuron, u))
+            spikes.append(state.fire(neuron, gates.scaled(u, seen)))
             membranes.append(state.v)
         return np.stack(spikes), np.stack(membranes)
 
@@ -268,6 +255,8 @@ class MALIF(CountGates):
 
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
+        if strategy == "barrier" and self.pools_membranes:
+            return "its temporal gate needs all T steps, which no wait inside a step brings" if "T" in self.dims else ""
         if strategy != "causal" or self.variant == "causal":
             return super().refusal(strategy)
         words = {"T": "temporal", "C": "channel", "S": "spatial"}
@@ -280,19 +269,42 @@ class MALIF(CountGates):
             late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
         return ", and ".join(late)
 
-    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
-        """Put tables on the current; the paper's channel and space gates scale the membrane, averaged over T."""
+    def lowerings(self) -> Mapping[str, Lowering]:
+        """Return its lowerings."""
+        return {**super().lowerings(), "barrier": self.lower_barrier}
+
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put gates on the current; the paper's channel and space gates on the membrane."""
         neuron = replace(self.neuron, rectify=self.variant == "code" and self.rectifier == "relu")
-        tables: list[Op] = []
-        for dim in self.dims:
-            if self.variant == "paper" and dim != "T":
-                constant = np.broadcast_to(grid(gates[dim].mean(axis=0), self.shape), self.shape)
-                beta, gain, leak = (grid(p, self.shape) * constant for p in (neuron.beta, neuron.gain, neuron.leak))
-                neuron = replace(neuron, beta=beta, gain=gain, leak=leak)
-            else:
-                tables.append(GateTable(name=f"{self.name}.{dim.lower()}a.table", block=self.block, table=gates[dim]))
-        gated = self.gated(neuron, self.inputs, [table.name for table in tables])
-        return in_place(graph, self, [*tables, gated])
+        tables = [source(f"{self.name}.{dim.lower()}a.table", dim) for dim in self.dims]
+        neuron = self.gated(neuron, self.inputs, [table.name for table in tables])
+        on_membrane = len(self._on_membrane) if self.variant == "paper" else 0
+        return in_place(graph, self, [*before, *tables, replace(neuron, membrane_gates=on_membrane)])
+
+    @property
+    def _on_membrane(self) -> str:
+        return "".join(dim for dim in self.dims if dim != "T")
+
+    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
+        """Put tables in the place of the gates; a constant above 0 on the membrane is one of its decay and its gain."""
+        constant = {dim: gates[dim].mean(axis=0, keepdims=True) for dim in self._on_membrane}
+        if self.variant != "paper" or not all((gate > 0).all() for gate in constant.values()):
+            return super().lower_static(graph, {**gates, **constant} if self.variant == "paper" else gates)
+        neuron = self.neuron
+        for gate in constant.values():
+            gain = np.broadcast_to(grid(gate[0], self.shape), self.shape)
+            beta, drive, leak = (grid(p, self.shape) * gain for p in (neuron.beta, neuron.gain, neuron.leak))
+            neuron = replace(neuron, beta=beta, gain=drive, leak=leak)
+        tables = [
+            GateTable(name=f"{self.name}.{dim.lower()}a.table", block=self.block, table=gates[dim])
+            for dim in self.dims
+            if dim not in constant
+        ]
+        return in_place(graph, self, [*tables, self.gated(neuron, self.inputs, [table.name for table in tables])])
+
+    def lower_barrier(self, graph: Graph, gates: Gates) -> Graph:
+        """Let the neurons pool their membranes inside the step."""
+        return in_place(graph, self, [replace(self.gated(self.neuron, self.inputs, []), pooled=pools(self, self.dims))])
 
     # ------------------------------------------------------------------------------- its cost, the checker's rule
     def cost(self, spikes: float | None = None) -> AttentionOps:

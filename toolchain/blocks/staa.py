@@ -22,7 +22,7 @@ Causal: T (1 + 2 C h_c), see ``CountGates.count_ops``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionOps, Gates, Operators
+from spikewright.toolchain.attention_block import AttentionOps, Gates, GateSource, Operators
 from spikewright.toolchain.blocks.causal import CAUSAL_SHAPES, CountGates, mlp, trailing
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Array, GateTable, Lif, Op
+from spikewright.toolchain.ops import Affine, Array, Lif, Op
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
 from spikewright.toolchain.spike_driven.signals import Fault, Path
@@ -219,13 +219,14 @@ class STAALIF(CountGates):
         before = self._position()
         return self.count_and_gate(graph, (*self.inputs, *(p.name for p in before[1:])), before)
 
-    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
-        """Put constants on the current; of the reconstruction, the step attention ("T") scales what is sent."""
-        before = self._position()
-        drives = (*self.inputs, *(p.name for p in before[1:]))
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put gates on the current; of the reconstruction, the step attention ("T") scales what is sent."""
+        position = self._position()
+        drives = (*self.inputs, *(p.name for p in position[1:]))
+        before = [*before, *position]
         if self.variant == "causal":
-            return self.tabulated(graph, gates, drives, before)
-        tables = [GateTable(name=f"{self.name}.{key}.table", block=self.block, table=gates[key]) for key in ("C", "T")]
+            return self.with_ports(graph, source, drives, before)
+        tables = [source(f"{self.name}.{key}.table", key) for key in ("C", "T")]
         neuron = replace(self.gated(self.neuron, drives, [t.name for t in tables]), output_gate=True)
         return in_place(graph, self, [*before, *tables, neuron])
 

@@ -25,14 +25,14 @@ as published. P Q and g S: T C and T C H W multiplies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, Lowering, Operators
+from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, GateSource, Lowering, Operators
 from spikewright.toolchain.blocks.causal import trailing
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.gates import gate_function
@@ -44,7 +44,6 @@ from spikewright.toolchain.ops import (
     Conv,
     Delay,
     GateNeuron,
-    GateTable,
     Lif,
     Linear,
     MaxPool,
@@ -208,7 +207,7 @@ class TCJA(AttentionBlock):
     # -------------------------------------------------------------------------------------------- lowerings
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
-        return {"static": self.lower_static, "causal": self.lower_causal}
+        return {"static": self.lower_static, "causal": self.lower_causal, "replay": self.lower_replay}
 
     @property
     def looks_ahead(self) -> bool:
@@ -266,28 +265,33 @@ class TCJA(AttentionBlock):
         gated = replace(self, name=pool.name, inputs=(self.inputs[0], first.name), shape=shapes(graph)[pool.name])
         return graph.replace((pool,), (first, gated))
 
-    def lower_static(self, graph: Graph, gates: Gates) -> Graph:
-        """Put constants per step and channel, (T, C, 1, 1), in the place of the gate."""
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put gains per step and channel, (T, C, 1, 1), in the place of the gate."""
         self._check_binary(graph)
-        table = GateTable(name=f"{self.name}.table", block=self.block, table=gates["TC"])
+        table = source(f"{self.name}.table", "TC")
         neuron = graph[self.inputs[-1]]
-        if isinstance(neuron, Lif) and graph.feeds_only(neuron, self):
+        if not table.inputs and isinstance(neuron, Lif) and graph.feeds_only(neuron, self):
             reads = (*neuron.inputs, table.name)
             own = replace(neuron, name=self.name, inputs=reads, gates=neuron.gates + 1, output_gate=True)
             return graph.replace((neuron, self), (table, own))
-        return in_place(graph, self, [table, self._relay(table.name, graded=True)])
+        return in_place(graph, self, [*before, table, self._relay(table.name, graded=True)])
+
+    def taps(self, graph: Graph) -> list[Op]:
+        """Return counts of the spikes of each channel in a step, Z."""
+        source = self.inputs[0]
+        count = self._count(source, self.shape if len(self.inputs) == 1 else shapes(graph)[source])
+        return [count, self.tap(count.name, shape=self._count_shape(count))]
 
     def lower_causal(self, graph: Graph, gates: Gates) -> Graph:
         """Lower exactly; see the table above."""
         self._check_binary(graph)
         source = self.inputs[0]
         count = self._count(source, self.shape if len(self.inputs) == 1 else shapes(graph)[source])
-        size = (self.shape[0], 1, 1) if isinstance(count, Conv) else (self.shape[0],)
         held = Accumulator(
             name=f"{self.name}.count",
             inputs=(count.name,),
             block=self.block,
-            shape=size,
+            shape=self._count_shape(count),
             decay=self.decay if self.dims == "C" else 0.0,
         )
         taps = self._time_taps(held.name) if self.dims == "T" else self._channel_taps(held.name)
@@ -316,6 +320,9 @@ class TCJA(AttentionBlock):
             return Affine(name=name, inputs=(source,), block=self.block, weight=weight)
         weight = np.full((channels, 1, *shape[1:]), 1 / (shape[1] * shape[2]))
         return Conv(name=name, inputs=(source,), block=self.block, weight=weight, groups=channels)
+
+    def _count_shape(self, count: Linear) -> Shape:
+        return (self.shape[0], 1, 1) if isinstance(count, Conv) else (self.shape[0],)
 
     def _time_taps(self, source: str) -> list[Op]:
         tla, found = self.parameters["tla"], list[Op]()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.linear import conv2d, planar, windows
-from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.attention_block import AttentionBlock, replayed
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
 from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, shifted, spans
@@ -33,6 +33,7 @@ from spikewright.toolchain.ops import (
     Op,
     Output,
     Relu,
+    Replayed,
     Scale,
     SumPool,
 )
@@ -152,6 +153,9 @@ class FloatRun:
                         f"table has {table.shape[0]} rows, the input {steps} steps", where=f"op {op.name!r}"
                     )
                 y = np.repeat(rows[:, None], B, axis=1)
+            case Replayed():
+                assert self.first == 0, "gates of a whole run are never cut in time"
+                y = replayed(op, operands)
             case AttentionBlock():
                 assert self.first == 0, "a block that needs whole sequences is never cut in time"
                 y, membrane = op.evaluate(operands)
@@ -206,7 +210,7 @@ class FloatRun:
                     case Neuron():
                         y = self.states[op.name].step([at(name, t) for name in op.inputs])
                         membranes[op.name].append(self.states[op.name].v)
-                    case AttentionBlock() | GateTable() | Input():
+                    case AttentionBlock() | Replayed() | GateTable() | Input():
                         raise UnsupportedNodeError(
                             f"{type(op).__name__} inside a feedback loop: it needs the whole sequence",
                             where=f"op {op.name!r}",
@@ -242,7 +246,7 @@ TOGETHER = 32
 def float_cut(graph: Graph, samples: int, timesteps: int, *, keep: Collection[str] = ()) -> Cut:
     """Return how many samples and steps of a float graph are evaluated at once; a block may need whole sequences."""
     sizes = {name: prod(shape) for name, shape in shapes(graph).items()}
-    whole = any(isinstance(op, AttentionBlock) for op in graph)
+    whole = any(isinstance(op, AttentionBlock | Replayed) for op in graph)
     return cut(samples, timesteps, 8 * most_alive(graph, sizes, keep), whole=whole, most=TOGETHER)
 
 

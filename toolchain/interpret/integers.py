@@ -6,18 +6,28 @@ last messages as a lag looks back, are carried from block to block; a signal is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from math import prod
 
 import numpy as np
 
 from spikewright.hw_sim import fixed_point as fp
-from spikewright.hw_sim.somas import Saturations, State
+from spikewright.hw_sim.somas import HostGate, Saturations, State
 from spikewright.hw_sim.synapses import spread
+from spikewright.toolchain.attention_block import replayed
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import InputError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, separated
+from spikewright.toolchain.integer import (
+    IntConnection,
+    IntInput,
+    IntNeuron,
+    IntOutput,
+    IntReplay,
+    answer_of,
+    replays_of,
+    separated,
+)
 from spikewright.toolchain.interpret.schedule import last_readers, longest_lags, most_alive, spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
@@ -49,6 +59,8 @@ class IntRun:
         self.recordings: dict[str, Recording] = {}
         self.saturations: dict[str, tuple[int, int]] = {}
         self.output = answer_of(graph)
+        self.taps = {name for op in replays_of(graph) for name in op.inputs}
+        self.tapped: dict[str, IntArray] = {}
         self.total = np.zeros((batch, prod(self.shapes[self.output.inputs[0]])), np.int64)
 
     def _before(self, name: str) -> IntArray:
@@ -63,7 +75,7 @@ class IntRun:
         Raises:
             InputError: A payload does not fit the input's bits.
         """
-        self.T, self.out, self.recordings = x.shape[0], {}, {}
+        self.T, self.out, self.recordings, self.tapped = x.shape[0], {}, {}, {}
         for number, ops in enumerate(self.spans):
             self._span(ops, x)
             for name in [name for name in self.out if self.last[name] <= number and name not in self.keep]:
@@ -96,6 +108,8 @@ class IntRun:
         self.out[op.name] = np.zeros((lag + self.T, self.B, size), np.int64)
         if lag:
             self.out[op.name][:lag] = self.past[op.name]
+        if op.name in self.taps:
+            self.tapped[op.name] = np.zeros((self.T, self.B, size), np.int64)
         if op.name in self.recorded:
             neuron = self.recorded[op.name]
             shape = (self.T, self.B, *neuron.shape)
@@ -104,7 +118,7 @@ class IntRun:
 
     def _span(self, ops: tuple[Op, ...], x: IntArray) -> None:
         """Evaluate ops together; a single op without feedback takes the whole block."""
-        if len(ops) == 1 and not isinstance(ops[0], IntNeuron):
+        if len(ops) == 1 and (isinstance(ops[0], IntReplay) or not isinstance(ops[0], IntNeuron)):
             self._whole(ops[0], x)
             return
         for op in ops:
@@ -121,6 +135,10 @@ class IntRun:
                     raise InputError(refused, where=f"input {op.name!r}", help=help)
                 self._open(op)
                 self.sent(op.name)[:] = x.reshape(self.T, self.B, -1)
+            case IntReplay():
+                assert self.first == 0, "gates of a whole run are never cut in time"
+                self._open(op)
+                self.sent(op.name)[:] = host_levels(self.graph, op, self.tapped).reshape(self.T, self.B, -1)
             case IntConnection():
                 first = self.lags[op.inputs[0]] - op.lag
                 self.out[op.name] = self._deliver(op, self.out[op.inputs[0]][first : first + self.T])
@@ -147,6 +165,8 @@ class IntRun:
         if full.wraps or full.clips:
             wraps, clips = self.saturations.get(op.name, (0, 0))
             self.saturations[op.name] = (wraps + full.wraps, clips + full.clips)
+        if op.name in self.tapped:
+            self.tapped[op.name][t] = state["v"]
         record = self.recordings.get(op.name)
         if record is not None:
             record.v[t] = state["v"].reshape(record.v.shape[1:])
@@ -156,6 +176,18 @@ class IntRun:
     def _deliver(self, op: IntConnection, x: IntArray) -> IntArray:
         """Return what a connection delivers for messages (..., n_source); a gate link its levels, as they were sent."""
         return x if op.synapses.gate else connect(op, x, self.shapes[op.inputs[0]], self.shapes[op.name])
+
+
+def host_levels(graph: Graph, op: IntReplay, held: Mapping[str, IntArray]) -> IntArray:
+    """Return the levels (T, B, *shape) that the host computes of what its read-outs held in a run, (T, B, ...)."""
+    operands = []
+    for name in op.inputs:
+        read = graph[name]
+        assert isinstance(read, IntNeuron)
+        v = held[name]
+        operands.append((v.reshape(*v.shape[:2], -1) * read.scale).reshape(*v.shape[:2], *read.shape))
+    assert isinstance(op.soma, HostGate)
+    return np.round(replayed(op, operands) * op.soma.idle).astype(np.int64)
 
 
 def connect(op: IntConnection, x: IntArray, source: Shape, target: Shape) -> IntArray:
@@ -168,7 +200,7 @@ def int_cut(graph: Graph, samples: int, timesteps: int, *, keep: Collection[str]
     sizes = {name: prod(shape) for name, shape in shapes(graph).items()}
     neurons = [op.name for op in graph if isinstance(op, IntNeuron)] if states else []
     row = 8 * (most_alive(graph, sizes, {*keep, *neurons}) + 2 * sum(sizes[name] for name in neurons))
-    return cut(samples, timesteps, row)
+    return cut(samples, timesteps, row, whole=bool(replays_of(graph)))
 
 
 def int_blocks(

@@ -58,11 +58,9 @@ class FloatState:
         match self.op:
             case Lif() as op:
                 currents = operands[: len(operands) - op.ports]
-                shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
-                i = sum(shaped, np.zeros(self.v.shape))
-                return self.lif(op, i, operands[len(currents) :])
+                return self.lif(op, self.total(currents), operands[len(currents) :])
             case Accumulator() as op:
-                self.u = grid(np.asarray(op.alpha), op.shape) * self.u + sum(operands, np.zeros(self.v.shape))
+                self.u = grid(np.asarray(op.alpha), op.shape) * self.u + self.total(operands)
                 kept = grid(np.asarray(op.decay), op.shape) * self.v
                 self.v = kept + self.u + grid(np.asarray(op.leak), op.shape)
                 return np.maximum(self.v, 0) if op.rectify else self.v
@@ -71,25 +69,37 @@ class FloatState:
                 self.peak(self.v, self.v)
                 return self.v
             case GateNeuron() as op:
-                total = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
-                self.v = op.decay * self.v + total
+                self.v = op.decay * self.v + self.total(operands)
                 return gate_function(op.function, self.v + grid(op.bias, op.shape))
             case op:
                 raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+    def total(self, currents: list[Array]) -> Array:
+        """Return the sum of currents, each of the neurons' shape or flat."""
+        shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
+        return np.asarray(sum(shaped, np.zeros(self.v.shape)))
 
     def lif(self, op: Lif, i: Array, gates: list[Array]) -> Array:
         """Advance a ``Lif`` with current ``i``."""
         self.u = grid(op.alpha, op.shape) * self.u + grid(op.gain_u, op.shape) * i
         drive = grid(op.gain, op.shape) * self.u
         inner = gates[:-1] if op.output_gate else gates
-        for gate in inner:
+        on_drive = len(inner) - op.membrane_gates
+        for gate in inner[:on_drive]:
             drive = drive * spread(gate, op.shape)
         if op.rectify:
             drive = np.maximum(drive, 0)
         v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
         self.peak(self.u, v)
+        v = self.scaled(op, v, inner[on_drive:])
         s = self.fire(op, v)
         return s * spread(gates[-1], op.shape) if op.output_gate else s
+
+    def scaled(self, op: Lif, v: Array, gates: list[Array]) -> Array:
+        """Return membranes that have integrated, scaled before they may fire: by gates, and by those pooled from them."""
+        for gate in gates:
+            v = v * spread(gate, op.shape)
+        return v if op.pooled is None else op.pooled.scaled(v)
 
     def peak(self, u: Array, v: Array) -> None:
         """Remember how far a step took the states, where it seeks that."""

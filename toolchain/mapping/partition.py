@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Chip, Program, drc
 from spikewright.hw_sim.synaptic_memory import Known
 from spikewright.toolchain.errors import MappingError
-from spikewright.toolchain.integer import neurons_of
+from spikewright.toolchain.integer import IntConnection, neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
 
 SMALL = 128
 """Neurons up to which a population shares its core with its neighbours."""
+HALO = 2
+"""Rows, and columns, that windows of 3 x 3 see beyond their part."""
 MEMORY_BOUND = ("synapse_memory_bits", "max_fan_in")
 """Resources that cutting by channels relieves: each core then stores its own kernels only."""
 
@@ -26,17 +28,31 @@ Cores = dict[str, NDArray[np.int32]]
 
 @dataclass(frozen=True)
 class Partition:
-    """How one population is cut; ``shares``: it may sit on the core of its neighbours."""
+    """How one population is cut; ``shares``: it may sit on the core of its neighbours.
+
+    A map (C, H, W) is cut along space into slabs of rows, or ``tiled``, where a slab would be a row or less: what windows see
+    beyond the border of a part is then least.
+    """
 
     shape: tuple[int, ...]
     channels: int = 1
     space: int = 1
     shares: bool = False
+    tiled: bool = False
+
+    @property
+    def tiles(self) -> tuple[int, int] | None:
+        """Bands of rows and of columns, at least ``space`` tiles in all; None where space is cut in the order of its places."""
+        if not self.tiled:
+            return None
+        high, wide = self.shape[1:]
+        cuts = [(a, -(-self.space // a)) for a in range(1, high + 1) if -(-self.space // a) <= wide]
+        return min(cuts, key=lambda cut: (-(-high // cut[0]) + HALO) * (-(-wide // cut[1]) + HALO))
 
     @property
     def parts(self) -> int:
         """Number of parts."""
-        return self.channels * self.space
+        return self.channels * (self.space if self.tiles is None else prod(self.tiles))
 
     @property
     def size(self) -> int:
@@ -46,9 +62,13 @@ class Partition:
     def part_of(self) -> NDArray[np.int64]:
         """Return the part of every neuron, flat in C order."""
         c, rest = self.shape[0], prod(self.shape[1:])
-        channel = np.arange(c) * self.channels // c
-        place = np.arange(rest) * self.space // rest
-        return (channel[:, None] * self.space + place[None, :]).reshape(-1)
+        channel, tiles = np.arange(c) * self.channels // c, self.tiles
+        if tiles is None:
+            place, places = np.arange(rest) * self.space // rest, self.space
+        else:
+            row, column = (np.arange(n) * bands // n for n, bands in zip(self.shape[1:], tiles, strict=True))
+            place, places = (row[:, None] * tiles[1] + column).reshape(-1), prod(tiles)
+        return (channel[:, None] * places + place[None, :]).reshape(-1)
 
     def finer(self, resource: str = "max_neurons", factor: int = 2) -> Partition | None:
         """Return the population cut ``factor`` times finer, or None if every neuron is alone already."""
@@ -56,7 +76,9 @@ class Partition:
         if self.channels < c and (resource in MEMORY_BOUND or self.space >= rest):
             return replace(self, channels=min(c, self.channels * factor), shares=False)
         if self.space < rest:
-            return replace(self, space=min(rest, self.space * factor), shares=False)
+            space = min(rest, self.space * factor)
+            tiled = len(self.shape) == 3 and space > max(1, self.shape[1] // 2)
+            return replace(self, space=space, shares=False, tiled=tiled)
         return None
 
 
@@ -64,10 +86,18 @@ Partitions = dict[str, Partition]
 
 
 def coarsest(graph: Graph, chip: Chip) -> Partitions:
-    """Return the coarsest cuts that respect the neurons a core holds."""
+    """Return the coarsest cuts that respect the neurons a core holds, and the shared kernels that it must hold."""
     cuts = {}
     for op in neurons_of(graph):
         cut = Partition(op.shape, shares=prod(op.shape) <= SMALL)
+        if cut.size > chip.core.max_neurons:
+            kernels = sum(
+                link.synapses.weights.size
+                for name in op.inputs
+                if isinstance(link := graph[name], IntConnection) and link.synapses.storage == "conv"
+            )
+            groups = -(-kernels * chip.core.weight_bits // chip.core.synapse_memory_bits)
+            cut = replace(cut, channels=min(op.shape[0], 1 << max(0, groups - 1).bit_length()))
         while int(np.bincount(cut.part_of()).max()) > chip.core.max_neurons and (finer := cut.finer()) is not None:
             cut = finer
         cuts[op.name] = cut
@@ -102,7 +132,7 @@ def fit(graph: Graph, chip: Chip, cuts: Partitions) -> tuple[Program, Partitions
         crowded = _crowded(program, chip, known)
         if not crowded:
             _check_cores(program, chip)
-            drc.check(program, chip)
+            drc.check(program, chip, known)
             return program, cuts
         before = dict(cuts)
         for use in crowded:
@@ -117,7 +147,7 @@ def _relieve(program: Program, before: Partitions, cuts: Partitions, use: drc.Us
         for name in shared:
             cuts[name] = replace(cuts[name], shares=False)
         return
-    finer = before[names[0]].finer(use.resource)
+    finer = before[names[0]].finer(use.resource, _factor(use))
     if finer is None:
         raise MappingError(
             f"one neuron alone needs {use.used} of {use.resource} on core {use.core}; chip {chip.name!r} has "
@@ -127,6 +157,11 @@ def _relieve(program: Program, before: Partitions, cuts: Partitions, use: drc.Us
             f"core.{use.resource}",
         )
     cuts[names[0]] = finer
+
+
+def _factor(use: drc.Use) -> int:
+    """Return how many times finer to cut at once: as often as halving goes, for half of a cut still takes half at least."""
+    return 1 << max(1, (-(-use.used // use.limit) - 1).bit_length())
 
 
 def _crowded(program: Program, chip: Chip, known: Known) -> list[drc.Use]:

@@ -11,7 +11,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Relay
+from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Relay, Replayed
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -78,6 +78,11 @@ def in_place(graph: Graph, op: Op, fresh: list[Op]) -> Graph:
 def is_readout(graph: Graph, op: Op) -> bool:
     """Say whether nobody but the output reads an op."""
     return all(isinstance(reader, Output) for reader in graph.readers[op.name])
+
+
+def is_tap(graph: Graph, op: Op) -> bool:
+    """Say whether nobody but the host reads an op, for the gates of the next run."""
+    return bool(graph.readers[op.name]) and all(isinstance(reader, Replayed) for reader in graph.readers[op.name])
 
 
 def sends_messages(graph: Graph, name: str) -> bool:

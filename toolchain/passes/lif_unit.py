@@ -88,7 +88,7 @@ class Choice:
 
     def unit(self, *, refine: float | None) -> Unit:
         """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share."""
-        joined = any(b.linear is None for b in self.branches)
+        joined = any(b.linear is None for b in self.branches) or self.op.pooled is not None
         found = self.weighed(per_channel=not joined)
         kept = grid_unit(self.branches, self.chip, self.keeps, found, per_channel=not joined)
         exact = kept is not None

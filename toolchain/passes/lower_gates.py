@@ -1,5 +1,6 @@
 """Lower attention blocks to neurons, synapses, gate ports: ``causal`` gates from earlier events, ``static`` ones from a table.
 
+``barrier`` gates are pooled from the membranes inside the step; ``replay`` ones a host computes from a run before.
 A block says itself which lowerings it has, and why it has no others. The host strategy (attention in front of the first spike)
 is ``split-host``.
 """
@@ -17,7 +18,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Op
 from spikewright.toolchain.passes.base import Pass
 
-Strategy = Literal["auto", "static", "causal", "host"]
+Strategy = Literal["auto", "static", "causal", "barrier", "replay", "host"]
 
 
 def strategy_for(op: AttentionBlock, wanted: str) -> str:

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import STATE_BITS, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_BITS, STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
-from spikewright.toolchain.gates import gate_levels
-from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, lif
+from spikewright.toolchain.gates import gate_levels, wide_levels
+from spikewright.toolchain.integer import IntArray, IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, lif
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import HEADROOM
 from spikewright.toolchain.ops import (
@@ -36,10 +36,11 @@ from spikewright.toolchain.ops import (
     Op,
     Output,
     Relay,
+    Replayed,
     Shape,
 )
 from spikewright.toolchain.passes import scales as sc
-from spikewright.toolchain.passes.base import Pass, is_readout
+from spikewright.toolchain.passes.base import Pass, is_readout, is_tap
 from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
@@ -111,17 +112,15 @@ class _Quantizer(Synapses):
                 self.input(op)
             case Lif():
                 self.lif(op)
-            case Accumulator() if not is_readout(self.graph, op):
-                self.accumulator(op)
+            case Accumulator():
+                self.sum(op)
             case Relay():
                 self.relay(op)
-            case GateNeuron():
-                self.gate(op)
-            case GateTable(table=table):
-                self.table(op, table)
+            case GateNeuron() | GateTable() | Replayed():
+                self.gain_of(op)
             case Output():
                 self.output(op)
-            case Linear() | Delay() | Accumulator():
+            case Linear() | Delay():
                 return  # taken up by the neuron (or the output) that reads it
             case _:
                 raise UnsupportedNodeError(
@@ -129,6 +128,23 @@ class _Quantizer(Synapses):
                     where=f"op {op.name!r}",
                     help="see `spikewright passes` for what is lowered before quantize",
                 )
+
+    def sum(self, op: Accumulator) -> None:
+        """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
+        if is_tap(self.graph, op):
+            self.tap(op)
+        elif not is_readout(self.graph, op):
+            self.accumulator(op)
+
+    def gain_of(self, op: GateNeuron | GateTable | Replayed) -> None:
+        """Emit what brings a gate."""
+        match op:
+            case GateNeuron():
+                self.gate(op)
+            case GateTable():
+                self.table(op, op.table)
+            case Replayed():
+                self.replayed(op)
 
     def announce(self, op: Op) -> None:
         """Note the unit of messages whose unit does not depend on other layers."""
@@ -171,7 +187,7 @@ class _Quantizer(Synapses):
         branches, gain = self.branches(op, op.currents), self.gain(op)
         threshold, bias = sc.flat(op.v_threshold, op.shape), self.bias(branches, op.shape)
         leak = sc.flat(op.leak, op.shape) / gain
-        if op.gates > op.output_gate and leak.any():
+        if op.gates > op.output_gate + op.membrane_gates and leak.any():
             raise PassError("has both gates and a leak potential", where=f"op {op.name!r}", help="set v_leak to 0")
         if op.filters and bias.any():
             raise PassError(
@@ -187,7 +203,9 @@ class _Quantizer(Synapses):
         links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
         current = sc.spread_unit(unit, op.shape) / sc.STATE_UNIT
         scale = current * gain
-        soma = somas.Lif(
+        pooled = self.pooled(op, scale)
+        kind = somas.GatedMembrane if pooled else somas.Lif
+        soma = kind(
             decay_u=sc.decay_amount(sc.flat(op.alpha, op.shape)),
             decay_v=sc.decay_amount(sc.flat(op.beta, op.shape)),
             bias=sc.integer_bias((bias + leak) / current, f"op {op.name!r}", self.chip),
@@ -200,10 +218,37 @@ class _Quantizer(Synapses):
             output_gate=op.output_gate,
             refractory=op.refractory,
             **self.rare(op, threshold, scale),
+            **pooled,
         )
         self.emit(op, (*names, *links), soma, scale)
         if op.max_spikes != 1:
             self.largest[op.name] = soma.largest_payload(sc.worst_sum(branches, unit, self.chip))
+
+    def pooled(self, op: Lif, scale: Array) -> dict[str, Any]:
+        """Return the integers of gates on the membrane, where it has them: 8-bit weights, thresholds of wide sums."""
+        if not op.membrane_gates and op.pooled is None:
+            return {}
+        found: dict[str, Any] = {"grid": op.shape, "membrane_gates": op.membrane_gates}
+        if op.pooled is None:
+            return found
+        if np.ptp(scale) > 0:
+            raise UnsupportedNodeError(
+                "pools the membranes of neurons with different input gains",
+                where=f"op {op.name!r}",
+                help="give its neurons one gain",
+            )
+        p, places, unit = op.pooled, prod(op.shape[1:]), float(scale[0])
+        top = sc.levels(self.chip.weight_bits)
+        if p.squeeze is not None and p.excite is not None:
+            squeeze, first = _even(p.squeeze, top)
+            excite, second = _even(p.excite, top)
+            thresholds, levels = wide_levels(p.function, unit * first * second / places, self.o.gate_bits)
+            found |= {"squeeze": squeeze, "excite": excite, "channel_thresholds": thresholds, "levels": levels}
+        if p.kernel is not None:
+            kernel, step = _even(p.kernel, top)
+            thresholds, levels = wide_levels(p.function, unit * step / op.shape[0], self.o.gate_bits)
+            found |= {"kernel": kernel, "space_thresholds": thresholds, "levels": levels}
+        return found
 
     def reachable(
         self, op: Lif, branches: list[sc.Branch], threshold: Array, gain: Array, constant: Array
@@ -353,6 +398,28 @@ class _Quantizer(Synapses):
         soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
         self.emit(op, names, soma, np.array([unit]))
 
+    def tap(self, op: Accumulator) -> None:
+        """Emit neurons that hold what they read in one step, for the host, and never fire."""
+        branches = self.branches(op, op.inputs)
+        bias = self.bias(branches, op.shape)
+        top = float(np.abs(bias).max(initial=0.0))
+        unit = sc.unit_of(branches, self.chip, per_channel=False, floor=top * sc.STATE_UNIT / self.chip.bias_max)
+        while sc.worst_sum(branches, unit, self.chip) + top / float(unit[0]) > STATE_MAX >> CURRENT_SHIFT:
+            unit = unit * 2
+        soma = lif(
+            decay_v=np.full(1, DECAY_ONE, np.int64),
+            bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
+            threshold=np.full(1, STATE_MAX, np.int64),
+        )
+        self.emit(op, self.connect(op, branches, unit), soma, unit / sc.STATE_UNIT)
+
+    def replayed(self, op: Replayed) -> None:
+        soma = somas.HostGate(self.o.gate_bits)
+        made = IntReplay(
+            name=op.name, inputs=op.inputs, block=op.block, shape=op.shape, soma=soma, of=op.of, dim=op.dim
+        )
+        self.ops.append(made)
+
     def table(self, op: GateTable, table: Array) -> None:
         levels = np.round(table * (1 << self.o.gate_bits)).astype(np.int64).reshape(table.shape[0], -1)
         self.emit(op, (), somas.GateTable(levels, self.o.gate_bits), np.ones(1), table.shape[1:])
@@ -439,6 +506,12 @@ class _Quantizer(Synapses):
         if prod(shape) == 0:
             raise PassError("has an empty answer", where=f"op {op.name!r}", help="give the output at least one value")
         return shape
+
+
+def _even(weight: Array, top: int) -> tuple[IntArray, float]:
+    """Return weights as integers of at most ``top``, and what one is worth."""
+    unit = float(np.abs(weight).max(initial=0.0)) / top or 1.0
+    return np.round(weight / unit).astype(np.int64), unit
 
 
 def _spacing(wanted: Array) -> IntArray:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Program
+from spikewright.toolchain import replay
 from spikewright.toolchain.analysis import (
     PriceList,
     Quantity,
@@ -66,7 +67,7 @@ def report_on(
     lists = [load_prices(path) for path in prices]
     x = made.encode(samples.x, compact=True)
     runs = {
-        name: made.backend(name).run(made, x, progress=progress(f"{made.name} on {name}"))
+        name: replay.run(made.backend(name), made, x, progress=progress(f"{made.name} on {name}"))
         for name in ("interpreter", MACHINE)
     }
     comparison = None

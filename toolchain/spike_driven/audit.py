@@ -140,7 +140,7 @@ def silence(program: Program, steps: int, chip: Chip | None = None) -> Silence:
 
 
 def _fires(population: Population) -> bool:
-    return not isinstance(population.soma, Source | Gate | GateTable)
+    return not population.soma.on_host and not isinstance(population.soma, Gate)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from spikewright.hw_sim import Trace, drc
 from spikewright.hw_sim.trace import PopulationCount
+from spikewright.toolchain import replay
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
@@ -22,6 +23,7 @@ from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
+from spikewright.toolchain.spike_driven.lowering import OFF_STREAM
 from spikewright.toolchain.spike_driven.running import NOT_INTEGER, Densities, judge_running
 from spikewright.toolchain.spike_driven.signals import InputKind
 from spikewright.toolchain.spike_driven.verdict import Block, Stream, Verdict
@@ -133,11 +135,12 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Ch
         return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
     nothing, samples = silence_of(made), first(made.samples, AUDITED)
     run, trace = _run(made, samples), _trace(made, first(made.samples, SHARED))
-    assert run.trace is not None
+    counted = run.last or run.trace
+    assert counted is not None
     return Check(
         made.name,
         verdict_of(made, trace),
-        audit(made.program, run.trace.spikes, run.trace, nothing),
+        audit(made.program, counted.spikes, counted, nothing),
         event_driven(made.program, trace, nothing),
         max_silent,
         faithful(made, samples.x, run.recordings),
@@ -177,9 +180,8 @@ def _density(count: PopulationCount) -> float:
 
 def _note(op: AttentionBlock, strategy: str | None) -> tuple[str, ...]:
     """Return what a reader should know of a lowered block."""
-    if strategy == "static":
-        return ("gates are constants from calibration; the drift they cause is reported apart",)
-    return () if op.on_host or strategy is None else (op.note,)
+    said = {**OFF_STREAM, "static": "gates are constants from calibration; the drift they cause is reported apart"}
+    return () if op.on_host or strategy is None else (said.get(strategy, op.note),)
 
 
 def _host(made: Deployment, densities: Densities | None) -> tuple[Block, ...]:
@@ -212,17 +214,18 @@ def silence_of(made: Deployment) -> Silence:
 
 def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
     """Run the first samples on the machine and audit its counters."""
-    trace = _run(made, first(samples, AUDITED)).trace
+    run = _run(made, first(samples, AUDITED))
+    trace = run.last or run.trace
     assert trace is not None
     return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:
-    return made.backend("hw_sim").run(made, made.encode(samples.x, compact=True), record=True)
+    return replay.run(made.backend("hw_sim"), made, made.encode(samples.x, compact=True), record=True)
 
 
 def _trace(made: Deployment, samples: Samples) -> Trace:
-    trace = made.backend("hw_sim").run(made, made.encode(samples.x, compact=True)).trace
+    trace = replay.run(made.backend("hw_sim"), made, made.encode(samples.x, compact=True)).trace
     assert trace is not None
     return trace
 

@@ -13,7 +13,7 @@ import numpy as np
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Delay, GateTable, Input, Neuron, Op, Output
+from spikewright.toolchain.ops import Delay, GateTable, Input, Neuron, Op, Output, Replayed
 
 Edge = tuple[str, str, int]
 """Source, target, and the steps between sending and arriving."""
@@ -143,7 +143,7 @@ def _wanted(lowered: Graph, readout: str) -> set[Edge]:
 
 def _sources(lowered: Graph, name: str, seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, int]]:
     op = lowered[name]
-    if isinstance(op, Input | GateTable) or (isinstance(op, Neuron) and not _passed(lowered, op)):
+    if isinstance(op, Input | GateTable | Replayed) or (isinstance(op, Neuron) and not _passed(lowered, op)):
         yield name, 0
     elif name not in seen:
         steps = op.steps if isinstance(op, Delay) else 0

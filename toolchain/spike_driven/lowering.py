@@ -15,6 +15,13 @@ SUMS = (Add, Flatten, Scale, Relu, Multiply, SumPool, AdaptivePool)
 """Ops through which a neuron reads synapses further in front."""
 
 
+OFF_STREAM = {
+    "replay": "every sample runs again for it: the host computes its gates from what it read out of the run before",
+    "barrier": "exact and causal, but no event drives it: neurons wait inside the step for a pool of all membranes",
+}
+"""What a reader should know of lowerings that are exact and no events, by strategy."""
+
+
 def by_op(graph: Graph, strategies: Mapping[str, str]) -> dict[str, str]:
     """Return the lowering of each attention op, which may be asked for by its own or its block's name."""
     found = {}
@@ -41,6 +48,8 @@ def lower(
         if wanted == "static":
             graph = op.lowerings()["static"](graph, _unit_gates(op))
             notes[op.block] = ("gates are constants from calibration; the drift they cause is reported apart",)
+        elif wanted in OFF_STREAM and not op.refusal(wanted):
+            notes[op.block] = (OFF_STREAM[wanted],)  # judged as published: what is wrong with it stays
         elif not reason:
             graph = op.lowerings()["causal"](graph, {})
             notes[op.block] = (op.note,)

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import fixed_point as fp
 from spikewright.hw_sim import somas
+from spikewright.hw_sim.linear import conv2d
 from spikewright.hw_sim.synapses import IdentitySynapses
+from spikewright.toolchain.attention_block import replayed
 from spikewright.toolchain.backends import IntArray, Recording
-from spikewright.toolchain.gates import gate_function
+from spikewright.toolchain.gates import GateName, gate_function
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, answer_of, source_of
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.interpret.schedule import shifted
@@ -39,9 +41,12 @@ from spikewright.toolchain.ops import (
     Linear,
     Neuron,
     Op,
+    PooledGates,
     Relay,
+    Replayed,
 )
 from spikewright.toolchain.parameters import grid
+from spikewright.toolchain.passes.base import is_tap
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]
@@ -112,6 +117,12 @@ class _Watched(FloatState):
     """A neuron whose membrane is seen before it fires."""
 
     before: Array
+    whole: Array
+
+    def scaled(self, op: Lif, v: Array, gates: list[Array]) -> Array:
+        """Keep the membrane, then scale it."""
+        self.whole = v
+        return super().scaled(op, v, gates)
 
     def fire(self, op: Lif, v: Array) -> Array:
         """Keep the membrane, then fire."""
@@ -159,6 +170,8 @@ class _Forced:
             case GateTable(table=table):
                 rows = table if table.shape[0] > 1 else np.repeat(table, T, axis=0)
                 return np.repeat(rows[:T, None], B, axis=1)
+            case Replayed():
+                return replayed(op, [self.held(name) for name in op.inputs])
             case Neuron():
                 sender = self.integer[op.name]
                 assert isinstance(sender, IntNeuron)
@@ -169,6 +182,12 @@ class _Forced:
                 operands = [self.value(name) for name in op.inputs]
                 flat = apply(op, [o.reshape((-1, *o.shape[2:])) for o in operands])
                 return np.asarray(flat.reshape((T, B, *flat.shape[1:])))
+
+    def held(self, name: str) -> Array:
+        """Return what a population held in every step, in real units."""
+        reader = self.integer[name]
+        assert isinstance(reader, IntNeuron)
+        return np.asarray(self.run[name].v * _worth(reader), np.float64)
 
     def payloads(self, op: IntConnection) -> IntArray:
         """Return |payload| that a connection carries at its target's steps, (T, B, n_source)."""
@@ -233,6 +252,8 @@ class _Forced:
         match float_op:
             case Lif():
                 differ, wrong, said = self.lif(op, float_op, record)
+            case Accumulator() if is_tap(self.lowered, float_op):
+                differ, wrong, said = self.tap(op, float_op, record)
             case GateNeuron() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
             case Relay():
@@ -249,7 +270,7 @@ class _Forced:
         worth, found = _worth(op), _Found()
         operands = [self.value(name) for name in neuron.inputs]
         lost = self.rounding(op) + _fields(soma)
-        tables = sum(isinstance(self.lowered[name], GateTable) for name in neuron.inputs)
+        tables = sum(isinstance(self.lowered[name], GateTable | Replayed) for name in neuron.inputs)
         share = 2 * (2.0**-12 + SLACK) + tables * 2.0**-soma.gate_bits
         state = _Watched(neuron, self.x.shape[1])
         for t, (out, v) in enumerate(zip(record.out, record.v, strict=True)):
@@ -257,6 +278,8 @@ class _Forced:
             size = np.abs(state.v) / worth
             state.step([o[t] for o in operands])
             bound = lost[t] + share * (size + np.abs(state.before) / worth)
+            if isinstance(soma, somas.GatedMembrane) and neuron.pooled is not None:
+                bound = bound + pooled_room(soma, neuron.pooled, state.whole, bound * worth) / worth
             count, bad, seen = self.fired(soma, out, operands, t)
             seen &= held == 0
             low, high = (seen * spikes(neuron, state.before + sign * (bound + GRID) * worth) for sign in (-1, 1))
@@ -282,6 +305,15 @@ class _Forced:
         one = 1 << soma.gate_bits
         wrong = (out != 0) & (np.abs(out - gate * one) > 1)
         return np.asarray(out != 0, np.int64), wrong, np.round(gate * one) > 0
+
+    def tap(self, op: IntNeuron, reads: Accumulator, record: Recording) -> tuple[int, int, str]:
+        """Compare what a read-out holds of one step."""
+        worth, found, soma = _worth(op), _Found(), op.soma
+        assert isinstance(soma, somas.Lif)
+        wanted = sum((o.reshape(record.v.shape) for o in map(self.value, reads.inputs)), np.zeros(()))
+        room = (self.rounding(op) + _fields(soma) + np.abs(wanted) / worth * SLACK) * worth
+        found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
+        return found.said()
 
     def count(self, op: IntNeuron, counter: GateNeuron | Accumulator, record: Recording) -> tuple[int, int, str]:
         """Compare the sum of a counter or gate, and the level that a gate makes of it."""
@@ -397,6 +429,52 @@ def sent(op: IntNeuron, out: IntArray) -> Array:
     """Return messages in real units; of a rectifier, which sends changes, their sum."""
     real = np.asarray(out, np.float64) * message_unit(op)
     return np.cumsum(real, axis=0) if isinstance(op.soma, somas.DeltaRelu) else real
+
+
+def pooled_room(soma: somas.GatedMembrane, gates: PooledGates, v: Array, room: Array) -> Array:
+    """Return by how much scaled membranes may differ where the weights of pooled gates are rounded, and v is off by ``room``.
+
+    Args:
+        soma: The integers.
+        gates: The real gates.
+        v: Membranes (B, C, ...) before they are scaled, and
+        room: what they are off.
+    """
+    one = 2.0**-soma.gate_bits
+    off = np.asarray(np.broadcast_to(room, v.shape).max())
+    total, axes = np.zeros(v.shape), tuple(range(2, v.ndim))
+    if gates.squeeze is not None and gates.excite is not None:
+        units = [np.abs(w).max() / max(1, np.abs(n).max()) / 2 for w, n in zip(
+            (gates.squeeze, gates.excite), (soma.squeeze, soma.excite), strict=True
+        )]  # fmt: skip
+        score, error = np.zeros(()), np.zeros(())
+        for pool in (v.mean(axis=axes), v.max(axis=axes)):
+            hidden = np.maximum(pool @ gates.squeeze.T, 0)
+            lost = (np.abs(pool) * units[0]) @ np.ones_like(gates.squeeze.T) + off * (
+                np.abs(gates.squeeze) + units[0]
+            ).sum(axis=1)
+            score = score + hidden @ gates.excite.T
+            error = error + lost @ (np.abs(gates.excite) + units[1]).T + units[1] * hidden.sum(axis=1, keepdims=True)
+        gate, loose = _loose(gates.function, score, error)
+        shape = (*gate.shape, *(1,) * len(axes))
+        total = np.abs(v) * (loose + one).reshape(shape)
+        v, off = v * gate.reshape(shape), off + total.max()
+    if gates.kernel is not None:
+        unit = np.abs(gates.kernel).max() / max(1, np.abs(soma.kernel).max()) / 2
+        both = np.stack([v.mean(axis=1), v.max(axis=1)], 1)
+        pad = (gates.kernel.shape[-1] // 2,) * 2
+        score = conv2d(both, gates.kernel, (1, 1), pad)[:, 0]
+        ones = np.ones_like(gates.kernel)
+        error = unit * conv2d(np.abs(both), ones, (1, 1), pad)[:, 0] + off * (np.abs(gates.kernel) + unit).sum()
+        _, loose = _loose(gates.function, score, error)
+        total = total + np.abs(v) * (loose + one)[:, None]
+    return total
+
+
+def _loose(function: GateName, score: Array, error: Array) -> tuple[Array, Array]:
+    """Return a gate, and how far it may be off where its argument is."""
+    low, gate, high = (gate_function(function, score + sign * error) for sign in (-1, 0, 1))
+    return gate, np.maximum(gate - low, high - gate)
 
 
 def _shifted(op: IntNeuron) -> int:

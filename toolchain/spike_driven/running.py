@@ -15,9 +15,9 @@ import numpy as np
 
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.hw_sim.somas import Gate, GateTable, Lif, Relay, Soma, Source
+from spikewright.hw_sim.somas import Gate, GatedMembrane, GateTable, HostGate, Lif, Relay, Soma, Source
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, separated
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, kind_of, separated
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import DENSE_FROM
 from spikewright.toolchain.ops import Op
@@ -125,6 +125,7 @@ class _Running:
         faults = [*_no_integers(p.name, p.soma, path), *self.misplaced(p, path)]
         reason = self.dense(p)
         macs = sum(self.size(q) for q in readers) if reason else 0
+        macs += p.soma.pooled_macs if isinstance(p.soma, GatedMembrane) else 0
         if reason:
             what = f"{type(p.soma).__name__} {p.name!r} sends {reason}: {macs:,} dense MACs every step"
             help = f"put a spiking neuron in the place of {p.name!r} (and retrain)"
@@ -139,12 +140,34 @@ class _Running:
             faults=tuple(faults), notes=notes,
         )  # fmt: skip
 
+    def offline(self, p: Population, path: Path) -> Fault:
+        """Return the fault of gates that a host computes from a whole run, for the run that follows."""
+        op, block = self.integer.by_name.get(p.name), block_of(self.integer, p.name)
+        reads = op.inputs if isinstance(op, IntReplay) else ()
+        size = sum(q.size for q in self.program.populations if q.name in reads)
+        what = (
+            f"the gates of {block!r} come from the host, which computes them from a whole run before "
+            f"({size:,} values read out in every step): exact only offline, a stream has had no run before"
+        )
+        return Replay(
+            what, "train the causal variant, or deploy with --gates static", path, "its gates need steps to come"
+        )
+
     def direct(self, p: Population) -> list[Projection]:
         """Return projections that add messages to neurons one by one, as a residual join does."""
         return [q for q in self.program.projections if q.target == p.name and isinstance(q.synapses, IdentitySynapses)]
 
     def misplaced(self, p: Population, path: Path) -> Iterator[Fault]:
-        """Yield work of the host behind the first spike."""
+        """Yield work of the host behind the first spike, and what neurons compute of all membranes before they may fire."""
+        if isinstance(p.soma, HostGate):
+            yield self.offline(p, path)
+        if isinstance(p.soma, GatedMembrane) and p.soma.pools:
+            what = (
+                f"{p.name!r} pools {p.size:,} membranes in every step, before any of its neurons may fire: "
+                f"{p.soma.pooled_macs:,} dense MACs every step"
+            )
+            help = "train the causal variant, whose gates count spikes, or deploy with --gates static"
+            yield InStep(what, help, path, "max and mean of membranes are no events: they are there in every step")
         entry = self.integer.input.name
         if isinstance(p.soma, Source) and p.name != entry:
             what = f"Source {p.name!r} brings payloads from the host beside the input {entry!r}"
@@ -250,6 +273,10 @@ class Ahead(Fault):
     """What is read has not come yet."""
 
 
+class Replay(Ahead):
+    """What is read was computed on the host, from a run before."""
+
+
 class InStep(Fault):
     """What is read follows, in the same step, from its own reader."""
 
@@ -259,7 +286,7 @@ def _blamed(judgement: Judgement, faults: tuple[Fault, ...]) -> Judgement:
     faults = tuple({fault.what: fault for fault in faults}.values())
     if not faults:
         return judgement
-    dense = any(not isinstance(fault, Ahead) for fault in faults)
+    dense = any(not isinstance(fault, Ahead) or isinstance(fault, Replay) for fault in faults)
     return replace(
         judgement,
         why=faults[0].why,
@@ -275,6 +302,8 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
     """Return class and words of what neurons do."""
     direct: CostClass = "B" if graded else "A"
     match p.soma:
+        case HostGate():
+            return "D", "brings gains that the host computed from a run before"
         case GateTable():
             return "C", "holds constant gains, one row a step, in the neuron"
         case Gate():

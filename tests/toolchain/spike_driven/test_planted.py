@@ -13,7 +13,8 @@ from checked_nets import conv, gac, lif, net
 from example_counts import examples
 from golden_nets import NETS, golden_deployment
 from hypothesis import given
-from planted import STATIC, WRONG_NET, Planted
+from lowered_blocks import lowered, taken, with_weights
+from planted import GATED, STATIC, WRONG_NET, Planted, other_pool
 from random_nets import random_net, seeds
 from zoo_nets import deployed, gates_of
 
@@ -27,12 +28,17 @@ from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 FAMILIES = ("ma", "gac", "tcja", "staa")
+STRATEGIES = {"replay": ("ma code TCS", 3), "barrier": ("ma paper CS", 7)}
+"""Lowerings that are no events, with a net and its seed."""
 Plant = Callable[[Deployment], Planted]
 
 
 @cache
 def sound(family: str) -> Deployment:
     """Return a small net of a family in which events happen."""
+    if family in STRATEGIES:
+        name, seed = STRATEGIES[family]
+        return lowered(with_weights(taken(family)[name], seed), family, seed)
     if family != "gac":
         return golden_deployment(family)
     x = np.repeat(np.random.default_rng(0).random((1, 3, 1, 8, 8)), 8, axis=0).astype(np.float32)
@@ -66,7 +72,7 @@ def test_what_is_not_spike_driven_is_a_violation_of_its_block(family: str, plant
 
 
 @pytest.mark.parametrize("plant", WRONG_NET, ids=lambda plant: plant.__name__)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *STRATEGIES])
 def test_another_net_than_the_captured_one_is_found_in_its_layer(family: str, plant: Plant) -> None:
     made, names = plant(sound(family))
 
@@ -76,6 +82,17 @@ def test_another_net_than_the_captured_one_is_found_in_its_layer(family: str, pl
     assert not check.ok
     assert any(repr(name) in check.faithful.faults[0] for name in names)
     assert check.faithful.text().startswith("NOT the captured net: ")
+
+
+@pytest.mark.parametrize("plant", GATED, ids=lambda plant: plant.__name__)
+def test_gates_of_another_net_are_found_in_the_layer_that_they_gate(plant: Plant) -> None:
+    made, names = plant(sound("barrier" if plant is other_pool else "replay"))
+
+    found = made.check().faithful
+
+    assert found is not None
+    assert not found.ok
+    assert any(repr(name) in found.faults[0] for name in names), found.faults
 
 
 @examples(8)

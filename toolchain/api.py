@@ -6,12 +6,14 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
-from spikewright.toolchain.data_sets import known_sets, load_split
+from spikewright.toolchain.auto import HELD_OUT
+from spikewright.toolchain.data_sets import has_ends, known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
@@ -109,10 +111,20 @@ def deploy(
         name=imported.name,
         card=dict(card),
         samples=read(samples, "test") if travels else None,
+        held_out=partial(_held_out, calibration, card, graph.timesteps, folder),
         **stages,
     )
     unsaid = _input_seen(made) if imported.assumed(dt_s=options.dt_s, reading=options) else ()
     return replace(made, source=imported.nir_graph, command=command, diagnostics=(*made.diagnostics, *unsaid))
+
+
+def _held_out(calibration: Data | None, card: Mapping[str, Any], timesteps: int, data: Path | None) -> Samples | None:
+    """Return the end of the train split of the data set that calibrates, if it is one."""
+    name = card.get("dataset") if calibration is None else calibration
+    if not isinstance(name, str) or not has_ends(name):
+        return None
+    T = int(card.get("timesteps", timesteps))
+    return load_split(name, card, timesteps=T, split="train", limit=HELD_OUT, data=data, last=True)
 
 
 def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:

@@ -92,7 +92,7 @@ def choose(
     y: Labels | None,
     lower: Callable[[Context], Context],
     note: Note,
-    held_out: Samples | None = None,
+    held_out: Callable[[], Samples | None] = lambda: None,
 ) -> Context:
     """Lower every block that ``auto`` is asked for as exactly as it can be, and judge what that loses.
 
@@ -102,6 +102,7 @@ def choose(
         lower: The stages from there to the integer graph.
         note: Told what is tried.
         held_out: Samples that calibrated nothing: they decide about constants. None: the calibration data does.
+            Asked only where there are constants to be judged.
 
     Raises:
         GateLoweringError: It loses too much; says how much.
@@ -110,7 +111,8 @@ def choose(
     note(f"trying gates: {_named(strategies)}")
     tried = lower(context)
     constants = [block for block, strategy in strategies.items() if strategy == "static"]
-    loss = _held_out(tried, held_out) if constants and held_out is not None else _calibrated(tried, y)
+    samples = held_out() if constants else None
+    loss = _calibrated(tried, y) if samples is None else _held_out(tried, samples)
     tolerance = context.options.tolerance
     if loss.beyond(tolerance) or (not constants and loss.share > tolerance):
         raise GateLoweringError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,6 +29,7 @@ def load_split(
     limit: int | None = None,
     seed: int | None = None,
     data: Path | None = None,
+    last: bool = False,
 ) -> Samples:
     """Load samples of a split, coded as the net takes them.
 
@@ -38,6 +40,7 @@ def load_split(
         split: ``"train"`` or ``"test"``.
         limit: Samples at most; None: all.
         seed: Draws them; None: the first.
+        last: Take the last ``limit`` samples; only a set whose function takes ``last`` has them.
         data: Folder of the data set, or the one above it; None: where it is looked for by default.
 
     Returns:
@@ -54,6 +57,7 @@ def load_split(
             where=name,
             help=f"{did_you_mean(name, found)}choose one of these, or give a FILE.npz",
         )
+    more: dict[str, Any] = {"last": True} if last else {}
     loaded = found[name].load()(
         name,
         split=split,
@@ -65,8 +69,15 @@ def load_split(
         side=card.get("side"),
         window_us=card.get("window_us"),
         stills_once=True,
+        **more,
     )
     x = np.asarray(loaded.x, np.float32)
     return Samples(
-        repeated(x, timesteps), np.asarray(loaded.y, np.int64), loaded.name, loaded.simulated, split, loaded.total
+        repeated(x, timesteps), np.asarray(loaded.y, np.int64), loaded.name, loaded.simulated, split, loaded.total, last
     )
+
+
+def has_ends(name: str) -> bool:
+    """Say whether the last samples of a split can be asked for."""
+    found = {point.name: point for point in entry_points(group="spikewright.datasets")}
+    return name in found and "last" in inspect.signature(found[name].load()).parameters

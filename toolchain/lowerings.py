@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.attention_block import BEHIND, AttentionBlock
 from spikewright.toolchain.block_registry import GROUP, load_block
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine, Array, Conv, Input, Lif, Op, Output, Shape
 from spikewright.toolchain.options import Options
+from spikewright.toolchain.passes.split_host import first_blocks
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.samples import Samples
@@ -178,13 +179,20 @@ def net_of(block: AttentionBlock) -> Graph:
     return Graph(tuple(ops), T)
 
 
+def _not_hosted(block: AttentionBlock) -> str:
+    """Return why no host computes a block; "" where one can that stands in front of the first spike."""
+    return "" if first_blocks(net_of(block)) else BEHIND if block.spiking else block.refusal("host")
+
+
 def tried(block: AttentionBlock, variant: str, strategy: str) -> Cell:
     """Deploy a tiny net with the block under a strategy, and compare interpreter and machine."""
-    if reason := block.refusal(strategy):
+    if strategy != "host" and (reason := block.refusal(strategy)):
+        return Cell(block.kind, variant, strategy, False, False, reason)
+    if strategy == "host" and (reason := _not_hosted(block)):
         return Cell(block.kind, variant, strategy, False, False, reason)
     rng = np.random.default_rng(2)
     shape = (T, SAMPLES, 2, *SHAPE[1:])
-    x = np.repeat(rng.random((1, *shape[1:])), T, axis=0) if block.on_host else rng.random(shape) < 0.4
+    x = np.repeat(rng.random((1, *shape[1:])), T, axis=0) if strategy == "host" else rng.random(shape) < 0.4
     samples = Samples(x.astype(np.float32), None, "random")
     try:
         made = deploy_graph(

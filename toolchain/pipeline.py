@@ -18,7 +18,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
-from spikewright.toolchain.calibration import Data, Labels, Seen, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
@@ -44,9 +44,9 @@ from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
-from spikewright.toolchain.passes.split_host import is_still, split_host
+from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
-from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
@@ -83,12 +83,13 @@ def _stage(
 
 
 def _split_host(context: Context) -> Context:
-    """Cut where the input is not spikes; from here on the calibration data is what the host sends."""
-    if context.code.kind == "counts":
-        return replace(context, graph=context.graph.map(_counted))
-    if context.code.kind != "dense":
-        return context
+    """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
+    if context.code.kind != "dense" and not asked:
+        return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
+    hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
+    context = replace(context, strategies=context.strategies | hosted)
     host = replace(host, still=is_still(context.data))
     sent = sent_by(host, context.data)
     code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
@@ -338,6 +339,7 @@ def deploy_graph(
     name: str,
     card: dict[str, Any] | None = None,
     samples: Lazily | None = None,
+    held_out: Callable[[], Samples | None] = lambda: None,
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
@@ -352,6 +354,8 @@ def deploy_graph(
         name: Name of the model.
         card: Model card.
         samples: Test samples that travel with the deployment.
+        held_out: Reads samples that are neither these nor calibration data, on which ``auto`` judges constants; it is asked
+            only where there are some. None: it takes the samples that travel, where there are any.
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
@@ -366,35 +370,45 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
-    strategies_for([op for op in graph if isinstance(op, AttentionBlock)], options.gates)  # refused before data is read
+    _strategies(graph, options)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
-    context = _walked(walk, walk.start(context), calibration.y, samples)
+    context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
     return deployment_of(context, card or {}, samples, calibration.source)
+
+
+def _strategies(graph: Graph, options: Options) -> dict[str, str]:
+    """Return the strategy of every attention block, or refuse what does not fit it or where it stands."""
+    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
+    return strategies_for(blocks, options.gates, first_blocks(graph))
 
 
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
-    blocks = [op for op in graph if isinstance(op, AttentionBlock)]
-    strategies = strategies_for(blocks, options.gates)
+    strategies = _strategies(graph, options)
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden
     )
 
 
-def _walked(walk: Walk, context: Context, y: Labels | None, held_out: Samples | None) -> Context:
+def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callable[[], Samples | None]) -> Context:
     """Take all stages; what ``auto`` chose is judged before it is placed."""
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
         lower = walk.stages[fork:judged]
-        context = choose(context, y, lambda tried: walk.through(tried, lower), walk.note, held_out)
+
+        def judges() -> Samples | None:
+            found = held_out()
+            return None if found is None else apart(found, calibration) or None
+
+        context = choose(context, calibration.y, lambda tried: walk.through(tried, lower), walk.note, judges)
     else:
         context = walk.through(context, stages[fork:judged])
     if context.options.strict:

@@ -26,7 +26,7 @@ class Samples:
     Real values are float32; whole numbers stay in the type they came in, which is what one gesture at 1 ms bins has room for.
 
     ``simulated``: events made from still images, and called so wherever they are shown. ``split`` and ``total`` say where
-    samples of a data set come from, and how many that split holds.
+    samples of a data set come from, and how many that split holds; ``last``: whether they are from its end.
     """
 
     x: NDArray[Any]
@@ -35,6 +35,7 @@ class Samples:
     simulated: bool = False
     split: str = ""
     total: int | None = None
+    last: bool = False
 
     def __len__(self) -> int:
         return int(self.x.shape[1])
@@ -47,7 +48,8 @@ class Samples:
         """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
         if self.total is None:
             return f"{len(self):,} samples of {self.dataset}"
-        count = f"all {self.total:,}" if len(self) == self.total else f"{len(self):,} of the {self.total:,}"
+        which = "the last " if self.last else ""
+        count = f"all {self.total:,}" if len(self) == self.total else f"{which}{len(self):,} of the {self.total:,}"
         return f"{count} {self.split} samples of {self.dataset}"
 
 
@@ -60,6 +62,13 @@ def first(samples: Samples, limit: int | None) -> Samples:
     """Return the first ``limit`` samples."""
     y = None if samples.y is None else samples.y[:limit]
     return replace(samples, x=samples.x[:, :limit], y=y)
+
+
+def apart(samples: Samples, others: Samples) -> Samples:
+    """Return the samples that are not among others."""
+    known = {others.x[:, i].tobytes() for i in range(len(others))}
+    kept = np.array([samples.x[:, i].tobytes() not in known for i in range(len(samples))], bool)
+    return replace(samples, x=samples.x[:, kept], y=None if samples.y is None else samples.y[kept])
 
 
 def read_npz(path: Path) -> Samples:

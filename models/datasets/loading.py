@@ -57,6 +57,7 @@ def load(
     window_us: float | None = None,
     seed: int | None = None,
     stills_once: bool = False,
+    last: bool = False,
 ) -> Samples:
     """Load a split of a dataset as samples in time.
 
@@ -71,6 +72,7 @@ def load(
         side: Events only: side of smaller, square frames.
         window_us: Events framed by time only: length of a step in µs; None: a recording's length divided by T.
         seed: Draw the ``limit`` samples by this seed, in the split's order, instead of taking the first.
+        last: Take the last ``limit`` samples of the split.
         stills_once: With coding ``direct``, give the one frame that every step shows: x (1, B, C, H, W).
 
     Raises:
@@ -88,7 +90,7 @@ def load(
             where=f"dataset {name!r}",
             help=f"use {allowed[0]!r}",
         )
-    index = _index(len(source.y), limit, seed)
+    index = _index(len(source.y), limit, seed, last)
     y = source.y[index]
     if isinstance(source, Images):
         once = stills_once and chosen == "direct"
@@ -111,7 +113,9 @@ def load(
     return Samples(x=x, y=y, simulated=simulated, coding=chosen, name=name, classes=source.classes, total=len(source.y))
 
 
-def _index(total: int, limit: int | None, seed: int | None) -> NDArray[np.int64]:
+def _index(total: int, limit: int | None, seed: int | None, last: bool) -> NDArray[np.int64]:
+    if last and limit is not None:
+        return np.arange(max(0, total - limit), total)
     if limit is None or limit >= total or seed is None:
         return np.arange(total if limit is None else min(limit, total))
     return np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))

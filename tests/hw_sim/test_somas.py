@@ -28,7 +28,7 @@ from spikewright.hw_sim import (
 )
 from spikewright.hw_sim import fixed_point as fp
 from spikewright.hw_sim.errors import ProgramError
-from spikewright.hw_sim.somas import IntArray, State
+from spikewright.hw_sim.somas import IntArray, Saturations, State
 from spikewright.hw_sim.synapses import MisfitError, gate_axes, gate_index, spread
 
 seeds = st.integers(min_value=0, max_value=2**31)
@@ -99,7 +99,9 @@ class Leaky(Soma):
     decay: IntArray
     threshold: IntArray
 
-    def step(self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0) -> IntArray:
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
         v = fp.clip_voltage(fp.decay(state["v"], self.decay) + (a << fp.CURRENT_SHIFT))
         fired = v > self.threshold
         state["v"] = np.where(fired, v - self.threshold, v)

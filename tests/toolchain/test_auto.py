@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,16 +10,18 @@ import numpy as np
 import pytest
 from checked_nets import T, attention, conv, net
 
+import spikewright as sw
 from spikewright.toolchain.auto import Loss, upper
 from spikewright.toolchain.bundle import load
 from spikewright.toolchain.compare import compare
+from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Affine
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
-from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.samples import Samples, apart
 
 
 def two_blocks(first: str = "causal", second: str = "causal") -> Graph:
@@ -69,6 +72,30 @@ def test_auto_searches_block_by_block() -> None:
     assert "with 95 % confidence" in said.what
 
 
+def test_constants_of_a_zoo_net_are_judged_on_the_end_of_its_train_split_without_what_calibrated() -> None:
+    made = sw.deploy("ma-digits-published", gates="auto", tolerance=1.0, mapping="greedy")
+
+    (said,) = [d.what for d in made.diagnostics if d.code == "constant-gates"]
+    found = re.search(r"points on the last (\d+) of the 1,437 train samples of digits \(", said)
+    assert found is not None
+    assert 700 < int(found[1]) < 1000  # the last 1,000, but for those that calibrated
+    ends = load_split("digits", made.card, timesteps=made.integer.timesteps, split="train", limit=5, last=True)
+    whole = load_split("digits", made.card, timesteps=made.integer.timesteps, split="train")
+    np.testing.assert_array_equal(ends.x, whole.x[:, -5:])
+    assert ends.source == "the last 5 of the 1,437 train samples of digits"
+
+
+def test_samples_are_told_from_others_by_what_they_hold() -> None:
+    x = np.arange(12.0).reshape(2, 3, 2)
+    some, others = Samples(x, np.arange(3), "a"), Samples(x[:, 1:2], None, "b")
+
+    left = apart(some, others)
+
+    np.testing.assert_array_equal(left.x, x[:, [0, 2]])
+    np.testing.assert_array_equal(left.y, [0, 2])
+    assert len(apart(others, some)) == 0
+
+
 def test_gates_by_block_are_kept_and_repeated(tmp_path: Any) -> None:
     made = deployed(two_blocks(), {"late": "static"})
     made.save(tmp_path / "out")
@@ -85,7 +112,7 @@ def test_gates_by_block_are_kept_and_repeated(tmp_path: Any) -> None:
         ("latr=static", GateLoweringError, "there is no attention block 'latr'; there are 'ma', 'late'"),
         ("late=host", GateLoweringError, "cannot be lowered by 'host': the block stands behind the first spike"),
         ("causal", GateLoweringError, "its channel gate reads the membrane inside the step"),
-        ("late=statc", InputError, "'statc'; auto, static, causal, host are allowed"),
+        ("late=statc", InputError, "'statc'; auto, static, causal, barrier, replay, host are allowed"),
     ],
 )
 def test_what_does_not_go_is_refused_before_any_data_is_read(gates: str, kind: type[Exception], message: str) -> None:

@@ -7,12 +7,12 @@ is ``split-host``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from spikewright.hw_sim.names import did_you_mean
-from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.attention_block import BEHIND, AttentionBlock
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Op
@@ -21,16 +21,23 @@ from spikewright.toolchain.passes.base import Pass
 Strategy = Literal["auto", "static", "causal", "barrier", "replay", "host"]
 
 
-def strategy_for(op: AttentionBlock, wanted: str) -> str:
+def strategy_for(op: AttentionBlock, wanted: str, *, front: bool | None = None) -> str:
     """Return the strategy an attention block gets, or refuse it with the reason.
 
     A block in front of the first spike runs on the host whatever the others get.
+
+    Args:
+        op: The block.
+        wanted: What is asked for.
+        front: Whether it holds the first neurons, so that a host can compute it; None: as far as the block itself says.
 
     Raises:
         GateLoweringError: The block and the strategy do not go together.
     """
     chosen = op.own_strategy if wanted == "auto" or op.on_host else wanted
-    reason = op.refusal(chosen)
+    if chosen == "host" and front:
+        return chosen
+    reason = BEHIND if chosen == "host" and front is False else op.refusal(chosen)
     if reason:
         raise _refused(op, chosen, reason, op.advice)
     return chosen
@@ -42,11 +49,14 @@ def by_block(wanted: str) -> dict[str, str]:
     return {block: strategy for block, _, strategy in words}
 
 
-def strategies_for(blocks: Sequence[AttentionBlock], wanted: str) -> dict[str, str]:
+def strategies_for(
+    blocks: Sequence[AttentionBlock], wanted: str, front: Collection[AttentionBlock] | None = None
+) -> dict[str, str]:
     """Return the strategy of every attention block of a net, by block.
 
     Args:
         blocks: The attention blocks.
+        front: Those of them that hold the first neurons; None: not known.
         wanted: A strategy, or ``BLOCK=STRATEGY,...``; blocks that are not named get the one without a name, or ``auto``.
 
     Raises:
@@ -65,18 +75,27 @@ def strategies_for(blocks: Sequence[AttentionBlock], wanted: str) -> dict[str, s
             )
     if named:
         rest = asked.get("", "auto")
-        return {op.block: _asked(op, named[op.block]) if op.block in named else strategy_for(op, rest) for op in blocks}
+        return {
+            op.block: _asked(op, named[op.block], _stands(op, front))
+            if op.block in named
+            else strategy_for(op, rest, front=_stands(op, front))
+            for op in blocks
+        }
     if blocks and all(op.on_host for op in blocks) and wanted != "auto" and (reason := blocks[0].refusal(wanted)):
         raise _refused(blocks[0], wanted, reason, "deploy with --gates host (or auto)")
-    return {op.block: strategy_for(op, wanted) for op in blocks}
+    return {op.block: strategy_for(op, wanted, front=_stands(op, front)) for op in blocks}
 
 
-def _asked(op: AttentionBlock, wanted: str) -> str:
+def _stands(op: AttentionBlock, front: Collection[AttentionBlock] | None) -> bool | None:
+    return None if front is None else op in front
+
+
+def _asked(op: AttentionBlock, wanted: str, front: bool | None) -> str:
     """Return what is asked of this very block, or refuse it with the reason."""
     chosen = op.own_strategy if wanted == "auto" else wanted
-    if reason := op.refusal(chosen):
+    if chosen != "host" and (reason := op.refusal(chosen)):
         raise _refused(op, chosen, reason, op.advice)
-    return chosen
+    return strategy_for(op, chosen, front=front)
 
 
 def _refused(op: AttentionBlock, strategy: str, reason: str, help: str) -> GateLoweringError:

@@ -1,7 +1,8 @@
 """Cut a net whose input is not spikes at its first spikes: what lies in front runs on the host, once per sample.
 
-Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or an attention block that runs on
-the host); the chip's input is what they send. A net that is fed spikes or event counts has no host part.
+Host: the smallest set of ops from the input to the first neurons that send spikes (``Lif``, or an attention block with its
+neuron); the chip's input is what they send. A net that is fed spikes or event counts has no host part, unless the attention of
+its first neurons is to run on the host, which then gets the events.
 """
 
 from __future__ import annotations
@@ -48,11 +49,6 @@ def fires(op: Op) -> bool:
     return (isinstance(op, Neuron) and op.fires) or (isinstance(op, AttentionBlock) and op.spiking)
 
 
-def hostable(op: Op) -> bool:
-    """Say whether the host part may end at an op that fires."""
-    return op.on_host if isinstance(op, AttentionBlock) else fires(op)
-
-
 def _front(graph: Graph, reached: Callable[[Iterable[bool]], bool]) -> tuple[set[str], list[Op]]:
     """Return what real values reach by all (or any) of its operands in front of the first spikes, and what fires there."""
     inside: set[str] = set()
@@ -84,7 +80,13 @@ def before_first_spike(graph: Graph) -> frozenset[str]:
     For any net, also one that cannot be deployed.
     """
     inside, first = _front(graph, all)
-    return frozenset(inside) | {op.name for op in first if hostable(op)}
+    return frozenset(inside) | {op.name for op in first}
+
+
+def first_blocks(graph: Graph) -> tuple[AttentionBlock, ...]:
+    """Return the attention blocks that hold the first neurons, where the input reaches no others: a host can end there."""
+    first = _front(graph, any)[1]
+    return tuple(op for op in first if isinstance(op, AttentionBlock)) if len(first) == 1 else ()
 
 
 def split_host(graph: Graph) -> tuple[Graph, HostPart]:
@@ -98,11 +100,10 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     for op in graph:
         if isinstance(op, Output) and any(name in inside for name in op.inputs):
             raise UnsupportedNodeError("has no spiking neuron on a path to the output", where=f"op {op.name!r}")
-    if len(first) != 1 or not hostable(first[0]):
+    if len(first) != 1:
         named = ", ".join(repr(op.name) for op in first) or "none"
         raise UnsupportedNodeError(
-            f"the real-valued input reaches these first neurons: {named}; the host encoder needs exactly one, "
-            "a Lif or an attention block that runs on the host",
+            f"the input reaches these first neurons: {named}; what the host sends is what one layer of neurons sends",
             where=f"input {entry.name!r}",
             help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Input, Linear, Neuron, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
-from spikewright.toolchain.spike_driven.faults import attention
-from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Signal, shortest, together
+from spikewright.toolchain.spike_driven.faults import attention, gate_message
+from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement, Leaf, Path, Signal, shortest, together
 
 
 def _spiking(op: Op) -> bool:
@@ -34,6 +36,10 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         made = attention(op, operands, ctx)
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
+    if isinstance(op, AttentionBlock) and op.looks_ahead and not ctx.still:
+        return _late(op, operands, path, ctx)
+    if isinstance(op, AttentionBlock) and op.spiking:
+        return _encoder(op, path, faults, ctx)
     if _spiking(op) and sends_binary(op):
         leaf = Leaf("binary", op.name, path)
         return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
@@ -43,6 +49,26 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         leaf = Leaf("current", op.name, path)
     cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Linear | SumPool) else 0
     return Judgement((leaf,), "computes real values in front of the first spike", "D", macs=cost, faults=faults)
+
+
+def _encoder(op: AttentionBlock, path: Path, faults: tuple[Fault, ...], ctx: Context) -> Judgement:
+    """Judge attention that the host computes with its neuron; where a gate scales the spikes it sends payloads."""
+    made = Leaf("binary", op.name, path)
+    if op.sends != "binary":
+        kind, reason, help = gate_message(op.name, ctx)
+        made = Leaf(kind, op.name, path, reason, help)
+    why = "runs in front of the first spike, once per " + ("still image" if ctx.still else "frame")
+    return Judgement((made,), faults[0].why if faults else why, "D", "state", macs=op.macs_per_step, faults=faults)
+
+
+def _late(op: AttentionBlock, operands: list[Signal], path: Path, ctx: Context) -> Judgement:
+    """Judge attention on the host whose gates need frames to come."""
+    what = f"{op.title} is not causal on frames that change: the host waits for the last of {op.timesteps} steps"
+    fault = Fault(
+        what, "feed still images (direct coding), or train the causal variant", path, "its gates need later steps"
+    )
+    judged = _encoder(op, path, (fault, *_behind(op, operands, ctx)), ctx)
+    return replace(judged, causal=False, scope="sequence")
 
 
 def _behind(op: Op, operands: list[Signal], ctx: Context) -> tuple[Fault, ...]:

@@ -29,10 +29,15 @@ from spikewright.models.nets.ms_resnet import gac_ms_resnet_cifar, ms_resnet_ima
 from spikewright.models.nets.staa_resnet import STAAResNet
 from spikewright.models.nets.tcja_nets import TCJANet
 from spikewright.toolchain.errors import ToolchainError
+from spikewright.toolchain.mapping.decided import decided
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 SEED, RATE = 7, 0.02
 CHIP = "hala-point"
+LOUDER = 4.0
+"""Factor on drawn weights of fully connected layers: those without a batch norm would stay silent."""
+AGAIN = 1 << 20
+"""Neurons up to which a net is mapped at half and twice of the limit that decided, beside the seconds that count."""
 Shape = tuple[int, int, int, int]
 
 
@@ -99,6 +104,9 @@ class Row:
 def settled(net: nn.Module, x: NDArray[np.float32]) -> nn.Module:
     """Return the net with batch norms that hold what the sample shows: without, a deep net that was never trained is silent."""
     norms = [part for part in net.eval().modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for part in net.modules():
+        if isinstance(part, nn.Linear):
+            part.weight.data *= LOUDER
     for norm in norms:
         norm.momentum = None
         norm.train()
@@ -127,14 +135,15 @@ def measure(name: str, width: float) -> Row:
     deployed, used = time.perf_counter(), time.process_time() - cpu
     run = made.run(x)
     done = time.perf_counter()
-    sizes = made.to_dict()
+    took, most, sizes = done - deployed, peak(), made.to_dict()
+    split = decided(made.program, made.chip, made.integer, largest=AGAIN)
     return Row(
         name, width, net.gates,
-        sizes["neurons"], sizes.get("chips"), sizes["cores"],
-        deployed - begin, used, done - deployed, peak(),
+        sizes["neurons"], sizes["chips"], sizes["cores"],
+        deployed - begin, used, took, most,
         run.summary["sops"]["total"],
         "spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
-        sizes.get("decided", ""),
+        str(split),
     )  # fmt: skip
 
 

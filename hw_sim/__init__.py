@@ -27,8 +27,10 @@ from spikewright.hw_sim.somas import DeltaRelu as DeltaRelu
 from spikewright.hw_sim.somas import Gate as Gate
 from spikewright.hw_sim.somas import GatedMembrane as GatedMembrane
 from spikewright.hw_sim.somas import GateTable as GateTable
+from spikewright.hw_sim.somas import HeldSum as HeldSum
 from spikewright.hw_sim.somas import HostGate as HostGate
 from spikewright.hw_sim.somas import Lif as Lif
+from spikewright.hw_sim.somas import ProductGate as ProductGate
 from spikewright.hw_sim.somas import Relay as Relay
 from spikewright.hw_sim.somas import Soma as Soma
 from spikewright.hw_sim.somas import Source as Source

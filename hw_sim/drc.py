@@ -9,7 +9,6 @@ from spikewright.hw_sim.errors import CapacityError, ProgramError, SpikewrightEr
 from spikewright.hw_sim.program import Population, Program, Projection
 from spikewright.hw_sim.ranges import Wrong, sizes
 from spikewright.hw_sim.synapses import WEIGHT_HELP
-from spikewright.hw_sim.synaptic_memory import Known
 from spikewright.hw_sim.utilization import Use as Use
 from spikewright.hw_sim.utilization import utilization as utilization
 
@@ -18,15 +17,15 @@ MAX_STEPS = 1 << 20
 """T at most."""
 
 
-def check(program: Program, chip: Chip, known: Known | None = None) -> None:
-    """Raise the first thing that is wrong with a program for a chip; ``known``: as for ``utilization``.
+def check(program: Program, chip: Chip) -> None:
+    """Raise the first thing that is wrong with a program for a chip.
 
     Raises:
         ProgramError: A number, shape or reference the chip cannot hold.
         CapacityError: A core that is too full.
     """
     for rule in RULES:
-        for error in core_limits(program, chip, known) if rule is core_limits else rule(program, chip):
+        for error in rule(program, chip):
             raise error
 
 
@@ -139,9 +138,9 @@ def placement(program: Program, chip: Chip) -> Found:
             )
 
 
-def core_limits(program: Program, chip: Chip, known: Known | None = None) -> Found:
+def core_limits(program: Program, chip: Chip) -> Found:
     """No core uses more neurons, synaptic memory or axons than it has, no neuron more synapses."""
-    for use in utilization(program, chip, known):
+    for use in utilization(program, chip):
         if use.used > use.limit:
             names = [p.name for p in program.populations if bool((p.core == use.core).any())]
             yield CapacityError(

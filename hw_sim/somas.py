@@ -284,6 +284,11 @@ class Lif(Soma):
         """How many of the gate ports scale the membrane."""
         return 0
 
+    @property
+    def pools(self) -> bool:
+        """Whether it pools membranes inside the step."""
+        return False
+
     def scaled(self, v: IntArray, levels: Sequence[IntArray]) -> IntArray:
         """Return membranes that have integrated, scaled before they may fire."""
         return v
@@ -694,6 +699,74 @@ class Gate(_Levels):
 
 
 @dataclass(frozen=True, eq=False)
+class HeldSum(_Levels):
+    """Sends its sum when it changes, and receivers hold it: a factor of a ``ProductGate``.
+
+    ::
+
+        acc = clip24(decay(acc, decay) + a);  out = acc                (0 before the first step)
+
+    Its state v is ``acc``; a message is counted as a ``Gate``'s.
+    """
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("decay",)
+    decay: IntArray
+    gate_bits: int = 8
+
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
+        """Accumulate."""
+        state["v"] = _accumulated(state["v"], self.decay, a, full)
+        return state["v"].copy()
+
+    @property
+    def idle(self) -> int:
+        """Nothing."""
+        return 0
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest sum."""
+        return fp.STATE_MAX
+
+    def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return where the sum changes."""
+        return changed(self, out)
+
+
+@dataclass(frozen=True, eq=False)
+class ProductGate(Gate):
+    """Gate of a product of two sums, of its own and of the one that its gate port holds.
+
+    ::
+
+        acc = clip24(decay(acc, decay) + a);  level = levels[count(acc x >= thresholds)],  x: what port 0 holds
+
+    One multiply a neuron and step, in the neuron's own program; the product is wide (48 bits). ``bias`` is 0.
+    """
+
+    takes_gates: ClassVar[bool] = True
+
+    @property
+    def ports(self) -> int:
+        """One."""
+        return 1
+
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
+        """Accumulate, multiply, and look the level up."""
+        state["v"] = _accumulated(state["v"], self.decay, a, full)
+        found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] * levels[0], side="right")]
+        return found
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal."""
+        yield from super().wrong(size, steps, core)
+        yield from within("bias", self.bias, 0, 0, "add a bias to one of the sums")
+
+
+@dataclass(frozen=True, eq=False)
 class GateTable(_Levels):
     """Learned or calibrated constant gains, one row a step: ``table`` (T or 1, n); needs no message (neuron microcode)."""
 
@@ -757,6 +830,7 @@ class HostGate(_Levels):
 
 
 KINDS: Mapping[str, type[Soma]] = {
-    kind.__name__: kind for kind in (Source, Lif, GatedMembrane, DeltaRelu, Relay, Gate, GateTable, HostGate)
+    kind.__name__: kind
+    for kind in (Source, Lif, GatedMembrane, DeltaRelu, Relay, Gate, HeldSum, ProductGate, GateTable, HostGate)
 }
 """The models by the name files know them by."""

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import CoreLimits
 from spikewright.hw_sim.program import Population, Projection
-from spikewright.hw_sim.synapses import Reached, Synapses
+from spikewright.hw_sim.synapses import Reached, Shape, Synapses
 
 Index = NDArray[np.int64]
-Known = dict[str, tuple[Synapses, Index, Reached, Index]]
-"""Entries and fan-in by projection, with the synapses and the cut of the target they are of."""
+_KNOWN: WeakKeyDictionary[Synapses, tuple[tuple[Shape, Shape], Index, Reached, Index]] = WeakKeyDictionary()
+"""What was counted last of synapses, as long as they live: of what ends, by which cut of the target, entries and fan-in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +66,24 @@ class FanOut:
         return int(self.synapses[self.source == neuron].sum())
 
 
-def fan_out(projection: Projection, source: Population, target: Population, known: Known | None = None) -> FanOut:
+def fan_out(projection: Projection, source: Population, target: Population) -> FanOut:
     """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales.
 
-    ``known`` keeps entries by projection: they are the same as long as the target is cut as before.
+    Asked again for the same cut of the target, as a mapper, its checks and the engine do, it counts nothing again.
     """
     cores, column = np.unique(target.cores, return_inverse=True)
-    column = column.astype(np.int64)
-    before = None if known is None else known.get(projection.name)
-    if before is not None and before[0] is not projection.synapses:
+    column, synapses, ends = column.astype(np.int64), projection.synapses, (source.shape, target.shape)
+    before = _KNOWN.get(synapses)
+    if before is not None and before[0] != ends:
         before = None
-    fan_in = projection.synapses.fan_in(source.shape, target.shape) if before is None else before[3]
+    fan_in = synapses.fan_in(*ends) if before is None else before[3]
     if before is not None and np.array_equal(before[1], column):
         reached = before[2]
     else:
-        reached = projection.synapses.fan_out(source.shape, target.shape, column, cores.size)
-    if known is not None:
-        known[projection.name] = (projection.synapses, column, reached, fan_in)
+        reached = synapses.fan_out(*ends, column, cores.size)
+        _KNOWN[synapses] = (ends, column, reached, fan_in)
     neurons = np.bincount(column, minlength=cores.size)
-    return FanOut(projection.synapses.storage, cores, neurons, reached, reached.source, fan_in)
+    return FanOut(synapses.storage, cores, neurons, reached, reached.source, fan_in)
 
 
 def index_bits(neurons: Index) -> Index:

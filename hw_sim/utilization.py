@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
 from spikewright.hw_sim.program import Population, Program
-from spikewright.hw_sim.synaptic_memory import FanOut, Known, fan_out, stored_bits
+from spikewright.hw_sim.synaptic_memory import FanOut, fan_out, stored_bits
 
 Int = NDArray[np.int64]
 
@@ -32,17 +32,14 @@ class Use:
         return self.used / self.limit if self.limit else 0.0
 
 
-def utilization(program: Program, chip: Chip, known: Known | None = None) -> tuple[Use, ...]:
-    """Return (core, resource, used, limit) for every core in use and every resource, in this order.
-
-    ``known`` keeps what a later call on another cut of the same net needs not count again.
-    """
+def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
+    """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
     table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
     reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
     for projection in program.projections:
         source, target = program.population(projection.source), program.population(projection.target)
-        fan = fan_out(projection, source, target, known)
+        fan = fan_out(projection, source, target)
         fan_in[target.name] += fan.fan_in
         reached[source.name].append(fan)
         inside = fan.cores >= 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikewright.models.errors import RecipeError
+from spikewright.models.finetune_command import check_target, for_target
 from spikewright.models.train.recipes import RECIPES, Recipe, recipe
 from spikewright.models.train.vae_recipes import VAE_RECIPES
 from spikewright.models.vae_command import picture_of, run_train_vae
@@ -19,6 +20,7 @@ from spikewright.toolchain.cli.outcome import Outcome
 
 if TYPE_CHECKING:
     from spikewright.models.train.loop import Epoch, Running
+    from spikewright.models.zoo.card import Card
 
 
 def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
@@ -83,6 +85,14 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument("name", help=f"one of {', '.join((*RECIPES, *VAE_RECIPES))}")
     parser.add_argument("--dataset", help="train on another dataset than the recipe's")
     parser.add_argument("--epochs", type=int, help="passes over the train split (default: the recipe's)")
+    parser.add_argument("--rate", type=float, metavar="R", help="peak of the learning rate (default: the recipe's)")
+    parser.add_argument("--from", dest="start", metavar="CHECKPOINT", help="start from the weights of a checkpoint")
+    parser.add_argument(
+        "--silence",
+        type=float,
+        metavar="W",
+        help="weight of the term that keeps neurons from firing without input (default: the recipe's)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default 0)")
     parser.add_argument(
         "--repeat", type=int, default=1, help="train so many seeds, from --seed on; the first is written"
@@ -110,6 +120,12 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
         help="for choosing settings: measure on the last N training samples, which are left out of the training; the test "
         "split is not read, nothing is written",
     )
+    parser.add_argument(
+        "--target",
+        metavar="CHIP",
+        help="also deploy the net on a chip and train it further with the chip's integers: writes the bundle NAME-CHIP beside "
+        "the checkpoint (see spikewright finetune)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--json", action="store_true", help="print the model card as JSON")
     parser.set_defaults(run=run_train)
@@ -121,6 +137,8 @@ def run_train(arguments: Namespace) -> Outcome:
     from rich.progress import Progress, TimeElapsedColumn
 
     _check(arguments)
+    if arguments.target is not None:
+        check_target(arguments.name, arguments.out, arguments.target)
     if arguments.name in VAE_RECIPES:
         return run_train_vae(arguments, _command(arguments))
     chosen = _chosen(arguments)
@@ -159,18 +177,27 @@ def run_train(arguments: Namespace) -> Outcome:
             folds=arguments.folds,
             on_epoch=on_epoch,
         )
+    if me.rank > 0:
+        return Outcome(text="", data={})
+    text, data = _summary(path, made, arguments.repeat), {**json.loads(made.to_json()), "checkpoint": str(path)}
+    if arguments.target is not None:
+        found = for_target(path, arguments.target, arguments.data, chosen.silence)
+        text, data = f"{text}\n{found.text}", data | {"target": found.data}
+    return Outcome(text=text, data=data)
+
+
+def _summary(path: Path, made: Card, repeat: int) -> str:
+    """Return what a training reached, in a line."""
     mean = sum(made.accuracy_per_seed.values()) / len(made.accuracy_per_seed)
     text = f"{path}: accuracy {100 * made.accuracy_per_seed[str(made.seed)]:.2f} % (test split of {made.dataset}"
     text += ", simulated events)" if made.simulated else ")"
-    if arguments.repeat > 1:
-        text += f", mean of {arguments.repeat} seeds {100 * mean:.2f} %"
+    if repeat > 1:
+        text += f", mean of {repeat} seeds {100 * mean:.2f} %"
     if (found := made.cross_validation) is not None:
         text += f", {found.folds} folds of all {found.samples:,} samples {100 * found.accuracy:.2f} % "
         text += f"(95 % interval {100 * found.low:.2f} to {100 * found.high:.2f} %)"
     text += f", spike rate {made.spike_rate:.3f}, {made.parameters:,} parameters, {made.train_seconds:.0f} s"
-    if me.rank > 0:
-        return Outcome(text="", data={})
-    return Outcome(text=text, data={**json.loads(made.to_json()), "checkpoint": str(path)})
+    return text
 
 
 def _validated(
@@ -208,9 +235,13 @@ def _chosen(arguments: Namespace) -> Recipe:
     chosen = recipe(arguments.name)
     if arguments.dataset is not None:
         chosen = replace(chosen, dataset=arguments.dataset)
-    if arguments.epochs is not None:
-        chosen = replace(chosen, epochs=arguments.epochs)
-    return chosen
+    given = {
+        "epochs": arguments.epochs,
+        "learning_rate": arguments.rate,
+        "silence": arguments.silence,
+        "start": arguments.start,
+    }
+    return replace(chosen, **{name: value for name, value in given.items() if value is not None})
 
 
 def _command(arguments: Namespace) -> str:
@@ -219,6 +250,9 @@ def _command(arguments: Namespace) -> str:
     for option, value, default in (
         ("--dataset", arguments.dataset, None),
         ("--epochs", arguments.epochs, None),
+        ("--rate", arguments.rate, None),
+        ("--from", arguments.start, None),
+        ("--silence", arguments.silence, None),
         ("--seed", arguments.seed, 0),
         ("--device", arguments.device, "cpu"),
         ("--precision", arguments.precision, "float32"),

@@ -54,6 +54,8 @@ class Neuron(nn.Module):
     comparison: Comparison
     detach_reset: bool
     surrogate: Surrogate
+    held: list[Tensor] | None = None
+    """While it is a list, nothing fires: membranes are put into it instead (see ``train.silence``)."""
 
     def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
         """Return the membrane before reset; ``v`` None is the zero state."""
@@ -61,6 +63,9 @@ class Neuron(nn.Module):
 
     def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes of membrane ``u`` and the membrane after reset."""
+        if self.held is not None:
+            self.held.append(u)
+            return torch.zeros_like(u), u
         if lif_scan.fits(u[None]):
             return lif_scan.fire(self, u)
         s = spike(u, self.v_threshold, strict=self.comparison == ">", surrogate=self.surrogate)
@@ -136,7 +141,8 @@ class LIF(Neuron):
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes (T, B, ...) of a current (T, B, ...), from zero state; on a CPU by one compiled loop."""
         current = widened(current)
-        return lif_scan.scan(self, current) if lif_scan.fits(current) else super().forward(current)
+        scanned = self.held is None and lif_scan.fits(current)
+        return lif_scan.scan(self, current) if scanned else super().forward(current)
 
     def extra_repr(self) -> str:
         """Return the constants, for ``print(module)``."""

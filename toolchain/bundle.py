@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from spikewright.hw_sim.typed import MistypedError, build, fitted
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.options import Options, with_options
@@ -57,8 +58,11 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def save(deployment: Deployment, folder: Path) -> None:
+def save(deployment: Deployment, folder: Path) -> Deployment:
     """Write a deployment; an existing bundle in this place is replaced in one rename.
+
+    Returns:
+        What was written: the deployment, and a note on each further file whose exporter failed.
 
     Raises:
         InputError: The folder cannot be written, or holds something that is not a bundle.
@@ -67,34 +71,56 @@ def save(deployment: Deployment, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = folder_swap.workplace(folder.parent)
     try:
-        notes: dict[str, str] = {}
-        for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
-            notes |= _export(point, deployment, work)
+        notes, failed = _exported(deployment, work)
+        deployment = replace(deployment, diagnostics=(*deployment.diagnostics, *failed))
         command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)
         folder_swap.swap(work, folder, manifest.names(folder))
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+    return deployment
 
 
-def _export(point: EntryPoint, deployment: Deployment, work: Path) -> dict[str, str]:
-    """Run one exporter; one whose library is not installed leaves a note."""
+def _exported(deployment: Deployment, work: Path) -> tuple[dict[str, str], list[Diagnostic]]:
+    """Write all further files; return the notes on them, and what to tell of those that could not be written."""
+    notes, failed = _guarded(to_nir.FILE, _standard, deployment, work)
+    for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
+        try:
+            exporter: Exporter = point.load()
+        except ImportError as error:
+            said = f"not written: {error.name or error} is not installed"
+            notes[point.name] = said
+            failed.append(Diagnostic("export", point.name, said, "", "note"))
+            continue
+        written, told = _guarded(point.name, exporter, deployment, work)
+        notes |= written
+        failed += told
+    return notes, failed
+
+
+def _standard(deployment: Deployment, work: Path) -> dict[str, str]:
+    return {to_nir.FILE: to_nir.save_standard(work / to_nir.FILE, deployment.captured, deployment.source)}
+
+
+def _guarded(
+    name: str, exporter: Exporter, deployment: Deployment, work: Path
+) -> tuple[dict[str, str], list[Diagnostic]]:
+    """Run one exporter; of one that fails no file stays, and a note is left: the bundle is whole without it."""
+    before = set(work.iterdir())
     try:
-        exporter: Exporter = point.load()
-    except ImportError as error:
-        return {point.name: f"not written: {error.name or error} is not installed"}
-    try:
-        return exporter(deployment, work)
+        return exporter(deployment, work), []
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # a further form of the net; the bundle is whole without it
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-        return {point.name: f"not written: the exporter failed ({said}); please report it with the model"}
+    except Exception as error:  # somebody else's exporter can raise anything
+        for path in set(work.iterdir()) - before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        said = f"not written: the exporter failed ({type(error).__name__}: {' '.join(str(error).split())})"[:300]
+        help = "the bundle is whole without it; please report it with the model"
+        return {name: said}, [Diagnostic("export", name, said, help, "note")]
 
 
 def _write(deployment: Deployment, work: Path, command: str, notes: dict[str, str]) -> None:
-    notes |= {to_nir.FILE: to_nir.save_standard(work / to_nir.FILE, deployment.captured, deployment.source)}
     graph_io.save(deployment.captured, work / "captured.npz")
     graph_io.save(deployment.lowered, work / "lowered.npz")
     graph_io.save(deployment.integer, work / "integer.npz")

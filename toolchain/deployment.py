@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import IntInput, answer_of, source_of
 from spikewright.toolchain.interpret import float_answers, float_blocks
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.decided import Decided, decided
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
@@ -336,19 +338,27 @@ class Deployment(Result):
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
         return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> Deployment:
         """Write the bundle; ``spikewright.load`` reads it.
+
+        Returns:
+            What was written: this deployment, and a note on each further file whose exporter failed.
 
         Raises:
             InputError: The folder cannot be written, or holds something that is not a bundle.
         """
         from spikewright.toolchain import bundle
 
-        bundle.save(self, Path(folder))
+        return bundle.save(self, Path(folder))
+
+    @cached_property
+    def decided(self) -> Decided:
+        """What decided how many cores it takes."""
+        return decided(self.program, self.chip, self.integer)
 
     def headline(self) -> str:
         """Return name, chip and size in one line."""
-        s = self.to_dict()
+        s = self._sizes()
         return (
             f"{s['name']} on {s['chip']}: {s['neurons']:,} neurons in {s['populations']} populations on {s['cores']} cores, "
             f"T = {s['timesteps']}"
@@ -356,7 +366,7 @@ class Deployment(Result):
 
     def text(self) -> str:
         """Return what was compiled, and on what data, in a few lines."""
-        text = [self.headline()]
+        text = [self.headline(), f"  {self.decided}"]
         text += [f"  gates of {block}: {strategy}" for block, strategy in self.strategies.items()]
         if self.host is not None:
             names = ", ".join(op.name for op in self.host.graph)
@@ -371,6 +381,9 @@ class Deployment(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was compiled, as plain data."""
+        return {**self._sizes(), "decided": self.decided.to_dict()}
+
+    def _sizes(self) -> dict[str, Any]:
         on_chip = [population for population in self.program.populations if (population.core >= 0).any()]
         cores = {core for population in on_chip for core in population.core.tolist()}
         return {
@@ -379,6 +392,7 @@ class Deployment(Result):
             "timesteps": self.captured.timesteps,
             "strategies": self.strategies,
             "cores": len(cores),
+            "chips": -(-(1 + max(cores, default=-1)) // self.chip.mesh.usable_cores_per_chip),
             "populations": len(on_chip),
             "neurons": sum(population.size for population in on_chip),
             "host": None if self.host is None else [op.name for op in self.host.graph],

@@ -46,7 +46,7 @@ def to_float(graph: Graph) -> Graph:
                 ops += _connection(op)
             case IntNeuron(soma=LifSoma() as soma) if output.readout == "membrane" and op.name == output.inputs[0]:
                 ops += _readout(op, soma, graph.timesteps)
-            case IntNeuron(soma=LifSoma(gates=0) as soma):
+            case IntNeuron(soma=LifSoma(gates=0, on_membrane=0, pools=False) as soma):
                 ops.append(_lif(op, soma))
             case IntOutput():
                 ops.append(Output(name=op.name, block=op.block, inputs=op.inputs))

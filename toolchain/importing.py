@@ -213,7 +213,7 @@ def load_model(
         available: Importers by name; None: the installed ones.
         data: Folder of the data set that a checkpoint was trained on; None: where it is looked for by default.
         example: Input (T, B, *shape) of a model in memory.
-        layout: Axes of a torch model's example, where they are not to be guessed: "TB", "BT" or "B".
+        layout: Axes of a torch model's example, where they are not to be guessed: "TB", "BT", "S", "B" or "N".
 
     Raises:
         ImportingError: No importer takes it, or it cannot be read, or a layout is given for one that has none.

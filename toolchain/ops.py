@@ -340,8 +340,8 @@ class Lif(Neuron):
 class Accumulator(Neuron):
     """Non-firing integrator with a rectifier: u = alpha u + x;  n = decay n + u + leak;  y = relu(n)  (``rectify``)  or  n.
 
-    ``decay``, ``alpha`` and ``leak`` broadcast to the shape. Quantize takes one decay, and no ``alpha`` or ``leak``: these
-    are the read-outs of nets that are integer already.
+    ``decay``, ``alpha`` and ``leak`` broadcast to the shape. Only a read-out (``rectify`` False) has decays of its own for
+    each neuron, ``alpha`` or ``leak``.
     """
 
     decay: float | Array = 1.0
@@ -351,8 +351,8 @@ class Accumulator(Neuron):
 
     @property
     def filters(self) -> bool:
-        """Whether n keeps any of itself."""
-        return bool(np.any(self.decay))
+        """Whether n or u keeps any of itself."""
+        return bool(np.any(self.decay) or np.any(self.alpha))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -376,7 +376,7 @@ class Relay(Neuron):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GateNeuron(Neuron):
-    """Gate from an accumulated input: n = decay n + x;  g = h(n + bias) in [0, 1].
+    """Gate from an accumulated input: n = decay n + x;  g = h((n + bias) p) in [0, 1], p the product of what its ports hold.
 
     h: ``function``, of ``toolchain.gates``.
     With ``differences`` the operand carries changes of x (an event-driven rectifier in front); the sum is the same.
@@ -386,10 +386,29 @@ class GateNeuron(Neuron):
     decay: float = 1.0
     function: GateName = "hard"
     differences: bool = False
+    factors: int = 0
 
     @property
     def sends(self) -> Literal["gate"]:
         """Its gain."""
+        return "gate"
+
+    @property
+    def ports(self) -> int:
+        """``factors``: each a ``HeldSum``."""
+        return self.factors
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeldSum(Neuron):
+    """A factor of a gate: n = decay n + x, sent when it changes and held by who reads it. ``differences`` as ``GateNeuron``."""
+
+    decay: float = 0.0
+    differences: bool = False
+
+    @property
+    def sends(self) -> Literal["gate"]:
+        """A value that is held at a port."""
         return "gate"
 
 

@@ -231,11 +231,11 @@ class Options(Reading):
     input_shape: str | None = option(
         None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
     )
-    layout: Literal["TB", "BT", "B", "N"] | None = option(
+    layout: Literal["TB", "BT", "S", "B", "N"] | None = option(
         None,
-        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), B a frame that the net repeats, N (B T, ...) "
-        "(default: as it fits)",
-        choices=("TB", "BT", "B", "N"),
+        "axes of a torch model's example: TB (T, B, ...), BT (B, T, ...), S (T, B, ...) of a net that takes one step a call, "
+        "B a frame that the net repeats, N (B T, ...) (default: as it fits)",
+        choices=("TB", "BT", "S", "B", "N"),
     )
     weight_bits: int | None = option(
         None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"

@@ -3,10 +3,13 @@
 ()                   one value for all
 (C,), (C, 1, 1)      one a channel, axis 0 of the signal: never its last axis, also where C = W
 (C, H, W), (1, H, W) each axis as long as the signal's, or 1
+(C H W,)             one a value, in C order
 (1, ...)             more axes than the signal, or fewer: leading axes of 1 (a batch, time) are dropped
 """
 
 from __future__ import annotations
+
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,8 @@ def aligned(value: Array, shape: Shape) -> Array | None:
         bare = bare[0]
     if bare.shape[0] == shape[0] == bare.size:
         return bare.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    if bare.shape == (prod(shape),):
+        return bare.reshape(shape)
     while value.ndim > len(shape) and value.shape[0] == 1:
         value = value[0]
     fits = value.ndim == len(shape) and all(n in (1, axis) for n, axis in zip(value.shape, shape, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, chec
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, DENSE_FROM, MENDS, OUTLIER_LIMIT
+from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, MENDS, OUTLIER_LIMIT
 from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Input, Op
@@ -39,7 +39,7 @@ from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
-from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
@@ -49,8 +49,6 @@ from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
-
-PJ_PER_UJ = 1e6
 
 
 # -------------------------------------------------------------------------------------------- the stages
@@ -84,16 +82,27 @@ def _stage(
 
 def _split_host(context: Context) -> Context:
     """Cut where the input is not spikes, or the host is asked for; from here on calibration data is what the host sends."""
+    pool = too_large(context.graph)
     asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(context.graph))
-    if context.code.kind != "dense" and not asked:
+    if context.code.kind != "dense" and not asked and pool is None:
         return replace(context, graph=context.graph.map(_counted)) if context.code.kind == "counts" else context
     graph, host = split_host(context.graph)
     hosted = {op.block: "host" for op in host.graph if isinstance(op, AttentionBlock)}
     context = replace(context, strategies=context.strategies | hosted)
+    if pool is not None:
+        context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
     sent = sent_by(host, context.data)
     code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
+    what = (
+        f"the pool {pool.name!r} is uneven, and with the map behind it too large for listed synapses: the host pools the "
+        f"input, and computes what stands in front of the spikes of {boundary!r}"
+    )
+    return Diagnostic("pool-on-host", f"layer {pool.name!r}", what, "pool the input beforehand", "note")
 
 
 def _counted(op: Op) -> Op:
@@ -112,7 +121,7 @@ def _lower_gates(context: Context) -> Context:
 
 
 def _relay(context: Context) -> Context:
-    """Choose the sums that become relays: none, all that can, or those that cost less and are sparse on data."""
+    """Let the streams that ``--streams`` asks for, or that pay, travel by relays."""
     graph, how = context.graph, context.options.streams
     found = () if how == "distribute" else sums(graph)
     if not found:
@@ -120,44 +129,25 @@ def _relay(context: Context) -> Context:
     costs = context.chip.costs
     of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
     streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
-    sparse = [name for name in found if streams.rates[name] < DENSE_FROM]
-    chosen = frozenset(found) if how == "relay" else streams.cheapest(sparse)
-    step = Relays(tuple(name for name in found if name in chosen))
-    said = (*context.diagnostics, *_streams_said(streams, chosen, how))
-    return passed(replace(context, diagnostics=said), step.name, step(graph), step.check, "float")
+    chosen, said = streams.choice(how)
+    context = replace(context, diagnostics=(*context.diagnostics, *said))
+    return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
 
 
-def _streams_said(streams: Streams, chosen: frozenset[str], how: str) -> Iterator[Diagnostic]:
-    """Yield notes on the streams: which travel by relays, how dense they are, and what the other way would cost."""
-    cost = {name: streams.cost(names) / PJ_PER_UJ for name, names in (("relays", chosen), ("distribute", ()))}
-    if chosen:
-        dense = sorted(streams.rates[name] for name in chosen)
-        what = (
-            f"{len(chosen)} of {len(streams.candidates)} sums travel by relays, signed graded payloads; they send in "
-            f"{dense[0]:.2f} to {dense[-1]:.2f} of all neurons and steps. Estimated energy of a step {cost['relays']:.2g} uJ, "
-            f"distributed {cost['distribute']:.2g} uJ"
-        )
-        yield Diagnostic(
-            "relays",
-            f"stream {min(chosen)!r} and others" if len(chosen) > 1 else f"stream {min(chosen)!r}",
-            what,
-            "",
-            "note",
-        )
-    elif how == "auto":
-        relayed = streams.cost(streams.cheapest(streams.candidates)) / PJ_PER_UJ
-        if relayed < cost["distribute"]:
-            what = (
-                f"every reader has its own synapses: an estimated {cost['distribute']:.2g} uJ a step; relays would take "
-                f"{relayed:.2g} uJ, but send from nearly every neuron in every step"
-            )
-            yield Diagnostic(
-                "distributed",
-                "residual streams",
-                what,
-                "--streams relay takes them; `check` then calls them dense",
-                "note",
-            )
+def quantizer(
+    options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
+) -> Quantize:
+    """Return the pass that turns a lowered graph into a chip's integers, by what the graph did on calibration data."""
+    return Quantize(
+        sc.ChipGrid.of(chip.core, chip_bits(options, chip)),
+        options.payload_bits,
+        input=code,
+        reach=seen.reach,
+        peak=seen.peak,
+        reached=seen.reached,
+        headroom=options.headroom,
+        refine=refine or {},
+    )
 
 
 def _quantize(context: Context) -> Context:
@@ -165,15 +155,7 @@ def _quantize(context: Context) -> Context:
     lowered, options = context.graph, context.options
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
-    step = Quantize(
-        sc.ChipGrid.of(context.chip.core, chip_bits(options, context.chip)),
-        options.payload_bits,
-        input=context.code,
-        reach=seen.reach,
-        peak=seen.peak,
-        reached=seen.reached,
-        headroom=options.headroom,
-    )
+    step = quantizer(options, context.chip, context.code, seen)
     tried = _mended(context, step, seen)
     record = PassRecord(step.name, len(lowered), len(tried.integer), tried.drift.answer_error, "drift")
     return replace(
@@ -390,6 +372,8 @@ def _strategies(graph: Graph, options: Options) -> dict[str, str]:
 def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
     strategies = _strategies(graph, options)
+    if input_code(x).kind == "dense":
+        split_host(graph)  # refused before anything is evaluated
     golden = answers(graph, x[:, :GOLDEN_SAMPLES])
     return Context(
         name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden

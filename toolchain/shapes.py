@@ -200,7 +200,7 @@ def _neuron(op: f.Neuron | i.IntNeuron, xs: list[Shape]) -> Shape:
 def _fits_size(op: f.Op, shape: Shape, currents: list[Shape]) -> None:
     for x in currents:
         if x != shape and not (
-            prod(x) == prod(shape) and (len(x) == 1 or len(shape) == 1 or isinstance(op, f.GateNeuron))
+            prod(x) == prod(shape) and (len(x) == 1 or len(shape) == 1 or isinstance(op, f.GateNeuron | f.HeldSum))
         ):
             raise _mismatch(op, x, shape, "give the neurons the shape of their current")
 

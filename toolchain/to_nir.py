@@ -116,7 +116,7 @@ def _node(op: Op, known: dict[str, Shape], dt_s: float) -> nir.NIRNode:
             return nir.Scale(np.ones(shape))  # several edges into a node are a sum
         case Delay(initial=0.0):
             return nir.Delay(np.full(shape, op.steps * dt_s))
-        case Lif(gates=0, rectify=False, output_gate=False):
+        case Lif(gates=0, rectify=False, output_gate=False, pooled=None):
             return _lif(op, dt_s)
         case Accumulator(rectify=False):
             return _integrator(op, dt_s)
@@ -203,6 +203,8 @@ def _lif(op: Lif, dt_s: float) -> nir.NIRNode:
 
     node: nir.NIRNode
     threshold, v_reset = full(op.v_threshold), full(op.v_reset)
+    if op.v_subtract is not None and not np.allclose(full(op.v_subtract) * full(op.beta), threshold, rtol=1e-9):
+        raise _refused(op, "neurons that subtract something else than their threshold have no standard node")
     endless = full(op.beta) == 1
     if endless.all() and not op.filters:
         node = nir.IF(full(op.gain) * full(op.gain_u) / dt_s, threshold, v_reset)
@@ -244,11 +246,25 @@ def _meant(op: Lif) -> dict[str, Any]:
 
 
 def _integrator(op: Accumulator, dt_s: float) -> nir.NIRNode:
-    ones = np.ones(op.shape)
-    if op.decay == 1:
-        node: nir.NIRNode = nir.I(ones / dt_s)
-    else:
-        tau, r = ones * dt_s / (1 - op.decay), ones / (1 - op.decay)
-        node = nir.LI(tau, r, 0 * ones)
-    node.metadata = {"beta": ones * op.decay, "gain": ones}
+    def full(value: float | Array) -> Array:
+        return np.broadcast_to(grid(np.asarray(value), op.shape), op.shape).astype(np.float64)
+
+    ones, beta, alpha, leak = np.ones(op.shape), full(op.decay), full(op.alpha), full(op.leak)
+    exact = {"beta": beta, "gain": ones}
+    if (beta == 1).all() and not alpha.any() and not leak.any():
+        return _with(nir.I(ones / dt_s), exact)
+    if (beta == 1).any() or (alpha == 1).any():
+        raise _refused(
+            op, "integrators that do not leak beside others that do, or behind a filter, have no standard node"
+        )
+    tau, r, v_leak = dt_s / (1 - beta), 1 / (1 - beta), leak / (1 - beta)
+    if not alpha.any():
+        return _with(nir.LI(tau, r, v_leak), exact | {"leak": leak})
+    rate_u = 1 - alpha
+    node = nir.CubaLI(dt_s / rate_u, tau, r, v_leak, 1 / rate_u)
+    return _with(node, exact | {"alpha": alpha, "gain_u": ones, "leak": leak})
+
+
+def _with(node: nir.NIRNode, metadata: dict[str, Any]) -> nir.NIRNode:
+    node.metadata = metadata
     return node

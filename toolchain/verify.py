@@ -113,18 +113,14 @@ def non_spiking_neurons_end_the_net(graph: Graph) -> None:
 def _counted(graph: Graph, op: f.Op) -> bool:
     """Say whether everything that reads an op, through linear maps and delays, is a gate that adds up its changes."""
     return all(
-        _counted(graph, r) if isinstance(r, f.Linear | f.Delay) else isinstance(r, f.GateNeuron) and r.differences
+        _counted(graph, r)
+        if isinstance(r, f.Linear | f.Delay)
+        else isinstance(r, f.GateNeuron | f.HeldSum) and r.differences
         for r in graph.readers[op.name]
     )
 
 
 def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
-    if isinstance(reader, f.Scale | f.Accumulator) and reader.block == op.block:
-        return VerifyError(
-            "filters its input twice (a CubaLI); the read-out of a neurocore has one filter",
-            where=f"non-spiking neuron {op.block!r}",
-            help="train the net with an LI as read-out",
-        )
     return VerifyError(
         f"{type(reader).__name__} {reader.name!r} reads its sum, a real value in every step, event or not",
         where=f"non-spiking neuron {op.name!r}",

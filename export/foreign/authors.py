@@ -107,9 +107,21 @@ def _ma(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
 
 _MA = "relu of the gates (M(avg) + M(max), sigmoid) over {} times x, each pooled over all T; a cell must follow"
 
+_PRODUCTS = "a product of spike signals"
+_SDSA = "SDSA-1 and Q-K token attention are blocks of ours: spikewright.models.attention.sdsa"
+
 TABLE = Table(
     "authors",
     (
+        *(
+            Row(n, None, _PRODUCTS, fields=fields, help=_SDSA)
+            for n, fields in (
+                ("MS_SSA_Conv", ("q_conv", "q_lif")),
+                ("SSA", ("q_lif", "k_lif")),
+                ("Token_QK_Attention", ("q_lif", "k_lif")),
+                ("Spiking_Self_Attention", ("q_lif", "k_lif")),
+            )
+        ),
         Row(
             "LIFSpike",
             _lif_spike,

@@ -72,10 +72,8 @@ def regroup(axes: Axes, shape: Sequence[int]) -> tuple[Axes, dict[Atom, Group]]:
             else:
                 left[:1] = split[head] = _split(head, size // got, axes, shape)
         ones = i + 1 < len(shape) and shape[i + 1] == 1
-        while (
-            left and left[0].size == 1 and group and not ones
-        ):  # a batch or time of one goes with what it stands behind
-            group.append(left.pop(0))
+        while left and left[0].size == 1 and left[0].name and group and not ones:
+            group.append(left.pop(0))  # a batch or time of one goes with what it stands behind
         found.append(tuple(group))
     if any(a.size != 1 for a in left):
         raise LayoutError(f"a reshape of {sizes(axes)} to {tuple(shape)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,8 +16,8 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Axes, LayoutError, LayoutRefused, sizes
 from spikewright.export.foreign.node import NodeModule
 from spikewright.export.foreign.record import Recorder
-from spikewright.export.foreign.registry import Row, Site, as_module
-from spikewright.export.foreign.values import Opaque, Pending, Value
+from spikewright.export.foreign.registry import OTHERWISE, Row, Site, as_module
+from spikewright.export.foreign.values import Membrane, Opaque, Pending, Value
 from spikewright.export.torch_to_nir.attention import is_block
 from spikewright.models.attention.gates import FixedTimesteps
 from spikewright.models.layers import MeanOverTime
@@ -23,9 +25,10 @@ from spikewright.models.neurons import Neuron
 from spikewright.toolchain.errors import UnsupportedNodeError
 
 NOTHING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity)
-AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+AFFINE = (nn.Conv2d, nn.Conv1d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 RANKS: tuple[tuple[type[nn.Module], int], ...] = (
     (nn.Conv2d, 3),
+    (nn.Conv1d, 2),
     (nn.AvgPool2d, 3),
     (nn.MaxPool2d, 3),
     (nn.AdaptiveAvgPool2d, 3),
@@ -50,7 +53,10 @@ def note(
     rec: Recorder, name: str, module: nn.Module, kind: Row | nn.Module, args: Any, kwargs: Any, result: Any
 ) -> None:
     """Note one call of a leaf."""
+    from spikewright.export.foreign.membranes import followed
+
     tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+    followed(rec, tensors[:1])
     known = [(x, rec.lookup(x)) for x in tensors]
     opaque = next((k for k in (k for _, k in known) if isinstance(k, Opaque) and not k.owner), None)
     values = [k for _, k in known if isinstance(k, Value)]
@@ -65,7 +71,7 @@ def note(
         if isinstance(kind, Row):
             _foreign(rec, name, module, kind, values, known, result)
         elif isinstance(module, MeanOverTime):
-            from spikewright.export.foreign.rules import mean
+            from spikewright.export.foreign.means import mean
 
             rec.track(result, mean(rec, values[0], [0], False, result))
         elif is_own(module):
@@ -99,18 +105,15 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
     if isinstance(made, NOTHING):
         rec.track(y, value)
     elif isinstance(made, nn.Flatten):
-        from spikewright.export.foreign.rules import reshaped
+        from spikewright.export.foreign.moves import reshaped
 
         rec.track(y, reshaped(rec, value, tuple(y.shape), name))
     elif isinstance(made, nn.AvgPool1d):
-        from spikewright.export.foreign.rules import vote
+        from spikewright.export.foreign.means import vote
 
         rec.track(y, vote(rec, value, int(np.ravel(made.kernel_size)[0]), y))
     elif isinstance(made, nn.ReLU):
-        if value.pending is not None:
-            rec.track(y, replace(value, pending=replace(value.pending, rectified=True)))
-        else:
-            elementwise(rec, name, made, value, y)
+        _rectified(rec, name, made, value, y)
     elif isinstance(made, NORMS):
         _norm(rec, name, made, value, y)
     elif isinstance(made, nn.AvgPool3d | nn.MaxPool3d):
@@ -124,6 +127,16 @@ def layer(rec: Recorder, name: str, module: nn.Module, made: nn.Module, value: V
             return rec.blind(y, f"the module {type(module).__name__} has no meaning in NIR")
         frames(rec, name, made, value, y, rank, module)
     return None
+
+
+def _rectified(rec: Recorder, name: str, made: nn.Module, value: Value, y: Tensor) -> None:
+    """Note a ReLU: of an attention that waits for its neuron, of spikes (which are no less than 0), or of another signal."""
+    if value.pending is not None:
+        rec.track(y, replace(value, pending=replace(value.pending, rectified=True)))
+    elif value.node in rec.neurons and value.factor >= 0:
+        rec.track(y, value)
+    else:
+        elementwise(rec, name, made, value, y)
 
 
 def _flat_pool(made: Any) -> nn.Module | None:
@@ -142,7 +155,9 @@ def frames(
     lead, rest = value.axes[:-rank], value.axes[-rank:]
     if any(not a.name for group in lead for a in group) or any(a.name for group in rest for a in group):
         seen = sizes(value.axes)
-        what = {"Linear": "a linear map", "Conv2d": "a convolution"}.get(type(made).__name__, "a pooling")
+        what = {"Linear": "a linear map", "Conv1d": "a convolution", "Conv2d": "a convolution"}.get(
+            type(made).__name__, "a pooling"
+        )
         raise LayoutError(f"{what} of shape {seen[2:]}; it maps the last {rank} axes, which are not the features alone")
     value = averaged(rec, value, linear=isinstance(made, AFFINE))
     operand = materialise(rec, value, rank)
@@ -238,7 +253,7 @@ def averaged(rec: Recorder, value: Value, *, linear: bool) -> Value:
 
 def materialise(rec: Recorder, value: Value, rank: int | None) -> fx.Node:
     """Return a node whose shape is the value's feature axes: flattened where the value is, scaled where it is a sum."""
-    from spikewright.export.foreign.rules import scale_node
+    from spikewright.export.foreign.arithmetic import scale_node
 
     if value.pending is not None:
         value = alone(rec, value)
@@ -411,14 +426,9 @@ def _foreign(
     y = outputs[0]
     here = site(rec, value)
     if row.make is None and row.fuse is None:
-        raise rec.refuse(f"{type(module).__name__} has no equal here: {row.equation}", "register one of your own")
+        raise rec.refuse(f"{type(module).__name__} has no equal here: {row.equation}", row.help or OTHERWISE)
     if row.kind == "layer":
-        assert row.make is not None
-        made = row.make(original, here)
-        if isinstance(made, nn.Module) and not isinstance(made, NodeModule):
-            layer(rec, name, module, made, value, y)
-        else:
-            elementwise(rec, name, as_module(made, spiking=False), value, y)
+        _foreign_layer(rec, name, module, row, here, value, y)
         return
     if row.kind == "attention":
         spiking_state(rec, name, value, row.axis(module), keeps=False)
@@ -429,6 +439,9 @@ def _foreign(
         return
     spiking_state(rec, name, value, row.axis(module), keeps=row.keeps_state)
     _check_states(rec, name, known)
+    if row.front is not None:
+        value = _front(rec, name, row.front(original, here), value, known[0][0])
+        here = site(rec, value)
     pending = value.pending
     bare = replace(value, pending=None)
     assert row.make is not None
@@ -437,9 +450,50 @@ def _foreign(
         if pending is not None:
             made = fused(pending, as_module(made, spiking=True), here)
         rec.modules[name] = as_module(made, spiking=True)
-    block(rec, name, rec.modules[name], bare, y, spiking=row.kind == "neuron")
-    for state in outputs[1:]:
-        rec.track(state, Opaque(f"the state of the neuron {name!r} is no signal", rec.place(), owner=name))
+    if row.kind == "filter" and isinstance(result, list):
+        _listed(rec, name, rec.modules[name], bare, result)
+        return
+    out = block(rec, name, rec.modules[name], bare, y, spiking=row.kind == "neuron")
+    states = [x for x in outputs[1:] if x is not y]  # a read-out's state is what it sends
+    _states(rec, name, states, None if row.membrane is None else partial(row.membrane, original, here), bare, out)
+
+
+def _foreign_layer(rec: Recorder, name: str, module: nn.Module, row: Row, here: Site, value: Value, y: Tensor) -> None:
+    assert row.make is not None
+    made = row.make(rec.original_of(name, module), here)
+    if isinstance(made, nn.Module) and not isinstance(made, NodeModule):
+        layer(rec, name, module, made, value, y)
+    else:
+        elementwise(rec, name, as_module(made, spiking=False), value, y)
+
+
+def _front(rec: Recorder, name: str, made: nn.Module, value: Value, x: Tensor) -> Value:
+    """Note a linear map that a neuron's class holds in front."""
+    rec.depth += 1
+    y = copy.deepcopy(made).double()(x)
+    rec.depth -= 1
+    frames(rec, f"{name}.front", made, value, y, 1)
+    found = rec.lookup(y)
+    assert isinstance(found, Value)
+    return found
+
+
+def _states(rec: Recorder, name: str, states: list[Tensor], made: Any, value: Value, spikes: Value) -> None:
+    """Note the states that a neuron hands out: no signals, but for a membrane that is a filter of what it reads."""
+    reason, where = f"the state of the neuron {name!r} is no signal", rec.place()
+    for state in states:
+        rec.track(state, Opaque(reason, where, owner=name, help=f"answer with the spikes of {name!r}"))
+    if made is not None and states:
+        y = states[-1]
+        rec.track(y, Membrane(reason, where, name, made=made, value=value, spikes=spikes, y=y))
+
+
+def _listed(rec: Recorder, name: str, made: nn.Module, value: Value, steps: list[Tensor]) -> None:
+    """Note a filter that answers with the list of its steps."""
+    out = block(rec, name, made, value, torch.stack(steps), spiking=False)
+    axes = tuple(g for g in out.axes if g != (rec.steps,))
+    for t, x in enumerate(steps):
+        rec.track(x, replace(out, axes=axes, time=t))
 
 
 def _check_states(rec: Recorder, name: str, known: Any) -> None:

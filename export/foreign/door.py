@@ -1,7 +1,8 @@
 """The torch door: from a user's net, in any layout and framework, to the traced net over (T, B, ...) that is converted.
 
 Layouts of the example: ``TB`` (T, B, ...), ``BT`` (B, T, ...), ``B`` (B, ...), one frame that the net itself repeats T times,
-and ``N`` (B T, ...), the samples' steps one after the other, as sinabs' *Squeeze layers take them: they say B or T.
+``N`` (B T, ...), the samples' steps one after the other, as sinabs' *Squeeze layers take them: they say B or T; and ``S``
+(T, B, ...) of a net that takes one step (B, ...) a call and keeps its state between calls: it is called T times.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -17,18 +19,19 @@ from torch.utils import _pytree as pytree
 
 from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefused
 from spikewright.export.foreign.record import Recording, record
-from spikewright.export.foreign.registry import refuse_unknown
+from spikewright.export.foreign.registry import refuse_unknown, row_of
 from spikewright.export.torch_to_nir.trace import Traced
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
-Layout = Literal["TB", "BT", "B", "N"]
-LAYOUTS: tuple[Layout, ...] = ("TB", "BT", "B", "N")
+Layout = Literal["TB", "BT", "S", "B", "N"]
+LAYOUTS: tuple[Layout, ...] = ("TB", "BT", "S", "B", "N")
 SAID = {
     "TB": "the input is (T, B, ...)",
     "BT": "the net takes (B, T, ...); the captured one takes (T, B, ...)",
+    "S": "the net takes one step (B, ...) a call; the captured one takes (T, B, ...), all calls",
     "N": "the net takes (B T, ...); the captured one takes (T, B, ...)",
-    "B": "the net takes (B, ...) and repeats it T times; the captured one takes (T, B, ...), the same frame every step",
+    "B": "the net takes (B, ...) and repeats it T = {T} times; the captured one takes (T, B, ...), the same frame every step",
 }
 PRECISION = 1e-3
 """Difference between the module's answers in its own precision and in float64, relative to the largest, that is told."""
@@ -79,7 +82,7 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
     errors: list[SpikewrightError] = []
     found = 0
     squeezed = _squeezed(module, len(example))
-    for candidate in _candidates(example, layout, name, squeezed is not None):
+    for candidate in _candidates(module, example, layout, name, squeezed is not None):
         try:
             first = _record(module, example, candidate, name, squeezed)
             if candidate == "B" and layout is None and not first.timed:
@@ -100,7 +103,7 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
 
 _LAYOUT_HELP = (
     "give the layout of the example (--layout, layout=): TB for (T, B, ...), BT for (B, T, ...), B for a frame that the net "
-    "repeats, N for (B T, ...) of sinabs' *Squeeze layers"
+    "repeats, N for (B T, ...) of sinabs' *Squeeze layers, S for (T, B, ...) of a net that takes one step a call"
 )
 
 
@@ -119,9 +122,12 @@ def ambiguous(fitting: Sequence[Opened], example: Tensor, name: str) -> Importin
     )
 
 
-def _candidates(example: Tensor, layout: str | None, name: str, squeezed: bool) -> tuple[Layout, ...]:
+def _candidates(
+    module: nn.Module, example: Tensor, layout: str | None, name: str, squeezed: bool
+) -> tuple[Layout, ...]:
+    whole = example.ndim >= 3
     if layout is None:
-        fits = {"TB": example.ndim >= 3, "BT": example.ndim >= 3, "B": True, "N": squeezed}
+        fits = {"TB": whole, "BT": whole, "S": whole and _stepwise(module), "B": True, "N": squeezed}
         return tuple(c for c in LAYOUTS if fits[c])
     if layout not in LAYOUTS:
         raise ImportingError(f"layout {layout!r}; there are {', '.join(LAYOUTS)}", where=name, help=_LAYOUT_HELP)
@@ -132,6 +138,12 @@ def _candidates(example: Tensor, layout: str | None, name: str, squeezed: bool) 
             help=_LAYOUT_HELP,
         )
     return (layout,)
+
+
+def _stepwise(module: nn.Module) -> bool:
+    """Whether a neuron of the net takes one step a call."""
+    rows = ((part, row_of(part)) for part in module.modules())
+    return any(row is not None and row.axis(part) == -1 for part, row in rows)
 
 
 def _squeezed(module: nn.Module, frames: int) -> tuple[int, int] | None:
@@ -149,6 +161,7 @@ def _axes(example: Tensor, layout: Layout, squeezed: tuple[int, int] | None = No
         assert squeezed is not None
         batch, steps = Atom(squeezed[0], "B"), Atom(squeezed[1], "T")
         return ((batch, steps), *((Atom(n),) for n in example.shape[1:])), batch, steps
+    layout = "TB" if layout == "S" else layout
     lead = {"TB": 2, "BT": 2, "B": 1}[layout]
     batch = Atom(example.shape[layout.index("B")], "B")
     over = Atom(example.shape[layout.index("T")], "T") if "T" in layout else None
@@ -165,7 +178,9 @@ def _record(
     for part in net.modules():
         _reset(part)
     try:
-        return record(net, module, example.clone(), axes, batch, steps, name)
+        return record(
+            net, module, example.clone(), axes, batch, steps, name, call=step_by_step if layout == "S" else None
+        )
     except (SpikewrightError, LayoutError):
         raise
     except Exception as error:  # a user's forward can raise anything
@@ -249,7 +264,7 @@ def _reset(module: nn.Module) -> None:
 def _opened(
     module: nn.Module, example: Tensor, layout: Layout, name: str, first: Recording, squeezed: tuple[int, int] | None
 ) -> Opened:
-    recordings, losses = [first], _against_itself(module, example, first.answer, name)
+    recordings, losses = [first], _against_itself(module, example, first.answer, name, layout)
     generator = torch.Generator().manual_seed(0)
     for rate, size in RATES:
         quiet = _silent(recordings)
@@ -259,10 +274,10 @@ def _opened(
         again = _record(module, events, layout, name, squeezed)
         _same(first, again, name)
         recordings.append(again)
-    losses += _against_itself(module, events, again.answer, name)
+    losses += _against_itself(module, events, again.answer, name, layout)
     notes = list(first.notes)
     if layout != "TB":
-        notes.append(SAID[layout])
+        notes.append(SAID[layout].format(T=first.example.shape[0]))
     quiet = _silent(recordings)
     if quiet:
         notes.append(f"never fired in the comparison, on the example or on random events: {', '.join(quiet)}")
@@ -272,15 +287,21 @@ def _opened(
     )
 
 
-def _against_itself(module: nn.Module, x: Tensor, expected: Tensor, name: str) -> list[str]:
+def step_by_step(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the first thing a net answers with at every step, (T, ...)."""
+    return torch.stack([next(y for y in pytree.tree_leaves(net(a)) if isinstance(y, Tensor)) for a in x])
+
+
+def _against_itself(module: nn.Module, x: Tensor, expected: Tensor, name: str, layout: Layout) -> list[str]:
     """Return what the user's module, in its own precision and without being recorded, answers otherwise; none: nothing."""
     net = copied(module, name).eval()
     for part in net.modules():
         _reset(part)
     own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    run = partial(step_by_step, net) if layout == "S" else net
     try:
         with torch.no_grad():
-            answers = [y for y in pytree.tree_leaves(net(x.to(own))) if isinstance(y, Tensor)]
+            answers = [y for y in pytree.tree_leaves(run(x.to(own))) if isinstance(y, Tensor)]
     except Exception as error:  # a user's forward can raise anything
         line = (str(error).splitlines() or [""])[0]
         return [f"the module cannot be run as it is, in {_dtype(own)} on the CPU ({type(error).__name__}: {line[:80]})"]

@@ -66,11 +66,12 @@ def neuron(
     v_min: Any = None,
     max_spikes: int | None = 1,
     refractory: int = 1,
-    subtract: bool = False,
+    subtract: bool | Literal["late"] = False,
     comparison: Comparison = ">=",
 ) -> nn.Module:
     """Return v = beta v + gain x + leak; s = v >= threshold; to v_reset, or minus the threshold: a LIF, or a node.
 
+    ``subtract`` "late": the threshold is taken off in the next step, as ``threshold / beta`` at once; beta must be above 0.
     ``v_start``, ``v_min``, ``max_spikes`` and ``refractory`` are those of ``toolchain.ops.Lif``.
 
     Raises:
@@ -80,7 +81,7 @@ def neuron(
     _check_decay(site, beta)
     more = _more(site, threshold, v_start, v_min, max_spikes, refractory)
     reset: Reset = "subtract" if subtract else "value"
-    if not more and not np.any(leak) and all(np.ndim(p) == 0 for p in parameters.values()):
+    if not more and subtract != "late" and not np.any(leak) and all(np.ndim(p) == 0 for p in parameters.values()):
         return LIF(
             float(beta), float(threshold), gain=float(gain), v_reset=float(v_reset), reset=reset, comparison=comparison
         )
@@ -88,7 +89,7 @@ def neuron(
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
         b, theta, g, to, drift = (full(p, shape) for p in parameters.values())
-        metadata = {"comparison": comparison, "reset": reset} | _written(more, shape)
+        metadata = {"comparison": comparison, "reset": _reset(subtract)} | _written(more, shape)
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
         if np.all(b == 1) and not np.any(drift):
             return nir.IF(r=g / dt_s, v_threshold=theta, v_reset=to, metadata=metadata)
@@ -119,7 +120,7 @@ def current_based(
     v_min: Any = None,
     max_spikes: int | None = 1,
     refractory: int = 1,
-    subtract: bool = False,
+    subtract: bool | Literal["late"] = False,
     comparison: Comparison = ">=",
 ) -> nn.Module:
     """Return u = alpha u + gain_u x; v = beta v + gain u; s = v >= threshold; to v_reset, or minus the threshold: a CubaLIF.
@@ -133,7 +134,7 @@ def current_based(
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
         a, b, g, g_u, theta, to = (full(p, shape) for p in (alpha, beta, gain, gain_u, threshold, v_reset))
-        metadata: dict[str, Any] = {"comparison": comparison, "reset": "subtract" if subtract else "value"}
+        metadata: dict[str, Any] = {"comparison": comparison, "reset": _reset(subtract)}
         exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": gain_u}
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
         return nir.CubaLIF(
@@ -148,6 +149,61 @@ def current_based(
         )
 
     return NodeModule(make, spiking=max_spikes == 1)
+
+
+def _reset(subtract: bool | Literal["late"]) -> str:
+    return "subtract-late" if subtract == "late" else "subtract" if subtract else "value"
+
+
+def integrator(site: Site, *, beta: Any, gain: Any = 1.0) -> nn.Module:
+    """Return v = beta v + gain x, sent in every step: a read-out.
+
+    Raises:
+        UnsupportedNodeError: A decay outside 0 to 1.
+    """
+    _check_decay(site, beta)
+
+    def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
+        b, g = full(beta, shape), full(gain, shape)
+        metadata = {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in (("beta", beta), ("gain", gain))}
+        if np.all(b == 1):
+            return nir.I(r=g / dt_s, metadata=metadata)
+        if np.any(b == 1):
+            raise UnsupportedNodeError(
+                "some of its neurons leak and some do not", where=where, help="train all with a leak, or none"
+            )
+        return nir.LI(tau=dt_s / (1 - b), r=g / (1 - b), v_leak=np.zeros(shape), metadata=metadata)
+
+    return NodeModule(make)
+
+
+def filtered_integrator(site: Site, *, alpha: Any, beta: Any, gain: Any = 1.0) -> nn.Module:
+    """Return u = alpha u + x; v = beta v + gain u, sent in every step: a read-out.
+
+    Raises:
+        UnsupportedNodeError: A decay outside 0 to 1, 1 excluded.
+    """
+    inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
+    site.need(inside, "a current or membrane that keeps all of itself per step", "use decays below 1")
+
+    def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
+        a, b, g = (full(p, shape) for p in (alpha, beta, gain))
+        exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": 1.0}
+        return nir.CubaLI(
+            tau_syn=dt_s / (1 - a),
+            tau_mem=dt_s / (1 - b),
+            r=g / (1 - b),
+            v_leak=np.zeros(shape),
+            w_in=1 / (1 - a),
+            metadata={k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()},
+        )
+
+    return NodeModule(make)
+
+
+def delay(steps: int) -> nn.Module:
+    """Return y[t] = x[t - steps]."""
+    return NodeModule(lambda shape, out, dt_s, where: nir.Delay(np.full(shape, steps * dt_s)))
 
 
 def _check_decay(site: Site, beta: Any) -> None:

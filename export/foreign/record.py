@@ -8,6 +8,7 @@ answer needs it.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from torch.utils import _pytree as pytree
 from spikewright.export.foreign.axes import Atom, Axes, Group, LayoutError
 from spikewright.export.foreign.registry import Row, row_of
 from spikewright.export.foreign.values import Later, Opaque, Tracked, Value
+from spikewright.export.torch_to_nir.trace import LARGE, Kept
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
@@ -33,11 +35,11 @@ ON_VALUES = frozenset(
 
 @dataclass
 class Recording:
-    """What a module did: a canonical net over (T, B, ...) as nodes, its leaf modules, and every node's value on the input."""
+    """What a module did: a canonical net over (T, B, ...) as nodes, its leaf modules, and what is kept of the values."""
 
     graph: fx.Graph
     modules: dict[str, nn.Module]
-    values: dict[fx.Node, Tensor]
+    values: dict[fx.Node, Kept]
     example: Tensor
     neurons: tuple[fx.Node, ...]
     constants: tuple[Tensor, ...]
@@ -130,8 +132,11 @@ class Recorder(TorchFunctionMode):
         return found
 
     def track(self, x: Tensor, value: Tracked) -> None:
-        """Say what a tensor is."""
-        self.keep.append(x)
+        """Say what a tensor is; a large one may go when the net lets it go, and is forgotten then."""
+        if isinstance(value, Opaque) or x.numel() <= LARGE:
+            self.keep.append(x)
+        else:
+            weakref.finalize(x, self.tracked.pop, id(x), None).atexit = False
         self.tracked[id(x)] = value
         if isinstance(value, Opaque) and x.numel():
             self.aliases[(x.data_ptr(), tuple(x.shape))] = value
@@ -290,9 +295,9 @@ class Recorder(TorchFunctionMode):
     # ---------------------------------------------------------------------------------------- the end
     def finish(self, result: Any) -> Recording:
         """Make the answer the output, fix T, and return the recording."""
-        from spikewright.export.foreign import rules
+        from spikewright.export.foreign.answer import output
 
-        rules.output(self, result)
+        output(self, result)
         T = self.fixed_steps()
         used: set[fx.Node] = set()
         for node in reversed(list(self.graph.nodes)):
@@ -306,11 +311,14 @@ class Recorder(TorchFunctionMode):
             values[node] = self.value(node, values, T)
         first = next(iter(self.graph.nodes))
         modules = {name: m for name, m in self.modules.items()}
+        self.keep.clear()
+        self.pieces.clear()
+        example = values[first]
         return Recording(
             self.graph,
             modules,
-            values,
-            values[first],
+            {node: Kept.of(values.pop(node)) for node in list(values)},
+            example,
             tuple(n for n in dict.fromkeys(self.neurons) if n in used),
             tuple(self.constants),
             tuple(dict.fromkeys(self.notes)),
@@ -379,7 +387,14 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
 
 def record(
-    net: nn.Module, original: nn.Module, x: Tensor, axes: Axes, batch: Atom, steps: Atom | None, where: str
+    net: nn.Module,
+    original: nn.Module,
+    x: Tensor,
+    axes: Axes,
+    batch: Atom,
+    steps: Atom | None,
+    where: str,
+    call: Callable[[nn.Module, Tensor], Any] | None = None,
 ) -> Recording:
     """Record what a net (in float64, evaluation mode, state reset) does to an input.
 
@@ -391,6 +406,7 @@ def record(
         batch: The atom B.
         steps: The atom T; None: every step sees the same input, T is found inside.
         where: What to call the net in error messages.
+        call: How the net is called on x; None: once.
 
     Raises:
         UnsupportedNodeError: The answer needs something without a meaning in NIR.
@@ -399,7 +415,7 @@ def record(
     recorder = Recorder(net, original, x, axes, batch, steps, where)
     try:
         with _recording(recorder):
-            result = net(x)
+            result = net(x) if call is None else call(net, x)
         return recorder.finish(result)
     except (SpikewrightError, LayoutError) as error:
         error.progress = len(recorder.graph.nodes)  # type: ignore[union-attr]

@@ -20,7 +20,7 @@ from torch import nn
 from spikewright.export.foreign.node import NodeModule
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
-Kind = Literal["layer", "neuron", "attention", "gate"]
+Kind = Literal["layer", "neuron", "filter", "attention", "gate"]
 Made: TypeAlias = nn.Module | nir.NIRNode
 
 
@@ -49,8 +49,9 @@ class Site:
 class Row:
     """One class: what it is called, how it is known, and what it becomes.
 
-    ``kind``: a *layer* maps every frame; a *neuron* integrates over time; an *attention* gates the current of the neuron that
-    follows and is fused with it; a *gate* scales the spikes of one operand by another.
+    ``kind``: a *layer* maps every frame; a *neuron* integrates over time and fires; a *filter* sends a value every step (the
+    membrane of a read-out, a delayed signal); an *attention* gates the current of the neuron that follows and is fused with
+    it; a *gate* scales the spikes of one operand by another.
     """
 
     name: str
@@ -70,6 +71,13 @@ class Row:
     """Whether its state lives from one call to the next: such a module stands at one place of a net."""
     fuse: Callable[[nn.Module, nn.Module | None, Site], Made] | None = None
     """For attention and gates: (module, our neuron) -> ours; without a neuron, the attention alone."""
+    membrane: Callable[[nn.Module, Site], tuple[nn.Module, Any]] | None = None
+    """For neurons that hand out their membrane last: what filters the current to it, and the (negative) weight of each neuron's
+    own spike of the step before on that current; refuses where it is no such filter."""
+    help: str = ""
+    """For a class without an equal: what to do instead."""
+    front: Callable[[nn.Module, Site], nn.Module] | None = None
+    """For classes that hold a linear map in front of their neurons: that map."""
     package: str = ""
     """Only classes of this package (or of its name's first part); empty: wherever it is defined."""
 
@@ -177,6 +185,12 @@ def named_row_of(module: nn.Module) -> tuple[str, Row] | None:
     return None
 
 
+OTHERWISE = (
+    "use a class with a row in docs/frameworks.md, or say what yours is: register(...) of spikewright.export.foreign"
+)
+"""What to do about a class without an equal."""
+
+
 def refuse_unknown(net: nn.Module, where: str) -> None:
     """Refuse, before any work, a net that holds a class with a row that says it has no equal.
 
@@ -189,7 +203,7 @@ def refuse_unknown(net: nn.Module, where: str) -> None:
             raise UnsupportedNodeError(
                 f"{type(module).__name__} has no equal here: {row.equation}",
                 where=f"{where}: module {name!r}",
-                help="use a neuron or layer with a row in `spikewright.export.foreign.tables()`, or register one of your own",
+                help=row.help or OTHERWISE,
             )
 
 

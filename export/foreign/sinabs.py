@@ -83,6 +83,12 @@ def _lif(module: Any, site: Site) -> nn.Module:
     return _neuron(module, site, a, 1 - a if module.norm_input else 1.0)
 
 
+def _exp_leak(module: Any, site: Site) -> nn.Module:
+    a = _kept(module.tau_mem)
+    site.need(module.min_v_mem is None, "ExpLeak with a floor", "use min_v_mem=None")
+    return ours.integrator(site, beta=a, gain=1 - a if module.norm_input else 1.0)
+
+
 def _recurrent(make: Callable[[Any, Site], nn.Module]) -> Callable[[Any, Site], nn.Module]:
     def made(module: Any, site: Site) -> nn.Module:
         back = module.rec_connect
@@ -124,13 +130,22 @@ def _axis(module: Any) -> int:
 _REFUSED = {
     "ALIF": "its threshold adapts",
     "ALIFRecurrent": "its threshold adapts",
-    "ExpLeak": "it sends its membrane every step",
+}
+
+_REFUSED_LAYERS = {
+    "NeuromorphicReLU": "it rounds at random",
+    "QuantizeLayer": "it rounds its input",
+    "SpikingMaxPooling2dLayer": "the largest of sums of spikes over time passes",
+    "Img2SpikeLayer": "it draws spikes at random: encode the data outside the net",
+    "Sig2SpikeLayer": "it repeats every step: encode the data outside the net",
+    "StatefulLayer": "a layer whose equation is its own",
 }
 
 TABLE = Table(
     "sinabs",
     (
         *(Row(f"{n}{s}", None, why, package="sinabs") for n, why in _REFUSED.items() for s in ("", "Squeeze")),
+        *(Row(n, None, why, package="sinabs") for n, why in _REFUSED_LAYERS.items()),
         Row(
             "SumPool2d",
             _sum_pool,
@@ -139,6 +154,22 @@ TABLE = Table(
             kind="layer",
             fields=("norm_type",),
             package="sinabs",
+        ),
+        *(
+            Row(
+                n,
+                _exp_leak,
+                equation,
+                "nir.LI, a read-out",
+                kind="filter",
+                fields=("tau_mem", "norm_input"),
+                time_axis=_axis,
+                package="sinabs",
+            )
+            for n, equation in (
+                ("ExpLeak", "v = a v + (1 - a) x (norm_input), or a v + x, sent; at the end of a net"),
+                ("ExpLeakSqueeze", "ExpLeak over (B T, ...)"),
+            )
         ),
         *(
             Row(n, make, equation, ours_, fields=("spike_fn", "reset_fn", "spike_threshold"), time_axis=_axis)

@@ -9,23 +9,26 @@
     Lapicque           Leaky with beta = 1 - dt / (R C) and gain dt / C
     Synaptic           syn = alpha syn + x;  mem = beta mem + syn;  as Leaky
 
-With v = mem - threshold s, the membrane lowered at once, v[t] = beta v[t-1] + x[t] + w s[t-1]:
+What "subtract" takes off one step late is threshold / beta at once: the same spikes. Elsewhere, with v = mem - threshold s,
+the membrane lowered at once, v[t] = beta v[t-1] + x[t] + w s[t-1], by a synapse of each neuron to itself:
 
-    "subtract", late   w = -(1 - beta) threshold            a synapse of each neuron to itself beside the subtraction
-    "none"             w = beta threshold
+    "subtract", late, beta = 0     w = -threshold
+    "none"                         w = beta threshold
 
 "zero" with reset_delay keeps RLeaky, Lapicque and Synaptic at 0 in the step behind a spike: a refractory step.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
 
 from spikewright.export.foreign import ours
 from spikewright.export.foreign.registry import Row, Site, Table
+
+_TWICE = "reset_mechanism 'subtract' with reset_delay=False: behind a membrane above twice the threshold a spike takes nothing"
 
 
 def _plain(module: Any, site: Site) -> None:
@@ -50,22 +53,32 @@ def _clipped(module: Any, name: str) -> Any:
     return float(found) if np.ndim(found) == 0 else found
 
 
+def _taken(module: Any, beta: Any) -> bool | Literal["late"]:
+    """Return how the threshold is subtracted; by a synapse to itself where nothing of the membrane is kept."""
+    if _reset(module) != "subtract" or not np.all(np.asarray(beta) > 0):
+        return _reset(module) != "zero"
+    return "late"
+
+
 def _own_weight(module: Any, site: Site, beta: Any) -> Any:
     """Return the weight of a neuron to itself that its reset asks for; see the module's equations."""
     reset, threshold = _reset(module), np.asarray(ours.value(module.threshold))
     site.need(
         reset != "subtract" or bool(getattr(module, "reset_delay", True)),
-        "reset_mechanism 'subtract' with reset_delay=False: a membrane above twice its threshold is lowered again",
+        _TWICE,
         "train with reset_delay=True, or reset_mechanism='zero'",
     )
-    return {"subtract": -(1 - np.asarray(beta)) * threshold, "none": np.asarray(beta) * threshold}.get(reset, 0.0)
+    kept = np.asarray(beta)
+    if _taken(module, beta) == "late":
+        return 0.0
+    return {"subtract": -(1 - kept) * threshold, "none": kept * threshold}.get(reset, 0.0)
 
 
 def _leaky(module: Any, site: Site) -> nn.Module:
     _plain(module, site)
     beta = _clipped(module, "beta")
-    subtract = _reset(module) != "zero"
-    made = ours.neuron(site, beta=beta, threshold=ours.value(module.threshold), subtract=subtract, comparison=">")
+    threshold, subtract = ours.value(module.threshold), _taken(module, beta)
+    made = ours.neuron(site, beta=beta, threshold=threshold, subtract=subtract, comparison=">")
     return ours.each_to_itself(made, _own_weight(module, site, beta), site)
 
 
@@ -81,7 +94,7 @@ def _rleaky(module: Any, site: Site) -> nn.Module:
         site,
         beta=beta,
         threshold=ours.value(module.threshold),
-        subtract=_reset(module) != "zero",
+        subtract=_taken(module, beta),
         refractory=_silent_step(module),
         comparison=">",
     )
@@ -101,17 +114,22 @@ def _rleaky(module: Any, site: Site) -> nn.Module:
     return ours.recurrent(made, weight, None if bias is None else ours.array(bias), site)
 
 
-def _lapicque(module: Any, site: Site) -> nn.Module:
-    _plain(module, site)
+def _lapicque_constants(module: Any) -> tuple[Any, Any]:
     R, C, dt = (np.asarray(ours.value(getattr(module, n))) for n in ("R", "C", "time_step"))
     beta, gain = 1 - dt / (R * C), R * (1 / (R * C)) * dt
     beta, gain = (float(p) if p.ndim == 0 else p for p in (beta, gain))
+    return beta, gain
+
+
+def _lapicque(module: Any, site: Site) -> nn.Module:
+    _plain(module, site)
+    beta, gain = _lapicque_constants(module)
     made = ours.neuron(
         site,
         beta=beta,
         gain=gain,
         threshold=ours.value(module.threshold),
-        subtract=_reset(module) != "zero",
+        subtract=_taken(module, beta),
         refractory=_silent_step(module),
         comparison=">",
     )
@@ -125,19 +143,49 @@ def _through_gain(made: nn.Module, weight: Any, gain: Any, site: Site) -> nn.Mod
 
 def _synaptic(module: Any, site: Site) -> nn.Module:
     _plain(module, site)
+    beta, reset = _clipped(module, "beta"), _reset(module)
     site.need(
-        _reset(module) == "zero",
-        f"Synaptic with reset_mechanism {_reset(module)!r}: what is taken off the membrane passes the current by",
-        "train with reset_mechanism='zero'",
+        reset != "none",
+        "Synaptic with reset_mechanism 'none': a neuron that fires and keeps its membrane",
+        "train with reset_mechanism='subtract' or 'zero'",
+    )
+    site.need(
+        reset == "zero" or bool(getattr(module, "reset_delay", True)), _TWICE, "train with reset_delay=True, or 'zero'"
+    )
+    site.need(
+        reset == "zero" or bool(np.all(np.asarray(beta) > 0)),
+        "Synaptic with reset_mechanism 'subtract' and beta = 0: what is taken off in the next step passes the current by",
+        "train with a beta above 0, or reset_mechanism='zero'",
     )
     return ours.current_based(
         site,
         alpha=_clipped(module, "alpha"),
-        beta=_clipped(module, "beta"),
+        beta=beta,
+        subtract=False if reset == "zero" else "late",
         threshold=ours.value(module.threshold),
         refractory=_silent_step(module),
         comparison=">",
     )
+
+
+def _membrane(beta: Any, gain: Any, module: Any, site: Site) -> tuple[nn.Module, Any]:
+    """Return the filter that a membrane is; see ``membranes``."""
+    reset = _reset(module)
+    site.need(
+        reset != "zero" and bool(getattr(module, "reset_delay", True)),
+        f"the membrane of a {type(module).__name__} with reset_mechanism {reset!r} is no filter of what it reads",
+        "answer with its spikes, or train the last layer with reset_mechanism='none'",
+    )
+    taken = -np.asarray(ours.value(module.threshold)) / np.asarray(gain) if reset == "subtract" else 0.0
+    return ours.integrator(site, beta=beta, gain=gain), taken
+
+
+def _leaky_membrane(module: Any, site: Site) -> tuple[nn.Module, Any]:
+    return _membrane(_clipped(module, "beta"), 1.0, module, site)
+
+
+def _lapicque_membrane(module: Any, site: Site) -> tuple[nn.Module, Any]:
+    return _membrane(*_lapicque_constants(module), module, site)
 
 
 _REFUSED = {
@@ -150,6 +198,8 @@ _REFUSED = {
     "LinearLeaky": "all steps at once, without reset",
     "DeltaLeaky": "it sends differences",
     "AssociativeLeaky": "a matrix-valued state",
+    "LeakyKernel": "all steps at once, without reset",
+    "GradedSpikes": "spikes scaled by a learnt size: put it into the weights behind it",
 }
 _FIELDS = ("beta", "threshold", "reset_mechanism_val")
 
@@ -158,14 +208,16 @@ TABLE = Table(
     (
         *(Row(n, None, why, package="snntorch") for n, why in _REFUSED.items()),
         *(
-            Row(n, make, equation, became, fields=(*fields, *_FIELDS), time_axis=-1)
-            for n, make, equation, became, fields in (
+            Row(n, make, equation, became, fields=(*fields, *_FIELDS), time_axis=-1, membrane=membrane)
+            for n, make, equation, became, fields, membrane in (
                 (
                     "Leaky",
                     _leaky,
                     "mem = beta mem + x; s = mem > threshold; 'zero': to 0; 'subtract': minus threshold s, one step late",
-                    "LIF; 'subtract': with a synapse of -(1 - beta) threshold to itself; 'none': of beta threshold",
+                    "LIF; 'subtract': of threshold / beta at once; 'none': with a synapse to itself; its membrane as the "
+                    "answer: a leaky read-out ('subtract': that reads its spikes, too)",
                     (),
+                    _leaky_membrane,
                 ),
                 (
                     "RLeaky",
@@ -173,6 +225,7 @@ TABLE = Table(
                     "Leaky of x[t] + R s[t-1]; 'zero' late: a step of 0 behind each spike",
                     "LIF with synapses to itself; 'zero' late: refractory",
                     ("recurrent",),
+                    None,
                 ),
                 (
                     "Lapicque",
@@ -180,16 +233,20 @@ TABLE = Table(
                     "Leaky with beta = 1 - dt / (R C), gain dt / C",
                     "LIF(1 - dt / (R C), threshold, gain dt / C)",
                     ("R", "C", "time_step"),
+                    _lapicque_membrane,
                 ),
                 (
                     "Synaptic",
                     _synaptic,
-                    "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; 'zero': to 0, late: with a step of 0",
-                    "nir.CubaLIF; late: refractory",
+                    "syn = alpha syn + x; mem = beta mem + syn; s = mem > threshold; 'zero': to 0, late: with a step of 0; "
+                    "'subtract': minus threshold s, one step late",
+                    "nir.CubaLIF; 'zero' late: refractory; 'subtract': of threshold / beta at once",
                     ("alpha",),
+                    None,
                 ),
             )
         ),
+        Row("SpikingNeuron", None, "a neuron whose equation is its own", package="snntorch"),
     ),
     "1.0.0",
 )

@@ -7,7 +7,8 @@
     with w = v - v_reset:  w = (1 - 1/tau) w + gain x;  s = w >= v_threshold - v_reset;  to 0;  w(0) = 0
 
 Layouts: step_mode "m" and MultiStep* take (T, B, ...), step_mode "s" takes one step a call. ``detach_reset`` and the surrogate
-matter in training only. Containers (SeqToANNContainer, MultiStepContainer, StepModeContainer) need no row.
+matter in training only. Containers (SeqToANNContainer, MultiStepContainer, StepModeContainer), VotingLayer and
+ThresholdDependentBatchNorm are looked into: they need no row.
 """
 
 from __future__ import annotations
@@ -66,6 +67,26 @@ def _cuba(module: Any, site: Site) -> nn.Module:
         v_start=to,
         subtract=module.v_reset is None,
     )
+
+
+def _decoded(module: Any, site: Site) -> None:
+    decode = getattr(module, "decode", None)
+    site.need(decode is None, f"decode={decode!r}", "use decode=None and answer with torch.stack(v).mean(0)")
+
+
+def _non_spiking_if(module: Any, site: Site) -> nn.Module:
+    _decoded(module, site)
+    return ours.integrator(site, beta=1.0)
+
+
+def _non_spiking_lif(module: Any, site: Site) -> nn.Module:
+    _decoded(module, site)
+    tau = ours.value(module.tau)
+    return ours.integrator(site, beta=1 - 1 / tau, gain=1 / tau)
+
+
+def _delay(module: Any, site: Site) -> nn.Module:
+    return ours.delay(int(module.delay_steps))
 
 
 def _multi_dimensional(module: Any, neuron: nn.Module | None, site: Site) -> nn.Module:
@@ -134,7 +155,6 @@ _REFUSED = {
     "DSRLIFNode": "spikes are weighted by step",
     "HalfThresholdIFNode": "it starts at half its threshold",
     "ActivationAwareIFNode": "its threshold follows the activation",
-    "NonSpiking*Node": "it sends its membrane every step, so it is not spike-driven: answer with the layer in front",
     "MPBN*Node": "the membrane is batch-normalised before it fires",
     "ILC*Node": "neurons of a population read each other within the step",
     "Noisy*Node": "noise is added to the membrane",
@@ -152,7 +172,23 @@ _REFUSED = {
     "BatchNormThroughTime*": "statistics of its own at every step",
     "TemporalEffectiveBatchNorm*": "a factor of its own at every step",
     "NeuNorm": "a memory of all channels' spikes",
+    "GroupNorm": "statistics of every sample",
+    "SpikeCountToBinary": "one value is sent as a code of several steps",
+    "TemporalBinSum": "several steps become one",
+    "DropConnectLinear": "weights drawn at random",
+    "SpikingLSTM*": "gates between its neurons",
+    "SpikingGRU*": "gates between its neurons",
+    "SpikingVanillaRNN*": "its output goes back into its input at the next step",
 }
+
+
+_ENCODED = "it makes spikes of its input, at random or by rank: not a part of the net"
+_ENCODE = "encode the data outside the net: the net's input is the spikes, or the frames as they are"
+_MAPS = "maps of two axes are taken: Conv2d, AvgPool2d, MaxPool2d, AdaptiveAvgPool2d"
+_OTHER_MAPS = (
+    "Conv3d", "ConvTranspose?d", "AvgPool3d", "MaxPool1d", "MaxPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool3d", "MaxUnpool?d",
+    "Upsample",
+)  # fmt: skip
 
 
 def _rows() -> tuple[Row, ...]:
@@ -190,9 +226,32 @@ def _rows() -> tuple[Row, ...]:
         )
         for n in names
     ]
+    filters = [
+        Row(n, make, equation, became, kind="filter", fields=fields, time_axis=axis, package="spikingjelly")
+        for n, make, equation, became, fields, axis in (
+            (
+                "NonSpikingIFNode",
+                _non_spiking_if,
+                "v += x, sent; at the end of a net",
+                "nir.I, a read-out",
+                ("decode",),
+                0,
+            ),
+            (
+                "NonSpikingLIFNode",
+                _non_spiking_lif,
+                "v += (x - v) / tau, sent; at the end of a net",
+                "nir.LI, a read-out",
+                ("decode", "tau"),
+                0,
+            ),
+            ("Delay", _delay, "y[t] = x[t - delay_steps]", "nir.Delay", ("delay_steps",), _axis),
+        )
+    ]
     layers = [
         _layer(n)
         for n in (
+            "Conv1d",
             "Conv2d",
             "BatchNorm1d",
             "BatchNorm2d",
@@ -205,8 +264,12 @@ def _rows() -> tuple[Row, ...]:
     ]
     return (
         *(Row(n, None, why, package="spikingjelly") for n, why in _REFUSED.items()),
+        *(Row(n, None, _ENCODED, help=_ENCODE, package="spikingjelly") for n in ("*Encoder", "PopSpikeEncoder*")),
+        *(Row(n, None, _MAPS, package="spikingjelly") for n in _OTHER_MAPS),
         *neurons,
+        *filters,
         *layers,
+        Row("BaseNode", None, "a neuron whose equation is its own", package="spikingjelly"),
         *(
             Row(n, lambda module, site: nn.Identity(), "nothing, in evaluation mode", "-", kind="layer", fields=fields)
             for n, fields in (("Dropout", ("step_mode",)), ("Dropout2d", ("step_mode",)), ("MultiStepDropout*", ("p",)))

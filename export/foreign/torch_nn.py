@@ -9,6 +9,7 @@ from spikewright.export.foreign.registry import Row, Table
 
 _TAKEN = {
     "Conv2d": ("y = W * x + b, zero padded, any stride, dilation, groups", "nir.Conv2d"),
+    "Conv1d": ("y = W * x + b over (C, L), zero padded, any stride, dilation, groups", "nir.Conv1d"),
     "Linear": ("y = W x + b", "nir.Affine, nir.Linear"),
     "BatchNorm1d": ("y = w (x - mean) / sqrt(var + eps) + b, running statistics", "nirx.BatchNorm"),
     "BatchNorm2d": ("y = w (x - mean) / sqrt(var + eps) + b, running statistics", "nirx.BatchNorm"),

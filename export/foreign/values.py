@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, fx, nn
 
@@ -95,6 +95,20 @@ class Opaque:
     where: str
     owner: str = ""
     """The neuron whose state it is."""
+    help: str = ""
+    """What to do instead."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Membrane(Opaque):
+    """The membrane that a neuron hands out: a signal only if the answer is made of it."""
+
+    made: Callable[[], tuple[nn.Module, Any]]
+    """What filters the current to it, and the weight of each neuron's own spike of the step before on that current."""
+    value: Value
+    """What the neuron reads."""
+    spikes: Value
+    y: Tensor
 
 
 Tracked = Value | Opaque

@@ -106,7 +106,7 @@ class _Planner:
             match op:
                 case IntInput():
                     self.input(op)
-                case IntNeuron(soma=Lif() as soma):
+                case IntNeuron(soma=Lif(on_membrane=0, pools=False) as soma):
                     self.layer(op, soma)
                 case IntConnection() if not op.synapses.gate:
                     continue  # taken up by the neuron that reads it

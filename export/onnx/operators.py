@@ -20,6 +20,7 @@ from spikewright.toolchain.ops import (
     Conv,
     Flatten,
     GateNeuron,
+    HeldSum,
     Lif,
     MaxPool,
     Multiply,
@@ -101,6 +102,8 @@ def spread(make: Writer, gate: str, shape: Shape, rank: int) -> str:
 # ------------------------------------------------------------------------------------------------ neurons
 def states_of(op: Neuron) -> dict[str, Array]:
     """Return a neuron's states and the first value of each, which broadcasts over (B, *shape)."""
+    if isinstance(op, Accumulator) and np.any(op.alpha):
+        return {"v": np.zeros(()), "u": np.zeros(())}
     if not isinstance(op, Lif):
         return {"v": np.zeros(())}
     states = {"v": grid(op.v_start, op.shape)}
@@ -136,23 +139,44 @@ def neuron_step(
     for part in parts[1:]:
         total = make.node("Add", total, part)
     match op:
+        case Lif() if op.membrane_gates or op.pooled is not None:
+            raise no_form(op)
         case Lif():
             gates = [
                 spread(make, gate, shape, len(op.shape))
                 for gate, shape in zip(operands[len(currents) :], shapes[len(currents) :], strict=True)
             ]
             return _lif(make, op, total, gates, states, path)
-        case Accumulator() if np.size(op.decay) > 1 or np.any(op.alpha) or np.any(op.leak):
-            raise no_form(op)
         case Accumulator():
-            v = _decayed(make, states[0], float(np.ravel(op.decay)[0]), total)
-            return (make.node("Relu", v) if op.rectify else v), [v]
+            return _accumulated(make, op, total, states, path)
         case GateNeuron():
             v = _decayed(make, states[0], op.decay, total)
             score = make.node("Add", v, make.parameter(op.bias, op.shape, f"{path}bias"))
+            for factor in operands[len(currents) :]:
+                score = make.node("Mul", score, make.reshape(factor, -1, *op.shape))
             return make.gate(op.function, score), [v]
+        case HeldSum():
+            v = _decayed(make, states[0], op.decay, total)
+            return v, [v]
         case _:
             raise no_form(op)
+
+
+def _accumulated(make: Writer, op: Accumulator, total: str, states: list[str], path: str) -> tuple[str, list[str]]:
+    """Write one step of an accumulator."""
+    after = []
+    if len(states) > 1:
+        held = make.node("Mul", states[1], make.parameter(np.asarray(op.alpha), op.shape, f"{path}alpha"))
+        total = make.node("Add", held, total)
+        after.append(total)
+    if np.size(op.decay) == 1:
+        v = _decayed(make, states[0], float(np.ravel(op.decay)[0]), total)
+    else:
+        held = make.node("Mul", states[0], make.parameter(np.asarray(op.decay), op.shape, f"{path}decay"))
+        v = make.node("Add", held, total)
+    if np.any(op.leak):
+        v = make.node("Add", v, make.parameter(np.asarray(op.leak), op.shape, f"{path}leak"))
+    return (make.node("Relu", v) if op.rectify else v), [v, *after]
 
 
 def _decayed(make: Writer, state: str, decay: float, total: str) -> str:

@@ -35,7 +35,8 @@ def capture(
         example_input: Its input, e.g. a few samples; the graph is for this T and this shape.
         dt_s: Length of one timestep in s.
         name: What to call the net in error messages.
-        layout: "TB" (T, B, ...), "BT" (B, T, ...), "B": one frame that the net repeats T times; None: found by looking.
+        layout: "TB" (T, B, ...), "BT" (B, T, ...), "S" (T, B, ...) of a net that takes one step a call, "B" one frame that
+            the net repeats T times, "N" (B T, ...); None: found by looking.
 
     Returns:
         The graph, with dt, timesteps and read-out in its metadata, what was assumed ("assumed"), and where the module, run as

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from spikewright.export.torch_to_nir.trace import Traced
+from spikewright.export.torch_to_nir.trace import Kept, Traced
 from spikewright.toolchain import nirx
 from spikewright.toolchain.blocks import AttentionBlock
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.from_nir import from_nir
-from spikewright.toolchain.interpret import answer, run_float
+from spikewright.toolchain.interpret import FloatRun
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Neuron
+from spikewright.toolchain.ops import Neuron, Op
 from spikewright.toolchain.passes.base import sends_binary
 
 TOLERANCE = 1e-9
@@ -45,20 +46,31 @@ def check(
 
 
 def _compare(lowered: Graph, traced: Traced, names: Mapping[fx.Node, str], where: str) -> None:
-    signals = run_float(lowered, traced.example.numpy())
-    for node, name in names.items():
-        op, expected, found = lowered[name], traced.values[node].numpy(), signals[name]
-        if isinstance(op, Neuron | AttentionBlock) and sends_binary(op):
-            _spikes(expected, found, f"{where}: layer {name!r}")
-        else:
-            _values(expected, found, f"{where}: layer {name!r}", graded=isinstance(op, AttentionBlock))
-    found = answer(lowered, signals)
-    last = next(traced.values[node].numpy() for node in traced.nodes if node.op == "output")
-    expected = last if last.size == found.size else last.mean(axis=0)
-    _values(expected.reshape(found.shape), found, f"{where}: the answer", graded=False)
+    wanted = {name: traced.values[node] for node, name in names.items()}
+
+    def seen(name: str, found: NDArray[np.float64]) -> None:
+        if name in wanted:
+            _signal(lowered[name], wanted[name], found, f"{where}: layer {name!r}")
+
+    run = FloatRun(lowered, traced.example.shape[1], keep=(), seen=seen)
+    run.advance(traced.example.numpy())
+    last = next(traced.values[node].numbers.numpy() for node in traced.nodes if node.op == "output")
+    expected = last if last.size == run.answer.size else last.mean(axis=0)
+    _values(expected.reshape(run.answer.shape), run.answer, f"{where}: the answer")
 
 
-def _spikes(expected: NDArray[np.float64], found: NDArray[np.float64], where: str) -> None:
+def _signal(op: Op, kept: Kept, found: NDArray[np.float64], where: str) -> None:
+    """Compare one layer: its spikes all, real values as far as they are kept."""
+    expected = kept.numbers.numpy()
+    if isinstance(op, Neuron | AttentionBlock) and sends_binary(op):
+        return _spikes(expected, found, where)
+    if isinstance(op, AttentionBlock):
+        fired = expected != 0 if kept.fired is None else kept.fired.numpy()
+        _spikes(fired, found != 0 if found.size == fired.size else found.reshape(-1)[:: kept.every] != 0, where)
+    _values(expected, found if kept.every == 1 else found.reshape(-1)[:: kept.every], where)
+
+
+def _spikes(expected: NDArray[Any], found: NDArray[Any], where: str) -> None:
     wrong = int(np.count_nonzero(expected != found))
     if wrong:
         raise ImportingError(
@@ -68,9 +80,7 @@ def _spikes(expected: NDArray[np.float64], found: NDArray[np.float64], where: st
         )
 
 
-def _values(expected: NDArray[np.float64], found: NDArray[np.float64], where: str, *, graded: bool) -> None:
-    if graded and np.any((expected != 0) != (found != 0)):
-        return _spikes((expected != 0).astype(float), (found != 0).astype(float), where)
+def _values(expected: NDArray[Any], found: NDArray[np.float64], where: str) -> None:
     size = max(1.0, float(np.abs(expected).max(initial=0)))
     error = float(np.abs(expected - found).max(initial=0)) / size
     if error > TOLERANCE:

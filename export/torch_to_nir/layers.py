@@ -40,6 +40,8 @@ def layer(module: nn.Module, shape: Shape, out: Shape, steps: int, dt_s: float, 
             return attention(module, shape, steps, dt_s, where)
         case nn.Conv2d():
             return _conv(module, shape, where)
+        case nn.Conv1d():
+            return _conv1d(module, shape, where)
         case nn.Linear():
             return _linear(module, shape, where)
         case nn.BatchNorm1d() | nn.BatchNorm2d():
@@ -68,6 +70,21 @@ def _conv(module: nn.Conv2d, shape: Shape, where: str) -> nir.NIRNode:
         stride=tuple(module.stride),
         padding=module.padding if isinstance(module.padding, str) else tuple(module.padding),
         dilation=tuple(module.dilation),
+        groups=module.groups,
+        bias=np.zeros(weight.shape[0], weight.dtype) if module.bias is None else _array(module.bias),
+    )
+
+
+def _conv1d(module: nn.Conv1d, shape: Shape, where: str) -> nir.NIRNode:
+    _need(module.padding_mode == "zeros", f"padding_mode {module.padding_mode!r}", "use padding_mode='zeros'", where)
+    _need(len(shape) == 2, f"a 1-d convolution of shape {shape}", "convolve (T, B, C, L)", where)
+    weight = _array(module.weight)
+    return nir.Conv1d(
+        input_shape=shape[1],
+        weight=weight,
+        stride=module.stride[0],
+        padding=module.padding if isinstance(module.padding, str) else int(module.padding[0]),
+        dilation=module.dilation[0],
         groups=module.groups,
         bias=np.zeros(weight.shape[0], weight.dtype) if module.bias is None else _array(module.bias),
     )

@@ -149,7 +149,7 @@ def _fan_out(program: Program, projection: Projection) -> FanOut:
     """Return the fan-out with the source's neurons in internal order."""
     source = program.population(projection.source)
     fan, order = fan_out(projection, source, program.population(projection.target)), layout.order(source)
-    return replace(fan, source=layout.inverse(order)[fan.source])
+    return replace(fan, source=layout.inverse(order).astype(np.int32)[fan.source])
 
 
 def _stage(

@@ -11,7 +11,7 @@ from spikewright.hw_sim.compiled import layout
 from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, Relay, Saturations, Soma
+from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, ProductGate, Relay, Saturations, Soma
 from spikewright.hw_sim.somas import State as Remembered
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class State:
         blocks = -(-stage.population.size // soma_kernels.BLOCK)
         saturated = np.zeros((self.batch * blocks, 2), np.int64)
         match soma:
-            case GatedMembrane():
+            case GatedMembrane() | ProductGate():
                 self._plain(stage, drive, out, first_step, start, saturated[0])
             case Lif():
                 self._lif(stage, soma, drive, out, first_step, start, stop, rec_v, saturated, cuda)

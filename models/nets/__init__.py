@@ -15,6 +15,7 @@ from spikewright.models.nets.ma_event import MAEventNet as MAEventNet
 from spikewright.models.nets.ms_resnet import gac_ms_resnet_cifar as gac_ms_resnet_cifar
 from spikewright.models.nets.ms_resnet import ms_resnet_imagenet as ms_resnet_imagenet
 from spikewright.models.nets.small import SmallNet as SmallNet
+from spikewright.models.nets.spike_transformer import SpikeTransformer as SpikeTransformer
 from spikewright.models.nets.staa_resnet import STAAResNet as STAAResNet
 from spikewright.models.nets.tcja_nets import TCJANet as TCJANet
 
@@ -22,6 +23,7 @@ NETS: dict[str, Callable[..., nn.Module]] = {
     "ma_digits": MADigits,
     "gac_digits": GACDigits,
     "small": SmallNet,
+    "spike_transformer": SpikeTransformer,
     "ma_event": MAEventNet,
     "ms_resnet_imagenet": ms_resnet_imagenet,
     "gac_ms_resnet_cifar": gac_ms_resnet_cifar,

@@ -17,6 +17,7 @@ from spikewright.models.train.distributed import Workers, average_gradients, che
 from spikewright.models.train.losses import Stepwise, batch_loss
 from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
 from spikewright.models.train.recipe import Recipe
+from spikewright.models.train.silence import silence_loss
 from spikewright.models.train.train_state import read_state, write_state
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -121,6 +122,9 @@ class _Fitting:
             batch, mixed = replace(batch, x=apply_mix(mix, batch.x, partner.x)), (partner.y, mix.share)
         with torch.autocast(running.device, getattr(torch, running.precision), running.precision != "float32"):
             loss = batch_loss(recipe.loss, cast(Stepwise, self.module), data.steps(batch.x), batch.y, *mixed)
+            if recipe.silence > 0.0:
+                quiet = silence_loss(self.module, batch.x[0, 0], data.timesteps, encoded=recipe.coding == "direct")
+                loss = loss + recipe.silence * quiet
         weight = len(batch) * running.workers.count / len(index)
         self.optimizer.zero_grad()
         self.scaler.scale(loss if weight == 1.0 else weight * loss).backward()

@@ -21,6 +21,7 @@ from spikewright.models.train.fit import Running as Running
 from spikewright.models.train.fit import fit
 from spikewright.models.train.measure import Measurement, measure
 from spikewright.models.train.recipe import Recipe
+from spikewright.models.zoo.checkpoint import build
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +121,32 @@ def train_on(
         running = replace(running, workers=me)
         start = time.perf_counter()
         torch.manual_seed(seed)
-        module = make(recipe.net, recipe.arguments)
+        module = _begun(recipe)
         channels_last(module, running.device)
         fit(module, data.to(running.device), recipe, seed, running, on_epoch)
         seconds = time.perf_counter() - start
         held = test()
         measurement = measure(module, held.x, held.y, timesteps=held.timesteps, device=running.device)
     return Trained(module.cpu().eval(), measurement, seconds, data.simulated)
+
+
+def _begun(recipe: Recipe) -> nn.Module:
+    """Return a recipe's net as its training starts: with weights from the seed, or of the checkpoint ``start``.
+
+    Raises:
+        RecipeError: The checkpoint is of another net.
+    """
+    if recipe.start is None:
+        return make(recipe.net, recipe.arguments)
+    module, found = build(recipe.start)
+    if (found.net, dict(found.arguments)) != (recipe.net, dict(recipe.arguments)):
+        raise RecipeError(
+            f"{recipe.start} is net {found.net!r} with {dict(found.arguments)}; the recipe is for {recipe.net!r} with "
+            f"{dict(recipe.arguments)}",
+            where=f"{recipe.name} --from",
+            help="start from a checkpoint of the same recipe",
+        )
+    return module
 
 
 def channels_last(module: nn.Module, device: str) -> None:

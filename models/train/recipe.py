@@ -11,7 +11,7 @@ from spikewright.models.datasets import Coding
 Loss = Literal["mse-rate", "cross-entropy", "smoothed", "tet"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["warm-cosine", "cosine", "constant", "plateau"]
-Family = Literal["ma", "gac", "tcja", "staa", "tcja-vae", "vanilla"]
+Family = Literal["ma", "gac", "tcja", "staa", "sdsa", "tcja-vae", "vanilla"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Recipe:
         cutmix: Probability that an epoch is trained with CutMix (drawn once per epoch, as in GAC's released code).
         side: Events: side of smaller frames, in pixels.
         window_us: Events framed by time: length of a step in µs.
+        silence: Weight of the silence term (see ``models.train.silence``); 0: none.
+        start: Checkpoint whose weights the training starts from; None: from the seed.
     """
 
     name: str
@@ -65,3 +67,5 @@ class Recipe:
     cutmix: float = 0.0
     side: int | None = None
     window_us: float | None = None
+    silence: float = 0.0
+    start: str | None = None

@@ -42,8 +42,25 @@ _DIGITS = (
     ),
 )  # fmt: skip
 
+_SDSA = "SDSA-1, Yao et al., NeurIPS 2023; small net of ours, with strided convolutions for the embedding"
+_QK = "Q-K token attention, Zhou et al., NeurIPS 2024; small net of ours, with strided convolutions for the embedding"
+
+_TRANSFORMERS = tuple(
+    Recipe(
+        f"{kind}-{name}", "spike_transformer", "vanilla" if attention == "none" else "sdsa",
+        attention, T, dataset, "direct", "cross-entropy",
+        {"T": T, "side": side, "channels": channels, "strides": strides, "attention": attention, "dropout": dropout},
+        epochs=epochs, batch=batch, flip=flip, silence=1.0, provenance=source,
+    )
+    for name, dataset, T, side, channels, strides, dropout, epochs, batch, flip in (
+        ("digits", "digits", 4, 8, 32, (1, 2), 0.0, 60, 64, False),
+        ("fashion", "fashion-mnist", 4, 28, 48, (2, 2), 0.2, 8, 128, True),
+    )
+    for kind, attention, source in (("sdsa", "channel", _SDSA), ("qk", "token", _QK))
+)  # fmt: skip
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.name: recipe for recipe in (*_DIGITS, *SMALL_RECIPES, *NARROW_RECIPES, *PAPER_RECIPES)}
+    {recipe.name: recipe for recipe in (*_DIGITS, *SMALL_RECIPES, *_TRANSFORMERS, *NARROW_RECIPES, *PAPER_RECIPES)}
 )
 """All recipes, by name."""
 

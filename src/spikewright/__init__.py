@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spikewright.models.lowered.finetune import finetune as finetune
     from spikewright.toolchain import Deployment as Deployment
     from spikewright.toolchain import Options as Options
     from spikewright.toolchain import RecordedRun as RecordedRun
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     from spikewright.toolchain import load as load
     from spikewright.toolchain import vendor_table as vendor_table
 
-__all__ = ["Deployment", "Options", "RecordedRun", "Samples", "ToolchainError", "check", "deploy", "load", "vendor_table"]
+__all__ = [
+    "Deployment", "Options", "RecordedRun", "Samples", "ToolchainError", "check", "deploy", "finetune", "load", "vendor_table",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names from the compiler when they are first asked for."""
+    """Import the public names from the compiler, and what trains from the networks, when they are first asked for."""
+    if name == "finetune":
+        from spikewright.models.lowered.finetune import finetune
+
+        return finetune
     if name in __all__:
         from spikewright import toolchain
 

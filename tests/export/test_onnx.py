@@ -69,6 +69,7 @@ def test_every_field_of_a_neuron(name: str) -> None:
 
 def test_no_field_of_a_neuron_is_left_out() -> None:
     elsewhere = {"name", "inputs", "block", "shape", "gates", "output_gate"}  # in the nets with attention
+    refused = {"membrane_gates", "pooled"}  # of lowered nets only; ours are written as captured
     usual = Lif(name="lif", shape=(4,), beta=np.array(0.5), v_threshold=np.array(2.0))
 
     def differs(neuron: Lif, field: str) -> bool:
@@ -76,7 +77,7 @@ def test_no_field_of_a_neuron_is_left_out() -> None:
         return bool(np.any(found != meant))
 
     tried = {f.name for f in fields(Lif) for neuron in NEURONS.values() if differs(neuron, f.name)}
-    assert {f.name for f in fields(Lif)} - elsewhere <= tried
+    assert {f.name for f in fields(Lif)} - elsewhere - refused <= tried
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -91,12 +91,14 @@ def test_the_worst_basis_is_that_of_a_sum() -> None:
 
 def test_boards_have_their_chips_and_the_cores_of_one_chip_as_it_is() -> None:
     one, board, system = load_chip("loihi2"), load_chip("kapoho-point"), load_chip("hala-point")
+    several, many = load_chip("loihi2-x32"), load_chip("loihi2-x128")
     assert (board.mesh.chips, board.mesh.cores) == (8, 8 * 120)
+    assert (several.mesh.cores, many.mesh.cores) == (32 * 120, 128 * 120)
     assert (system.mesh.chips, system.mesh.cores) == (1152, 140_544)
     assert board.core == system.core == one.core
     assert one.costs["barrier"].latency.nominal < board.costs["barrier"].latency.nominal
     assert board.costs["barrier"].energy == one.costs["barrier"].energy
-    for chip in (board, system):
+    for chip in (board, several, many, system):
         assert chip.costs["chip_crossing"].energy.basis == "assumed"
         assert chip.facts["mesh.chips_x"].basis == "assumed"
 

@@ -23,9 +23,9 @@ def spikes_unlike(net: nn.Module, x: Tensor, layout: str | None = None) -> tuple
     signals = run_float(from_nir(graph), opened.traced.example.numpy())
     wrong, total, fired = 0, 0, 0.0
     for node in opened.traced.nodes:
-        values = opened.traced.values[node].numpy()
+        values = opened.traced.values[node].numbers.numpy()
         if node.op == "call_module" and bool((values == np.round(values)).all()):  # spikes, or counts of them
-            expected, found = opened.traced.values[node].numpy(), signals[str(node.target)]
+            expected, found = opened.traced.values[node].numbers.numpy(), signals[str(node.target)]
             wrong, total, fired = (
                 wrong + int((expected != found).sum()),
                 total + expected.size,
@@ -274,8 +274,8 @@ class Leaky(nn.Module):
     def forward(self, x: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step."""
         before = (mem > self.threshold).to(x)
-        zero = int(self.reset_mechanism_val) == 1
-        mem = self.beta * (mem * (1 - before) if zero else mem) + x - (0 if zero else before * self.threshold)
+        zero, taken = int(self.reset_mechanism_val) == 1, int(self.reset_mechanism_val) == 0
+        mem = self.beta * (mem * (1 - before) if zero else mem) + x - (before * self.threshold if taken else 0)
         return (mem > self.threshold).to(x), mem
 
 

@@ -329,3 +329,45 @@ def test_a_bundle_of_the_first_format_is_refused_with_the_command_that_makes_it_
         bundle.load(folder)
 
     assert refusal.value.help == help
+
+
+class Exporter:
+    """An entry point of somebody else's exporter, which fails in a way."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name, self.error = name, error
+
+    def load(self) -> object:
+        """Return it, or fail as a missing library does."""
+        if isinstance(self.error, ImportError):
+            raise self.error
+
+        def export(_: Deployment, folder: Path) -> dict[str, str]:
+            (folder / "half.bin").write_bytes(b"half")
+            raise self.error
+
+        return export
+
+
+def test_an_exporter_that_fails_leaves_a_note_and_no_file(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [
+        Exporter("mine", RecursionError("too deep")),
+        Exporter("other", ModuleNotFoundError("No module", name="gone")),
+    ]
+    monkeypatch.setattr(bundle, "entry_points", lambda group: points)
+    monkeypatch.setattr(bundle.to_nir, "save_standard", lambda *_: {}["nir"])
+
+    written = deployment.save(tmp_path / "net")
+
+    told = [str(d) for d in written.diagnostics if d.code == "export"]
+    assert [text.splitlines()[0] for text in told] == [
+        "note: graph.nir: not written: the exporter failed (KeyError: 'nir')",
+        "note: mine: not written: the exporter failed (RecursionError: too deep)",
+        "note: other: not written: gone is not installed",
+    ]
+    assert all(line in str(written) for text in told for line in text.splitlines())
+    back = bundle.load(tmp_path / "net")
+    assert back.diagnostics == written.diagnostics
+    assert not (tmp_path / "net" / "half.bin").exists()

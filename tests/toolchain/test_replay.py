@@ -1,4 +1,4 @@
-"""Replay and barrier: gates that need steps to come, or all membranes of a step, on the machine as in the captured net."""
+"""Lowerings that are exact: on the machine as in the captured net, also where gates need steps to come, or all membranes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from spikewright.toolchain import replay
 from spikewright.toolchain.attention_block import replayed
 from spikewright.toolchain.backends import IntArray, Progress, RunResult
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.errors import BackendError
+from spikewright.toolchain.dequantize import to_float
+from spikewright.toolchain.errors import BackendError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntNeuron, replays_of
 from spikewright.toolchain.lowerings import net_of
 from spikewright.toolchain.ops import Affine
@@ -26,7 +27,7 @@ from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.stage import EXACT
 
 
-@pytest.mark.parametrize("strategy", ["replay", "barrier"])
+@pytest.mark.parametrize("strategy", ["replay", "barrier", "causal"])
 @examples(15)
 @given(seed=seeds)
 def test_every_variant_is_the_captured_net_and_runs_alike_bit_for_bit(strategy: str, seed: int) -> None:
@@ -45,7 +46,7 @@ def test_every_variant_is_the_captured_net_and_runs_alike_bit_for_bit(strategy: 
     assert found.faithful.faults == (), name
     assert found.audit is not None
     assert found.audit.ok
-    assert not found.spike_driven
+    assert found.spike_driven is (strategy == "causal"), found.text()
 
 
 def test_every_form_that_looks_ahead_can_be_replayed_and_every_pool_of_membranes_waited_for() -> None:
@@ -180,9 +181,20 @@ def test_a_backend_that_takes_no_gates_from_the_host_is_refused_by_name(made: De
 @pytest.mark.parametrize(
     ("strategy", "name"),
     [("replay", "ma code TCS"), ("replay", "ma paper TCS"), ("replay", "staa reconstruction"), ("replay", "tcja published TC"),
-     ("barrier", "ma paper CS")],
+     ("barrier", "ma paper CS"), ("causal", "tcja causal TC count")],
 )  # fmt: skip
 def test_lava_runs_them_alike(strategy: str, name: str) -> None:
     made = lowered(with_weights(taken(strategy)[name], 2), strategy, 2)
 
     assert made.compare(backends=("interpreter", "hw_sim", "lava"), limit=2).equal
+
+
+@pytest.mark.parametrize(("strategy", "name"), [("barrier", "ma paper CS"), ("replay", "ma paper TC")])
+def test_what_no_other_format_can_hold_is_not_written_in_one(strategy: str, name: str, tmp_path: Path) -> None:
+    made = lowered(taken(strategy)[name], strategy)
+
+    made.save(tmp_path / "net")
+
+    assert not (tmp_path / "net" / "net.net").exists()
+    with pytest.raises(UnsupportedNodeError):
+        to_float(made.integer)

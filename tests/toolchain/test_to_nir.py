@@ -10,6 +10,7 @@ import pytest
 from nir_nets import T, chain
 
 from spikewright.toolchain import nirx
+from spikewright.toolchain.cli.main import main
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.importing import load_model
@@ -74,6 +75,31 @@ def test_what_nir_has_no_field_for_is_read_back_from_metadata(
     again = read_back(graph, tmp_path / "net.nir")
 
     assert_same_spikes(graph, again, rng.normal(size=(T, 3, 2, 6)))
+
+
+def test_read_outs_of_all_kinds_are_read_back(tmp_path: Path, rng: np.random.Generator) -> None:
+    c, taus = np.ones(3), np.arange(2, 5) * 1e-3
+    last = nir.I(c), nir.LI(taus, c * 2, c * 0.1), nir.CubaLI(taus + 1e-3, taus, c * 2, c * 0.1, c * 3)
+    for node in last:
+        graph = from_nir(chain(nir.Affine(rng.normal(size=(3, 4)), c), node, shape=(4,), out=(3,)))
+
+        again = read_back(graph, tmp_path / "net.nir")
+
+        assert_same_spikes(graph, again, (rng.random((T, 2, 4)) < 0.4).astype(float))
+
+
+def test_the_verb_nir_writes_a_standard_file_and_refuses_others_by_name(tmp_path: Path, capsys) -> None:
+    net, out = tmp_path / "net.nir", tmp_path / "standard.nir"
+    nirx.write(net, batch_norm_net())
+
+    assert main(["nir", str(net), "--out", str(out)]) == 0
+    assert {type(node).__name__ for node in nir.read(out).nodes.values()} >= {"Conv2d", "CubaLIF", "LI"}
+
+    nirx.write(net, chain(nirx.MaxPool2d((2, 2), (2, 2), (0, 0)), shape=(1, 4, 4), out=(1, 2, 2)))
+    out.unlink()
+    assert main(["nir", str(net), "--out", str(out)]) == 2
+    assert "op 'n0': MaxPool has no standard node" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_vanilla_net_of_the_zoo_is_standard_once_its_batch_norms_are_folded(

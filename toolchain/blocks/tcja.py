@@ -9,11 +9,12 @@ r"""TCJA: a gate per step and channel on spikes S, which leave graded. Zhu et al
 F[t - gate_delay], g[t < gate_delay] = 1; with ``memory`` "count" one channel kernel over counts n = decay n + Z / T:
 Q[t, c] = sum_m cla[0, 0, m] n[t, c + m - (k - 1) // 2].
 
-Lowered, "T" or "C" by count: counts per channel, taps over time or channels, gate neurons, relays that send g S::
+Lowered, "T", or "C" and "TC" by count: counts per channel, taps over time or channels, gate neurons, relays that send g S::
 
     count   Z[c] = mean_HW S[c], sent when it changes          (depthwise synapses, one rectifier a channel)
     TLA     P[i] = sum_m tla[:, :, m] Z, k - 1 - m steps late  (one synapse block a tap)
     CLA     Q[c] = sum_m cla[m] n[c + m - (k - 1) // 2]        (n: the count that is kept)
+    P Q     one gate neuron: its own sum Q times P, which is sent to it when it changes   (h of two accumulators)
     relay   a memoryless neuron for each S': sends the level of its gate; of a binary gate, a binary spike
 
 A relay starts when its gate is there, so any ``gate_delay`` from 0 on is exact. A constant gate needs no relay where the
@@ -44,6 +45,7 @@ from spikewright.toolchain.ops import (
     Conv,
     Delay,
     GateNeuron,
+    HeldSum,
     Lif,
     Linear,
     MaxPool,
@@ -72,7 +74,7 @@ class TCJA(AttentionBlock):
     spiking: ClassVar[bool] = False
     operands: ClassVar[tuple[int, int]] = (1, 2)
     advice: ClassVar[str] = (
-        "train TCJA(variant='causal', dims='T'), or dims='C' with cla_memory='count', or deploy with --gates static"
+        "train TCJA(variant='causal', dims='T'), or dims='C' or 'TC' with cla_memory='count', or deploy with --gates static"
     )
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "variant": ("published", "causal"),
@@ -220,9 +222,7 @@ class TCJA(AttentionBlock):
             return super().refusal(strategy)
         if self.variant == "published":
             return " and ".join(self._looks_ahead())
-        if self.dims == "TC":
-            return "its gate is h(P Q), a product of two sums: a neuron scales by a gain, it does not multiply sums"
-        if self.dims == "C" and self.memory == "table":
+        if "C" in self.dims and self.memory == "table":
             return "its CLA has other weights for every pair of steps: synapses are the same in every step"
         return ""
 
@@ -287,29 +287,45 @@ class TCJA(AttentionBlock):
         self._check_binary(graph)
         source = self.inputs[0]
         count = self._count(source, self.shape if len(self.inputs) == 1 else shapes(graph)[source])
-        held = Accumulator(
-            name=f"{self.name}.count",
-            inputs=(count.name,),
-            block=self.block,
-            shape=self._count_shape(count),
-            decay=self.decay if self.dims == "C" else 0.0,
-        )
-        taps = self._time_taps(held.name) if self.dims == "T" else self._channel_taps(held.name)
+        counts = self._held(count, *self.dims)
+        makes = {"T": self._time_taps, "C": self._channel_taps}
+        taps = {held.name: makes[dim](held.name) for dim, held in zip(self.dims, counts, strict=True)}
+        names = [tuple(tap.name for tap in found if isinstance(tap, Affine)) for found in taps.values()]
+        shape = self.gate_shapes()["TC"]
+        factors = [
+            HeldSum(name=f"{self.name}.factor", inputs=reads, block=self.block, shape=shape, differences=True)
+            for reads in names[:-1]
+        ]
         gate = GateNeuron(
             name=f"{self.name}.gate",
-            inputs=tuple(tap.name for tap in taps if isinstance(tap, Affine)),
+            inputs=(*names[-1], *(factor.name for factor in factors)),
             block=self.block,
-            shape=self.gate_shapes()["TC"],
+            shape=shape,
             bias=np.zeros(1),
             decay=0.0,
             function=self.gate,
             differences=True,
+            factors=len(factors),
         )
-        fresh: list[Op] = [count, held, *taps, gate]
+        fresh: list[Op] = [count, *counts, *(tap for found in taps.values() for tap in found), *factors, gate]
         if self.gate_delay:
             late = f"{self.name}.late"
             fresh.append(Delay(name=late, inputs=(gate.name,), block=self.block, steps=self.gate_delay, initial=1.0))
         return in_place(graph, self, [*fresh, self._relay(fresh[-1].name, graded=self.gate != "binary")])
+
+    def _held(self, count: Linear, *dims: str) -> list[Accumulator]:
+        """Return the counts that the kernels read: of a step for TLA, of all steps so far for CLA."""
+        kept = {"T": 0.0, "C": self.decay}
+        return [
+            Accumulator(
+                name=f"{self.name}.count" + (f".{dim.lower()}" if len(dims) > 1 else ""),
+                inputs=(count.name,),
+                block=self.block,
+                shape=self._count_shape(count),
+                decay=kept[dim],
+            )
+            for dim in dims
+        ]
 
     def _count(self, source: str, shape: Shape) -> Linear:
         """Return the mean over H and W as synapses."""

@@ -64,5 +64,5 @@ def run(arguments: Namespace) -> Outcome:
         except Stopped as stopped:
             return Outcome(text=stopped.text(), data=stopped.to_dict())
         stage("write")
-        made.save(arguments.out)
+        made = made.save(arguments.out)
     return Outcome(text=f"{made}\n  bundle: {arguments.out}", data=made.to_dict() | {"bundle": str(arguments.out)})

@@ -30,6 +30,7 @@ from spikewright.toolchain.cli import (
     doctor,
     fit,
     lowerings,
+    nir,
     passes,
     price,
     report,
@@ -42,7 +43,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
-VERBS = (deploy, check, run, compare, report, price, fit, chips, passes, lowerings, doctor, demo)
+VERBS = (deploy, check, run, compare, report, price, fit, nir, chips, passes, lowerings, doctor, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

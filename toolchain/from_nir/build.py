@@ -13,7 +13,7 @@ from spikewright.toolchain.errors import ImportingError, ToolchainError
 from spikewright.toolchain.from_nir.flatten import Flat, flatten
 from spikewright.toolchain.from_nir.lower import lower
 from spikewright.toolchain.from_nir.meaning import Meaning, meaning
-from spikewright.toolchain.from_nir.neurons import Place
+from spikewright.toolchain.from_nir.neurons import Place, without_reset
 from spikewright.toolchain.from_nir.order import explicit_recurrence, fresh, sort
 from spikewright.toolchain.ir import Graph, rename_operands
 from spikewright.toolchain.nirx.metadata import check_version
@@ -63,8 +63,9 @@ def from_nir(
     for shape in input_shapes(flat, steps, where):
         try:
             found = _Build(flat, means, where, shape).run(order)
-            built = Graph(tuple(op for name in order for op in found[name]), timesteps=steps, dt_s=means.dt_s)
-            _check_output(flat, shapes(built)[flat.output], steps, where)
+            ops = tuple(op for name in order for op in found[name])
+            built = without_reset(Graph(ops, timesteps=steps, dt_s=means.dt_s))
+            _check_ends(flat, shapes(built), steps, where)
         except ToolchainError as error:
             failed = failed or error
         else:
@@ -78,7 +79,7 @@ def input_shapes(flat: Flat, timesteps: int, where: str) -> list[Shape]:
 
     A declared (1, n) is a batch of one in front of all but a Conv1d, (1, C, H, W) one in front of everything.
     """
-    shape = _shape(flat.nodes[flat.input].input_type["input"])
+    shape = declared_shape(flat.nodes[flat.input]) or implied_shape(flat)
     if not shape or min(shape) < 1:
         raise ImportingError(
             f"input shape {shape}; it must be positive", where=f"{where}: node {flat.input!r}", help="correct it"
@@ -92,18 +93,39 @@ def input_shapes(flat: Flat, timesteps: int, where: str) -> list[Shape]:
     return usual + [one for one in found if one not in usual]
 
 
-def _check_output(flat: Flat, known: Shape, timesteps: int, where: str) -> None:
-    """Refuse an output of another shape than declared, axes of a batch of one and of time left out."""
-    declared = _shape(flat.nodes[flat.output].output_type["output"])
-    rest = declared
-    while len(rest) > len(known) and rest[0] in (1, timesteps):
-        rest = rest[1:]
-    if declared and known != rest:
-        raise ImportingError(
-            f"the output is declared {declared}; the graph gives {known}",
-            where=f"{where}: node {flat.output!r}",
-            help="correct the Output node's shape",
-        )
+def declared_shape(end: nir.NIRNode) -> Shape:
+    """Return the shape that an Input or Output says, () where it says none."""
+    ports = end.input_type if isinstance(end, nir.Input) else end.output_type
+    value = None if ports is None else next(iter(ports.values()), None)
+    return () if value is None else tuple(int(n) for n in np.ravel(np.asarray(value)))
+
+
+def implied_shape(flat: Flat) -> Shape:
+    """Return the input's shape where only what reads it says one, () where that does not either."""
+    for name in (b for a, b in flat.edges if a == flat.input):
+        match flat.nodes[name]:
+            case nir.Affine(weight=weight) | nir.Linear(weight=weight):
+                return (int(np.shape(weight)[-1]),)
+            case nir.Conv1d(input_shape=size) | nir.Conv2d(input_shape=size) as conv if size is not None:
+                channels = int(np.shape(conv.weight)[1]) * int(np.asarray(conv.groups))
+                return (channels, *(int(n) for n in np.ravel(size)))
+            case nir.Flatten(input_type={"input": shape}) if shape is not None:
+                return tuple(int(n) for n in np.ravel(shape))
+    return ()
+
+
+def _check_ends(flat: Flat, known: dict[str, Shape], timesteps: int, where: str) -> None:
+    """Refuse an output, or an end of a sub-graph, of another shape than declared; axes of a batch of one and of time apart."""
+    for source, name, node in ((flat.output, flat.output, flat.nodes[flat.output]), *flat.doors):
+        rest = declared = declared_shape(node)
+        while len(rest) > len(known[source]) and rest[0] in (1, timesteps):
+            rest = rest[1:]
+        if declared and known[source] != rest:
+            if name == flat.output:
+                what, word = f"the output is declared {declared}; the graph gives {known[source]}", "Output"
+            else:
+                what, word = f"declared {declared}; what comes in has {known[source]}", type(node).__name__
+            raise ImportingError(what, where=f"{where}: node {name!r}", help=f"correct the {word} node's shape")
 
 
 class _Build:
@@ -175,10 +197,6 @@ class _Build:
 def _is_sum(node: nir.NIRNode) -> bool:
     """Say whether a node is a plain sum: a Scale by one, with several edges in."""
     return isinstance(node, nir.Scale) and bool(np.all(np.asarray(node.scale) == 1))
-
-
-def _shape(value: Any) -> Shape:
-    return () if value is None else tuple(int(n) for n in np.ravel(np.asarray(value)))
 
 
 def _timesteps(graph: nir.NIRGraph, given: int | None, where: str) -> int:

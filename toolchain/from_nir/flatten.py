@@ -34,12 +34,16 @@ SUPPORTED: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Flat:
-    """A graph without sub-graphs: one input, one output, nodes by name, edges (several into one node: a sum)."""
+    """A graph without sub-graphs: one input, one output, nodes by name, edges (several into one node: a sum).
+
+    ``doors`` are the ends of sub-graphs that were dissolved: what came in there, by the name of the end, and the end.
+    """
 
     nodes: dict[str, nir.NIRNode]
     edges: tuple[Edge, ...]
     input: str
     output: str
+    doors: tuple[tuple[str, str, nir.NIRNode], ...] = ()
 
     def sources(self, name: str) -> tuple[str, ...]:
         """Return who feeds a node, in edge order."""
@@ -62,12 +66,15 @@ def flatten(graph: nir.NIRGraph, where: str = "graph") -> Flat:
             help="replace these nodes by supported ones",
         )
     nodes, edges, outer = _inline(graph, "", where)
-    inner = [name for name, node in nodes.items() if isinstance(node, nir.Input | nir.Output) and name not in outer]
+    inner = {
+        name: node for name, node in nodes.items() if isinstance(node, nir.Input | nir.Output) and name not in outer
+    }
+    doors = tuple((_source(name, edges, inner), name, node) for name, node in inner.items())
     for name in inner:
         edges = _dissolve(name, edges)
         del nodes[name]
     ends = [_single(nodes, kind, where) for kind in (nir.Input, nir.Output)]
-    flat = Flat(nodes, tuple(edges), ends[0], ends[1])
+    flat = Flat(nodes, tuple(edges), ends[0], ends[1], tuple(door for door in doors if door[0] in nodes))
     _check_connected(flat, where)
     return flat
 
@@ -140,6 +147,15 @@ def _checked(graph: nir.NIRGraph, prefix: str, where: str) -> list[Edge]:
             )
         seen.add((a, b))
     return [(str(a), str(b)) for a, b in graph.edges]
+
+
+def _source(name: str, edges: list[Edge], inner: dict[str, nir.NIRNode]) -> str:
+    """Return the node whose signal comes in at the end of a sub-graph, or the end itself where none does."""
+    seen: set[str] = set()
+    while name in inner and name not in seen:
+        seen.add(name)
+        name = next((a for a, b in edges if b == name), name)
+    return name
 
 
 def _dissolve(name: str, edges: list[Edge]) -> list[Edge]:

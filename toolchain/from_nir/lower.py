@@ -10,7 +10,7 @@ import numpy as np
 
 from spikewright.toolchain import nirx, ops
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif
+from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif, neurons
 from spikewright.toolchain.from_nir.order import OneStep
 from spikewright.toolchain.ops import Array, Op, Pair
 from spikewright.toolchain.parameters import least
@@ -25,7 +25,7 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
     """
     match node:
         case nir.LIF() | nir.CubaLIF() | nir.IF():
-            return [lif(node, at)]
+            return neurons(node, at)
         case nir.LI() | nir.CubaLI() | nir.I():
             return integrator(node, at)
         case nir.Affine() | nir.Linear() | nir.Conv1d() | nir.Conv2d() | nir.Scale():
@@ -35,7 +35,7 @@ def lower(node: nir.NIRNode, at: Place) -> list[Op]:
         case nirx.BatchNorm() | nirx.AttentionNode():
             return [_extension(node, at)]
         case nirx.AdaptiveAvgPool2d():
-            return [ops.AdaptivePool(name=at.name, inputs=at.inputs, size=_pair(node.size, at, 1))]
+            return [ops.AdaptivePool(name=at.name, inputs=at.inputs, size=_pair(node.size, "size", at, 1))]
         case nirx.Relu():
             return [ops.Relu(name=at.name, inputs=at.inputs)]
         case nir.Delay():
@@ -86,10 +86,11 @@ def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
     if flat:
         weight = weight[:, :, None]
 
-    def pair(value: Any, least: int = 0) -> Pair:
-        return (least, _pair(value, at, least)[0]) if flat else _pair(value, at, least)
+    def pair(what: str, least: int = 0) -> Pair:
+        found = _pair(getattr(node, what), what, at, least)
+        return (least, found[0]) if flat else found
 
-    stride, dilation = pair(node.stride, 1), pair(node.dilation, 1)
+    stride, dilation = pair("stride", 1), pair("dilation", 1)
     padding: Pair
     match node.padding if isinstance(node.padding, str) else None:
         case "valid":
@@ -97,7 +98,7 @@ def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
         case "same":
             weight, padding = _same(weight, stride, dilation, at)
         case _:
-            padding = pair(node.padding)
+            padding = pair("padding")
     return ops.Conv(
         name=at.name,
         inputs=at.inputs,
@@ -136,8 +137,9 @@ def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array
 def _reshaping(node: nir.NIRNode, at: Place) -> Op:
     if isinstance(node, nir.Flatten):
         return _flatten(node, at)
-    kernel, stride = _pair(node.kernel_size, at, 1), _pair(node.stride, at, 1)
-    padding = _pair(node.padding, at)
+    kernel = _pair(node.kernel_size, "kernel_size", at, 1)
+    stride = kernel if node.stride is None else _pair(node.stride, "stride", at, 1)
+    padding = _pair(node.padding, "padding", at)
     if isinstance(node, nirx.MaxPool2d):
         return ops.MaxPool(name=at.name, inputs=at.inputs, kernel=kernel, stride=stride, padding=padding)
     scale = 1.0 / (kernel[0] * kernel[1]) if isinstance(node, nir.AvgPool2d) else 1.0
@@ -151,7 +153,7 @@ def _flatten(node: nir.Flatten, at: Place) -> Op:
     declared = node.input_type.get("input")
     more = 0 if declared is None else max(0, len(np.ravel(declared)) - rank)  # a batch axis, or time, too
     last = (-1, rank - 1 + more)
-    counted = start == 1 and end in (-1, rank) and (more == 1 or end == rank)  # torch's default counts the batch
+    counted = start == 1 and end in (-1, rank)  # torch's default counts the batch, whatever the file says of the axes
     if rank == 1 or (start in (0, -rank, more) and end in last) or counted:
         return ops.Flatten(name=at.name, inputs=at.inputs)
     raise UnsupportedNodeError(
@@ -237,11 +239,13 @@ def _bias(value: Any, size: int) -> Array | None:
     return np.full(size, bias.item()) if bias.size == 1 else bias.reshape(-1) if max(bias.shape) == bias.size else bias
 
 
-def _pair(value: Any, at: Place, least: int = 0) -> Pair:
+def _pair(value: Any, what: str, at: Place, least: int = 0) -> Pair:
     flat = np.ravel(np.asarray(value))
     whole = flat.dtype.kind in "iuf" and bool(np.all((flat == np.round(flat)) & (flat >= least)))
     if flat.size not in (1, 2) or not whole:
         raise ImportingError(
-            f"{value!r}; one or two integers from {least} on are allowed", where=at.here, help="correct this field"
+            f"{what} is {value!r}; one or two integers from {least} on are allowed",
+            where=at.here,
+            help=f"correct {what}",
         )
     return (int(flat[0]), int(flat[-1]))

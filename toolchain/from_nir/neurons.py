@@ -3,15 +3,16 @@
 LIF      v = beta v + gain i + leak      beta = 1 - dt/tau (or exp(-dt/tau)), gain = r (1 - beta), leak = (1 - beta) v_leak
 CubaLIF  u = alpha u + gain_u i; v = beta v + gain u + leak    alpha of tau_syn, gain_u = w_in (1 - alpha)
 IF       v = v + gain i                  gain = 1 if r = 1 (norse, sinabs, snnTorch) or r = 1/dt (SpikingJelly)
-LI, CubaLI, I: the same without spikes
+LI, CubaLI, I: the same without spikes; a Threshold right behind one fires without a reset
 
+An input gain that is not above 0 stands in front, as a factor on the current: a neuron of the chip has none.
 tau = infinity (snnTorch's beta = 1): beta = 1, and gain 1 where r is infinite, too.
 Subtraction one step late, v = beta v + x - v_threshold s[t - 1], is v_threshold / beta at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -20,9 +21,10 @@ import numpy as np
 
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir.meaning import Meaning
+from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.nirx.metadata import Settings
 from spikewright.toolchain.ops import Accumulator, Array, Lif, Op, Scale, Shape
-from spikewright.toolchain.parameters import aligned, least
+from spikewright.toolchain.parameters import aligned, grid, least
 
 TOLERANCE = 1e-5
 """Relative rounding allowed between parameters that say the same: float32 has 24 bits."""
@@ -49,6 +51,16 @@ class Place:
         return self.meaning.dt_s
 
 
+def neurons(node: nir.NIRNode, at: Place) -> list[Op]:
+    """Discretise a LIF, CubaLIF or IF; see ``lif``. An input gain that is not above 0 becomes a factor in front."""
+    made = lif(node, at)
+    gain = grid(made.gain, at.shape) * grid(made.gain_u, at.shape)
+    if np.min(gain) > 0:
+        return [made]
+    factor = Scale(name=f"{at.name}.r", inputs=at.inputs, scale=least(gain, at.shape), block=at.name)
+    return [factor, replace(made, inputs=(factor.name,), gain=np.ones(()), gain_u=np.ones(()))]
+
+
 def lif(node: nir.NIRNode, at: Place) -> Lif:
     """Discretise a LIF, CubaLIF or IF.
 
@@ -57,7 +69,8 @@ def lif(node: nir.NIRNode, at: Place) -> Lif:
     """
     means = at.meaning.of(node.metadata, at.here)
     c = {"alpha": np.zeros(()), "gain_u": np.ones(()), "leak": np.zeros(()), **_constants(node, means, at)}
-    threshold, v_reset = fit(node.v_threshold, "v_threshold", at), fit(node.v_reset, "v_reset", at)
+    threshold = fit(node.v_threshold, "v_threshold", at)
+    v_reset = fit(0.0 if node.v_reset is None else node.v_reset, "v_reset", at)
     late = means.reset == "subtract-late"
     arrays = {"v_threshold": threshold, "v_reset": v_reset, **c}
     named = {"leak": getattr(node, "v_leak", 0.0), "reset": v_reset}
@@ -103,36 +116,53 @@ def _late(threshold: Array, beta: Array, at: Place) -> Array:
 
 
 def integrator(node: nir.NIRNode, at: Place) -> list[Op]:
-    """Discretise an I, LI or CubaLI as accumulators.
+    """Discretise an I, LI or CubaLI as an accumulator of its current, all gains in front of it."""
+    c = {"alpha": np.zeros(()), "gain_u": np.ones(()), "leak": np.zeros(())}
+    c |= _constants(node, at.meaning.of(node.metadata, at.here), at)
+    full = {name: least(value, at.shape) for name, value in c.items()}
+    gain = least(np.asarray(c["gain"] * c["gain_u"]), at.shape)
+    filters, leaks = bool(np.any(full["alpha"])), bool(np.any(full["leak"]))
+    shift = full["leak"] if leaks and not filters else None
+    current = Scale(name=f"{at.name}.r", inputs=at.inputs, scale=gain, shift=shift, block=at.name)
+    made = Accumulator(
+        name=at.name,
+        inputs=(current.name,),
+        shape=at.shape,
+        decay=_plain(full["beta"]),
+        alpha=_plain(full["alpha"]),
+        leak=_plain(full["leak"]) if filters else 0.0,
+        rectify=False,
+    )
+    return [current, made]
 
-    Raises:
-        UnsupportedNodeError: Its time constant differs between neurons.
-    """
-    c = _constants(node, at.meaning.of(node.metadata, at.here), at)
-    ops: list[Op] = []
-    source = at.inputs
-    if "alpha" in c:
-        w_in = least(c["gain_u"], at.shape)
-        ops.append(Scale(name=f"{at.name}.w_in", inputs=source, scale=w_in, block=at.name))
-        decay = _one(least(c["alpha"], at.shape), "tau_syn", at)
-        ops.append(
-            Accumulator(
-                name=f"{at.name}.u",
-                inputs=(ops[-1].name,),
-                shape=at.shape,
-                decay=decay,
-                rectify=False,
-                block=at.name,
+
+def without_reset(graph: Graph) -> Graph:
+    """Let an I, LI or CubaLI that a Threshold alone reads fire where it does; its v goes on: a reset that subtracts 0."""
+    fires: dict[str, Lif] = {}
+    for op in graph:
+        source = graph[op.inputs[0]] if len(op.inputs) == 1 else op
+        if isinstance(op, Lif) and isinstance(source, Accumulator) and _is_threshold(op):
+            if source.rectify or graph.readers[source.name] != (op,):
+                continue
+            state: dict[str, Any] = {name: np.asarray(vars(source)[name], np.float64) for name in ("alpha", "leak")}
+            beta = np.asarray(source.decay, np.float64)
+            fires[source.name] = op
+            fires[op.name] = replace(
+                op, inputs=source.inputs, beta=beta, reset="subtract", v_subtract=np.zeros(()), **state
             )
-        )
-        source = (ops[-1].name,)
-    leak = c.get("leak")
-    shift = None if leak is None or not np.any(leak) else least(leak, at.shape)
-    gain = least(c["gain"], at.shape)
-    ops.append(Scale(name=f"{at.name}.r", inputs=source, scale=gain, shift=shift, block=at.name))
-    decay = _one(least(c["beta"], at.shape), "tau", at)
-    ops.append(Accumulator(name=at.name, inputs=(ops[-1].name,), shape=at.shape, decay=decay, rectify=False))
-    return ops
+    kept = [op for op in graph if fires.get(op.name, op).name == op.name]
+    return graph.with_ops(fires.get(op.name, op) for op in kept) if fires else graph
+
+
+def _is_threshold(op: Lif) -> bool:
+    """Say whether a neuron has no memory: it compares what comes in with its threshold."""
+    plain = op.gates == 0 and op.max_spikes == 1 and op.refractory == 1 and op.v_min is None
+    moves = np.any(op.beta) or op.filters or np.any(op.leak)
+    return plain and not moves and bool(np.all(np.asarray(op.gain) * op.gain_u == 1))
+
+
+def _plain(value: Array) -> float | Array:
+    return value if value.ndim else float(value)
 
 
 def fit(value: Any, what: str, at: Place, *, infinite: bool = False) -> Array:
@@ -244,13 +274,3 @@ def _exact(found: dict[str, Array], node: nir.NIRNode, at: Place) -> dict[str, A
             )
         exact[key] = value
     return exact
-
-
-def _one(value: Array, what: str, at: Place) -> float:
-    if value.ndim:
-        raise UnsupportedNodeError(
-            f"{what} differs between its neurons; a neuron without spikes takes one for all",
-            where=at.here,
-            help=f"split the node by {what}",
-        )
-    return float(value)

@@ -89,11 +89,19 @@ class FloatRun:
         batch: How many samples.
         keep: Signals that a block returns; None: all. What is not kept is dropped when nothing reads it any more.
         membranes: Whether the blocks of v after reset of every neuron op are kept, in ``membranes``.
+        seen: Told every signal of a block, by name, as soon as it is there.
     """
 
     def __init__(
-        self, graph: Graph, batch: int, *, keep: Collection[str] | None = None, membranes: bool = False
+        self,
+        graph: Graph,
+        batch: int,
+        *,
+        keep: Collection[str] | None = None,
+        membranes: bool = False,
+        seen: Callable[[str, Array], None] = lambda name, signal: None,
     ) -> None:
+        self.seen = seen
         self.graph, self.B, self.T, self.first = graph, batch, 0, 0
         self.keep = {op.name for op in graph} if keep is None else set(keep)
         self.spans = list(spans(graph))
@@ -112,6 +120,8 @@ class FloatRun:
                 self.together(ops)
             else:
                 self.whole(*ops)
+            for op in ops:
+                self.seen(op.name, self.out[op.name])
             for name in [name for name in self.out if self.last[name] <= number and name not in self.keep]:
                 self._remember(name)
                 del self.out[name]

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, Lif, Neuron, Relay, Shape
+from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Relay, Shape
 from spikewright.toolchain.parameters import grid
 
 
@@ -69,8 +69,15 @@ class FloatState:
                 self.peak(self.v, self.v)
                 return self.v
             case GateNeuron() as op:
+                currents = operands[: len(operands) - op.ports]
+                self.v = op.decay * self.v + self.total(currents)
+                score = self.v + grid(op.bias, op.shape)
+                for factor in operands[len(currents) :]:
+                    score = score * spread(factor, op.shape)
+                return gate_function(op.function, score)
+            case HeldSum() as op:
                 self.v = op.decay * self.v + self.total(operands)
-                return gate_function(op.function, self.v + grid(op.bias, op.shape))
+                return self.v
             case op:
                 raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
 

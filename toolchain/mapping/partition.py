@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program, drc
-from spikewright.hw_sim.synaptic_memory import Known
+from spikewright.hw_sim.chip import list_chips, load_chip
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntConnection, neurons_of
 from spikewright.toolchain.ir import Graph
@@ -126,13 +126,13 @@ def fit(graph: Graph, chip: Chip, cuts: Partitions) -> tuple[Program, Partitions
         MappingError: One neuron alone is too much for a core, or the chip has too few cores; says what would fit.
         CapacityError: As found by the design rule check.
     """
-    cuts, known = dict(cuts), Known()
+    cuts = dict(cuts)
     while True:
         program = assemble(graph, chip.name, in_order(cuts, chip.core.max_neurons))
-        crowded = _crowded(program, chip, known)
+        crowded = _crowded(program, chip)
         if not crowded:
             _check_cores(program, chip)
-            drc.check(program, chip, known)
+            drc.check(program, chip)
             return program, cuts
         before = dict(cuts)
         for use in crowded:
@@ -164,10 +164,10 @@ def _factor(use: drc.Use) -> int:
     return 1 << max(1, (-(-use.used // use.limit) - 1).bit_length())
 
 
-def _crowded(program: Program, chip: Chip, known: Known) -> list[drc.Use]:
+def _crowded(program: Program, chip: Chip) -> list[drc.Use]:
     """Return the first exceeded resource of every core that is too full."""
     found: dict[int, drc.Use] = {}
-    for use in drc.utilization(program, chip, known):
+    for use in drc.utilization(program, chip):
         if use.used > use.limit:
             found.setdefault(use.core, use)
     return list(found.values())
@@ -187,5 +187,11 @@ def _check_cores(program: Program, chip: Chip) -> None:
     raise MappingError(
         f"the net needs {used} neurocores; chip {chip.name!r} has {limit}, {used - limit} too few",
         where=f"layer {layer.name!r}, core {limit}",
-        help=f"choose a board with at least {used} cores (see `spikewright chips`), or make the layers smaller",
+        help=f"choose a board with at least {used} cores: {_boards(used)}, or make the layers smaller",
     )
+
+
+def _boards(cores: int) -> str:
+    """Return the smallest chip that ships with so many cores, as an option."""
+    found = sorted((chip.mesh.cores, chip.name) for chip in map(load_chip, list_chips()) if chip.mesh.cores >= cores)
+    return f"--chip {found[0][1]}" if found else "none that ships is as large (see `spikewright chips`)"

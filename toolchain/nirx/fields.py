@@ -17,6 +17,8 @@ WHOLE = {
 """Fields of whole numbers, and the least value of each."""
 LARGEST = 2**31 - 1
 """Largest whole number of a size, stride or count."""
+ENDLESS = ("tau", "tau_mem", "tau_syn", "r", "w_in")
+"""Fields that may be infinite: of a neuron that does not leak."""
 TEXT = ("kind",)
 GROUPS = ("nodes", "metadata", "parameters", "options", "neuron")
 RANKS = {"Conv2d": 4, "Conv1d": 3}
@@ -76,7 +78,7 @@ def _whole(key: str, value: Any, where: str) -> None:
 def _numbers(key: str, value: Any, where: str) -> None:
     array = np.asarray(value)
     _expect(array.dtype.kind in "biuf" and array.size > 0, key, value, "numbers", where)
-    finite = int(np.count_nonzero(np.isfinite(array)))
+    finite = int(np.count_nonzero(~np.isnan(array) if key in ENDLESS else np.isfinite(array)))
     if finite < array.size:
         raise ImportingError(
             f"{key} holds {array.size - finite} values that are not finite (NaN or infinite), of {array.size}",

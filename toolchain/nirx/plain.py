@@ -1,4 +1,4 @@
-"""A NIR graph in memory as a file would hold it: numpy arrays in its nodes, whatever the exporter left there.
+"""A NIR graph in memory as a file would hold it: numpy arrays in its nodes, whatever the exporter left there; checked alike.
 
 Exporters leave torch tensors, numbers and lists; a tensor is known by its ``detach``, so that torch is not imported.
 """
@@ -13,7 +13,7 @@ import nir
 import numpy as np
 
 from spikewright.toolchain.errors import ImportingError
-from spikewright.toolchain.nirx.fields import GROUPS, TEXT, WHOLE
+from spikewright.toolchain.nirx.fields import GROUPS, TEXT, WHOLE, check_fields
 
 AS_THEY_ARE = {*GROUPS, *TEXT, *WHOLE, "edges", "epsilon", "input_type", "output_type"}
 """Fields that hold something else than an array of real numbers."""
@@ -23,7 +23,7 @@ def plain(graph: nir.NIRGraph, where: str = "graph") -> nir.NIRGraph:
     """Return the graph with numpy arrays in all its nodes; the same graph where it has them already.
 
     Raises:
-        ImportingError: A field that no array can be made of; it is named.
+        ImportingError: A field that no array can be made of, or that no file may hold; it is named.
     """
     nodes = {name: _node(node, f"{where}: node {name!r}") for name, node in graph.nodes.items()}
     metadata = _metadata(graph.metadata)
@@ -48,19 +48,28 @@ def _node(node: nir.NIRNode, where: str) -> nir.NIRNode:
         new = _metadata(value) if key == "metadata" else _value(key, value, where)
         if new is not value:
             changed[key] = new
-    if not changed:
-        return node
-    made = copy(node)
+    made = copy(node) if changed else node
     for key, value in changed.items():
         setattr(made, key, value)
+    check_fields(type(node).__name__, _held(made), where)
     return made
+
+
+def _held(node: nir.NIRNode) -> dict[str, Any]:
+    """Return the fields of a node as a file has them; its axes, for the ends of a graph, as ``shape``."""
+    skip = {"metadata", "input_type", "output_type"}
+    found = {f.name: getattr(node, f.name, None) for f in fields(node) if f.name not in skip}
+    if isinstance(node, nir.Input | nir.Output):
+        found["shape"] = (node.input_type or {}).get("input", (node.output_type or {}).get("output"))
+    return {key: value for key, value in found.items() if value is not None and not isinstance(value, nir.NIRNode)}
 
 
 def _value(key: str, value: Any, where: str) -> Any:
     if isinstance(value, nir.NIRNode):
         return _node(value, f"{where}: {key}")
     found = _of_tensor(value)
-    if not is_array_field(key) or found is None or isinstance(found, str | np.ndarray):
+    numbers = isinstance(found, np.ndarray) and found.dtype.kind != "O"
+    if not is_array_field(key) or found is None or isinstance(found, str) or numbers:
         return found
     try:
         return np.asarray(found, np.float64)

@@ -90,7 +90,7 @@ class Choice:
         """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share."""
         joined = any(b.linear is None for b in self.branches) or self.op.pooled is not None
         found = self.weighed(per_channel=not joined)
-        kept = grid_unit(self.branches, self.chip, self.keeps, found, per_channel=not joined)
+        kept = self.on_grid(found, per_channel=not joined)
         exact = kept is not None
         found = found if kept is None else kept
         needed = self.needed(found.size, EXACT_HEADROOM if exact else self.headroom)
@@ -160,14 +160,26 @@ class Choice:
         both: Array = np.maximum(current, voltage)
         return both
 
+    def on_grid(self, usual: Array, *, per_channel: bool) -> Array | None:
+        """Return a unit in which all integers are as they are; a threshold on a lattice may lie between two of them."""
+        exact = grid_unit(self.branches, self.chip, self.keeps, usual, per_channel=per_channel)
+        if exact is None and lattice(self.op):
+            return grid_unit(self.branches, self.chip, self.keeps_sums, usual, per_channel=per_channel)
+        return exact
+
     def keeps(self, unit: Array) -> bool:
         """Say whether a unit leaves thresholds, resets and biases as they are."""
         current = sc.spread_unit(unit, self.op.shape) / sc.STATE_UNIT
         step = current * (sc.STATE_UNIT if self.op.comparison == ">" else 1)
+        levels = np.where(self.state.never, 0.0, self.state.threshold / step)
+        return sc.whole(levels) and self.keeps_sums(unit)
+
+    def keeps_sums(self, unit: Array) -> bool:
+        """Say whether a unit leaves resets and biases as they are, and so all that v can be."""
+        current = sc.spread_unit(unit, self.op.shape) / sc.STATE_UNIT
         biases = self.state.constant / current
         return (
-            sc.whole(np.where(self.state.never, 0.0, self.state.threshold / step))
-            and sc.whole(self.state.reset / current)
+            sc.whole(self.state.reset / current)
             and sc.whole(biases)
             and float(np.abs(biases).max()) <= self.chip.bias_max + 1
             and bool((sc.integer_bias(biases, self.op.name, self.chip) == np.round(biases)).all())

@@ -56,6 +56,18 @@ class LowerPool(Pass):
                 return None
 
 
+def too_large(graph: Graph) -> Op | None:
+    """Return the pool in front of the first map that the two would be too large a matrix for: it belongs to the host."""
+    known = shapes(graph)
+    for op in graph:
+        if not isinstance(op, AdaptivePool) or op.inputs != (graph.input.name,):
+            continue
+        for reader in graph.readers[op.name]:
+            if isinstance(reader, Conv) and prod(graph.input.shape) * prod(known[reader.name]) > LARGEST:
+                return op
+    return None
+
+
 def composed(first: Op, second: Op, shape: Shape) -> Affine:
     """Return two linear ops as one matrix on a flat map of ``shape``."""
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Conv, Op, Scale
+from spikewright.toolchain.ops import Affine, Conv, Delay, Op, Scale
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import Pass, sends_messages
 from spikewright.toolchain.passes.fold_scale import vector
@@ -21,13 +21,17 @@ WIDEST = 4096
 
 @dataclass(frozen=True)
 class LowerScale(Pass):
-    """Replace a ``Scale`` that reads messages by a diagonal map."""
+    """Replace a ``Scale`` that reads messages, delayed or not, by a diagonal map."""
 
     name: ClassVar[str] = "lower-scale"
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
         """Lower the ``Scale`` at ``op``."""
-        if not isinstance(op, Scale) or op.shift is not None or not sends_messages(graph, op.inputs[0]):
+        if (
+            not isinstance(op, Scale)
+            or op.shift is not None
+            or not sends_messages(graph, _undelayed(graph, op.inputs[0]))
+        ):
             return None
         shape = shapes(graph)[op.name]
         if len(shape) > 1 and np.ndim(op.scale) <= 1:
@@ -39,3 +43,9 @@ class LowerScale(Pass):
         else:
             return None
         return graph.replace((op,), made)
+
+
+def _undelayed(graph: Graph, name: str) -> str:
+    while isinstance(op := graph[name], Delay):
+        name = op.inputs[0]
+    return name

@@ -39,9 +39,9 @@ def grid_unit(
     for unit in (np.ones(1), usual, *_powers_of_two(rows, chip)):
         if all(sc.held(r / unit[:, None], chip) is not None for r in rows) and fits(unit):
             return unit
-    if per_channel and len(rows) == 1:
-        return _finest(rows[0], chip, fits)
-    return None
+    if len(rows) > 1:
+        return _shared(rows, chip, fits, per_channel=per_channel and len({len(r) for r in rows}) == 1)
+    return _finest(rows[0], chip, fits) if per_channel else None
 
 
 def _rows(branch: sc.Branch) -> Array:
@@ -58,15 +58,16 @@ def _may_lie_on_a_grid(rows: Array, chip: sc.ChipGrid) -> bool:
     return True
 
 
-def _step(row: Array, chip: sc.ChipGrid, *, one: bool) -> float:
+def _step(row: Array, chip: sc.ChipGrid, *, one: bool, finer: int = 0) -> float:
     """Return the largest g of which all weights of a row are whole multiples that the chip has; 0: there is none.
 
-    A weight is a multiple of g, or where signs differ of 2 S = g: -128 .. 127 of them.
+    A weight is a multiple of g, or where signs differ of 2 S = g: -128 .. 127 of them; with ``finer`` so many bits more, as
+    branches that meet in a neuron have exponents of their own.
     """
     top = float(np.abs(row).max(initial=0.0))
     if top == 0:
         return 1.0
-    below, above = (end >> (not one) for end in sc.ends(chip.weight_bits, one=one))
+    below, above = (end >> (not one) << finer for end in sc.ends(chip.weight_bits, one=one))
     counts = np.arange(1, max(below, above) + 1)
     fits = (row.max() / top * counts <= above + sc.WHOLE) & (-row.min() / top * counts <= below + sc.WHOLE)
     few = np.abs(row[np.abs(row) > 0][:PROBED, None]) * counts / top
@@ -95,4 +96,17 @@ def _finest(rows: Array, chip: sc.ChipGrid, fits: Fits) -> Array | None:
     for finer in range(chip.exponent_max + 1):
         if fits(unit / 2.0**finer):
             return np.asarray(unit / 2.0**finer)
+    return None
+
+
+def _shared(rows: list[Array], chip: sc.ChipGrid, fits: Fits, *, per_channel: bool) -> Array | None:
+    """Return the units of the grids that several branches share, a channel or all; finer ones where weights or state ask."""
+    joined = np.concatenate(rows, axis=1) if per_channel else np.concatenate([r.reshape(1, -1) for r in rows], axis=1)
+    steps = np.array([_step(row, chip, one=False, finer=chip.exponent_max) for row in joined])
+    if not (steps > 0).all():
+        return None
+    for finer in range(chip.exponent_max + 1):
+        unit = np.asarray(steps / 2.0 ** (1 + finer), np.float64)
+        if all(sc.held(r / unit[:, None], chip) is not None for r in rows) and fits(unit):
+            return unit
     return None

@@ -30,6 +30,7 @@ from spikewright.toolchain.ops import (
     Delay,
     GateNeuron,
     GateTable,
+    HeldSum,
     Input,
     Lif,
     Linear,
@@ -41,6 +42,7 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass, is_readout, is_tap
+from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
 from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
@@ -97,6 +99,7 @@ class _Quantizer(Synapses):
         super().__init__(graph, options.chip, signed_input=options.input.signed)
         self.o = options
         self.shared = 0.0
+        self.factor: dict[str, float] = {}
 
     def run(self) -> Graph:
         for op in self.graph:
@@ -116,7 +119,7 @@ class _Quantizer(Synapses):
                 self.sum(op)
             case Relay():
                 self.relay(op)
-            case GateNeuron() | GateTable() | Replayed():
+            case GateNeuron() | HeldSum() | GateTable() | Replayed():
                 self.gain_of(op)
             case Output():
                 self.output(op)
@@ -136,11 +139,16 @@ class _Quantizer(Synapses):
         elif not is_readout(self.graph, op):
             self.accumulator(op)
 
-    def gain_of(self, op: GateNeuron | GateTable | Replayed) -> None:
-        """Emit what brings a gate."""
+    def gain_of(self, op: GateNeuron | HeldSum | GateTable | Replayed) -> None:
+        """Emit what brings a gate, or a factor of one."""
         match op:
             case GateNeuron():
                 self.gate(op)
+            case HeldSum():
+                names, unit, _ = self.integrate(op)
+                soma = somas.HeldSum(sc.decay_amount(np.array([_kept(op)])), self.o.gate_bits)
+                self.factor[op.name] = unit
+                self.emit(op, names, soma, np.array([unit]))
             case GateTable():
                 self.table(op, op.table)
             case Replayed():
@@ -352,14 +360,14 @@ class _Quantizer(Synapses):
         self.ops.append(made)
         return made.name
 
-    def integrate(self, op: Accumulator | GateNeuron) -> tuple[list[str], float, int]:
+    def integrate(self, op: Accumulator | GateNeuron | HeldSum) -> tuple[list[str], float, int]:
         """Emit the synapses of an accumulator so that it cannot overflow: (names, S, largest |acc|)."""
-        branches = self.branches(op, op.inputs)
+        branches = self.branches(op, op.currents)
         if self.bias(branches, op.shape).any():
             raise PassError(
                 "has a bias in front of an accumulator", where=f"op {op.name!r}", help="move it to the gate"
             )
-        sums = np.any(op.decay) and not (isinstance(op, GateNeuron) and op.differences)
+        sums = np.any(op.decay) and not (isinstance(op, GateNeuron | HeldSum) and op.differences)
         steps = self.graph.timesteps if sums else 1
         unit = sc.unit_of(branches, self.chip, per_channel=False, floor=0.0)
         while (largest := sc.worst_sum(branches, unit, self.chip) * steps) > STATE_MAX:
@@ -392,11 +400,16 @@ class _Quantizer(Synapses):
 
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
-        thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
-        keep = 1.0 if op.differences else op.decay
+        keep = sc.decay_amount(np.array([_kept(op)]))
         bias = np.round(sc.flat(op.bias, op.shape) / unit).astype(np.int64)
-        soma = somas.Gate(sc.decay_amount(np.array([keep])), bias, thresholds, levels, self.o.gate_bits)
-        self.emit(op, names, soma, np.array([unit]))
+        if not op.factors:
+            thresholds, levels = gate_levels(op.function, unit, self.o.gate_bits)
+            self.emit(op, names, somas.Gate(keep, bias, thresholds, levels, self.o.gate_bits), np.array([unit]))
+            return
+        (other,) = op.inputs[len(op.currents) :]
+        thresholds, levels = wide_levels(op.function, unit * self.factor[other], self.o.gate_bits)
+        soma = somas.ProductGate(keep, bias, thresholds, levels, self.o.gate_bits)
+        self.emit(op, [*names, self.link(op, 0, other)], soma, np.array([unit]))
 
     def tap(self, op: Accumulator) -> None:
         """Emit neurons that hold what they read in one step, for the host, and never fire."""
@@ -428,7 +441,7 @@ class _Quantizer(Synapses):
     def output(self, op: Output) -> None:
         """Emit the answer: spikes counted, or a neuron that never fires and sums its input over the steps.
 
-        A leaky read-out n = decay n + x, whose mean over T is the answer, is the same neuron with u = decay u + x.
+        A non-spiking read-out, whose mean over T is the answer, is the same neuron with a filter: see ``filtered_answer``.
         """
         source = self.graph[op.inputs[0]]
         T = self.graph.timesteps
@@ -440,25 +453,26 @@ class _Quantizer(Synapses):
         leaky = isinstance(source, Accumulator)
         branches = self.branches(op, source.inputs if leaky else op.inputs)
         shape = self.answer_shape(op)
-        bias = self.bias(branches, shape)
-        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max)
+        none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
+        read = filtered_answer(source, T) if isinstance(source, Accumulator) else none
+        bias = self.bias(branches, shape) + sc.flat(read.leak, shape)
+        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max, read)
         if self.o.reach is None:
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
         names = self.connect(op, branches, unit, low=0.0 if lost else None)
-        kept = _one_decay(source) if isinstance(source, Accumulator) else 0.0
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),
-            decay_u=sc.decay_amount(np.array([kept])),
+            decay_u=sc.decay_amount(sc.flat(read.keep, shape)),
             bias=sc.integer_bias(bias * sc.STATE_UNIT / unit, f"op {op.name!r}", self.chip),
             threshold=np.full(1, STATE_MAX, np.int64),
         )
-        if lost:
-            names.append(self.constant_gain(op, lost))
+        if lost or read.gains is not None:
+            names.append(self.gains(op, read, lost, shape))
             soma = replace(soma, gates=1, gate_bits=GATE_BITS_MAX)
-        worth = unit / sc.STATE_UNIT * 2.0**lost
+        worth = unit / sc.STATE_UNIT * 2.0**lost * read.largest
         self.ops += [
             IntNeuron(name=total, inputs=tuple(names), block=op.block, shape=shape, soma=soma, scale=worth),
             IntOutput(
@@ -470,35 +484,47 @@ class _Quantizer(Synapses):
             ),
         ]
 
-    def readout_unit(self, branches: list[sc.Branch], least: float) -> tuple[Array, int]:
+    def readout_unit(self, branches: list[sc.Branch], least: float, read: FilteredAnswer) -> tuple[Array, int]:
         """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
 
         Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
         a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
         and second projections hold what 8 bits lose of the weights, which would add up over the steps.
         """
-        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=max(self.headroom(), least))
+        reach, peak = self.reaches(read)
+        wide = sc.unit_of(
+            branches, self.chip, per_channel=False, floor=max(2 * reach * sc.STATE_UNIT / STATE_MAX, least)
+        )
         top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
         if self.o.reach is None or top >= READOUT_LEVELS or not top:
             return wide, 0
-        step = max(least, self.o.headroom * self.o.peak * sc.STATE_UNIT / STATE_MAX)
+        step = max(least, self.o.headroom * peak * sc.STATE_UNIT / STATE_MAX)
         fine = sc.unit_of(branches, self.chip, per_channel=False, floor=step)
         finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
         return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
 
-    def constant_gain(self, op: Output, lost: int) -> str:
-        """Emit a gain of 2^-lost for all steps and neurons, and return its link."""
+    def reaches(self, read: FilteredAnswer) -> tuple[float, float]:
+        """Return the largest sum over the steps, within half of 24 bits, and current of a read-out that calibration saw.
+
+        With gains: |v| <= (sum of n) / g + |n|, and |u| = |n[t] - beta n[t - 1] - leak| <= 2 |n| + |leak|.
+        """
+        if self.o.reach is None:
+            return 0.0, 0.0
+        if read.gains is None:
+            return self.o.reach, self.o.peak
+        return self.o.reach / read.largest + self.o.peak, 2 * self.o.peak + float(np.abs(read.leak).max())
+
+    def gains(self, op: Output, read: FilteredAnswer, lost: int, shape: Shape) -> str:
+        """Emit the gains of a read-out, times 2^-lost, and return their link."""
         name = f"{op.name}.gain"
-        levels = np.array([[1 << (GATE_BITS_MAX - lost)]], np.int64)
+        each = np.ones((1, 1)) if read.gains is None else np.broadcast_to(read.gains, (len(read.gains), *shape))
+        levels = np.round(each / read.largest * (1 << (GATE_BITS_MAX - lost))).astype(np.int64).reshape(len(each), -1)
         soma = somas.GateTable(levels, GATE_BITS_MAX)
         link = IntConnection(name=f"{name}.link", inputs=(name,), block=op.block, synapses=GateLink(0))
-        self.ops += [IntNeuron(name=name, block=op.block, shape=(1,), soma=soma, scale=np.ones(1)), link]
+        own = (1,) if read.gains is None else shape
+        self.ops += [IntNeuron(name=name, block=op.block, shape=own, soma=soma, scale=np.ones(1)), link]
         return link.name
-
-    def headroom(self) -> float:
-        """Return the smallest S for which the summed answer stays within half of 24 bits on what calibration saw."""
-        return 0.0 if self.o.reach is None else 2 * self.o.reach * sc.STATE_UNIT / STATE_MAX
 
     def answer_shape(self, op: Output) -> tuple[int, ...]:
         """Return the shape of what the answer sums."""
@@ -512,6 +538,11 @@ def _even(weight: Array, top: int) -> tuple[IntArray, float]:
     """Return weights as integers of at most ``top``, and what one is worth."""
     unit = float(np.abs(weight).max(initial=0.0)) / top or 1.0
     return np.round(weight / unit).astype(np.int64), unit
+
+
+def _kept(op: GateNeuron | HeldSum) -> float:
+    """Return the share of its sum that a counter keeps: all of it, where what comes are changes."""
+    return 1.0 if op.differences else op.decay
 
 
 def _spacing(wanted: Array) -> IntArray:

@@ -7,7 +7,7 @@ A term is a map from messages; without a relay in between, every reader has all 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.interpret.floats import float_blocks
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import DENSE_FROM
 from spikewright.toolchain.ops import Add, Affine, Conv, Linear, Neuron, Op, Output, Shape, SumPool
 from spikewright.toolchain.passes.base import sends_messages
 from spikewright.toolchain.passes.relay import constants, restorable
 from spikewright.toolchain.shapes import shapes
 
+PJ_PER_UJ = 1e6
 NOISE = 1e-9
 """A sum this near to its constant, as a share of the largest, has not moved."""
 ROUNDS = 64
@@ -132,6 +135,34 @@ class Streams:
         """Return the set of relays, of those allowed, with the lowest cost that single changes lead to."""
         ends = [self._improved(frozenset(start), allowed) for start in ((), allowed)]
         return min(ends, key=self.cost)
+
+    def choice(self, how: str) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
+        """Return the relays, in order, and what to say of them: all candidates, or (``auto``) what is sparse and costs less."""
+        sparse = [name for name in self.candidates if self.rates[name] < DENSE_FROM]
+        relays = frozenset(self.candidates) if how == "relay" else self.cheapest(sparse)
+        return tuple(name for name in self.candidates if name in relays), tuple(self._said(relays, how))
+
+    def _said(self, relays: frozenset[str], how: str) -> Iterator[Diagnostic]:
+        """Yield how dense relays are and what the other way would cost."""
+        ours, apart = self.cost(relays) / PJ_PER_UJ, self.cost(()) / PJ_PER_UJ
+        where = "residual streams"
+        if relays:
+            dense = sorted(self.rates[name] for name in relays)
+            what = (
+                f"{len(relays)} of {len(self.candidates)} sums travel by relays, signed graded payloads; they send in "
+                f"{dense[0]:.2f} to {dense[-1]:.2f} of all neurons and steps. Estimated energy of a step {ours:.2g} uJ, "
+                f"distributed {apart:.2g} uJ"
+            )
+            yield Diagnostic("relays", where, what, severity="note")
+            return
+        relayed = self.cost(self.cheapest(self.candidates)) / PJ_PER_UJ
+        if how == "auto" and relayed < apart:
+            what = (
+                f"every reader has its own synapses: an estimated {apart:.2g} uJ a step; relays would take {relayed:.2g} uJ, "
+                "but send from nearly every neuron in every step"
+            )
+            help = "--streams relay takes them; `check` then calls them dense"
+            yield Diagnostic("distributed", where, what, help, "note")
 
     def _improved(self, relays: frozenset[str], allowed: Collection[str]) -> frozenset[str]:
         cost = self.cost(relays)

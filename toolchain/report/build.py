@@ -155,6 +155,7 @@ def build_report(
         event_driven=None if event_driven is None else event_driven.to_dict(),
         analysis=None if trace is None else analyze(deployment, trace),
         uses=utilization(deployment.program, deployment.chip),
+        decided=deployment.decided,
         drift=deployment.drift,
         passes=deployment.passes,
         runs={

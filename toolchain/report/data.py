@@ -56,6 +56,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "event_driven_share": report.event_driven,
         **({} if found is None else _analysis(found)),
         "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],
+        "cores_decided_by": report.decided.to_dict(),
         "drift": None if report.drift is None else asdict(report.drift),
         "passes": [asdict(p) for p in report.passes],
         "diagnostics": plain(report.diagnostics),

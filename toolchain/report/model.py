@@ -14,6 +14,7 @@ from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.mapping.decided import Decided
 from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.results import Result, Row
 
@@ -63,6 +64,7 @@ class Report(Result):
         event_driven: ``EventDriven.to_dict`` of the run, or None: how much of it its input caused.
         analysis: Counters, latency and energy; None: no run with counters.
         uses: (used, max) by core and resource.
+        decided: What decided the number of cores.
         drift: What quantizing changed.
         passes: What each pass did.
         runs: ``run --json`` of each backend.
@@ -91,6 +93,7 @@ class Report(Result):
     event_driven: dict[str, Any] | None
     analysis: Analysis | None
     uses: tuple[Use, ...]
+    decided: Decided
     drift: Drift | None
     passes: tuple[PassRecord, ...]
     runs: dict[str, dict[str, Any]]

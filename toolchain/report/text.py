@@ -38,12 +38,8 @@ def summary_text(report: Report) -> str:
         )
     if report.uses:
         peak = max(fullest(report.uses).values(), key=lambda use: use.share)
-        cores = len({use.core for use in report.uses})
-        lines.append(
-            _line(
-                "cores", f"{cores}; fullest: core {peak.core}, {_words(peak.resource)} {peak.used:,} of {peak.limit:,}"
-            )
-        )
+        fullest_core = f"fullest: core {peak.core}, {_words(peak.resource)} {peak.used:,} of {peak.limit:,}"
+        lines.append(_line("cores", f"{report.decided}; {fullest_core}"))
     if report.comparison:
         lines.append(_line("compared", _compared(report)))
     if report.twin is not None and report.twin.analysis and report.analysis:

@@ -15,6 +15,7 @@ from spikewright.toolchain.ops import (
     Flatten,
     GateNeuron,
     GateTable,
+    HeldSum,
     Lif,
     Linear,
     Op,
@@ -123,14 +124,14 @@ def _counted(op: Accumulator, ctx: Context) -> bool:
             if isinstance(reader, LINEAR):
                 todo += [] if reader.name in seen else [reader.name]
                 seen.add(reader.name)
-            elif not (isinstance(reader, GateNeuron) and reader.differences):
+            elif not (isinstance(reader, GateNeuron | HeldSum) and reader.differences):
                 return False
     return op.rectify
 
 
-def gate_neuron(op: GateNeuron, operands: list[Signal], ctx: Context) -> Judgement:
-    """Counts events into a gain level."""
-    leaves = together(operands)
+def gate_neuron(op: GateNeuron | HeldSum, operands: list[Signal], ctx: Context) -> Judgement:
+    """Counts events into a gain level, or into a factor of one."""
+    leaves = together(operands[: len(operands) - op.ports])
     faults = tuple(real_value_taken(op, leaf, prod(op.shape), ctx) for leaf in leaves if leaf.kind == "dense")
     leaks = 0.0 < op.decay < 1.0 and not op.differences
     notes = (
@@ -139,8 +140,10 @@ def gate_neuron(op: GateNeuron, operands: list[Signal], ctx: Context) -> Judgeme
         else ()
     )
     made = made_by(op, operands, "gate")
-    cost: CostClass = "D" if faults else event_class(leaves)
+    cost: CostClass = "D" if faults else "C" if op.ports else event_class(leaves)
     why = "turns counted events into a gain level, sent when it changes"
+    if op.ports:
+        why = "multiplies two counts, one multiply per neuron and step, and sends the gain level when it changes"
     return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults, notes=notes)
 
 
@@ -168,6 +171,7 @@ RULES: Mapping[type[Op], Rule] = {
     Accumulator: accumulator,
     Relay: relay,
     GateNeuron: gate_neuron,
+    HeldSum: gate_neuron,
     GateTable: gate_table,
     Output: output,
 }

@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Delay,
     GateNeuron,
     GateTable,
+    HeldSum,
     Input,
     Lif,
     Linear,
@@ -47,6 +48,7 @@ from spikewright.toolchain.ops import (
 )
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import is_tap
+from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]
@@ -220,10 +222,18 @@ class _Forced:
         if op.exponent <= 0 or not isinstance(linear, Linear):
             return half
         rows = np.abs(linear.weight.reshape(linear.weight.shape[0], -1)).max(axis=1)
-        worth = _worth(target).reshape(-1)
+        worth = self.current(target).reshape(-1)
         each = worth.reshape(rows.size, -1)[:, 0] if worth.size > 1 and worth.size % rows.size == 0 else worth.min()
         largest = float((rows * self.unit(op.inputs[0]) / each).max())
         return min(half, largest / ((1 << self.weight_bits - 1) - 1 - SLACK))
+
+    def current(self, op: IntNeuron) -> Array:
+        """Return what a unit of u is worth, before any gain, broadcasting to the shape: of all but a read-out as of v."""
+        read = self.equation(op)
+        if not isinstance(read, Readout):
+            return _worth(op)
+        _, level = self.gains(op, read)
+        return np.asarray(_worth(op) * level.max() / read.held.largest)
 
     def unit(self, name: str) -> float:
         """Return what one unit of a message is worth."""
@@ -254,7 +264,7 @@ class _Forced:
                 differ, wrong, said = self.lif(op, float_op, record)
             case Accumulator() if is_tap(self.lowered, float_op):
                 differ, wrong, said = self.tap(op, float_op, record)
-            case GateNeuron() | Accumulator():
+            case GateNeuron() | HeldSum() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
             case Relay():
                 differ, wrong, said = self.relay(op, float_op, record)
@@ -315,10 +325,12 @@ class _Forced:
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
 
-    def count(self, op: IntNeuron, counter: GateNeuron | Accumulator, record: Recording) -> tuple[int, int, str]:
+    def count(
+        self, op: IntNeuron, counter: GateNeuron | HeldSum | Accumulator, record: Recording
+    ) -> tuple[int, int, str]:
         """Compare the sum of a counter or gate, and the level that a gate makes of it."""
         worth, lost, found = _worth(op), self.rounding(op) + FIELD_STEPS, _Found()
-        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.inputs)), np.zeros(()))
+        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.currents)), np.zeros(()))
         before = shifted(record.v * worth, 1, 0.0)
         wanted = total + counter.decay * before
         room = (lost + np.abs(before) / worth * (2.0**-12 + SLACK)) * worth
@@ -329,8 +341,10 @@ class _Forced:
             bias = grid(counter.bias, op.shape)
             step = 1.0 / (1 << soma.gate_bits)
             level = record.out * step
-            wide = room + worth
-            low, high = (gate_function(counter.function, wanted + bias + sign * wide) for sign in (-1, 1))
+            factors = [spread(self.value(name), op.shape) for name in counter.inputs[len(counter.currents) :]]
+            times = np.asarray(np.prod(factors, axis=0)) if factors else np.ones(())
+            score, wide = (wanted + bias) * times, (room + worth) * np.abs(times)
+            low, high = (gate_function(counter.function, score + sign * wide) for sign in (-1, 1))
             found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
         return found.said()
 
@@ -344,20 +358,34 @@ class _Forced:
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
-        """Compare what is added to the answer in every step."""
+        """Compare what is added to the answer in every step: the current, times the gain of the step."""
         worth, found = _worth(op), _Found()
         soma = op.soma
         assert isinstance(soma, somas.Lif)
+        gain, level = self.gains(op, read)
         drive = sum((o.reshape(record.v.shape) for o in map(self.value, read.inputs)), np.zeros(()))
-        kept = 0.0
+        drive = drive + grid(read.held.leak, op.shape)
+        keeps = bool(np.any(read.held.keep))
         if record.u is not None:
-            kept = 1 - float(soma.decay_u.reshape(-1)[0]) / fp.DECAY_ONE
-            drive = drive + read.decay * shifted(record.u * worth, 1, 0.0)
-        wanted = shifted(record.v * worth, 1, 0.0) + drive
-        size = np.abs(wanted) / worth
-        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if kept else 0.0))) * worth
+            drive = drive + grid(read.held.keep, op.shape) * shifted(record.u * self.current(op), 1, 0.0)
+        wanted = shifted(record.v * worth, 1, 0.0) + gain * drive
+        size = np.abs(wanted) / worth + np.abs(gain * drive) / worth * 2.0**-soma.gate_bits / level * soma.gates
+        room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if keeps else 0.0))) * worth
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
+
+    def gains(self, op: IntNeuron, read: Readout) -> tuple[Array, Array]:
+        """Return the real gains of a read-out's current, and its machine's, a share of 1, (T, 1, *shape) or with axes of 1."""
+        rank = (1,) * len(op.shape)
+        asked = np.ones((1, 1, *rank)) if read.held.gains is None else read.held.gains[:, None]
+        if not op.links:
+            return asked, np.ones((1, 1, *rank))
+        table = self.integer[self.integer[op.links[0]].inputs[0]]
+        assert isinstance(table, IntNeuron)
+        assert isinstance(table.soma, somas.GateTable)
+        rows = np.asarray(table.soma.table, np.float64) / (1 << table.soma.gate_bits)
+        shape = op.shape if rows.shape[1] > 1 or op.size == 1 else rank
+        return asked, rows.reshape(len(rows), 1, *shape)
 
 
 @dataclass(eq=False)
@@ -389,18 +417,23 @@ class _Found:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Readout(Op):
-    """The answer's neurons in the lowered net: what they add up, and the share of their filter that stays."""
+    """The answer's neurons in the lowered net: what they add up, filtered, and with which gain in each step."""
 
-    decay: float = 0.0
+    held: FilteredAnswer
 
 
 def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        return Readout(name=output.name, inputs=first.inputs, decay=float(np.ravel(first.decay)[0]))
+        return Readout(name=output.name, inputs=first.inputs, held=filtered_answer(first, lowered.timesteps))
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
-    return Readout(name=output.name, inputs=output.inputs) if linear and isinstance(integer.output, IntOutput) else None
+    none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
+    return (
+        Readout(name=output.name, inputs=output.inputs, held=none)
+        if linear and isinstance(integer.output, IntOutput)
+        else None
+    )
 
 
 def _held(integer: Graph, op: IntConnection) -> bool:
@@ -410,13 +443,15 @@ def _held(integer: Graph, op: IntConnection) -> bool:
         isinstance(source, IntNeuron)
         and isinstance(source.soma, somas.DeltaRelu)
         and isinstance(target, IntNeuron)
-        and isinstance(target.soma, somas.Gate)
+        and isinstance(target.soma, somas.Gate | somas.HeldSum)
     )
 
 
 def message_unit(op: IntNeuron) -> float:
     """Return what one unit of a neuron's messages is worth: a level of 1.0, a unit of a rectifier's sum, one spike."""
     match op.soma:
+        case somas.HeldSum():
+            return float(op.scale.reshape(-1)[0])
         case somas.DeltaRelu(shift=shift) | somas.Relay(shift=shift):
             return float(op.scale.reshape(-1)[0]) * float(1 << shift)
         case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):

@@ -15,7 +15,18 @@ import numpy as np
 
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.hw_sim.somas import Gate, GatedMembrane, GateTable, HostGate, Lif, Relay, Soma, Source
+from spikewright.hw_sim.somas import (
+    Gate,
+    GatedMembrane,
+    GateTable,
+    HeldSum,
+    HostGate,
+    Lif,
+    ProductGate,
+    Relay,
+    Soma,
+    Source,
+)
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, kind_of, separated
 from spikewright.toolchain.ir import Graph
@@ -302,12 +313,8 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
     """Return class and words of what neurons do."""
     direct: CostClass = "B" if graded else "A"
     match p.soma:
-        case HostGate():
-            return "D", "brings gains that the host computed from a run before"
-        case GateTable():
-            return "C", "holds constant gains, one row a step, in the neuron"
-        case Gate():
-            return "A", "turns counted events into a gain level, sent when it changes"
+        case soma if soma.sends == "gate":
+            return _gating(soma)
         case soma if _counts(soma):
             return "A", "sends a change of its sum when an event moved it"
         case Relay():
@@ -323,6 +330,21 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
             return "B", "integrates synaptic input and fires, and sends a gate's level as payload"
         case _:
             return direct, "integrates graded payloads and fires" if graded else "integrates synaptic input and fires"
+
+
+def _gating(soma: Soma) -> tuple[CostClass, str]:
+    """Return class and words of what sends gains."""
+    match soma:
+        case HostGate():
+            return "D", "brings gains that the host computed from a run before"
+        case GateTable():
+            return "C", "holds constant gains, one row a step, in the neuron"
+        case ProductGate():
+            return "C", "multiplies two counts per neuron and step, and sends the gain level when it changes"
+        case HeldSum():
+            return "A", "counts events, and sends the count when it changes"
+        case _:
+            return "A", "turns counted events into a gain level, sent when it changes"
 
 
 def _counts(soma: Soma) -> bool:

@@ -57,6 +57,39 @@ def test_spikingjelly(name: str, v_reset: float | None, mode: str) -> None:
     equal(net, events(T, B, 2, 8, 8))
 
 
+@pytest.mark.parametrize("name", ["NonSpikingIFNode", "NonSpikingLIFNode"])
+def test_spikingjelly_read_outs_delays_and_one_dimension(name: str) -> None:
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        layer.Conv1d(2, 4, 3, padding=1),
+        neuron.LIFNode(v_threshold=0.3),
+        layer.Delay(2),
+        layer.Flatten(),
+        layer.Linear(32, 10),
+        layer.VotingLayer(2),
+    )
+    functional.set_step_mode(body, "m")
+
+    equal(
+        Run(lambda m, x: torch.stack(m.last(m.body(x))).mean(0), body=body, last=getattr(neuron, name)()),
+        events(T, B, 2, 8),
+    )
+
+
+def test_spikingjelly_step_by_step_from_outside() -> None:
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    torch.manual_seed(0)
+    fc = layer.Linear(20, 30)
+
+    equal(
+        nn.Sequential(layer.Flatten(), fc, neuron.LIFNode(v_threshold=0.1), layer.Linear(30, 4)), events(T, B, 1, 4, 5)
+    )
+
+
 def test_spikingjelly_attention() -> None:
     masnn = pytest.importorskip("spikingjelly.activation_based.model.masnn")
     torch.manual_seed(0)
@@ -104,6 +137,7 @@ def stepped(m: Any, x: Tensor) -> Tensor:
         ("Leaky", {"beta": torch.linspace(0.5, 0.95, 30), "threshold": torch.linspace(0.5, 1.5, 30)}),
         ("Leaky", {"reset_mechanism": "zero", "reset_delay": False}),
         *(("Synaptic", {"reset_mechanism": "zero", "alpha": 0.7, "reset_delay": d}) for d in (True, False)),
+        *(("Synaptic", {"alpha": a}) for a in (0.5, torch.linspace(0.2, 0.8, 30))),
         *(("RLeaky", {"linear_features": 30, "reset_mechanism": r}) for r in ("subtract", "zero", "none")),
         ("RLeaky", {"all_to_all": False, "V": 0.5}),
         ("RLeaky", {"linear_features": 30, "reset_mechanism": "zero", "reset_delay": False}),
@@ -116,6 +150,25 @@ def test_snntorch(name: str, options: dict[str, Any]) -> None:
     made = getattr(snn, name)(**{**({} if name == "Lapicque" else {"beta": 0.9}), **options})
 
     equal(Run(stepped, fc=nn.Linear(20, 30), n=made, out=nn.Linear(30, 4)), events(T, B, 20) * 2)
+
+
+@pytest.mark.parametrize("reset", ["none", "subtract"])
+@pytest.mark.parametrize("name", ["Leaky", "Lapicque"])
+def test_snntorch_membranes_are_read_outs(name: str, reset: str) -> None:
+    snn = pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+    options = {"beta": 0.8} if name == "Leaky" else {"R": 5.0, "C": 1.5}
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        a, b, out = m.n.reset_mem(), m.last.reset_mem(), []
+        for step in x:
+            s, a = m.n(m.fc(step), a)
+            _, b = m.last(m.out(s), b)
+            out.append(b)
+        return torch.stack(out)
+
+    last = getattr(snn, name)(reset_mechanism=reset, **options)
+    equal(Run(forward, fc=nn.Linear(20, 30), n=snn.Leaky(0.9), out=nn.Linear(30, 4), last=last), events(T, B, 20) * 2)
 
 
 def test_snntorch_over_maps() -> None:
@@ -148,7 +201,8 @@ def test_norse(name: str, leak: float) -> None:
             out.append(y)
         return torch.stack(out).mean(0)
 
-    equal(Run(forward, net=norse.SequentialState(nn.Linear(20, 30), cell, nn.Linear(30, 4))), events(T, B, 20))
+    last = {"LIFBoxCell": norse.LICell, "IAFCell": norse.LIBoxCell, "LIFCell": lambda: norse.LILinearCell(4, 3)}[name]()
+    equal(Run(forward, net=norse.SequentialState(nn.Linear(20, 30), cell, nn.Linear(30, 4), last)), events(T, B, 20))
 
 
 @pytest.mark.parametrize("reset", ["MembraneSubtract", "MembraneReset"])
@@ -180,11 +234,27 @@ def test_sinabs_as_it_is_by_default_and_its_reset_to_a_value() -> None:
     torch.manual_seed(0)
     to = {"reset_fn": activation.MembraneReset(0.1), "spike_fn": activation.SingleSpike}
 
-    for made in (layers.IAF(), layers.LIF(tau_mem=2.0), layers.LIF(tau_mem=2.0, norm_input=False, **to)):
+    for made in (
+        layers.IAF(),
+        layers.LIF(tau_mem=2.0),
+        layers.LIF(tau_mem=2.0, norm_input=False, **to),
+    ):
         net = nn.Sequential(nn.Linear(20, 30), made, nn.Linear(30, 4))
         with torch.no_grad():
             net[0].weight.mul_(4)
         equal(net, events(B, T, 20))
+
+
+@pytest.mark.parametrize("normed", [True, False])
+def test_sinabs_read_out(normed: bool) -> None:
+    layers = pytest.importorskip("sinabs.layers")
+    torch.manual_seed(0)
+    last = layers.ExpLeak(tau_mem=9.0, norm_input=normed)
+    net = nn.Sequential(nn.Linear(20, 30), layers.LIF(tau_mem=2.0), nn.Linear(30, 4), last)
+    with torch.no_grad():
+        net[0].weight.mul_(4)
+
+    equal(net, events(B, T, 20))
 
 
 def test_sinabs_from_model_as_it_is_by_default() -> None:
@@ -202,8 +272,8 @@ def test_sinabs_from_model_as_it_is_by_default() -> None:
 def test_norse_over_all_steps(name: str) -> None:
     norse = pytest.importorskip("norse.torch")
     torch.manual_seed(0)
-    lift = norse.Lift
-    net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)))
+    lift, last = norse.Lift, norse.LI()
+    net = norse.SequentialState(lift(nn.Linear(20, 30)), getattr(norse, name)(), lift(nn.Linear(30, 4)), last)
 
     equal(Run(lambda m, x: m.net(20 * x)[0].mean(0), net=net), events(T, B, 20))
 

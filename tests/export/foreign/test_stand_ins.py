@@ -103,6 +103,36 @@ def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
     assert "first is taken as the answer" in capture(net, events(T, B, 8)).metadata["assumed"]
 
 
+@pytest.mark.parametrize("reset", ["none", "subtract", "zero"])
+def test_a_membrane_as_the_answer_is_a_read_out_where_it_is_a_filter(reset: str) -> None:
+    torch.manual_seed(0)
+    net = Stepped(Leaky(0.9), 8, 12, 3)
+    net.last = Leaky(0.8, reset)
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        a, b, out = torch.zeros(B, 12), torch.zeros(B, 3), []
+        for step in x:
+            s, a = m.net.cell(m.net.fc1(step), a)
+            _, b = m.net.last(4 * m.net.fc2(s), b)
+            b = b.clone()
+            out.append(b)
+        return torch.stack(out)
+
+    run = Run(forward, net=net)
+    if reset == "zero":
+        with pytest.raises(UnsupportedNodeError, match="the membrane of a Leaky with reset_mechanism 'zero'") as caught:
+            capture(run, events(T, B, 8))
+        assert "reset_mechanism='none'" in caught.value.help
+        return
+    found = deploy(run, events(T, B, 8) * 2)
+
+    assert found.samples is not None
+    wanted = torch.as_tensor(found.run_float(found.samples.x))
+    assert torch.allclose(wanted, run(events(T, B, 8) * 2).mean(0).double(), atol=1e-5)
+    assert found.compare().equal
+    assert found.captured.output.inputs == ("net.last.membrane",)
+
+
 @pytest.mark.parametrize(
     ("neuron", "message"),
     [
@@ -207,10 +237,11 @@ def loop(m: Any, x: Tensor) -> Tensor:
         (lambda m, x: m.net(x.permute(1, 0, 2)).transpose(0, 1), "m", (B, T, 8), "(B, T, ...)"),
         (loop, "s", (T, B, 8), None),
         (lambda m, x: loop(m, x.transpose(0, 1)), "s", (B, T, 8), "(B, T, ...)"),
-        (lambda m, x: m.net(x.unsqueeze(0).repeat(T, 1, 1)).mean(0), "m", (B, 8), "repeats it T times"),
-        (lambda m, x: m.net(x.expand(T, *x.shape)).mean(0), "m", (B, 8), "repeats it T times"),
-        (lambda m, x: sum(m.net(x) for _ in range(T)) / T, "s", (B, 8), "repeats it T times"),
-        (lambda m, x: torch.stack([m.net(x) for _ in range(T)], 1).mean(1), "s", (B, 8), "repeats it T times"),
+        (lambda m, x: m.net(x.unsqueeze(0).repeat(T, 1, 1)).mean(0), "m", (B, 8), "repeats it T = 6 times"),
+        (lambda m, x: m.net(x.expand(T, *x.shape)).mean(0), "m", (B, 8), "repeats it T = 6 times"),
+        (lambda m, x: sum(m.net(x) for _ in range(T)) / T, "s", (B, 8), "repeats it T = 6 times"),
+        (lambda m, x: (m.net(x), None), "s", (T, B, 8), "takes one step (B, ...) a call"),
+        (lambda m, x: torch.stack([m.net(x) for _ in range(T)], 1).mean(1), "s", (B, 8), "repeats it T = 6 times"),
     ],
 )
 def test_the_layout_is_found_by_looking(forward: Any, mode: str, shape: tuple[int, ...], said: str | None) -> None:

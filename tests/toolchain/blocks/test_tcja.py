@@ -62,7 +62,7 @@ def test_causal_gains_do_not_see_the_last_step_before_they_act(
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("gate", ["hard", "sigmoid", "pow2", "binary"])
 @pytest.mark.parametrize("gate_delay", [0, 1, 3])
-@pytest.mark.parametrize("dims", ["T", "C"])
+@pytest.mark.parametrize("dims", ["T", "C", "TC"])
 def test_causal_tcja_is_lowered_exactly(
     dims: str, gate_delay: int, gate: str, pooled: bool, rng: np.random.Generator
 ) -> None:
@@ -103,10 +103,10 @@ REFUSALS = [
         "and its CLA reads all 6 steps",
     ),
     (
-        ("TC", "causal", "count"),
+        ("TC", "causal", "table"),
         "causal",
-        "TCJA (TC, variant 'causal') cannot be lowered by 'causal': its gate is h(P Q), a product of two sums: "
-        "a neuron scales by a gain, it does not multiply sums",
+        "TCJA (TC, variant 'causal') cannot be lowered by 'causal': its CLA has other weights for every pair of steps: "
+        "synapses are the same in every step",
     ),
     (
         ("C", "causal", "table"),
@@ -134,12 +134,12 @@ def test_what_does_not_go_together_is_refused_with_the_reason(
         strategy_for(op, strategy)  # type: ignore[arg-type]
 
     assert str(caught.value) == (
-        f"block 'tcja': {message}\n  help: train TCJA(variant='causal', dims='T'), or dims='C' with cla_memory='count', "
-        "or deploy with --gates static"
+        f"block 'tcja': {message}\n  help: train TCJA(variant='causal', dims='T'), or dims='C' or 'TC' with "
+        "cla_memory='count', or deploy with --gates static"
     )
 
 
-@pytest.mark.parametrize("form", [("TC", "published", "table"), ("TC", "causal", "count"), ("C", "causal", "table")])
+@pytest.mark.parametrize("form", [("TC", "published", "table"), ("TC", "causal", "table"), ("C", "causal", "table")])
 def test_auto_takes_constants_where_no_exact_lowering_exists(
     form: tuple[str, str, str], rng: np.random.Generator
 ) -> None:

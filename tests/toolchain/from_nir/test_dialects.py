@@ -8,6 +8,7 @@ import pytest
 from nir_nets import DT, T, chain, lif
 from numpy.typing import NDArray
 
+from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.from_nir import assumed, from_nir, unknown
 from spikewright.toolchain.interpret import run_float
@@ -193,9 +194,11 @@ def test_a_time_constant_in_another_unit_is_answered_with_what_makes_sense_of_it
 
 def test_an_endless_time_constant_is_an_integrator() -> None:
     full = np.full(N, np.inf)
-    op = from_nir(chain(nir.LIF(full, full, np.zeros(N), np.ones(N), np.zeros(N)), shape=(N,), out=(N,)))["n0"]
+    graph = chain(nir.LIF(full, full, np.zeros(N), np.ones(N), np.zeros(N)), shape=(N,), out=(N,))
 
-    assert (op.beta, op.gain) == (1, 1)
+    for read in (graph, nirx.copied(graph)):
+        op = from_nir(read)["n0"]
+        assert (op.beta, op.gain) == (1, 1)
 
 
 def test_every_dialect_says_everything_but_a_floor() -> None:

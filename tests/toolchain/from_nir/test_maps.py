@@ -93,11 +93,38 @@ def test_pools_and_flatten(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(y, expected.reshape(T, 12), atol=1e-12)
 
 
-def test_a_partial_flatten_is_refused() -> None:
-    flat = nir.Flatten({"input": np.array([2, 4, 6])}, 1, -1)
+@pytest.mark.parametrize(("start", "end", "declared"), [(1, -1, (2, 4, 6)), (1, 3, (1, 2, 4, 6)), (-3, 2, (2, 4, 6))])
+def test_a_flatten_that_counts_a_batch_axis_or_none_flattens_all(
+    start: int, end: int, declared: tuple[int, ...]
+) -> None:
+    flat = nir.Flatten({"input": np.array(declared)}, 0, -1)
+    flat.start_dim, flat.end_dim = start, end
+    x = np.arange(T * 48.0).reshape(T, 2, 4, 6)
 
-    with pytest.raises(UnsupportedNodeError, match="start_dim 1, end_dim -1"):
+    np.testing.assert_array_equal(run(chain(flat, shape=(2, 4, 6), out=(48,)), x), x.reshape(T, 48))
+
+
+def test_a_partial_flatten_is_refused() -> None:
+    flat = nir.Flatten({"input": np.array([2, 4, 6])}, 1, 2)
+
+    with pytest.raises(UnsupportedNodeError, match="start_dim 1, end_dim 2"):
         from_nir(chain(flat, shape=(2, 4, 6), out=(2, 24)))
+
+
+@pytest.mark.parametrize(
+    ("first", "shape"),
+    [
+        (nir.Linear(np.ones((2, 5))), (5,)),
+        (nir.Conv2d((4, 6), np.ones((3, 1, 1, 1)), 1, 0, 1, 3, np.zeros(3)), (3, 4, 6)),
+        (nir.Flatten({"input": np.array([2, 3])}, 0, -1), (2, 3)),
+    ],
+    ids=["matrix", "convolution", "flatten"],
+)
+def test_an_input_without_a_shape_takes_that_of_its_reader(first: nir.NIRNode, shape: tuple[int, ...]) -> None:
+    graph = chain(first, shape=(1,), out=(1,))
+    graph.nodes["input"].input_type, graph.nodes["output"].output_type = {"input": None}, {"output": None}
+
+    assert from_nir(graph).input.shape == shape
 
 
 def test_a_batch_norm_is_a_scale_and_shift_per_channel(rng: np.random.Generator) -> None:

@@ -125,3 +125,31 @@ def test_metadata_with_an_unknown_comparison_is_refused() -> None:
 def test_metadata_out_of_range_is_refused(metadata: dict[str, object], message: str) -> None:
     with pytest.raises(ImportingError, match=message):
         from_nir(chain(lif(**metadata), shape=(3,), out=(3,)))
+
+
+def test_ends_of_a_sub_graph_of_another_shape_than_what_comes_in_are_refused() -> None:
+    inner = chain(nir.Scale(np.array(2.0)), shape=(4,), out=(4,))
+
+    with pytest.raises(ImportingError, match=r"declared \(4,\); what comes in has \(3,\)") as caught:
+        from_nir(net({"a": inner}, "input>a", "a>output"))
+
+    assert caught.value.where == "graph: node 'a.input'"
+
+
+def test_graphs_in_memory_are_checked_as_files_are() -> None:
+    weight = nir.Linear(np.ones((3, 3)))
+    weight.weight = np.ones((3, 3), np.complex128)
+    with pytest.raises(ImportingError, match="weight holds 9 values; expected numbers"):
+        from_nir(net({"a": weight}, "input>a", "a>output"))
+
+    broken = net({"a": nir.Linear(np.ones((3, 3)))}, "input>a", "a>output")
+    broken.nodes["input"].input_type["input"] = np.array([3.5])
+    with pytest.raises(ImportingError, match=r"shape holds array\(\[3.5\]\); expected whole numbers"):
+        from_nir(broken)
+
+
+def test_a_pool_names_the_field_that_is_wrong() -> None:
+    pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2, 2]), np.array([0, 0]))
+
+    with pytest.raises(ImportingError, match="stride is array"):
+        from_nir(chain(pool, shape=(1, 4, 4), out=(1, 2, 2)))

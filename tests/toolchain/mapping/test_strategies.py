@@ -145,7 +145,7 @@ def test_too_few_cores_name_the_layer_that_finds_no_room(chip: Chip) -> None:
 
     assert str(caught.value) == (
         "layer 'n1', core 120: the net needs 257 neurocores; chip 'loihi2' has 120, 137 too few\n"
-        "  help: choose a board with at least 257 cores (see `spikewright chips`), or make the layers smaller"
+        "  help: choose a board with at least 257 cores: --chip kapoho-point, or make the layers smaller"
     )
 
 

@@ -107,6 +107,23 @@ def test_what_folds_is_left_to_folding_and_what_is_too_large_to_the_verifier(
     assert not any(isinstance(op, SumPool) for op in FoldPool()(free))
 
 
+def test_an_uneven_pool_of_the_input_that_is_too_large_a_matrix_is_the_hosts_and_deploy_says_so(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooled = AdaptivePool(name="pool", inputs=("in",), size=(4, 4))
+    graph = net(pooled, conv("conv1", "pool", 2, rng), lif("lif1", "conv1", 4))
+    monkeypatch.setattr(lower_pool, "LARGEST", 98 * 48 - 1)
+    data = events(rng)
+
+    made = deploy_graph(graph, Options(), data, name="net")
+
+    assert made.host is not None
+    assert [op.name for op in made.host.graph] == ["in", "pool", "conv1", "lif1", "host.out"]
+    assert [one.code for one in made.diagnostics if one.where == "layer 'pool'"] == ["pool-on-host"]
+    assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
+    assert made.check().spike_driven
+
+
 UNEVEN = AdaptivePool(name="pool", inputs=("lif1",), size=(4, 4))
 
 

@@ -59,7 +59,7 @@ def test_a_real_gate_on_spikes_is_a_second_violation_of_the_published_form(rng: 
     assert "the unquantized gate of 'tcja'" in str(block(verdict, "fc1").violation)
 
 
-@pytest.mark.parametrize("form", [("TC", "count"), ("C", "table")])
+@pytest.mark.parametrize("form", [("TC", "table"), ("C", "table")])
 def test_causal_forms_without_a_lowering_are_violations(form: tuple[str, str], rng: np.random.Generator) -> None:
     gate = joint(rng, form[0], memory=form[1])  # type: ignore[arg-type]
     verdict = check_graph(joint_net(rng, gate), input_kind="binary", payload_bits=8)

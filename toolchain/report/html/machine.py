@@ -142,7 +142,7 @@ def utilization(report: Report) -> str:
         fill[use.core] = max(fill.get(use.core, 0.0), use.share)
     text = (
         f"<p>{len(fill)} of {report.chip.mesh.cores} cores in use. Fullest: {esc(_resource(peak.resource))} of core "
-        f"{peak.core}, {percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p>"
+        f"{peak.core}, {percent(peak.share)} ({peak.used:,} of {peak.limit:,}).</p><p>{esc(str(report.decided))}.</p>"
     )
     if len(fill) <= MOST_ROWS:
         return text + _uses(report, sorted(fill))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,53 +69,101 @@ def deploy(
         Stopped: The stage ``stop_after`` is done.
     """
     options = _options(options, changes)
-    folder = None if data is None else Path(data)
     kept = None if keep_stages is None else Path(keep_stages)
     Walk(pipeline(), stop_after, kept)
     progress("import")
-    imported = load_model(model, data=folder, example=example, layout=options.layout)
-    if name is not None:
-        imported = replace(imported, name=name)
-    imported.check_reading(options)
-    card = imported.card
-    command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
-    if samples is None:
-        samples = calibration
+    net = read_model(model, example, options=options, calibration=calibration, samples=samples, data=data, name=name)
     stages: dict[str, Any] = {
         "note": progress,
         "stop_after": stop_after,
         "keep_stages": kept,
-        "diagnostics": (*imported.diagnostics, *imported.assumed(dt_s=options.dt_s, reading=options)),
+        "diagnostics": net.diagnostics,
     }
-    imported = _sized(imported, options, samples, folder)
-    if imported.integer is not None:
+    imported = net.imported
+    if net.graph is None:
+        assert imported.integer is not None
         _refuse_unused(options, calibration, imported.name)
-        travelling = None if samples is None else _samples(samples, imported, "test", options, folder)
+        travelling = None if net.samples is None else net.samples()
         made = deploy_integer(
-            imported.integer, options, name=imported.name, card=dict(card), samples=travelling, **stages
+            imported.integer, options, name=imported.name, card=dict(imported.card), samples=travelling, **stages
         )
-        return replace(made, command=command)
-    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
-
-    card = _coded(card, options, graph, (calibration, samples))
-    imported = replace(imported, card=card)
-
-    def read(wanted: Data | None, split: str) -> Callable[[], Samples]:
-        return lambda: _samples(wanted, imported, split, options, folder, graph.timesteps)
-
-    travels = samples is not None or bool(card.get("dataset")) or imported.example is not None
+        return replace(made, command=net.command)
     made = deploy_graph(
-        graph,
+        net.graph,
         options,
-        read(calibration, "train"),
+        net.calibration,
         name=imported.name,
-        card=dict(card),
-        samples=read(samples, "test") if travels else None,
-        held_out=partial(_held_out, calibration, card, graph.timesteps, folder),
+        card=dict(imported.card),
+        samples=net.samples,
+        held_out=net.held_out,
         **stages,
     )
     unsaid = _input_seen(made) if imported.assumed(dt_s=options.dt_s, reading=options) else ()
-    return replace(made, source=imported.nir_graph, command=command, diagnostics=(*made.diagnostics, *unsaid))
+    return replace(made, source=imported.nir_graph, command=net.command, diagnostics=(*made.diagnostics, *unsaid))
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A model that was read, and what a deployment of it takes.
+
+    Args:
+        imported: The model; its card says how data sets are coded.
+        graph: Its float graph; None of a model that is integer already.
+        calibration: Reads the data that decides ranges.
+        samples: Reads the test data that travels; None: there is none.
+        held_out: Reads data that decides about constants; None where there is none.
+        diagnostics: What was assumed, noted or lost on the way.
+        command: The command that deploys it, or "".
+    """
+
+    imported: Imported
+    graph: Graph | None
+    calibration: Callable[[], Samples]
+    samples: Callable[[], Samples] | None
+    held_out: Callable[[], Samples | None]
+    diagnostics: tuple[Diagnostic, ...]
+    command: str
+
+
+def read_model(
+    model: Any,
+    example: Any = None,
+    *,
+    options: Options,
+    calibration: Data | None = None,
+    samples: Data | None = None,
+    data: str | Path | None = None,
+    name: str | None = None,
+) -> Net:
+    """Read a model, and say where its data comes from; arguments as ``deploy``.
+
+    Raises:
+        ToolchainError: The model or an option is refused.
+    """
+    folder = None if data is None else Path(data)
+    imported = load_model(model, data=folder, example=example, layout=options.layout)
+    if name is not None:
+        imported = replace(imported, name=name)
+    imported.check_reading(options)
+    command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
+    if samples is None:
+        samples = calibration
+    diagnostics = (*imported.diagnostics, *imported.assumed(dt_s=options.dt_s, reading=options))
+    imported = _sized(imported, options, samples, folder)
+
+    def read(wanted: Data | None, split: str, T: int | None) -> Callable[[], Samples]:
+        return lambda: _samples(wanted, imported, split, options, folder, T)
+
+    if imported.integer is not None:
+        travel = None if samples is None else read(samples, "test", None)
+        return Net(imported, None, read(calibration, "train", None), travel, lambda: None, diagnostics, command)
+    graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
+    imported = replace(imported, card=_coded(imported.card, options, graph, (calibration, samples)))
+    T = graph.timesteps
+    travels = samples is not None or bool(imported.card.get("dataset")) or imported.example is not None
+    travel = read(samples, "test", T) if travels else None
+    held_out = partial(_held_out, calibration, imported.card, T, folder)
+    return Net(imported, graph, read(calibration, "train", T), travel, held_out, diagnostics, command)
 
 
 def _held_out(calibration: Data | None, card: Mapping[str, Any], timesteps: int, data: Path | None) -> Samples | None:

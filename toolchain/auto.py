@@ -134,7 +134,7 @@ def _named(strategies: Mapping[str, str]) -> str:
     return kinds.pop() if len(kinds) == 1 else ", ".join(f"{block}={kind}" for block, kind in strategies.items())
 
 
-def _counted(wanted: Array, got: Array, y: Labels | None, of: str) -> Loss:
+def loss_of(wanted: Array, got: Array, y: Labels | None, of: str) -> Loss:
     """Compare answers (B, n) sample by sample; without labels, the float net is right."""
     truth = wanted.argmax(axis=1) if y is None else y
     right, ours = wanted.argmax(axis=1) == truth, got.argmax(axis=1) == truth
@@ -146,14 +146,14 @@ def _calibrated(tried: Context, y: Labels | None) -> Loss:
     assert tried.reference is not None
     assert tried.integer_answers is not None
     of = f"the {len(tried.reference):,} calibration samples"
-    return _counted(tried.reference, np.asarray(tried.integer_answers, np.float64), y, of)
+    return loss_of(tried.reference, np.asarray(tried.integer_answers, np.float64), y, of)
 
 
 def _held_out(tried: Context, samples: Samples) -> Loss:
     """Return the loss on samples that calibrated nothing, the captured net beside the integer graph."""
     few = first(samples, HELD_OUT)
     sent = few.x if tried.host is None else sent_by(tried.host, few.x)
-    return _counted(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
+    return loss_of(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
 
 
 def _why_not_exactly(graph: Graph) -> str:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, check_data
+from spikewright.toolchain.deployment import Deployment, check_data, check_labels
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
@@ -33,6 +34,7 @@ def deploy_integer(
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
 ) -> Deployment:
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
@@ -46,6 +48,7 @@ def deploy_integer(
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
 
     Raises:
         ToolchainError: A stage refuses the net.
@@ -61,11 +64,12 @@ def deploy_integer(
         raise InputError(
             "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
         )
-    chip = load_chip(options.chip)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="integer")
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(

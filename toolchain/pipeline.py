@@ -19,7 +19,7 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
+from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, check_labels, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
@@ -47,7 +47,7 @@ from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
-from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Note, Stage, Walk, passed, position
+from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -232,8 +232,10 @@ def _costs(tried: _Tried, first: _Tried) -> Iterator[Diagnostic]:
 def _map(context: Context) -> Context:
     """Give every neuron a core, measured on the golden input."""
     golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
-    mapping = strategy_called(context.options.mapping, golden, context.options.seed)
-    return replace(context, program=map_graph(context.graph, context.chip, mapping))
+    told: list[Diagnostic] = []
+    mapping = strategy_called(context.options.mapping, golden, context.options.seed, told.append)
+    program = map_graph(context.graph, context.chip, mapping)
+    return replace(context, program=program, diagnostics=(*context.diagnostics, *told))
 
 
 PIPELINE: tuple[Stage, ...] = (
@@ -241,7 +243,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldPool),
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
-    Stage("split-host", _about(split_host), "cut", _split_host, ("code", "x")),
+    Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
     Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x")),
     _stage(MergeMaps),
@@ -259,9 +261,25 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(LowerPool),
     _stage(Distribute, again=2),
     _stage(LowerBias),
-    Stage(Quantize.name, _about(Quantize), "drift", _quantize, ("options", "code", "x"), "integer"),
+    Stage(
+        Quantize.name,
+        _about(Quantize),
+        "drift",
+        _quantize,
+        ("options", "code", "x"),
+        "integer",
+        options=("weight_bits", "payload_bits"),
+    ),
     _stage(Align, level="aligned"),
-    Stage("map", "Give every neuron a neurocore.", "exact", _map, ("options", "chip", "x"), "aligned"),
+    Stage(
+        "map",
+        "Give every neuron a neurocore.",
+        "exact",
+        _map,
+        ("options", "chip", "x"),
+        "aligned",
+        options=("mapping",),
+    ),
 )
 """The stages in order. Their graphs are float, integer from ``quantize`` on, and have their delays from ``align`` on."""
 
@@ -326,6 +344,8 @@ def deploy_graph(
     stop_after: str | None = None,
     keep_stages: Path | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
+    chip: Chip | None = None,
+    memory: Memory | None = None,
 ) -> Deployment:
     """Compile a captured float graph for a chip.
 
@@ -342,22 +362,26 @@ def deploy_graph(
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
         diagnostics: What reading the model found.
+        chip: The target; None: it is read, as the options name it.
+        memory: Of the stages that other deployments took of the same net and data.
 
     Raises:
         ToolchainError: A stage refuses the net; nothing is written but the stages before it, where they are kept.
         Stopped: The stage ``stop_after`` is done.
     """
-    walk = Walk(pipeline(), stop_after, keep_stages, note)
-    chip = load_chip(options.chip)
+    walk = Walk(pipeline(), stop_after, keep_stages, note, memory=memory)
+    chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
     _strategies(graph, options)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
+    check_labels(calibration.y, graph, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
     context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
     return deployment_of(context, card or {}, samples, calibration.source)

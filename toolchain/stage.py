@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class Context:
         program: The mapped program.
         records: What each stage did.
         diagnostics: What was lost, assumed or noted on the way; a stage adds its own.
+        prefix: Digest of everything that led here; "" where no walk remembers.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Context:
     records: tuple[PassRecord, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     y: Labels | None = None
+    prefix: str = ""
 
     @property
     def data(self) -> Data:
@@ -98,6 +100,7 @@ class Stage:
         needs: What it reads of the context beside the graph.
         level: The rules its graph obeys.
         origin: The package it comes from.
+        options: Fields of the options that no stage before it reads: they begin to count here (see ``Memory``).
     """
 
     name: str
@@ -107,6 +110,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     level: Level = "float"
     origin: str = "spikewright"
+    options: tuple[str, ...] = ()
 
 
 def passed(context: Context, name: str, graph: Graph, check: Check, level: Level) -> Context:
@@ -160,6 +164,18 @@ class Stopped(Exception):
         return {"name": c.name, "stage": self.stage, "ops": [op.name for op in c.graph], "passes": passes}
 
 
+class Memory(Protocol):
+    """Remembers contexts by what led to them, so that walks which begin alike share their stages."""
+
+    def begin(self, context: Context) -> Context:
+        """Return the context with its prefix."""
+        ...
+
+    def take(self, stage: Stage, context: Context) -> Context:
+        """Return what a stage makes of a context, remembered or run."""
+        ...
+
+
 @dataclass(eq=False)
 class Walk:
     """One way through the stages: tells their names, keeps their files, and remembers where to stop.
@@ -169,6 +185,7 @@ class Walk:
         stop_after: The last stage asked for; None: all.
         folder: Where each stage's result is kept as the stage ends; None: nowhere.
         note: Told the name of each stage as it starts.
+        memory: Of the stages that earlier walks took; None: every stage is run.
 
     Raises:
         InputError: ``stop_after`` is no stage; ``folder`` holds something else.
@@ -179,6 +196,7 @@ class Walk:
     folder: Path | None = None
     note: Note = lambda _: None
     stopped: Context | None = None
+    memory: Memory | None = None
 
     def __post_init__(self) -> None:
         """Refuse before any work."""
@@ -193,13 +211,14 @@ class Walk:
         if self.folder is not None:
             stage_files.open_folder(self.folder)
             stage_files.write(self.folder, "00-captured", (), graph=context.graph, host=None, program=None)
-        return context
+        return context if self.memory is None else self.memory.begin(context)
 
     def through(self, context: Context, stages: tuple[Stage, ...]) -> Context:
         """Take some of the stages, one after the other."""
         for stage in stages:
             self.note(stage.name)
-            context = self._kept(stage, context, stage.run(context))
+            after = stage.run(context) if self.memory is None else self.memory.take(stage, context)
+            context = self._kept(stage, context, after)
         return context
 
     def _kept(self, stage: Stage, before: Context, after: Context) -> Context:

@@ -264,7 +264,16 @@ def test_what_fires_without_input_is_told_and_limited_where_asked(cli: Cli, tmp_
 def test_doctor_lists_every_group_of_entry_points(cli: Cli) -> None:
     plugins = json.loads(cli("doctor", "--json")[1])["plugins"]
 
-    assert set(plugins) == {"backends", "importers", "exporters", "blocks", "passes", "datasets", "commands"}
+    assert set(plugins) == {
+        "backends",
+        "importers",
+        "exporters",
+        "blocks",
+        "passes",
+        "datasets",
+        "commands",
+        "clusters",
+    }
     assert {"netx", "onnx"} <= set(plugins["exporters"])
     assert "module" in plugins["importers"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from argparse import Namespace, _SubParsersAction
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.plugins import points
 
 CORE = ("spikewright", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
 OPTIONAL = (
@@ -19,6 +20,7 @@ OPTIONAL = (
     ("safetensors", "checkpoints", "pip install 'spikewright[models]'"),
     ("tonic", "event data sets", "pip install 'spikewright[models]'"),
     ("onnx", "ONNX files of the host part", "pip install 'spikewright[onnx]'"),
+    ("distributed", "explore on a Dask cluster", "pip install 'spikewright[dask]'"),
     (
         "lava-nc",
         "backend lava",
@@ -27,7 +29,7 @@ OPTIONAL = (
     ),
 )
 """Distribution, what it is for, and the command that installs it."""
-GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", "commands")
+GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", "commands", "clusters")
 """Groups of entry points, each ``spikewright.<group>``."""
 
 
@@ -65,13 +67,13 @@ def _version(package: str) -> str | None:
 
 
 def _plugins(group: str) -> list[str]:
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in points(group)})
 
 
 def _datasets() -> dict[str, str]:
     """Say of each data set whether its test split loads, or why not."""
     found = {}
-    for point in sorted(entry_points(group="spikewright.datasets"), key=lambda p: p.name):
+    for point in points("spikewright.datasets"):
         try:
             loaded = point.load()(point.name, split="test", timesteps=1)
             found[point.name] = f"{loaded.x.shape[1]} test samples"

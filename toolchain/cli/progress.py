@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from spikewright.toolchain.backends import Progress as Callback
 from spikewright.toolchain.cli.terminal import visible
@@ -35,6 +43,34 @@ def bars() -> Iterator[Callable[[str], Callback]]:
             return lambda done, total: bar.update(task, completed=done, total=total)
 
         yield make
+
+
+@contextmanager
+def estimated(title: str) -> Iterator[tuple[Callable[[str], None], Callback]]:
+    """Show a bar with the time that is left; yields what names the stage, and the (done, all) callback."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=3600
+    ) as bar:
+        title = visible(title)
+        task = bar.add_task(title, total=None)
+        begun: list[int] = []
+
+        def progress(done: int, total: int) -> None:
+            if not begun:  # what was done before says nothing about the speed
+                begun.append(done)
+                bar.reset(task, total=total, completed=done, description=title)
+            bar.update(task, completed=done, total=total)
+
+        yield lambda stage: bar.update(task, description=f"{title}: {visible(stage)}"), progress
 
 
 def note(text: str) -> None:

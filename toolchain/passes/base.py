@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import ClassVar, Literal, get_args
 
 from spikewright.toolchain.attention_block import AttentionBlock
@@ -103,7 +103,7 @@ def installed() -> list[tuple[Pass, str]]:
     Raises:
         PassError: One cannot be loaded, is no pass, or does not say where it stands and how it is checked.
     """
-    found = [(_loaded(point), _origin(point)) for point in entry_points(group="spikewright.passes")]
+    found = [(_loaded(point), _origin(point)) for point in points("spikewright.passes")]
     return sorted(found, key=lambda item: item[0].name)
 
 

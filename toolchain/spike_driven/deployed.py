@@ -119,8 +119,8 @@ class Check(Result):
         return self.verdict.rows()
 
 
-def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Check:
-    """Check a deployment; see ``Deployment.check``."""
+def check_deployment(made: Deployment, *, max_silent: float | None = None, trace: Trace | None = None) -> Check:
+    """Check a deployment; see ``Deployment.check``. ``trace``: counters of a run of its samples, where there was one."""
     if max_silent is not None and not 0 <= max_silent <= 1:
         raise InputError(f"{max_silent}; 0 .. 1 is allowed", where="--max-silent", help="give a share, e.g. 0.1")
     if made.samples is None and max_silent is not None:
@@ -134,7 +134,8 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None) -> Ch
         said = str(broken[0]) if broken else ""
         return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
     nothing, samples = silence_of(made), first(made.samples, AUDITED)
-    run, trace = _run(made, samples), _trace(made, first(made.samples, SHARED))
+    run = _run(made, samples)
+    trace = _trace(made, first(made.samples, SHARED)) if trace is None else trace
     counted = run.last or run.trace
     assert counted is not None
     return Check(

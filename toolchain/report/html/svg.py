@@ -1,4 +1,4 @@
-"""Small plots as inline SVG text: stacked horizontal bars, and bars with a band; no script, no outside file."""
+"""Small plots as inline SVG text: stacked horizontal bars, bars with a band, dots over two axes; no script, no outside file."""
 
 from __future__ import annotations
 
@@ -124,3 +124,74 @@ def heat(cells: Sequence[Cell], *, title: str, size: int = 15) -> str:
         lines.append(f'<a href="{escape(c.href, quote=True)}">{square}</a>' if c.href else square)
     label, box = escape(title, quote=True), f"0 0 {wide * size} {high * size}"
     return f'<svg class="heat" viewBox="{box}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One dot: where it is, its kind (color class ``c{kind}``), a tip, where a click leads, and a text beside it."""
+
+    x: float
+    y: float
+    kind: int
+    tip: str
+    href: str = ""
+    text: str = ""
+
+
+PLOT, MARGIN = (920, 360), (90, 16, 16, 44)
+"""Width and height of a scatter plot; its margins: left, top, right, bottom."""
+
+
+def scatter(
+    dots: Sequence[Dot],
+    *,
+    title: str,
+    across: Callable[[float], str],
+    up: Callable[[float], str],
+    names: tuple[str, str],
+    line: int | None = None,
+) -> str:
+    """Return a plot of dots, each axis from the smallest to the largest value.
+
+    Args:
+        dots: What is drawn; the first kind on top.
+        title: For readers who cannot see it.
+        across: Text of a value of x.
+        up: Text of a value of y.
+        names: Of the two axes.
+        line: The kind whose dots are joined by steps, from left to right; None: none.
+    """
+    (wide, high), (left, top, right, bottom) = PLOT, MARGIN
+    ends = [(min(values), max(values)) for values in ([d.x for d in dots], [d.y for d in dots])]
+
+    def place(dot: Dot) -> tuple[float, float]:
+        shares = [(v - a) / (b - a) if b > a else 0.5 for v, (a, b) in zip((dot.x, dot.y), ends, strict=True)]
+        return left + shares[0] * (wide - left - right), high - bottom - shares[1] * (high - top - bottom)
+
+    base = high - bottom
+    lines = [f'<rect x="{left}" y="{top}" width="{wide - left - right}" height="{base - top}" class="bg"/>']
+    for (low, far), show, vertical in ((ends[0], across, False), (ends[1], up, True)):
+        for k in range(5):
+            value = low + (far - low) * k / 4
+            x, y = (
+                (left - 8, base - (base - top) * k / 4 + 4)
+                if vertical
+                else (left + (wide - left - right) * k / 4, base + 18)
+            )
+            kind = "lab" if vertical else "axis"
+            lines.append(f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(show(value))}</text>')
+    lines.append(f'<text x="{wide / 2:.0f}" y="{high - 6}" class="axis">{escape(names[0])}</text>')
+    lines.append(f'<text x="{left + 6}" y="{top + 14}" class="val">{escape(names[1])}</text>')
+    joined = sorted(place(d) for d in dots if d.kind == line)
+    if len(joined) > 1:
+        path = f"M{joined[0][0]:.1f} {joined[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in joined[1:])
+        lines.append(f'<path d="{path}" class="whisker" fill="none"/>')
+    for dot in sorted(dots, key=lambda d: -d.kind):
+        x, y = place(dot)
+        mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="c{dot.kind}"><title>{escape(dot.tip)}</title></circle>'
+        lines.append(f'<a href="{escape(dot.href, quote=True)}">{mark}</a>' if dot.href else mark)
+        if dot.text:
+            beside = f'x="{x - 8:.1f}" text-anchor="end"' if x > wide - 60 else f'x="{x + 8:.1f}"'
+            lines.append(f'<text {beside} y="{y - 6:.1f}" class="val">{escape(dot.text)}</text>')
+    label = escape(title, quote=True)
+    return f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"

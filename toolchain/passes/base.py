@@ -12,6 +12,7 @@ from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Relay, Replayed
+from spikewright.toolchain.plugins import points
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""

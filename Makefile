@@ -11,13 +11,14 @@ PYTEST ?=
 # Test files go to so many processes; WORKERS=0: all in one.
 WORKERS ?= 2
 
-.PHONY: help install demo test slow fuzz kills lint clean
+.PHONY: help install demo test slow fuzz kills nir lint clean
 
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
 	@echo "make test   run the tests; DATA=DIR names the folder of real data sets"
 	@echo "make slow   those that start Lava, train nets or take long"
 	@echo "make fuzz   N=10000 hostile files of every format, as a table; make kills N=200: verbs killed at random moments"
+	@echo "make nir    N=300 random NIR nets against NIR's equations in plain numpy"
 	@echo "make lint   style, types, layering"
 	@echo "make clean  remove what was built; .venv stays"
 
@@ -52,6 +53,9 @@ slow: $(STAMP)
 
 fuzz: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/fuzz.py --cases $(or $(N),500) $(FUZZ)
+
+nir: $(STAMP)
+	PYTHONPATH=tests/support $(BIN)/python tests/support/nir_reference.py $(or $(N),300)
 
 kills: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/kills.py --kills $(or $(N),200)

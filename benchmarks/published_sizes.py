@@ -133,6 +133,7 @@ def measure(name: str, width: float) -> Row:
             name, width, net.gates, deploy_s=took, deploy_cpu_s=used, peak_mib=peak(), verdict=f"refused: {error}"
         )
     deployed, used = time.perf_counter(), time.process_time() - cpu
+    _said(f"  {deployed - begin:6.1f} s {peak():6.0f} MiB  sample\n")
     run = made.run(x)
     done = time.perf_counter()
     took, most, sizes = done - deployed, peak(), made.to_dict()
@@ -163,18 +164,23 @@ def watched(name: str, width: float, seconds: float, mib: int) -> Row:
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
         )  # fmt: skip
     except subprocess.TimeoutExpired as ended:
-        last = _last((ended.stderr or b"").decode())
-        took = time.perf_counter() - begin
-        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=f"ended after {seconds:.0f} s, at: {last}")
+        took, at = time.perf_counter() - begin, _stage((ended.stderr or b"").decode())
+        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=f"ended after {seconds:.0f} s, in {at}")
     took = time.perf_counter() - begin
     if done.returncode:
-        verdict = f"died within {mib} MiB: {_last(done.stderr)}"
+        verdict = f"died within {mib} MiB, in {_stage(done.stderr)}: {_last(done.stderr)}"
         return Row(name, width, NETS[name].gates, deploy_s=took, verdict=verdict)
     return Row(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _last(text: str) -> str:
     return (text.strip().splitlines() or ["no word"])[-1].strip()
+
+
+def _stage(text: str) -> str:
+    """Return the last stage that a child told of."""
+    stages = [line.split("MiB")[1].strip() for line in text.splitlines() if " MiB  " in line]
+    return stages[-1] if stages else "the beginning"
 
 
 def _said(text: str) -> None:

@@ -13,7 +13,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.somas import Source
 from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import RunResult, added
-from spikewright.toolchain.deployment import Deployment, check_data, payloads
+from spikewright.toolchain.deployment import Deployment, check_data, check_labels, payloads
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError
@@ -79,6 +79,7 @@ def deploy_integer(
     verify(graph, level="integer")
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     graph = with_input_bits(graph, options, samples, name)
     diagnostics = (*diagnostics, *_saturates(graph, samples))
     if options.strict:

@@ -1,11 +1,12 @@
-"""Random NIR nets in all shapes of parameters, and NIR's equations in plain numpy, step by step, sharing no code with ours.
+"""Random NIR nets in all shapes of parameters, nested, against NIR's equations in plain numpy, sharing no code of ours.
 
-PYTHONPATH=tests/support python tests/support/nir_reference.py 300     nets, spikes and the largest difference
+make nir N=300     nets, spikes, and values that differ
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -70,12 +71,26 @@ class Net:
         self.shapes.append(shape)
 
     def graph(self) -> nir.NIRGraph:
-        names = [f"n{k}" for k in range(len(self.nodes))]
-        nodes = {"input": nir.Input(np.array(self.shapes[0])), **dict(zip(names, self.nodes, strict=True))}
-        nodes["output"] = nir.Output(np.array(self.shape))
-        chain = ["input", *names, "output"]
+        """Return the chain; now and then a part of it, and a part of that, is a graph of its own."""
         meta = {"dt": DT, "timesteps": STEPS}
-        return nir.NIRGraph(nodes, list(pairwise(chain)), metadata=meta, type_check=False)
+        return self.part(0, len(self.nodes), depth=0, **meta)
+
+    def part(self, first: int, last: int, depth: int, **meta: Any) -> nir.NIRGraph:
+        """Return nodes ``first`` to ``last`` as a graph; nested ones may say axes of a batch of one in front."""
+        members: list[tuple[str, nir.NIRNode]] = []
+        k = first
+        while k < last:
+            length = int(self.rng.integers(1, last - k + 1))
+            if depth < 3 and self.rng.random() < 0.25 and (k, k + length) != (first, last):
+                members.append((f"g{k}", self.part(k, k + length, depth + 1)))
+            else:
+                length = 1
+                members.append((f"n{k}", self.nodes[k]))
+            k += length
+        lead = (1,) if depth and self.rng.random() < 0.3 else ()
+        ends = [np.array([*lead, *self.shapes[at]]) for at in (first, last)]
+        nodes = {"input": nir.Input(ends[0]), **dict(members), "output": nir.Output(ends[1])}
+        return nir.NIRGraph(nodes, list(pairwise(nodes)), metadata=meta, type_check=False)
 
 
 NEURONS: dict[type[nir.NIRNode], dict[str, tuple[float, float]]] = {
@@ -119,10 +134,13 @@ def grow(net: Net) -> None:
             held, whole = net.parameter(0, 4)
             net.push(nir.Delay(np.floor(held) * DT), {"steps": np.floor(whole)}, net.shape)
         case 3 if len(net.shape) == 3 and net.shape[1] > 3 and net.shape[2] > 3:
-            two = np.array([2, 2])
-            out = (c, net.shape[1] // 2, net.shape[2] // 2)
+            kernel, stride = rng.integers(2, 4, 2), rng.integers(1, 4, 2)
+            padding = rng.integers(0, 2, 2)
+            size = (np.array(net.shape[1:]) + 2 * padding - kernel) // stride + 1
             average = bool(rng.integers(2))
-            net.push((nir.AvgPool2d if average else nir.SumPool2d)(two, two, 0 * two), {"average": average}, out)
+            full = {"average": average, "kernel": kernel, "stride": stride, "padding": padding}
+            node = (nir.AvgPool2d if average else nir.SumPool2d)(kernel, stride, padding)
+            net.push(node, full, (c, int(size[0]), int(size[1])))
         case 4 if not flat:
             n = int(np.prod(net.shape))
             net.push(nir.Flatten({"input": np.array(net.shape)}, 0, -1), {}, (n,))
@@ -154,10 +172,21 @@ def convolve(x: Array, w: Array, b: Array) -> Array:
     return y
 
 
-def pool(x: Array, average: bool) -> Array:
-    b, c, h, w = x.shape
-    x = x[:, :, : h // 2 * 2, : w // 2 * 2].reshape(b, c, h // 2, 2, w // 2, 2).sum((3, 5))
-    return x / 4 if average else x
+def pool(
+    x: Array,
+    average: bool,
+    kernel: Sequence[int] = (2, 2),
+    stride: Sequence[int] = (2, 2),
+    padding: Sequence[int] = (0, 0),
+) -> Array:
+    """Sum, or average, every window of (B, C, H, W) inside zeros, one by one; what no window reaches is left out."""
+    padded = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    size = [(n - k) // s + 1 for n, k, s in zip(padded.shape[2:], kernel, stride, strict=True)]
+    y = np.zeros((*x.shape[:2], *size))
+    for i, j in np.ndindex(*size):
+        top, left = i * stride[0], j * stride[1]
+        y[:, :, i, j] = padded[:, :, top : top + kernel[0], left : left + kernel[1]].sum((2, 3))
+    return y / (kernel[0] * kernel[1]) if average else y
 
 
 class Reference:
@@ -191,7 +220,7 @@ class Reference:
                         y[(slice(None), *place)] = self.past[k][t][(slice(None), *place)]
                 return y
             case nir.AvgPool2d() | nir.SumPool2d():
-                return pool(x, p["average"])
+                return pool(x, **p)
             case nir.Flatten():
                 return x.reshape(x.shape[0], -1)
             case _:

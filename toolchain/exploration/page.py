@@ -14,7 +14,7 @@ from spikewright.toolchain.report.html.style import CSS
 if TYPE_CHECKING:
     from spikewright.toolchain.exploration.result import Exploration
 
-SERIES = ("on the Pareto front", "spike-driven", "with a violation")
+SERIES = ("on the Pareto front", "with a violation", "spike-driven")
 """Kinds of dots; k has the color class ``c{k}``."""
 
 
@@ -42,7 +42,7 @@ def _plot(found: Exploration) -> str:
         x, y = (found.goals(i) * 2)[:2]
         values = ", ".join(f"{name} {value}" for name, value in found.configurations[i].values)
         tip = f"{i}: {values}: {shown(across, x)}, {shown(up, y)}"
-        kind = 0 if i in found.front else 1 if point.spike_driven else 2
+        kind = 0 if i in found.front else 2 if point.spike_driven else 1
         dots.append(svg.Dot(x, y, kind, tip, f"#row{i}", str(i) if kind == 0 else ""))
     drawing = svg.scatter(
         dots,

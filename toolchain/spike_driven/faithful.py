@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikewright.toolchain.backends import IntArray, Recording
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntNeuron
-from spikewright.toolchain.interpret import answer, run_float, run_int
+from spikewright.toolchain.interpret import float_answers, run_float, run_int
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.pipeline import chip_bits
 from spikewright.toolchain.results import Result, Row
@@ -154,8 +154,7 @@ def _interpreted(made: Deployment, x: IntArray, run: Mapping[str, Recording]) ->
 def _lowering(made: Deployment, x: Array) -> Lowering:
     """Compare the answers of the lowered net with the captured one's."""
     sent = x if made.host is None else run_float(made.host.graph, x)[made.host.boundary]
-    wanted = answer(made.captured, run_float(made.captured, x))
-    got = answer(made.lowered, run_float(made.lowered, sent))
+    wanted, got = float_answers(made.captured, x), float_answers(made.lowered, sent)
     names = [record.name for record in made.passes]
     before = made.passes[: names.index("quantize")] if "quantize" in names else made.passes
     stated = sum(record.answer_error for record in before if record.check == "drift")

@@ -312,3 +312,18 @@ def test_what_cannot_be_explored_is_refused_before_any_work(
     assert what in stderr
     assert help in stderr
     assert not store.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, progress: Any, **__: Any) -> Exploration:
+        progress(1, 4)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spikewright.toolchain.cli.explore.explore", interrupted)
+
+    code, stdout, stderr = cli("explore", "net.nir")
+
+    assert (code, stdout) == (130, "")
+    assert "1 of 4 configurations are done and kept; the same command goes on with the others" in " ".join(
+        stderr.split()
+    )

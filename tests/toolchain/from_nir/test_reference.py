@@ -19,4 +19,5 @@ def test_the_nets_mix_what_they_are_to_mix() -> None:
     kinds = {type(node).__name__ for net in nets for node in net.nodes}
 
     assert kinds >= {"Affine", "Conv1d", "Conv2d", "Scale", "Delay", "LIF", "CubaLIF", "IF", "Flatten", "SumPool2d"}
+    assert any("g" in name for net in nets for name in (key[0] for key in net.graph().nodes))
     assert any(shape[0] == shape[-1] and len(shape) == 3 for net in nets for shape in net.shapes)

@@ -191,6 +191,7 @@ def scatter(
         mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="c{dot.kind}"><title>{escape(dot.tip)}</title></circle>'
         lines.append(f'<a href="{escape(dot.href, quote=True)}">{mark}</a>' if dot.href else mark)
         if dot.text:
-            lines.append(f'<text x="{x + 8:.1f}" y="{y - 6:.1f}" class="val">{escape(dot.text)}</text>')
+            beside = f'x="{x - 8:.1f}" text-anchor="end"' if x > wide - 60 else f'x="{x + 8:.1f}"'
+            lines.append(f'<text {beside} y="{y - 6:.1f}" class="val">{escape(dot.text)}</text>')
     label = escape(title, quote=True)
     return f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from math import prod
 from pathlib import Path
@@ -18,16 +15,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from spikewright.hw_sim.errors import DAMAGE
 from spikewright.hw_sim.files import read_whole, regular
 
 Arrays = dict[str, NDArray[Any]]
 RATIO = 1100
 """Deflate makes at most 1032 bytes of one."""
-BROKEN = (
-    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
-    ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What zipfile, zlib and numpy raise for an archive that is cut, altered or none."""
 
 
 class DamagedError(ValueError):
@@ -50,19 +43,27 @@ def read_arrays(source: str | Path | bytes, names: Collection[str] | None = None
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             found = _listed(archive, source)
-            return {name: _array(archive, info) for name, info in found.items() if names is None or name in names}
+            wanted = {name: info for name, info in found.items() if names is None or name in names}
+            for name, info in wanted.items():
+                _check_packing(name, info)
+            need_memory(sum(info.file_size for info in wanted.values()))
+            return {name: _array(archive, name, info) for name, info in wanted.items()}
     except DamagedError:
         raise
-    except BROKEN as error:
+    except DAMAGE as error:
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def array_names(source: str | Path) -> list[str]:
-    """Return the names of an archive's arrays; errors as ``read_arrays``."""
+def array_shapes(source: str | Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that an archive's arrays declare, by name; () where it declares none. Errors as ``read_arrays``."""
+    if regular(Path(source)) is None:
+        raise FileNotFoundError(2, "no such file", str(source))
     try:
         with zipfile.ZipFile(source) as archive:
-            return [info.filename.removesuffix(".npy") for info in archive.infolist()]
-    except BROKEN as error:
+            return {name: _shape(archive, info) for name, info in _listed(archive, source).items()}
+    except DamagedError:
+        raise
+    except DAMAGE as error:
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -78,12 +79,14 @@ def _listed(archive: zipfile.ZipFile, source: str | Path | bytes) -> dict[str, z
     return dict(zip(names, infos, strict=True))
 
 
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    name = info.filename.removesuffix(".npy")
+def _check_packing(name: str, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
         raise DamagedError(f"array {name!r} is encrypted, or packed in a way that numpy does not write")
     if info.file_size > RATIO * info.compress_size + 4096:
         raise DamagedError(f"array {name!r} declares {info.file_size:,} bytes, more than its packed ones can hold")
+
+
+def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as member:
         shape, dtype = _header(member)
         if dtype.hasobject:
@@ -94,9 +97,16 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         if any(n < 0 for n in shape) or len(shape) > 32 or declared != info.file_size - member.tell():
             held = info.file_size - member.tell()
             raise DamagedError(f"array {name!r} of shape {shape} takes {declared:,} bytes; the file holds {held:,}")
-    need_memory(declared)
     with archive.open(info) as member:
         return np.asarray(npy.read_array(member, allow_pickle=False))
+
+
+def _shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    try:
+        with archive.open(info) as member:
+            return _header(member)[0]
+    except DAMAGE:  # said where the array is wanted
+        return ()
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -14,7 +14,7 @@ from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.fixed_point import DECAY_BITS, PAYLOAD_BITS, STATE_BITS, WEIGHT_BITS
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.ranges import LARGEST
-from spikewright.hw_sim.sourced_yaml import SourcedYaml
+from spikewright.hw_sim.sourced_yaml import SourcedYaml, compose
 
 MODELLED = {
     "weight_bits": (2, WEIGHT_BITS),
@@ -149,13 +149,16 @@ def _read(name: str) -> tuple[str, str]:
     if name in list_chips():
         return (resources.files(__package__) / "chips" / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
     try:
+        if not Path(name).exists():
+            raise FileNotFoundError(2, "no such file can be read")
         data = read_whole(name)
         if len(data) > LONGEST:
-            raise ValueError("too long")
+            raise ValueError(f"the file has {len(data):,} bytes; {LONGEST:,} are read")
         return data.decode("utf-8"), name
     except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise ChipError(
-            f"no chip of this name ships ({', '.join(list_chips())}), and no such file can be read",
+            f"no chip of this name ships ({', '.join(list_chips())}), and {why}",
             where=f"chip {name!r}",
             help=f"{did_you_mean(name, list_chips())}use one of these names, or the path of a chip file",
         ) from error
@@ -178,7 +181,7 @@ class _Reader(SourcedYaml):
         power = self.mapping(top["power"], ("static",))
         self.check_together(top["mesh"], Mesh(**mesh), CoreLimits(**core))
         return Chip(
-            name=self.text(top["chip"]),
+            name=self.line(top["chip"]),
             description=self.text(top["description"]),
             mesh=Mesh(**mesh),
             core=CoreLimits(**core),
@@ -196,6 +199,8 @@ class _Reader(SourcedYaml):
         named = [(key, value) for key, value in root.value if key.value == "base"]
         if not named:
             return root
+        if len(named) > 1:
+            raise self.fail(named[1][0], "'base' is given twice", "keep one of them")
         name = self.text(named[0][1])
         if name not in list_chips():
             raise self.fail(
@@ -204,7 +209,7 @@ class _Reader(SourcedYaml):
         own = yaml.MappingNode(
             root.tag, [(k, v) for k, v in root.value if k.value != "base"], root.start_mark, root.end_mark
         )
-        return _over(own, self.on_base(yaml.compose(_read(name)[0], Loader=yaml.SafeLoader)))
+        return _over(own, self.on_base(compose(_read(name)[0])))
 
     def limits(self, node: yaml.Node, part: str, kind: type[Mesh] | type[CoreLimits]) -> dict[str, int]:
         rows = self.mapping(node, tuple(f.name for f in fields(kind)))

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
+import tokenize
+import traceback
+import zipfile
+import zlib
+
+UNFIT = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError,
+)  # fmt: skip
+"""What code ends in where a value from a file is beyond all that it asks about."""
+DAMAGE = (
+    *UNFIT, EOFError, SyntaxError, pickle.PickleError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What readers of archives, arrays, pictures and tensors raise for a file that is cut, altered or none of theirs."""
+
 
 class SpikewrightError(Exception):
     """An error caused by input: printed as ``where: what`` and ``help:``, exit code 2.
@@ -21,6 +37,11 @@ class SpikewrightError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
         return f"{head}\n  help: {self.help}" if self.help else head
+
+
+def text_of(error: BaseException) -> str:
+    """Return kind and text of any exception on one line, also of one whose text cannot be made."""
+    return " ".join(traceback.format_exception_only(error)[-1].split())[:500]
 
 
 class ChipError(SpikewrightError):

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 PREFIX = ".spikewright-"
+STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
+"""Names under which an open stream looks like the file it was opened for; that is not ours to replace."""
 _NUMBER = count()
 
 
@@ -33,8 +35,8 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: It cannot be written, or is no regular file (a pipe, a device); an older one is as it was.
     """
+    mode = regular(Path(path))
     target = Path(os.path.realpath(path))
-    mode = regular(target)
     clean(target.parent)
     draft = target.parent / f"{PREFIX}{os.getpid()}-{next(_NUMBER)}-{target.name}"[:200]
     try:
@@ -66,8 +68,10 @@ def regular(path: Path) -> int | None:
     """Return the permissions of a regular file, or None where nothing is there.
 
     Raises:
-        OSError: Something else stands there: a folder, a pipe, a device, a socket.
+        OSError: Something else stands there: a folder, a pipe, a device, a socket, or a stream of a process.
     """
+    if str(path).startswith(STREAMS):
+        raise OSError(22, "is a stream of a process, no file of its own", str(path))
     try:
         found = path.stat().st_mode
     except FileNotFoundError:

@@ -303,16 +303,18 @@ class ConvSynapses(Synapses):
         out, per_group, *kernel = self.weight.shape
         group, inner = divmod(int(channel), per_group)
         members = np.arange(out).reshape(self.groups, -1)[group]
-        found = [np.zeros(0, np.int64)]
-        for tap in np.ndindex(*kernel):
-            shifted = [int(pixel[k]) + self.padding[k] - tap[k] * self.dilation[k] for k in (0, 1)]
-            if any(s % self.stride[k] for k, s in enumerate(shifted)):
-                continue
-            y, x = (s // self.stride[k] for k, s in enumerate(shifted))
-            if 0 <= y < target[1] and 0 <= x < target[2]:
-                reached = members[self.weight[members, inner, tap[0], tap[1]] != 0]
-                found.append((reached * target[1] + y) * target[2] + x)
-        return np.concatenate(found)
+        taps, places = [], []
+        for k in (0, 1):
+            tap = np.arange(kernel[k])
+            shifted = int(pixel[k]) + self.padding[k] - tap * self.dilation[k]
+            place = shifted // self.stride[k]
+            hit = (shifted % self.stride[k] == 0) & (place >= 0) & (place < target[1 + k])
+            taps.append(tap[hit])
+            places.append(place[hit])
+        reaching = self.weight[members, inner][:, taps[0][:, None], taps[1]] != 0
+        i, j, member = np.nonzero(reaching.transpose(1, 2, 0))
+        reached: IntArray = (members[member] * target[1] + places[0][i]) * target[2] + places[1][j]
+        return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
         """Let every source fire once through weights of one: what arrives is the fan-in."""

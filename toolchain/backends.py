@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import BackendError
 from spikewright.toolchain.options import with_options
+from spikewright.toolchain.plugins import points
 
 if TYPE_CHECKING:
     from spikewright.hw_sim import Trace
@@ -167,7 +168,7 @@ def backend_class(name: str) -> type[Backend]:
 
 def backend_points() -> dict[str, EntryPoint]:
     """Return the installed backends by name."""
-    return {point.name: point for point in entry_points(group="spikewright.backends")}
+    return {point.name: point for point in points("spikewright.backends")}
 
 
 def load_backend(name: str, **options: str) -> Backend:

@@ -6,10 +6,11 @@ my-kind = "my_package.my_block:MyBlock"        MyBlock.kind == "my-kind"
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.plugins import points
 
 GROUP = "spikewright.blocks"
 _LOADED: dict[str, type[AttentionBlock]] = {}
@@ -46,7 +47,7 @@ def block_of_op(name: str) -> type[AttentionBlock] | None:
 
 
 def _load_all() -> None:
-    for point in entry_points(group=GROUP):
+    for point in points(GROUP):
         if point.name not in _LOADED:
             _LOADED[point.name] = load_block(point)
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
+from spikewright.hw_sim.errors import text_of
 from spikewright.hw_sim.files import PREFIX, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
@@ -28,6 +29,7 @@ from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart, is_still
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.samples import Samples, arranged, repeated, steps_of
 
 CHIP, SAMPLES = "chip.yaml", "samples.npz"
@@ -85,7 +87,7 @@ def save(deployment: Deployment, folder: Path) -> Deployment:
 def _exported(deployment: Deployment, work: Path) -> tuple[dict[str, str], list[Diagnostic]]:
     """Write all further files; return the notes on them, and what to tell of those that could not be written."""
     notes, failed = _guarded(to_nir.FILE, _standard, deployment, work)
-    for point in sorted(entry_points(group="spikewright.exporters"), key=lambda p: p.name):
+    for point in points("spikewright.exporters"):
         try:
             exporter: Exporter = point.load()
         except ImportError as error:
@@ -115,7 +117,7 @@ def _guarded(
     except Exception as error:  # somebody else's exporter can raise anything
         for path in set(work.iterdir()) - before:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        said = f"not written: the exporter failed ({type(error).__name__}: {' '.join(str(error).split())})"[:300]
+        said = f"not written: the exporter failed ({text_of(error)})"[:300]
         help = "the bundle is whole without it; please report it with the model"
         return {name: said}, [Diagnostic("export", name, said, help, "note")]
 

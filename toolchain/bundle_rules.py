@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewright.hw_sim import Program, drc, io
 from spikewright.hw_sim.arrays import Arrays
+from spikewright.hw_sim.errors import UNFIT
 from spikewright.hw_sim.program import KINDS
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.deployment import Deployment, check_data
@@ -17,17 +18,6 @@ from spikewright.toolchain.mapping.assemble import assemble
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.verify import verify
 
-BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-)
-"""What the rules end in where a value is beyond all that they ask about."""
 INPUTS = ("binary", "counts", "dense", "graded")
 
 
@@ -43,7 +33,7 @@ def check_bundle(made: Deployment, where: str) -> None:
         found = next(_parts(made), None)
     except ToolchainError as error:
         raise ImportingError(f"does not hold together: {error.where}: {error.what}", where=where, help=AGAIN) from error
-    except BROKEN as error:
+    except UNFIT as error:
         what = f"does not hold together ({type(error).__name__}: {error})"
         raise ImportingError(what[:300], where=where, help=AGAIN) from error
     if found is not None:

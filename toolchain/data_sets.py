@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ import numpy as np
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.samples import Samples, repeated
 
 
 def known_sets() -> tuple[str, ...]:
     """Return the names of the data sets that can be loaded here."""
-    return tuple(sorted({point.name for point in entry_points(group="spikewright.datasets")}))
+    return tuple(sorted({point.name for point in points("spikewright.datasets")}))
 
 
 def load_split(
@@ -50,7 +50,7 @@ def load_split(
         InputError: There is no such data set.
         SpikewrightError: Its files are missing or damaged: where it was looked for, and how to get it.
     """
-    found = {point.name: point for point in entry_points(group="spikewright.datasets")}
+    found = {point.name: point for point in points("spikewright.datasets")}
     if name not in found:
         raise InputError(
             f"no data set of this name; there are {', '.join(known_sets()) or 'none'}",
@@ -79,5 +79,5 @@ def load_split(
 
 def has_ends(name: str) -> bool:
     """Say whether the last samples of a split can be asked for."""
-    found = {point.name: point for point in entry_points(group="spikewright.datasets")}
+    found = {point.name: point for point in points(group="spikewright.datasets")}
     return name in found and "last" in inspect.signature(found[name].load()).parameters

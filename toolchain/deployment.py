@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,8 @@ from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart
 from spikewright.toolchain.results import Result, Row
-from spikewright.toolchain.samples import Samples, arranged, first, read_npz
+from spikewright.toolchain.samples import Fits, Samples, arranged, first, read_npz
+from spikewright.toolchain.shapes import shapes
 
 if TYPE_CHECKING:
     from spikewright.toolchain.compare import Comparison
@@ -203,11 +205,16 @@ class Deployment(Result):
         if _is_set(x):
             T, folder = self.captured.timesteps, None if data is None else Path(data)
             return load_split(str(x), self.card, timesteps=T, split="test", limit=limit, data=folder)
-        found = self.samples if x is None else given(x, y)
+
+        def fits(shape: tuple[int, ...]) -> None:
+            check_shape(shape, self.captured.timesteps, self.input_shape, where="input")
+
+        found = self.samples if x is None else given(x, y, fits)
         if found is None:
             raise InputError(
                 "this bundle travels without samples", where=self.name, help="give --input FILE.npz or --dataset NAME"
             )
+        check_labels(found.y, self.captured, where="input")
         return first(found, limit)
 
     def _set_of(self, x: Data | None) -> str:
@@ -416,8 +423,8 @@ def _is_set(x: Data | None) -> bool:
     return isinstance(x, str) and not x.endswith(".npz")
 
 
-def given(x: Data, y: Any = None) -> Samples:
-    """Return samples from memory or from a file.
+def given(x: Data, y: Any = None, fits: Fits | None = None) -> Samples:
+    """Return samples from memory or from a file; ``fits`` looks at a file's shape before it is read.
 
     Raises:
         InputError: They are not numbers (T, B, ...) with class numbers (B,), or the file cannot be read.
@@ -425,8 +432,34 @@ def given(x: Data, y: Any = None) -> Samples:
     if isinstance(x, Samples):
         return x
     if isinstance(x, str | Path):
-        return read_npz(Path(x))
+        return read_npz(Path(x), fits)
     return arranged(x, y, "given data", "x")
+
+
+def check_shape(found: tuple[int, ...], timesteps: int, shape: tuple[int, ...], *, where: str) -> None:
+    """Refuse data of another shape than (T, B, *shape); errors as ``check_data``."""
+    if len(found) != len(shape) + 2 or found[0] != timesteps or found[2:] != shape:
+        wanted = ", ".join(map(str, (timesteps, "samples", *shape)))
+        raise InputError(
+            f"x has shape {found}; the net takes ({wanted})",
+            where=where,
+            help="arrange the data as (T, B, C, H, W) with the T the net was trained for",
+        )
+
+
+def check_labels(y: NDArray[np.int64] | None, graph: Graph, *, where: str) -> None:
+    """Refuse class numbers that a net has no output for.
+
+    Raises:
+        InputError: With the largest, and how many outputs there are.
+    """
+    classes = prod(shapes(graph)[graph.output.name])
+    if y is not None and y.max(initial=0) >= classes:
+        raise InputError(
+            f"y holds class {y.max():,}; the net has outputs for classes 0 .. {classes - 1:,}",
+            where=where,
+            help="give class numbers as the net was trained with, or leave y out",
+        )
 
 
 def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where: str) -> None:
@@ -435,13 +468,7 @@ def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where
     Raises:
         InputError: With what was found and what is allowed.
     """
-    if x.ndim != len(shape) + 2 or x.shape[0] != timesteps or tuple(x.shape[2:]) != shape:
-        wanted = ", ".join(map(str, (timesteps, "samples", *shape)))
-        raise InputError(
-            f"x has shape {tuple(x.shape)}; the net takes ({wanted})",
-            where=where,
-            help="arrange the data as (T, B, C, H, W) with the T the net was trained for",
-        )
+    check_shape(tuple(x.shape), timesteps, shape, where=where)
     if x.shape[1] == 0:
         raise InputError("x holds no samples", where=where, help="give at least one sample")
     if x.dtype.kind == "f" and not all(np.isfinite(part).all() for part in blocks(x)):

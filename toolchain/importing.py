@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.ops import Shape
 from spikewright.toolchain.options import Reading, declared
+from spikewright.toolchain.plugins import points
 
 KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
 """Importers that are known by how a spec ends."""
@@ -174,7 +174,7 @@ AT_HOME: dict[str, Importer] = {"graph": import_graph, "nir": import_nir}
 def importers() -> dict[str, Importer]:
     """Return the installed importers by name; ``graph`` and ``nir`` are always there."""
     found = dict(AT_HOME)
-    for point in sorted(entry_points(group="spikewright.importers"), key=lambda p: p.name):
+    for point in points("spikewright.importers"):
         if point.name not in AT_HOME:
             found[point.name] = _Lazy(point.load)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, check_data
+from spikewright.toolchain.deployment import Deployment, check_data, check_labels
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError
@@ -69,6 +69,7 @@ def deploy_integer(
     verify(graph, level="integer")
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(

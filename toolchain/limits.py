@@ -1,4 +1,4 @@
-"""What quantizing may lose, and the room it leaves: every limit once, by name; docs/losses.md shows them."""
+"""What quantizing may lose, the room it leaves, and what still is an event: every limit once, by name (docs/losses.md)."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ COUNTS_ROOM = 2
 """Event counts may be so many times busier than in the calibration data; ``--input-bits`` says otherwise."""
 COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts; larger ones are values, which a first layer on the host reads."""
+
+# ----------------------------------------------------------------------------------------------- what is an event
+DENSE_FROM = 0.95
+"""Messages a neuron and step from which a graded stream on the data path is dense: its synapses work as often as a dense
+layer's."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import entry_points
 from itertools import product
 from math import prod
 from typing import Any
@@ -20,6 +19,7 @@ from spikewright.toolchain.ops import Affine, Array, Conv, Input, Lif, Op, Outpu
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.split_host import first_blocks
 from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.samples import Samples
 
@@ -113,10 +113,9 @@ def _notes(reasons: list[str]) -> list[str]:
 
 def lowerings() -> Lowerings:
     """Deploy a tiny net for every cell of the table: all installed families, all variants, all strategies."""
-    kinds = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     cells = [
         tried(block, variant, strategy)
-        for point in kinds
+        for point in points(GROUP)
         for variant, block in variants(load_block(point))
         for strategy in STRATEGIES
     ]

@@ -19,7 +19,7 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, payloads
+from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, check_labels, payloads
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
@@ -43,7 +43,9 @@ from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
+from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
+from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
@@ -116,6 +118,20 @@ def _lower_gates(context: Context) -> Context:
         context, check = replace(context, reference=reference), "drift"
     step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
+
+
+def _relay(context: Context) -> Context:
+    """Let the streams that ``--streams`` asks for, or that pay, travel by relays."""
+    graph, how = context.graph, context.options.streams
+    found = () if how == "distribute" else sums(graph)
+    if not found:
+        return passed(context, Relays.name, graph, "exact", "float")
+    costs = context.chip.costs
+    of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
+    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
+    chosen, said = streams.choice(how)
+    context = replace(context, diagnostics=(*context.diagnostics, *said))
+    return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
 
 
 def quantizer(
@@ -216,8 +232,10 @@ def _costs(tried: _Tried, first: _Tried) -> Iterator[Diagnostic]:
 def _map(context: Context) -> Context:
     """Give every neuron a core, measured on the golden input."""
     golden = None if context.x is None else payloads(context.graph, context.x[:, :GOLDEN_SAMPLES], context.host is None)
-    mapping = strategy_called(context.options.mapping, golden, context.options.seed)
-    return replace(context, program=map_graph(context.graph, context.chip, mapping))
+    told: list[Diagnostic] = []
+    mapping = strategy_called(context.options.mapping, golden, context.options.seed, told.append)
+    program = map_graph(context.graph, context.chip, mapping)
+    return replace(context, program=program, diagnostics=(*context.diagnostics, *told))
 
 
 PIPELINE: tuple[Stage, ...] = (
@@ -227,6 +245,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
+    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x")),
     _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
@@ -358,9 +377,11 @@ def deploy_graph(
     _strategies(graph, options)  # refused before data is read
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
+    check_labels(calibration.y, graph, where="calibration data")
     samples = samples() if callable(samples) else samples
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
+        check_labels(samples.y, graph, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
     context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
     return deployment_of(context, card or {}, samples, calibration.source)

@@ -32,7 +32,7 @@ from typing import IO, Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.arrays import DamagedError, array_names, read_arrays
+from spikewright.hw_sim.arrays import DamagedError, array_shapes, read_arrays
 from spikewright.hw_sim.files import whole
 from spikewright.toolchain.backends import Recorded, Recording
 from spikewright.toolchain.deployment import Deployment
@@ -178,7 +178,7 @@ class RecordedRun:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self.names = tuple(array_names(self.path))
+            self.names = tuple(array_shapes(self.path))
             self.about: dict[str, Any] = json.loads(self._read("json").tobytes().decode())
             self.layers: tuple[str, ...] = tuple(self.about["layers"])
             version = self.about["format"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.arrays import array_names, read_arrays
+from spikewright.hw_sim.arrays import array_shapes, read_arrays
 from spikewright.hw_sim.files import regular
 from spikewright.toolchain.errors import InputError
 
+Fits = Callable[[tuple[int, ...]], None]
+"""Refuses data by its shape (T, B, *shape)."""
 MAX_STEPS = 1 << 20
 """T at most, as deploy allows."""
 NPY_MAGIC = b"\x93NUMPY"
@@ -71,8 +74,10 @@ def apart(samples: Samples, others: Samples) -> Samples:
     return replace(samples, x=samples.x[:, kept], y=None if samples.y is None else samples.y[kept])
 
 
-def read_npz(path: Path) -> Samples:
+def read_npz(path: Path, fits: Fits | None = None) -> Samples:
     """Read ``x`` and, if it is there, ``y`` from an ``.npz`` file; pickled objects are never loaded.
+
+    ``fits`` refuses what cannot be meant by the shape that ``x`` declares, before it is read.
 
     Raises:
         InputError: The file is missing, damaged, or holds something else.
@@ -81,14 +86,18 @@ def read_npz(path: Path) -> Samples:
     try:
         if _start(path) == NPY_MAGIC:
             raise InputError("is one array, not an .npz archive", where=where, help=NPZ_HELP)
-        held = read_arrays(path, ("x", "y", "timesteps"))
-        if "x" not in held:
-            names = ", ".join(array_names(path)) or "nothing"
+        shapes = array_shapes(path)
+        if "x" not in shapes:
+            names = ", ".join(shapes) or "nothing"
             raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
+        held = read_arrays(path, ("y", "timesteps"))
+        T = steps_of(held.get("timesteps", np.int64(1)), where)
+        if fits is not None:
+            fits((T if shapes["x"][:1] == (1,) else shapes["x"][0], *shapes["x"][1:]) if shapes["x"] else ())
+        held |= read_arrays(path, ("x",))
     except (OSError, ValueError) as error:
         what = "pickled objects are never loaded" if "allow_pickle" in str(error) else error
         raise InputError(f"cannot be read ({what})", where=where, help=NPZ_HELP) from error
-    T = steps_of(held.get("timesteps", np.int64(1)), where)
     return arranged(repeated(held["x"], T), held.get("y"), path.name, where)
 
 

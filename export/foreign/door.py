@@ -21,7 +21,7 @@ from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefus
 from spikewright.export.foreign.record import Recording, record
 from spikewright.export.foreign.registry import refuse_unknown, row_of
 from spikewright.export.torch_to_nir.trace import Traced
-from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.hw_sim.errors import SpikewrightError, text_of
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
 Layout = Literal["TB", "BT", "S", "B", "N"]
@@ -181,12 +181,11 @@ def _record(
         return record(
             net, module, example.clone(), axes, batch, steps, name, call=step_by_step if layout == "S" else None
         )
-    except (SpikewrightError, LayoutError):
+    except (SpikewrightError, LayoutError, KeyboardInterrupt, MemoryError):
         raise
-    except Exception as error:  # a user's forward can raise anything
-        first = (str(error).splitlines() or [""])[0]
+    except BaseException as error:  # a user's forward can raise anything, even SystemExit
         raise ImportingError(
-            f"the net refuses an example of shape {tuple(example.shape)}: {type(error).__name__}: {first}",
+            f"the net refuses an example of shape {tuple(example.shape)}: {text_of(error)}",
             where=_last_line(error, name),
             help="give an example of the shape the net takes: (T, B, ...), (B, T, ...) or, repeated inside, (B, ...)",
         ) from error
@@ -214,17 +213,19 @@ def copied(module: nn.Module, name: str) -> nn.Module:
         for value in _tensors(vars(part)):
             if value.requires_grad and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    last: Exception | None = None
+    last = BaseException()
     for way in (
         copy.deepcopy,
         _field_by_field,
     ):  # a class's own __deepcopy__ may fail: that of sinabs' recurrent layers does
         try:
             return way(module, dict(memo))
-        except Exception as error:  # a user's class can raise anything
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # a user's class can raise anything
             last = error
     raise ImportingError(
-        f"the net cannot be copied: {type(last).__name__}: {last}",
+        f"the net cannot be copied: {text_of(last)}",
         where=name,
         help="make it copyable: copy.deepcopy(net)",
     ) from last
@@ -302,9 +303,10 @@ def _against_itself(module: nn.Module, x: Tensor, expected: Tensor, name: str, l
     try:
         with torch.no_grad():
             answers = [y for y in pytree.tree_leaves(run(x.to(own))) if isinstance(y, Tensor)]
-    except Exception as error:  # a user's forward can raise anything
-        line = (str(error).splitlines() or [""])[0]
-        return [f"the module cannot be run as it is, in {_dtype(own)} on the CPU ({type(error).__name__}: {line[:80]})"]
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # a user's forward can raise anything
+        return [f"the module cannot be run as it is, in {_dtype(own)} on the CPU ({text_of(error)[:120]})"]
     found, wanted = answers[0].double(), expected.double()
     if found.shape != wanted.shape:
         return [f"the module, run as it is, answers with shape {tuple(found.shape)}, in float64 {tuple(wanted.shape)}"]

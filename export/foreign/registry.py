@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal, TypeAlias
 
 import nir
@@ -19,6 +18,7 @@ from torch import nn
 
 from spikewright.export.foreign.node import NodeModule
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.plugins import points
 
 Kind = Literal["layer", "neuron", "filter", "attention", "gate"]
 Made: TypeAlias = nn.Module | nir.NIRNode
@@ -145,7 +145,7 @@ def tables() -> Mapping[str, Table]:
         ImportingError: An entry point does not name a table.
     """
     found: dict[str, Table] = {}
-    for point in sorted(entry_points(group="spikewright.modules"), key=lambda p: p.name):
+    for point in points("spikewright.modules"):
         try:
             table = point.load()
         except Exception as error:  # somebody else's package can raise anything

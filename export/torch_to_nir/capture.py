@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from spikewright.export.foreign import door
 from spikewright.export.torch_to_nir.convert import convert
@@ -88,7 +89,12 @@ def _checked(example: Tensor, name: str) -> Tensor:
     help = "give a few samples as a float tensor (T, B, C, H, W) or (T, B, N) with T and B at least 1"
     if not isinstance(example, torch.Tensor | np.ndarray):
         raise ImportingError(f"the example is a {type(example).__name__}", where=name, help=help)
-    tensor = torch.as_tensor(example).detach().cpu().double()
+    if isinstance(example, torch.Tensor) and (odd := _odd(example)):
+        raise ImportingError(f"the example is {odd}", where=name, help=help)
+    try:
+        tensor = torch.as_tensor(example).detach().cpu().double()
+    except TypeError as error:  # a numpy array of texts, objects or dates
+        raise ImportingError(f"the example holds no numbers ({error})", where=name, help=help) from error
     if tensor.ndim < 2 or tensor.shape[0] < 1 or min(tensor.shape) < 1:
         raise ImportingError(
             f"the example has shape {tuple(tensor.shape)}; expected (T, B, ...), none of them 0", where=name, help=help
@@ -98,8 +104,25 @@ def _checked(example: Tensor, name: str) -> Tensor:
     return tensor
 
 
+def _odd(tensor: Tensor) -> str:
+    """Return in words what makes a tensor none of plain real numbers; "" where nothing does."""
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+        return "not made yet (a lazy layer: run the net once before)"
+    kinds = {
+        "a nested tensor": tensor.is_nested,
+        "a sparse tensor": tensor.layout != torch.strided,
+        "a quantized tensor": tensor.is_quantized,
+        "a tensor without data (on the device meta)": tensor.is_meta,
+        "a tensor of complex numbers": tensor.is_complex(),
+    }
+    return next((kind for kind, is_so in kinds.items() if is_so), "")
+
+
 def _check_finite(module: nn.Module, name: str) -> None:
     for key, value in (*module.named_parameters(), *module.named_buffers()):
+        if odd := _odd(value):
+            help = "make it plain, as with .to_dense(), .dequantize() or .cpu(), and load its weights"
+            raise ImportingError(f"{key} is {odd}", where=name, help=help)
         if value.is_floating_point() and not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
             raise ImportingError(

@@ -19,6 +19,7 @@ import nir
 import torch
 from torch import Tensor, nn
 
+from spikewright.hw_sim.errors import text_of
 from spikewright.toolchain.errors import ImportingError
 
 EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
@@ -126,6 +127,7 @@ def _raised(error: BaseException, file: Path, what: str) -> ImportingError:
         and Path(error.filename).resolve() == file.resolve()
     ):
         lines.append(error.lineno)
-    last = traceback.format_exception_only(error)[-1].strip()
     where = f"{file}:{lines[-1]}" if lines else str(file)
-    return ImportingError(f"{what} {last}", where=where, help="correct this line; python runs the file alone, too")
+    return ImportingError(
+        f"{what} {text_of(error)}", where=where, help="correct this line; python runs the file alone, too"
+    )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.arrays import BROKEN
+from spikewright.hw_sim.errors import DAMAGE
 from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Images, Split
 from spikewright.models.errors import DatasetError
@@ -114,7 +114,7 @@ def _mosaic(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         y = np.load(path.with_name(f"{path.stem}_labels.npy"), allow_pickle=False)
         if y.dtype.kind not in "iu" or y.ndim != 1 or any(n % SIDE for n in a.shape[:2]):
             raise ValueError(f"a picture of {a.shape[:2]} and labels {y.dtype} {y.shape}")
-    except (*BROKEN, OSError, Image.DecompressionBombError) as error:
+    except (*DAMAGE, OSError, Image.DecompressionBombError) as error:
         raise DatasetError(f"cannot be read: {error}", where=str(path), help=AGAIN) from error
     rows, columns = a.shape[0] // SIDE, a.shape[1] // SIDE
     x = a.reshape(rows, SIDE, columns, SIDE, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE)

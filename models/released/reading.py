@@ -9,7 +9,6 @@ import pickle
 import pickletools
 import re
 import stat
-import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from spikewright.hw_sim.errors import DAMAGE
 from spikewright.models.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -34,11 +34,8 @@ CONTAINERS = ("net", "state_dict", "model", "model_state_dict")
 """Keys under which training scripts keep the state dict beside optimizer and epoch."""
 PREFIXES = ("module.", "_orig_mod.")
 """What (Distributed)DataParallel and torch.compile put in front of every key."""
-DAMAGED = (
-    AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, OverflowError, RuntimeError, TypeError,
-    ValueError, pickle.PickleError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
-"""What the readers raise for a file that is cut, altered or none of theirs."""
+DAMAGED = (*DAMAGE, MemoryError, OSError)
+"""What the readers raise for a file that is cut, altered or none of theirs; one may also ask for what no machine has."""
 AGAIN = "copy or download the file again"
 SAVE_WEIGHTS = "where you trust the file, save the weights alone: torch.save(module.state_dict(), 'weights.pth')"
 

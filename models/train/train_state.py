@@ -5,16 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
+from spikewright.hw_sim.errors import DAMAGE
 from spikewright.hw_sim.files import write_whole
 from spikewright.models.errors import RecipeError
-
-BROKEN = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError)
-"""What reading a file of other bytes can end in."""
 
 
 def write_state(path: Path, training: str, state: Mapping[str, Any]) -> None:
@@ -33,7 +30,7 @@ def read_state(path: Path, training: str) -> dict[str, Any]:
     help = f"delete {path}, or train with the options it was made with"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except BROKEN as error:
+    except (OSError, *DAMAGE) as error:
         raise RecipeError(
             f"the kept state cannot be read ({type(error).__name__})", where=str(path), help=help
         ) from error

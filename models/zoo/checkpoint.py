@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikewright.hw_sim.arrays import BROKEN
+from spikewright.hw_sim.errors import DAMAGE, UNFIT
 from spikewright.hw_sim.files import write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
@@ -103,7 +103,7 @@ def _planned(card: Card, where: str) -> nn.Module:
     try:
         with torch.device("meta"):
             return make(card.net, card.arguments)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         what = f"net {card.net!r} does not take the arguments of the model card ({type(error).__name__}: {error})"
         raise CheckpointError(what[:300], where=where, help=RETRAIN) from error
 
@@ -158,7 +158,7 @@ def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, *BROKEN) as error:
+    except (SafetensorError, OSError, *DAMAGE) as error:
         raise CheckpointError(f"not a whole safetensors file: {error}", where=where, help=RETRAIN) from error
     if METADATA_KEY not in metadata:
         raise CheckpointError("a safetensors file without a spikewright model card", where=where, help=RETRAIN)

@@ -5,14 +5,14 @@ from __future__ import annotations
 GOOD = """
 import torch
 from torch import nn
-from spikewright.models.neurons import LIF
+from spikewright.models.neurons import lif
 
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(5, 4)
-        self.lif = LIF()
+        self.lif = lif("N1")
         self.out = nn.Linear(4, 3)
 
     def forward(self, x):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mutations as m
 import numpy as np
@@ -56,6 +56,12 @@ class Format(ABC):
     """
 
     home: Path
+    FILE: ClassVar[str] = ""
+    """The whole file, by the name that the commands know it by."""
+
+    def whole(self, work: Path) -> None:
+        """Put the whole file into ``work``."""
+        shutil.copy(self.home / self.FILE, work)
 
     @abstractmethod
     def prepare(self) -> None:
@@ -72,6 +78,8 @@ class Format(ABC):
 
 class Nir(Format):
     """A ``.nir`` file."""
+
+    FILE = "net.nir"
 
     def prepare(self) -> None:
         """Write a small spiking net, and data."""
@@ -90,6 +98,8 @@ class Nir(Format):
 
 class Net(Format):
     """A ``.net`` file."""
+
+    FILE = "net.net"
 
     def prepare(self) -> None:
         """Write a small net as lava-dl writes it."""
@@ -110,6 +120,8 @@ class Net(Format):
 
 class Safetensors(Format):
     """A checkpoint of ours: a ``.safetensors`` file with its card."""
+
+    FILE = "net.safetensors"
 
     def prepare(self) -> None:
         """Take one of the zoo."""
@@ -147,6 +159,8 @@ def _safetensors(header: Any, body: bytes) -> bytes:
 class Npz(Format):
     """Data of the user's."""
 
+    FILE = "x.npz"
+
     def prepare(self) -> None:
         """Write a bundle, and data for it."""
         tiny_bundle(self.home / "bundle")
@@ -169,6 +183,10 @@ class Npz(Format):
 
 class Idx(Format):
     """A data set in IDX files."""
+
+    def whole(self, work: Path) -> None:
+        """Copy the folder."""
+        shutil.copytree(self.home, work / "mnist")
 
     def prepare(self) -> None:
         """Write four small files."""
@@ -202,6 +220,8 @@ def _header(rng: Random, data: bytes) -> bytes:
 
 class Chip(Format):
     """A chip file, its prices among it."""
+
+    FILE = "chip.yaml"
 
     def prepare(self) -> None:
         """Write a shipped chip, a net and data."""
@@ -248,6 +268,10 @@ def _number(rng: Random, tree: Any) -> Any:
 
 class Bundle(Format):
     """A bundle, changed by somebody who knows how it is sealed."""
+
+    def whole(self, work: Path) -> None:
+        """Copy the one with most in it."""
+        shutil.copytree(self.home / "ma-digits", work / "b")
 
     def prepare(self) -> None:
         """Write a small one, and one with gates and a host part."""
@@ -354,6 +378,10 @@ def _graph(rng: Random, path: Path) -> None:
 class Checkpoint(Format):
     """A checkpoint of torch.save, as ``spikewright import`` takes it."""
 
+    def whole(self, work: Path) -> None:
+        """Copy the newer form."""
+        shutil.copy(self.home / "new.pth", work / "net.pth")
+
     def prepare(self) -> None:
         """Write one with a few tensors (no whole net: every key is refused by name or read)."""
         import torch
@@ -375,13 +403,17 @@ class Checkpoint(Format):
 class Factory(Format):
     """A Python file with a factory."""
 
+    def whole(self, work: Path) -> None:
+        """Write the one that works."""
+        (work / "net.py").write_text(SOURCES[0])
+
     def prepare(self) -> None:
         """Write data."""
         np.savez(self.home / "x.npz", x=(np.random.default_rng(0).random((4, 6, 5)) < 0.5).astype(np.float32))
 
     def change(self, rng: Random, work: Path) -> None:
         """Write one of many sources, maybe with a line lost, doubled or moved."""
-        lines = str(m.pick(rng, SOURCES)).splitlines()
+        lines = str(m.pick(rng, SOURCES)).splitlines() or [""]
         if rng.random() < 0.5:
             at = int(rng.integers(len(lines)))
             lines[at : at + 1] = m.pick(rng, ([], [lines[at]] * 2, [lines[at][1:]], [lines[at] + " ("]))

@@ -45,6 +45,11 @@ def test_loihi2_has_the_published_limits_and_the_davies_energies() -> None:
             "basis 'guessed'; allowed: measured, simulated, secondary, assumed",
         ),
         ("value: 8192", "value: many", "max_neurons:", "expected a finite number"),
+        ("value: 8192", "value: 08192", "max_neurons:", "expected a finite number"),
+        ("value: 8192", "value: 1:30", "max_neurons:", "expected a finite number"),
+        ("value: 8192", "value: 0x10", "max_neurons:", "expected a finite number"),
+        ("value: 8192", "value: true", "max_neurons:", "expected a finite number"),
+        ("chip: loihi2", 'chip: "a\\nb"', 'chip: "a', "holds a line break or control character"),
         ("value: 8192", "value: 81.5", "max_neurons:", "core.max_neurons is 81.5; expected a whole number"),
         (
             "low: 0.37, nominal: 0.66", "low: 0.7, nominal: 0.66", "latency: {low: 0.7",
@@ -81,6 +86,19 @@ def test_an_unknown_chip_names_those_that_ship() -> None:
 def test_broken_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("chip: {")
     with pytest.raises(ChipError, match="not readable as YAML"):
+        load_chip(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 100_000, "{a: " * 60_000, "a: &a [*a]"])
+def test_what_nests_without_end_is_refused_and_takes_no_stack(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ChipError, match="nested too deeply"):
+        load_chip(tmp_path / "x.yaml")
+
+
+def test_a_base_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("base: demo\nbase: loihi2\nchip: x\n")
+    with pytest.raises(ChipError, match="line 2: 'base' is given twice"):
         load_chip(tmp_path / "x.yaml")
 
 

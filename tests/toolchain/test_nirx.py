@@ -406,3 +406,15 @@ def test_no_broken_field_gets_through_as_anything_but_an_error_of_the_input(
             except ToolchainError:
                 refused += 1
     assert refused > len(names)
+
+
+def test_scalars_of_any_type_stand_beside_arrays(tmp_path: Path) -> None:
+    full = np.ones(3)
+    node = nir.IF(full, full * 2, full * 0)
+    node.r, node.v_reset = np.float32(1), np.float16(0)
+    ends = {"input": nir.Input(np.array([3])), "n": node, "output": nir.Output(np.array([3]))}
+    nirx.write(tmp_path / "net.nir", nir.NIRGraph(ends, [("input", "n"), ("n", "output")], type_check=False))
+
+    read = nirx.read(tmp_path / "net.nir").nodes["n"]
+
+    assert [np.shape(value) for value in (read.r, read.v_threshold, read.v_reset)] == [(), (3,), ()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -18,13 +19,14 @@ from netx_nets import conv_net
 from tiny import tiny_bundle
 
 from spikewright.export.netx import export_net
-from spikewright.hw_sim.arrays import DamagedError, pack, read_arrays
+from spikewright.hw_sim.arrays import Arrays, DamagedError, pack, read_arrays
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, write_whole
-from spikewright.toolchain import api, bundle, nirx
+from spikewright.toolchain import api, bundle, nirx, samples
 from spikewright.toolchain.cli.terminal import visible
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.nirx import hdf5
 
@@ -72,7 +74,51 @@ def test_a_name_with_escapes_reaches_the_terminal_harmless(cli: Cli, tmp_path: P
     assert "\x1b" not in cli.refused("run", tmp_path / "\x1b[2Jnet")
 
 
+def test_what_a_model_prints_goes_to_stderr_and_leaves_json_alone(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bundle.load
+
+    def chatty(path: Path) -> Deployment:
+        print("epoch 1")
+        return real(path)
+
+    monkeypatch.setattr(bundle, "load", chatty)
+    code, out, error = cli("check", folder, "--json")
+    assert code in (0, 1)
+    assert isinstance(json.loads(out), dict)
+    assert "epoch 1" in error
+
+
+# -------------------------------------------------------------------------------------------------- data
+def test_data_of_another_shape_is_refused_before_it_is_read(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((5, 3, 2, 4, 1000), np.uint8))
+    real, asked = read_arrays, list[tuple[str, ...]]()
+
+    def noted(path: Path, names: tuple[str, ...]) -> Arrays:
+        asked.append(names)
+        return real(path, names)
+
+    monkeypatch.setattr(samples, "read_arrays", noted)
+    assert "the net takes (5, samples, 2, 4, 4)" in cli.refused("run", folder, "--input", tmp_path / "x.npz")
+    assert not any("x" in names for names in asked)
+
+
+def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((5, 3, 2, 4, 4), np.float32), y=np.array([0, 1, 99]))
+    assert "y holds class 99; the net has outputs for classes 0 .. " in cli.refused(
+        "run", folder, "--input", tmp_path / "x.npz"
+    )
+
+
 # -------------------------------------------------------------------------------------------------- writing
+def test_a_stream_that_leads_to_a_file_is_no_file_to_replace(cli: Cli, folder: Path) -> None:
+    assert "is a stream of a process" in cli.refused("report", folder, "--html", "/dev/stdout")
+    assert "is a stream of a process" in cli.refused("run", folder, "--trace", f"/proc/{os.getpid()}/fd/1")
+
+
 def test_a_pipe_or_a_device_named_for_a_file_is_refused_and_stays(cli: Cli, folder: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from argparse import Namespace, _SubParsersAction
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.plugins import points
 
 CORE = ("spikewright", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
 OPTIONAL = (
@@ -66,13 +67,13 @@ def _version(package: str) -> str | None:
 
 
 def _plugins(group: str) -> list[str]:
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in points(group)})
 
 
 def _datasets() -> dict[str, str]:
     """Say of each data set whether its test split loads, or why not."""
     found = {}
-    for point in sorted(entry_points(group="spikewright.datasets"), key=lambda p: p.name):
+    for point in points("spikewright.datasets"):
         try:
             loaded = point.load()(point.name, split="test", timesteps=1)
             found[point.name] = f"{loaded.x.shape[1]} test samples"

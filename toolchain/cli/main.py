@@ -8,6 +8,7 @@ JSON value to stdout and nothing else there; errors go to stderr as ``where: wha
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -15,12 +16,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from importlib.metadata import EntryPoint, entry_points, version
+from contextlib import contextmanager, redirect_stdout, suppress
+from importlib.metadata import EntryPoint, version
 from types import FrameType
 from typing import Any, NoReturn
 
-from spikewright.hw_sim.errors import SpikewrightError
+from spikewright.hw_sim.errors import SpikewrightError, text_of
 from spikewright.toolchain.cli import (
     check,
     chips,
@@ -41,6 +42,7 @@ from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import Parser
 from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
@@ -55,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         verb.add(verbs)
-    for point in sorted(entry_points(group="spikewright.commands"), key=lambda p: p.name):
+    for point in points("spikewright.commands"):
         _add_plugin(verbs, point)
     return parser
 
@@ -131,13 +133,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BaseException as error:  # the last place to say what went wrong
         return _failed(error, parsed.traceback)
     try:
-        outcome: Outcome = parsed.run(parsed)
+        with redirect_stdout(_Aside()):
+            outcome: Outcome = parsed.run(parsed)
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
     except BaseException as error:  # a model's own code can raise anything, even SystemExit
         return _failed(error, parsed.traceback)
     return _print(outcome, as_json=getattr(parsed, "json", False) is True)
+
+
+class _Aside(io.TextIOBase):
+    """Where a model's own prints go: to stderr; stdout is for the answer."""
+
+    def write(self, text: str) -> int:
+        """Pass it on."""
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none
+            sys.stderr.write(visible(text))
+        return len(text)
 
 
 def _failed(error: BaseException, with_traceback: bool) -> int:
@@ -175,15 +188,10 @@ def described(error: BaseException) -> SpikewrightError:
                 help="check the path, its permissions and the free space",
             )
     return InputError(
-        f"a fault of spikewright: {_last_line(error)}",
+        f"a fault of spikewright: {text_of(error)}",
         where=_place(error),
         help="please report it, with the command, its input and what `spikewright --traceback VERB ...` shows",
     )
-
-
-def _last_line(error: BaseException) -> str:
-    """Return kind and text of an exception, also of one whose text cannot be made."""
-    return " ".join(traceback.format_exception_only(error)[-1].split())[:500]
 
 
 def _place(error: BaseException) -> str:

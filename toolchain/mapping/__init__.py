@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.integer import separated
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble as assemble
@@ -19,12 +20,17 @@ Strategy = Callable[[Graph, Chip], Program]
 """A way to map an aligned integer graph; raises MappingError or CapacityError where it does not fit."""
 
 
-def strategy_called(name: str, payloads: IntArray | None, seed: int = 0) -> Strategy:
-    """Return a strategy; ``balanced`` and ``search`` measure on payloads (T, B, *shape): without any they are ``greedy``."""
+def strategy_called(
+    name: str, payloads: IntArray | None, seed: int = 0, tell: Callable[[Diagnostic], None] | None = None
+) -> Strategy:
+    """Return a strategy; ``balanced`` and ``search`` measure on payloads (T, B, *shape): without any they are ``greedy``.
+
+    ``tell`` gets what the search has to say beside its result.
+    """
     if name == "vendor":
         return Vendor()
     if name == "search" and payloads is not None:
-        return Search(payloads, seed)
+        return Search(payloads, seed, tell=tell)
     return Balanced(payloads) if name == "balanced" and payloads is not None else Greedy()
 
 

@@ -9,7 +9,7 @@ change stays if the run is faster. What was best so far is kept when time is up,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar
@@ -19,6 +19,7 @@ import numpy as np
 from spikewright.hw_sim import Chip, Program, SpikewrightError, Trace, drc, simulate
 from spikewright.hw_sim import compile as load
 from spikewright.toolchain.backends import IntArray
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.integer import IntNeuron, neurons_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.assemble import assemble
@@ -53,6 +54,7 @@ class Search:
         seed: Draws the changes.
         seconds: At most so long; a plan that is being measured is finished.
         tries: At most so many plans.
+        tell: Gets a note where the search ended early: what it found then depends on the machine, not on the seed alone.
     """
 
     name: ClassVar[str] = "search"
@@ -60,16 +62,23 @@ class Search:
     seed: int = 0
     seconds: float = 240.0
     tries: int = 400
+    tell: Callable[[Diagnostic], None] | None = None
 
     def __call__(self, graph: Graph, chip: Chip) -> Program:
         """Return the fastest program found; never slower than the balanced one."""
         first = Balanced(self.x[:, :SAMPLES])(graph, chip)
         climb = _Climb(graph, chip, self.x[:, :SAMPLES], first, time.monotonic() + self.seconds, self.tries)
+        why = ""
         try:
             climb.begin()
             climb.run(np.random.default_rng(self.seed))
         except KeyboardInterrupt:
-            pass  # what was found so far is the result
+            why = "ctrl-C"
+        if not why and time.monotonic() >= climb.stop:
+            why = f"its {self.seconds:g} s"
+        if why and self.tell is not None:
+            what = f"ended by {why} after {len(climb.seen)} of at most {self.tries} plans; the best of them is kept"
+            self.tell(Diagnostic("search-ended", "--mapping search", what, "", "note"))
         return place(climb.best, chip, climb.trace)
 
 

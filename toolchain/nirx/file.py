@@ -15,6 +15,7 @@ import h5py
 import nir
 import numpy as np
 
+from spikewright.hw_sim.errors import UNFIT
 from spikewright.toolchain.block_registry import block_of_op
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.nirx import hdf5
@@ -240,13 +241,13 @@ def _construct(cls: type[nir.NIRNode], values: dict[str, Any], where: str) -> ni
         return _neuron(cls, values) if cls in NEURONS else cls(**values)
     except UnsupportedNodeError as error:
         raise UnsupportedNodeError(error.what, where=where, help=error.help) from error
-    except (AssertionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+    except UNFIT as error:
         raise ImportingError(f"{cls.__name__}: {error}", where=where, help="correct the node's fields") from error
 
 
 def _array(key: str, value: Any) -> Any:
     """Return what a node's field of real numbers holds as an array; a file may hold a number."""
-    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float) else value
+    return np.asarray(value) if is_array_field(key) and isinstance(value, int | float | np.generic) else value
 
 
 def _neuron(cls: type[nir.NIRNode], values: dict[str, Any]) -> nir.NIRNode:

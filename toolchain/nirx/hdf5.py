@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 
 from spikewright.hw_sim.arrays import RATIO, DamagedError, need_memory
+from spikewright.hw_sim.errors import UNFIT
 from spikewright.hw_sim.files import regular
 
 T = TypeVar("T")
@@ -32,8 +33,6 @@ MANY = 1 << 20
 """Texts, and objects, that one file may hold."""
 MAX_DEPTH = 64
 """Groups in groups."""
-BROKEN = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What h5py raises for a file that is cut or altered."""
 
 
 def image(fill: Callable[[h5py.File], None]) -> bytes:
@@ -67,7 +66,7 @@ def read(path: Path, how: Callable[[h5py.File], T]) -> T:
             return how(file)
     except DamagedError:
         raise
-    except BROKEN as error:
+    except (OSError, *UNFIT) as error:
         raise DamagedError(f"{type(error).__name__}: {error}"[:200]) from error
 
 

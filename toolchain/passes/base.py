@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import ClassVar, Literal, get_args
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Replayed
+from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Relay, Replayed
+from spikewright.toolchain.plugins import points
 
 MAX_REWRITES = 10_000
 """A pass that has not settled by then loops: our bug."""
@@ -89,7 +90,7 @@ def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | AttentionBlock() | Neuron(fires=True):
+        case Input() | AttentionBlock() | Neuron(fires=True) | Relay():
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])
@@ -103,7 +104,7 @@ def installed() -> list[tuple[Pass, str]]:
     Raises:
         PassError: One cannot be loaded, is no pass, or does not say where it stands and how it is checked.
     """
-    found = [(_loaded(point), _origin(point)) for point in entry_points(group="spikewright.passes")]
+    found = [(_loaded(point), _origin(point)) for point in points("spikewright.passes")]
     return sorted(found, key=lambda item: item[0].name)
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_BITS, STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Linear,
     Op,
     Output,
+    Relay,
     Replayed,
     Shape,
 )
@@ -50,6 +51,8 @@ UNREACHED = 2.0
 """A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
+RELAY_BITS = 15
+"""Bits of a relay's payload, beside its sign: 16 in all."""
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
 
@@ -102,26 +105,32 @@ class _Quantizer(Synapses):
         for op in self.graph:
             self.announce(op)
         for op in self.graph:
-            match op:
-                case Input():
-                    self.input(op)
-                case Lif():
-                    self.lif(op)
-                case Accumulator():
-                    self.sum(op)
-                case GateNeuron() | HeldSum() | GateTable() | Replayed():
-                    self.gain_of(op)
-                case Output():
-                    self.output(op)
-                case Linear() | Delay():
-                    continue  # taken up by the neuron (or the output) that reads it
-                case _:
-                    raise UnsupportedNodeError(
-                        f"{type(op).__name__} has no integer form",
-                        where=f"op {op.name!r}",
-                        help="see `spikewright passes` for what is lowered before quantize",
-                    )
+            self.take(op)
         return self.graph.with_ops(self.ops)
+
+    def take(self, op: Op) -> None:
+        """Emit the integer form of an op."""
+        match op:
+            case Input():
+                self.input(op)
+            case Lif():
+                self.lif(op)
+            case Accumulator():
+                self.sum(op)
+            case Relay():
+                self.relay(op)
+            case GateNeuron() | HeldSum() | GateTable() | Replayed():
+                self.gain_of(op)
+            case Output():
+                self.output(op)
+            case Linear() | Delay():
+                return  # taken up by the neuron (or the output) that reads it
+            case _:
+                raise UnsupportedNodeError(
+                    f"{type(op).__name__} has no integer form",
+                    where=f"op {op.name!r}",
+                    help="see `spikewright passes` for what is lowered before quantize",
+                )
 
     def sum(self, op: Accumulator) -> None:
         """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
@@ -306,6 +315,11 @@ class _Quantizer(Synapses):
         choice = Choice(
             op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
         )
+        payloads = [b.unit for b in branches if isinstance(self.graph[b.source], Relay)]
+        if payloads:  # a power of two, so that what relays send is taken up as it is
+            needed = sc.power_of_two(float(choice.needed(1, self.o.headroom)[0]))
+            unit = max(needed, sc.stream_unit(branches, self.chip, min(payloads)))
+            return Unit(np.array([unit]), shift=-self.chip.exponent_min, low=self.o.refine.get(op.name))
         return choice.unit(refine=self.o.refine.get(op.name))
 
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
@@ -365,6 +379,23 @@ class _Quantizer(Synapses):
         shift = max(0, largest.bit_length() - DELTA_BITS)
         soma = somas.DeltaRelu(sc.decay_amount(np.array([_one_decay(op)])), shift)
         self.unit[op.name], self.largest[op.name] = unit * 2**shift, soma.largest_payload(largest)
+        self.emit(op, names, soma, np.array([unit]))
+
+    def relay(self, op: Relay) -> None:
+        """Emit a relay; its payload unit U and its S are powers of two, so that identities along a stream are exact."""
+        branches = self.branches(op, op.inputs)
+        if self.bias(branches, op.shape).any():
+            raise PassError("has a bias in front of a relay", where=f"op {op.name!r}", help="move it to the readers")
+        reach = self.o.reached.get(op.name)
+        worst = sum((float(sc.largest_sum(b).max(initial=0.0)) for b in branches), 0.0)
+        peak = worst if reach is None else min(worst, self.o.headroom * float(reach.current.max(initial=0.0)))
+        payload = sc.power_of_two(peak / ((1 << RELAY_BITS) - 1))
+        unit = sc.stream_unit(branches, self.chip, payload)
+        payload = max(payload, unit)
+        unit = max(unit, payload / 2.0 ** (STATE_BITS - 1 - RELAY_BITS))
+        soma = somas.Relay(round(log2(payload / unit)), RELAY_BITS)
+        names = self.connect(op, branches, np.array([unit]), shift=-self.chip.exponent_min)
+        self.unit[op.name], self.largest[op.name] = payload, (1 << RELAY_BITS) - 1
         self.emit(op, names, soma, np.array([unit]))
 
     def gate(self, op: GateNeuron) -> None:

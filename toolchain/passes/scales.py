@@ -124,6 +124,19 @@ def unit_of(branches: list[Branch], chip: ChipGrid, *, per_channel: bool, floor:
     return np.maximum(unit, floor)
 
 
+def power_of_two(least: float) -> float:
+    """Return the smallest power of two that is at least so large; of nothing, 1."""
+    return 2.0 ** ceil(log2(least) - 1e-9) if least > 0 else 1.0
+
+
+def stream_unit(branches: list[Branch], chip: ChipGrid, payload: float) -> float:
+    """Return S, a power of two: as fine as the weights of all maps are, at most what a payload of the stream is worth."""
+    tops = [float(b.magnitudes().max(initial=0.0)) / 2.0**b.shift for b in branches if b.linear is not None]
+    tops = [top / levels(chip.weight_bits) for top in tops if top > 0]
+    finest = max(tops, default=0.0) / 2.0**chip.exponent_max
+    return max(power_of_two(min([*tops, payload])), power_of_two(finest) if finest else 0.0)
+
+
 def relative_weights(branch: Branch, unit: Array) -> Array:
     """Return the weights of a branch in units of S, of the shape of its map."""
     weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from spikewright.hw_sim.linear import planar
 from spikewright.toolchain.ops import AdaptivePool, Affine, Conv, MaxPool, Op, Shape, SumPool
 
 
@@ -50,7 +51,8 @@ def _taps(
     source: Shape,
     out: Shape,
 ) -> int:
-    """Count (window, tap) pairs that lie on the map, not on its padding."""
+    """Count (window, tap) pairs that lie on the map, not on its padding; a map (C, L) is one row."""
+    source, out = planar(source), planar(out)
     count = 1
     for axis, k in enumerate(kernel):
         first = np.arange(out[1 + axis]) * stride[axis] - padding[axis]

@@ -1,4 +1,4 @@
-"""Count synaptic operations by walking events: each message along its synapses, one by one, from the program alone.
+"""Count synaptic operations by walking events: each neuron's messages along its synapses, from the program alone.
 
 A SOP is one message that arrives at one non-zero synapse inside the target's window; it falls in the chip step
 ``source.start + t + delay`` on the target neuron's core. Nothing of the engine's compiled counters is used.
@@ -61,15 +61,14 @@ def walk(program: Program, out: dict[str, NDArray[np.generic]], chip_steps: int,
 def _walk_projection(program: Program, projection: Projection, events: NDArray[np.bool_], sops: IntArray) -> int:
     """Add the SOPs of one projection; return how many there are."""
     source, target = program.population(projection.source), program.population(projection.target)
-    reached: dict[int, IntArray] = {}
-    first = source.start + projection.delay
+    first, cores = source.start + projection.delay, target.cores
+    sent = np.count_nonzero(events[: max(0, events.shape[0] - program.lag(projection))], axis=1)
     total = 0
-    for t, _, neuron in np.argwhere(events[: max(0, events.shape[0] - program.lag(projection))]):
-        if neuron not in reached:
-            reached[neuron] = projection.synapses.targets(int(neuron), source.shape, target.shape)
-        where = target.cores[reached[neuron]]
-        total += where.size
-        np.add.at(sops[first + t], where[where >= 0], 1)
+    for neuron in np.flatnonzero(sent.any(axis=0)):
+        where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]
+        total += where.size * int(sent[:, neuron].sum())
+        on_core = np.bincount(where[where >= 0], minlength=sops.shape[1])
+        sops[first : first + len(sent)] += sent[:, neuron, None] * on_core
     return total
 
 

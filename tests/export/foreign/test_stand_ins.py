@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from foreign_nets import (
@@ -34,6 +35,7 @@ from spikewright.models.neurons import LIF
 from spikewright.toolchain.api import deploy
 from spikewright.toolchain.errors import GateLoweringError, ImportingError, UnsupportedNodeError
 from spikewright.toolchain.importing import load_model
+from spikewright.toolchain.spike_driven.costs import synapses
 
 T, B = 6, 3
 
@@ -101,6 +103,20 @@ def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
     assert (wrong, total) == (0, T * B * 12)
     assert rate > 0.01
     assert "first is taken as the answer" in capture(net, events(T, B, 8)).metadata["assumed"]
+
+
+def test_a_one_dimensional_convolution_deploys_and_is_judged() -> None:
+    torch.manual_seed(0)
+    parts = {"conv": nn.Conv1d(2, 4, 3, padding=1), "n": LIFNode(), "fc": nn.Linear(32, 3)}
+    run = Run(lambda m, x: m.fc(m.n(m.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(2)), **parts)
+
+    found = deploy(run, events(T, B, 2, 8))
+
+    assert found.compare().equal
+    assert found.check().spike_driven
+    (conv,) = (op for op in found.captured if op.name == "conv")
+    ones = conv.synapses(np.ones_like(conv.weight, np.int64))
+    assert synapses(conv, (2, 8), (4, 8)) == len(ones.entries((2, 8), (4, 8))[0])
 
 
 @pytest.mark.parametrize("reset", ["none", "subtract", "zero"])

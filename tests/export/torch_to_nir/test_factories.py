@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spikewright.export.torch_to_nir import load_factory
+from spikewright.export.torch_to_nir import capture, load_factory
 from spikewright.export.torch_to_nir.importers import import_factory
 from spikewright.toolchain.errors import ImportingError
 
@@ -134,3 +134,47 @@ def test_an_error_is_shown_with_its_line_also_where_the_file_is_named_relative(
         load_factory("exits.py:make")
 
     assert (syntax.value.where, exit_.value.where) == ("bad.py:2", "exits.py:2")
+
+
+ODD = {
+    "torch.ones(6, 2, 4).to_sparse()": "the example is a sparse tensor",
+    "torch.ones(6, 2, 4, device='meta')": "the example is a tensor without data",
+    "torch.ones(6, 2, 4, dtype=torch.complex64)": "the example is a tensor of complex numbers",
+    "torch.nested.nested_tensor([torch.ones(2, 4)])": "the example is a nested tensor",
+    "torch.quantize_per_tensor(torch.ones(6, 2, 4), 0.1, 0, torch.quint8)": "the example is a quantized tensor",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("example", ODD)
+def test_an_example_that_is_no_plain_tensor_is_refused_by_its_kind(user_file: Path, example: str) -> None:
+    user_file.write_text(user_file.read_text().replace("torch.ones(6, 2, 4)", example))
+    with pytest.raises(ImportingError, match=ODD[example]):
+        _captured(user_file)
+
+
+FORWARDS = {
+    "raise SystemExit(3)": "SystemExit: 3",
+    "raise type('Mute', (Exception,), {'__str__': lambda s: 1 / 0})": "the net refuses an example of shape",
+    "raise GeneratorExit": "GeneratorExit",
+}
+
+
+@pytest.mark.parametrize("line", FORWARDS)
+def test_whatever_forward_raises_is_said_with_its_line(user_file: Path, line: str) -> None:
+    user_file.write_text(user_file.read_text().replace("return self.lif(self.fc(x)).mean(0)", line))
+    with pytest.raises(ImportingError, match=FORWARDS[line]) as error:
+        _captured(user_file)
+    assert f"my_net.py:{1 + user_file.read_text().splitlines().index(f'        {line}')}" in error.value.where
+
+
+def test_layers_that_are_not_made_yet_are_refused_by_name(user_file: Path) -> None:
+    user_file.write_text(user_file.read_text().replace("Linear(4, 3)", "nn.LazyLinear(3)"))
+    with pytest.raises(ImportingError, match=r"fc\.weight is not made yet"):
+        _captured(user_file)
+
+
+def _captured(file: Path) -> None:
+    loaded = load_factory(f"{file}:make")
+    assert isinstance(loaded, tuple)
+    capture(*loaded, dt_s=1e-3, name="net")

@@ -14,6 +14,7 @@ from random_nets import random_net, seeds
 
 from spikewright.hw_sim import Chip, Program, Trace, drc, load_chip, simulate
 from spikewright.hw_sim import compile as load
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntArray, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
@@ -197,7 +198,10 @@ def test_an_interrupted_search_returns_the_best_so_far(few_cores: Chip, monkeypa
         return real(*given, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(searching, "simulate", stop_at_the_third)
-    drc.check(Search(x)(graph, few_cores), few_cores)
+    told: list[Diagnostic] = []
+    drc.check(Search(x, tell=told.append)(graph, few_cores), few_cores)
+    assert [(one.code, one.severity) for one in told] == [("search-ended", "note")]
+    assert "ended by ctrl-C after 2 of at most 400 plans; the best of them is kept" in told[0].what
 
 
 def test_changes_keep_every_layer_and_core() -> None:

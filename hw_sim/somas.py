@@ -565,6 +565,60 @@ class DeltaRelu(Soma):
         yield from within("shift", self.shift, 0, fp.STATE_BITS - 1, "the accumulator has 24 bits")
 
 
+@dataclass(frozen=True, eq=False)
+class Relay(Soma):
+    """Signed linear neuron: passes the sum of this step on as a payload, and sends nothing where that is 0.
+
+    ::
+
+        v = clip(a, +-(2**payload_bits - 1) << shift);   out = (v + half) >> shift,   half = 2**(shift - 1), 0 for shift 0
+
+    It remembers nothing: without an event a = 0, and no message leaves. Output: signed graded payloads of ``payload_bits``
+    and a sign. A residual stream of membranes travels so, instead of a copy of every synapse in front for every reader.
+    """
+
+    shift: int
+    payload_bits: int = 15
+
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
+        """Clip, round, send."""
+        state["v"] = np.clip(a, -self.limit, self.limit)
+        if full is not None:
+            full.clips += int(np.count_nonzero(state["v"] != a))
+        return (state["v"] + self.half) >> self.shift
+
+    @property
+    def half(self) -> int:
+        """What is added so that payloads are rounded."""
+        return (1 << self.shift) >> 1
+
+    @property
+    def limit(self) -> int:
+        """The largest |sum| that a payload holds."""
+        return ((1 << self.payload_bits) - 1) << self.shift
+
+    @property
+    def sends(self) -> Signal:
+        """Signed values."""
+        return "graded"
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest |payload|: all that its bits hold, or what the input can bring."""
+        reach = self.limit if current is None else min(current, self.limit)
+        return (reach + self.half) >> self.shift
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: sums have 24 bits, and payloads at most as many as a graded spike."""
+        yield from within("shift", self.shift, 0, fp.STATE_BITS - 1, "a sum has 24 bits")
+        most = (fp.PAYLOAD_BITS if core is None else core.payload_bits) - 1
+        yield from within("payload_bits", self.payload_bits, 1, most, "take fewer payload bits; one is the sign")
+        yield from within(
+            "payload_bits + shift", self.payload_bits + self.shift, 1, fp.STATE_BITS - 1, "take a smaller shift"
+        )
+
+
 class _Levels(Soma):
     """Sends gate levels 0 .. 2**gate_bits; the highest is 1.0."""
 
@@ -777,6 +831,6 @@ class HostGate(_Levels):
 
 KINDS: Mapping[str, type[Soma]] = {
     kind.__name__: kind
-    for kind in (Source, Lif, GatedMembrane, DeltaRelu, Gate, HeldSum, ProductGate, GateTable, HostGate)
+    for kind in (Source, Lif, GatedMembrane, DeltaRelu, Relay, Gate, HeldSum, ProductGate, GateTable, HostGate)
 }
 """The models by the name files know them by."""

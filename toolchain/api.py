@@ -200,7 +200,7 @@ def _refuse_unused(options: Options, calibration: Data | None, name: str) -> Non
         )
 
 
-NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance")
+NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance", "headroom")
 
 
 def load(folder: str | Path) -> Deployment:

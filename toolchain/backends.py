@@ -76,7 +76,7 @@ class RunResult:
         startup_s: Seconds of building and starting, apart from
         run_s: seconds of running.
         trace: The machine's counters, where the backend has them; of a net that runs several times, of all runs.
-        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace.
+        saturations: (wraps of u, clips of v) by layer, where the backend counts them without a trace; None: it does not.
         last: Of a net that runs several times, the counters of the last run, whose recordings these are.
     """
 
@@ -85,7 +85,7 @@ class RunResult:
     startup_s: float = 0.0
     run_s: float = 0.0
     trace: Trace | None = None
-    saturations: dict[str, tuple[int, int]] = field(default_factory=dict)
+    saturations: dict[str, tuple[int, int]] | None = None
     last: Trace | None = None
 
 

@@ -19,7 +19,7 @@ from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of
 from spikewright.toolchain.interpret import FloatRun, IntRun, float_answers, float_blocks, float_cut, int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import FEW
-from spikewright.toolchain.ops import Array, Lif, Neuron
+from spikewright.toolchain.ops import Array, Lif, Neuron, Relay
 from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.scales import flat
@@ -129,7 +129,7 @@ class Seen:
         answers: (B, n).
         reach: Largest |value| or |sum over time| of the answer.
         peak: Largest |value| of it in one step.
-        reached: How far the states of every ``Lif`` went.
+        reached: How far the states of every ``Lif`` and ``Relay`` went.
         firing: The neuron ops that fire, and
         spikes: theirs, part by part of ``cut``, in this order.
         busy: How many messages each of their neurons sent, (n,) each.
@@ -165,7 +165,9 @@ def observe(lowered: Graph, x: Data) -> Seen:
         if steps.stop == x.shape[0]:
             found.append(run.answer)
             reached = {
-                op.name: _further(reached.get(op.name), _reach(op, run)) for op in lowered if isinstance(op, Lif)
+                op.name: _further(reached.get(op.name), _reach(op, run))
+                for op in lowered
+                if isinstance(op, Lif | Relay)
             }
     parts = float_cut(lowered, x.shape[1], x.shape[0], keep=keep)
     return Seen(np.concatenate(found), float(reach), float(peak), reached, firing, spikes, busy, parts)
@@ -181,9 +183,11 @@ def _messages(sent: NDArray[Any]) -> IntArray:
     return found
 
 
-def _reach(op: Lif, run: FloatRun) -> Reach:
-    """Return how far a ``Lif`` went in a run, in units of its synaptic input."""
+def _reach(op: Lif | Relay, run: FloatRun) -> Reach:
+    """Return how far neurons went in a run, in units of their synaptic input."""
     current, voltage = run.states[op.name].peaks
+    if isinstance(op, Relay):
+        return Reach(current, voltage)
     gain_u = flat(op.gain_u, op.shape)
     return Reach(current / gain_u, voltage / (gain_u * flat(op.gain, op.shape)))
 

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
+from spikewright.toolchain.diagnostics import Diagnostic, plain
+from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import BackendError, InputError
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.streaming import Given, Payloads, Stream
@@ -75,6 +78,7 @@ class Comparison(Result):
     answer_mismatches: int
     first: Mismatch | None
     speeds: tuple[Speed, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def spike_mismatches(self) -> int:
@@ -109,6 +113,7 @@ class Comparison(Result):
             "first_mismatch": None if self.first is None else asdict(self.first),
             "layers": [asdict(layer) for layer in self.layers],
             "speed": [asdict(speed) for speed in self.speeds],
+            "diagnostics": plain(self.diagnostics),
         }
 
     def rows(self) -> list[Row]:
@@ -142,7 +147,7 @@ class Comparison(Result):
         lines.append(self.headline())
         if not self.equal:
             lines.append(f"first: {self.first or 'in the answers'}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *told(self.diagnostics)])
 
 
 def compare(
@@ -178,7 +183,8 @@ def compare(
         seen.add(recordings, chosen.start, steps.start)
     blocks = {op.name: op.block for op in deployment.integer}
     results = {name: stream.result(name) for name in backends}
-    return seen.comparison(results, blocks, timesteps=timesteps, samples=samples, net=deployment.name)
+    made = seen.comparison(results, blocks, timesteps=timesteps, samples=samples, net=deployment.name)
+    return replace(made, diagnostics=saturations(*results.values(), quantized=deployment.drift is not None))
 
 
 def compare_results(

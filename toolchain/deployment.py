@@ -41,6 +41,8 @@ Data = Samples | Path | str | Any
 """Data for a net: ``Samples``, an array (T, B, *shape), a ``FILE.npz``, or the name of a data set."""
 Bars = Callable[[str], Progress]
 """Makes the progress callback of a stage by its title."""
+INPUT_BITS_MAX = 16
+"""Bits of an event count at most."""
 PAYLOAD_COPIES = 4
 """Values in 64 bits that encoding one makes: real, scaled, rounded, compared."""
 
@@ -501,25 +503,43 @@ def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> N
         real = np.asarray(sent[steps], np.float64)
         payload = np.round(real / source.scale)
         if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
+            bits = source.soma.payload_bits
+            coding = "binary spikes" if bits == 1 else f"whole numbers below {1 << bits}"
             raise InputError(
-                "x holds values between the levels of the input's coding, which is "
-                + (
-                    "binary spikes"
-                    if source.soma.payload_bits == 1
-                    else f"whole numbers below {1 << source.soma.payload_bits}"
-                ),
+                f"x holds values between the levels of the input's coding, which is {coding}, as the calibration data was",
                 where="input",
-                help="encode the data as the model card says",
+                help="encode the data so (as the model card says, where there is one), or deploy again with calibration "
+                "data like it (--calibrate)",
             )
         _check_payloads(source, payload)
         made[steps] = payload
     return made
 
 
+def check_range(integer: Graph, x: NDArray[Any]) -> None:
+    """Refuse data of a net without host part, (T, B, *shape), that goes beyond the input's bits, before any of it runs.
+
+    Raises:
+        InputError: With the option that takes it.
+    """
+    source = source_of(integer)
+    _check_payloads(source, np.array([x.min(initial=0), x.max(initial=0)]) / source.scale)
+
+
 def _check_payloads(source: IntInput, payload: NDArray[Any]) -> None:
     if refused := source.soma.refused(payload):
-        raise InputError(
-            refused,
-            where="input",
-            help="deploy again with --input-bits N, or calibration data that covers this range (--calibrate)",
-        )
+        low, high = int(payload.min(initial=0)), int(payload.max(initial=0))
+        raise InputError(refused, where="input", help=_wider(source, low, high))
+
+
+def _wider(source: IntInput, low: int, high: int) -> str:
+    """Return how to deploy a net so that payloads of this range fit."""
+    data = "calibration data that covers this range (--calibrate)"
+    if source.scale != 1:
+        return f"the host sends more than it did on the calibration data: deploy again with {data}"
+    if low < 0 and not source.soma.signed:
+        return "deploy again with calibration data that has negative values too (--calibrate)"
+    bits = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
+    if bits > INPUT_BITS_MAX:
+        return f"counts take {INPUT_BITS_MAX} bits: scale the data down, or deploy again with {data}"
+    return f"deploy again with --input-bits {bits}, or with {data}"

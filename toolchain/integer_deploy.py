@@ -6,21 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
-from spikewright.toolchain.deployment import Deployment, check_data, check_labels
+from spikewright.hw_sim.somas import Source
+from spikewright.toolchain.analysis import saturations
+from spikewright.toolchain.backends import RunResult, added
+from spikewright.toolchain.deployment import Deployment, check_data, check_labels, payloads
 from spikewright.toolchain.dequantize import to_float
-from spikewright.toolchain.diagnostics import Diagnostic
+from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import IntOutput, source_of
+from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.quantize import InputCode
-from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline
+from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline, with_bits
+from spikewright.toolchain.pipeline import input_code as coding
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.stage import Context, Note, Walk
 from spikewright.toolchain.verify import verify
+
+TRIED_SAMPLES = 16
+"""Samples that travel with a net and are run on its way, to tell of states that leave 24 bits."""
 
 
 def deploy_integer(
@@ -70,6 +80,10 @@ def deploy_integer(
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
         check_labels(samples.y, graph, where="samples data")
+    graph = with_input_bits(graph, options, samples, name)
+    diagnostics = (*diagnostics, *_saturates(graph, samples))
+    if options.strict:
+        refuse_losses(diagnostics, name)
     twin = to_float(graph)
     x = None if samples is None else samples.x
     context = Context(
@@ -87,6 +101,37 @@ def deploy_integer(
     )
     context = walk.end(walk.through(walk.start(context), walk.stages[: walk.last + 1]))
     return deployment_of(context, card or {}, samples)
+
+
+def with_input_bits(graph: Graph, options: Options, samples: Samples | None, name: str) -> Graph:
+    """Return the graph with as many bits of an input as asked for; where it takes spikes and samples are counts, as these.
+
+    Raises:
+        InputError: The samples do not fit the bits.
+    """
+    source = source_of(graph)
+    spikes = source.soma.sends == "binary"
+    if options.input_bits is None and (samples is None or not spikes):
+        return graph
+    seen = InputCode("binary") if samples is None else coding(samples.x)
+    if seen.kind == "dense" or (seen.kind == "binary" and options.input_bits is None):
+        return graph
+    code = with_bits(seen, options, name)
+    bits = int(code.largest).bit_length()
+    made = replace(source, soma=Source(bits, code.signed or source.soma.signed))
+    return graph.map(lambda op: made if op is source else op)
+
+
+def _saturates(graph: Graph, samples: Samples | None) -> tuple[Diagnostic, ...]:
+    """Return a warning for every layer whose state leaves 24 bits on the first samples."""
+    if samples is None:
+        return ()
+    x = samples.x[:, :TRIED_SAMPLES]
+    found: list[dict[str, tuple[int, int]]] = []
+    for _, steps, run, _ in int_blocks(graph, payloads(graph, x, levels_only=True)):
+        if steps.stop == x.shape[0]:
+            found.append(run.saturations)
+    return saturations(RunResult(np.zeros((0, 0), np.int64), saturations=added(found)), quantized=False)
 
 
 def input_code(graph: Graph) -> InputCode:

@@ -356,6 +356,25 @@ class Accumulator(Neuron):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Relay(Neuron):
+    """Signed linear neuron: y = sum of the operands, maps of messages without a constant; 0, and no message, without an event.
+
+    A residual stream of membranes travels by relays (class B: graded payloads), where it is not cheaper to give every
+    reader its own copy of the synapses in front.
+    """
+
+    @property
+    def sends(self) -> Literal["graded"]:
+        """Signed payloads."""
+        return "graded"
+
+    @property
+    def fires(self) -> bool:
+        """It sends values, no spikes."""
+        return False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class GateNeuron(Neuron):
     """Gate from an accumulated input: n = decay n + x;  g = h((n + bias) p) in [0, 1], p the product of what its ports hold.
 

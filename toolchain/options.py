@@ -207,6 +207,12 @@ class Options(Reading):
         choices=GATES,
         many=True,
     )
+    streams: Literal["auto", "distribute", "relay"] = option(
+        "auto",
+        "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
+        "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
+        choices=("auto", "distribute", "relay"),
+    )
     tolerance: float = option(
         TOLERANCE,
         "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "

@@ -19,7 +19,15 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
-from spikewright.toolchain.deployment import Deployment, Drift, PassRecord, check_data, check_labels, payloads
+from spikewright.toolchain.deployment import (
+    INPUT_BITS_MAX,
+    Deployment,
+    Drift,
+    PassRecord,
+    check_data,
+    check_labels,
+    payloads,
+)
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
 from spikewright.toolchain.ir import Graph
@@ -43,7 +51,9 @@ from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
-from spikewright.toolchain.passes.split_host import first_blocks, is_still, split_host
+from spikewright.toolchain.passes.relay import Relays
+from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host
+from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.verify import Level, verify
@@ -90,9 +100,24 @@ def _split_host(context: Context) -> Context:
     if pool is not None:
         context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
+    bits = context.options.input_bits
+    if bits is not None and not host.counted:
+        raise InputError(
+            "real values reach the chip as the host sends them, not as counts",
+            where="--input-bits",
+            help="leave it out, or give event counts",
+        )
     sent = sent_by(host, context.data)
-    code = InputCode("graded", max(1.0, float(sent.max(initial=0.0)))) if host.graded else InputCode("binary")
+    code = _sent_code(host, sent, bits)
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
+
+
+def _sent_code(host: HostPart, sent: Data, bits: int | None) -> InputCode:
+    """Return how the chip is sent what the host computes: spikes, spikes counted (with room), or graded ones."""
+    most = float(sent.max(initial=0.0))
+    if host.counted:
+        return InputCode("counts", COUNTS_ROOM * max(1.0, most) if bits is None else float((1 << bits) - 1))
+    return InputCode("graded", max(1.0, most)) if host.graded else InputCode("binary")
 
 
 def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
@@ -116,6 +141,20 @@ def _lower_gates(context: Context) -> Context:
         context, check = replace(context, reference=reference), "drift"
     step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
+
+
+def _relay(context: Context) -> Context:
+    """Let the streams that ``--streams`` asks for, or that pay, travel by relays."""
+    graph, how = context.graph, context.options.streams
+    found = () if how == "distribute" else sums(graph)
+    if not found:
+        return passed(context, Relays.name, graph, "exact", "float")
+    costs = context.chip.costs
+    of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
+    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
+    chosen, said = streams.choice(how)
+    context = replace(context, diagnostics=(*context.diagnostics, *said))
+    return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
 
 
 def quantizer(
@@ -229,6 +268,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
+    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x")),
     _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
@@ -450,17 +490,13 @@ def with_bits(code: InputCode, options: Options, name: str) -> InputCode:
     """Return the coding of event counts with as many bits as asked for, or else room for twice the largest count seen.
 
     Raises:
-        InputError: The data does not fit the bits, or is no count.
+        InputError: The data does not fit the bits.
     """
     bits = options.input_bits
     if bits is None:
         return replace(code, largest=COUNTS_ROOM * code.largest) if code.kind == "counts" else code
     if code.kind == "dense":
-        raise InputError(
-            "real values reach the chip as the host sends them, not as counts",
-            where="--input-bits",
-            help="leave it out, or give event counts",
-        )
+        return code  # what the host sends may be counts
     if code.kind == "counts" and code.largest >= 1 << bits:
         raise InputError(
             f"{bits} bits hold counts below {1 << bits}; the calibration data of {name!r} has {code.largest:.0f}",
@@ -477,11 +513,12 @@ def chip_bits(options: Options, chip: Chip) -> int:
 
 def check_options(options: Options, graph: Graph, chip: Chip) -> None:
     """Refuse options out of range, and more bits than the chip has."""
+    bits, most = options.input_bits, min(INPUT_BITS_MAX, chip.core.payload_bits)
     ranges = (
         ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),
         ("--payload-bits", options.payload_bits, 1, 16),
         ("--timesteps", graph.timesteps, 1, 1 << 20),
-        ("--input-bits", 1 if options.input_bits is None else options.input_bits, 1, min(16, chip.core.payload_bits)),
+        ("--input-bits", 1 if bits is None else bits, 1, most),
         ("--seed", options.seed, 0, (1 << 63) - 1),
     )
     for flag, value, low, high in ranges:

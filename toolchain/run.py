@@ -168,7 +168,7 @@ def run(
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
-    found = (*made.diagnostics, *saturations(result))
+    found = (*made.diagnostics, *saturations(result, quantized=made.drift is not None))
     return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 

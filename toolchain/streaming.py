@@ -28,7 +28,7 @@ from spikewright.toolchain.backends import (
     added,
 )
 from spikewright.toolchain.budget import Cut, cut
-from spikewright.toolchain.deployment import Bars, Deployment, payload_type, payloads, silent
+from spikewright.toolchain.deployment import Bars, Deployment, check_range, payload_type, payloads, silent
 from spikewright.toolchain.integer import IntNeuron, replays_of
 from spikewright.toolchain.interpret import int_cut
 
@@ -45,6 +45,15 @@ class Payloads:
     made: Deployment
     x: NDArray[Any]
     hosted: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse counts that are beyond the input's bits.
+
+        Raises:
+            InputError: With the option that takes them.
+        """
+        if self.made.host is None:
+            check_range(self.made.integer, self.x)
 
     def take(self, samples: slice, steps: slice) -> NDArray[Any]:
         """Return the payloads of some samples and their next steps; a host computes all steps of a sample at once."""
@@ -159,7 +168,9 @@ class Stream:
             sum(part.startup_s for part in parts),
             sum(part.run_s for part in parts),
             joined_traces(traces) if traces else None,
-            added(part.saturations for part in parts),
+            None
+            if any(part.saturations is None for part in parts)
+            else added(part.saturations or {} for part in parts),
         )
 
 

@@ -236,6 +236,22 @@ def delta_relu(drive, acc, last, keep, shift, out, rec_v, corner, saturated, sta
 
 
 @kernel
+def relay(drive, v, shift, half, limit, out, rec_v, corner, saturated, start, stop):  # type: ignore[no-untyped-def]
+    """Pass sums on for samples ``start`` to ``stop``: ``v`` (B, n) what is left of them, ``out`` payloads."""
+    steps, _, n = drive.shape
+    for b in range(start, stop):
+        for t in range(steps):
+            for i in range(n):
+                x = drive[t, b, i]
+                y = min(max(x, -limit), limit)
+                saturated[b, 1] += x != y
+                v[b, i] = y
+                out[t, b, i] = (y + half) >> shift
+            if rec_v.shape[0] > 0:
+                rec_v[corner[0] + t, corner[1] + b] = v[b]
+
+
+@kernel
 def gate(  # type: ignore[no-untyped-def]
     drive, acc, last, keep, bias, thresholds, levels, out, changed, rec_v, corner, saturated, start, stop
 ):

@@ -11,7 +11,7 @@ from spikewright.hw_sim.compiled import layout
 from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, ProductGate, Saturations, Soma
+from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, ProductGate, Relay, Saturations, Soma
 from spikewright.hw_sim.somas import State as Remembered
 
 if TYPE_CHECKING:
@@ -162,6 +162,9 @@ class State:
                     0,
                     self.batch,
                 )
+            case Relay(shift=shift):
+                sums = (drive, self.v[name], shift, soma.half, soma.limit, out, rec_v)
+                soma_kernels.relay(*sums, corner, saturated, 0, self.batch)
             case Gate():
                 soma_kernels.gate(
                     drive, self.v[name], self.u[name], stage.params[0], stage.params[1],

@@ -98,3 +98,15 @@ def test_auto_says_why_no_other_lowering_is_exact() -> None:
 
     assert refusal.value.where == "ma-digits-published, --gates auto"
     assert "--gates yourself (static" in refusal.value.help
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sdsa-digits", "tcja-digits"])
+def test_a_net_trained_with_the_silence_term_sends_only_what_its_input_causes(name: str) -> None:
+    made = deployed(name, gates_of(name), None)
+    check = made.check()
+
+    assert check.ok
+    assert check.event_driven is not None
+    assert check.event_driven.share >= 0.95
+    assert made.compare(limit=8).equal

@@ -131,6 +131,9 @@ def _layer(b: _Builder, name: str) -> None:
     links = [_gate(b, f"{name}g{k}", shape, senders) for k in range(gates)]
     if not gates and r.random() < 0.25:
         soma: hw.Soma = hw.DeltaRelu(b.one_or_all(int(np.prod(shape)), 0, 2000), int(r.integers(0, 8)))
+        draws = r.spawn(1)[0]
+        if draws.random() < 0.5:
+            soma = hw.Relay(int(draws.integers(0, 8)), int(draws.integers(3, 16)))
         target = b.population(name, shape, soma, "graded")
     else:
         soma = b.lif(int(np.prod(shape)), gates)

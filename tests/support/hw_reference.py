@@ -128,6 +128,13 @@ def _step(
             v[t] = np.maximum(v[t], soma.v_min)
             sent[t] = count * sending
             ref.messages[name][t] = sent[t] != 0
+        case hw.Relay(shift=shift, payload_bits=bits):
+            free = _arriving(program, population, t, weights, ref)
+            most = (2**bits - 1) * 2**shift
+            v[t] = np.minimum(np.maximum(free, -most), most)
+            ref.clips[name] += int((free != v[t]).sum())
+            sent[t] = np.floor_divide(v[t] + 2**shift // 2, 2**shift)
+            ref.messages[name][t] = sent[t] != 0
         case hw.DeltaRelu() | hw.Gate():
             free = decay(v[t - 1] if t else v[0] * 0, soma.decay) + _arriving(program, population, t, weights, ref)
             v[t] = clip_voltage(free)

@@ -120,8 +120,6 @@ def test_options_are_keywords_or_an_object() -> None:
         ({"chip": "loih2"}, "chip 'loih2'", "'loihi2'"),
         ({"calibration": "digit"}, "digit", "'digits'"),
         ({"weight_bits": "8"}, "--weight-bits", ""),
-        ({"gates": "barrier"}, "--gates", ""),
-        ({"gates": "replay"}, "--gates", ""),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_one_that_was_meant(wrong: dict[str, object], where: str, meant: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny import tiny_deployment, tiny_graph, tiny_samples
 
-from spikewright.toolchain import bundle
+from spikewright.toolchain import bundle, limits
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import PassError
@@ -55,3 +57,11 @@ def test_strict_refuses_a_loss_and_nothing_else() -> None:
     assert deploy(ASSUMED, NOTED).diagnostics == (ASSUMED, NOTED)
     with pytest.raises(PassError, match="1 loss beyond the limits:"):
         deploy(ASSUMED, LOST)
+
+
+def test_the_page_of_losses_shows_every_limit_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text()
+    shown = dict(re.findall(r"^\| `([A-Z_]+)` \| ([0-9.]+) \|", page, re.MULTILINE))
+    held = {name: value for name, value in vars(limits).items() if name.isupper()}
+
+    assert {name: float(value) for name, value in shown.items()} == held

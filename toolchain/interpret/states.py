@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Shape
+from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Relay, Shape
 from spikewright.toolchain.parameters import grid
 
 
@@ -64,6 +64,10 @@ class FloatState:
                 kept = grid(np.asarray(op.decay), op.shape) * self.v
                 self.v = kept + self.u + grid(np.asarray(op.leak), op.shape)
                 return np.maximum(self.v, 0) if op.rectify else self.v
+            case Relay() as op:
+                self.v = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
+                self.peak(self.v, self.v)
+                return self.v
             case GateNeuron() as op:
                 currents = operands[: len(operands) - op.ports]
                 self.v = op.decay * self.v + self.total(currents)
@@ -93,9 +97,7 @@ class FloatState:
         if op.rectify:
             drive = np.maximum(drive, 0)
         v = grid(op.beta, op.shape) * self.v + drive + grid(op.leak, op.shape)
-        if self.seeks:
-            for peak, state in zip(self.peaks, (self.u, v), strict=True):
-                np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
+        self.peak(self.u, v)
         v = self.scaled(op, v, inner[on_drive:])
         s = self.fire(op, v)
         return s * spread(gates[-1], op.shape) if op.output_gate else s
@@ -105,6 +107,12 @@ class FloatState:
         for gate in gates:
             v = v * spread(gate, op.shape)
         return v if op.pooled is None else op.pooled.scaled(v)
+
+    def peak(self, u: Array, v: Array) -> None:
+        """Remember how far a step took the states, where it seeks that."""
+        if self.seeks:
+            for peak, state in zip(self.peaks, (u, v), strict=True):
+                np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
 
     def fire(self, op: Lif, v: Array) -> Array:
         """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""

@@ -11,7 +11,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import PassError
 from spikewright.toolchain.integer import IntInput, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Replayed
+from spikewright.toolchain.ops import Input, MaxPool, Neuron, Op, Output, Relay, Replayed
 from spikewright.toolchain.plugins import points
 
 MAX_REWRITES = 10_000
@@ -90,7 +90,7 @@ def sends_messages(graph: Graph, name: str) -> bool:
     """Say whether a signal is made of messages (input or neuron output), not of currents."""
     op = graph[name]
     match op:
-        case Input() | AttentionBlock() | Neuron(fires=True):
+        case Input() | AttentionBlock() | Neuron(fires=True) | Relay():
             return True
         case MaxPool():
             return sends_messages(graph, op.inputs[0])

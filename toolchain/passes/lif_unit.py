@@ -98,7 +98,10 @@ class Choice:
         if spare and lattice(self.op):
             needed = np.maximum(needed, np.minimum(self.needed(found.size, np.inf), 2 * found))
         if bool((found < needed).any()):
-            raised = found * 2.0 ** np.maximum(0, np.ceil(np.log2(np.maximum(needed, 1e-300) / found)))
+            factor = 2.0 ** np.maximum(0, np.ceil(np.log2(np.maximum(needed, 1e-300) / found)))
+            if exact and self.holds(found * factor.max()):
+                return Unit(found * factor.max(), exact=True)
+            raised = found * factor
             even = spare and float((raised / found).max()) <= 2
             return Unit(raised, shift=-self.chip.exponent_min, low=None if even else refine, exact=even)
         if refine is None or exact:
@@ -106,6 +109,10 @@ class Choice:
         room = float(np.log2(found / np.maximum(needed, found * 1e-9)).min())
         finer = max(0, min(self.chip.exponent_max - self.exponent(found), int(room)))
         return Unit(found / 2.0**finer, low=refine)
+
+    def holds(self, unit: Array) -> bool:
+        """Say whether all weights are integers of the chip in a unit."""
+        return all(sc.held(sc.relative_weights(b, unit), self.chip) is not None for b in self.branches)
 
     def even(self, unit: Array) -> bool:
         """Say whether all weights, exact in a unit, are even integers."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_MAX, THRESHOLD_SHIFT
+from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE, STATE_BITS, STATE_MAX, THRESHOLD_SHIFT
 from spikewright.hw_sim.somas import GATE_BITS_MAX
 from spikewright.hw_sim.synapses import GateLink
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Linear,
     Op,
     Output,
+    Relay,
     Replayed,
     Shape,
 )
@@ -50,6 +51,8 @@ UNREACHED = 2.0
 """A threshold above so many times what any input can cause is out of reach, also for rounded weights."""
 READOUT_LEVELS = 32
 """Steps that a read-out's largest weight has at least; with fewer its sum gets a gain."""
+RELAY_BITS = 15
+"""Bits of a relay's payload, beside its sign: 16 in all."""
 DELTA_BITS = 12
 """Payload bits of a rectifier's messages: products with 8-bit weights of up to 8 inputs stay below 2^23."""
 
@@ -102,26 +105,32 @@ class _Quantizer(Synapses):
         for op in self.graph:
             self.announce(op)
         for op in self.graph:
-            match op:
-                case Input():
-                    self.input(op)
-                case Lif():
-                    self.lif(op)
-                case Accumulator():
-                    self.sum(op)
-                case GateNeuron() | HeldSum() | GateTable() | Replayed():
-                    self.gain_of(op)
-                case Output():
-                    self.output(op)
-                case Linear() | Delay():
-                    continue  # taken up by the neuron (or the output) that reads it
-                case _:
-                    raise UnsupportedNodeError(
-                        f"{type(op).__name__} has no integer form",
-                        where=f"op {op.name!r}",
-                        help="see `spikewright passes` for what is lowered before quantize",
-                    )
+            self.take(op)
         return self.graph.with_ops(self.ops)
+
+    def take(self, op: Op) -> None:
+        """Emit the integer form of an op."""
+        match op:
+            case Input():
+                self.input(op)
+            case Lif():
+                self.lif(op)
+            case Accumulator():
+                self.sum(op)
+            case Relay():
+                self.relay(op)
+            case GateNeuron() | HeldSum() | GateTable() | Replayed():
+                self.gain_of(op)
+            case Output():
+                self.output(op)
+            case Linear() | Delay():
+                return  # taken up by the neuron (or the output) that reads it
+            case _:
+                raise UnsupportedNodeError(
+                    f"{type(op).__name__} has no integer form",
+                    where=f"op {op.name!r}",
+                    help="see `spikewright passes` for what is lowered before quantize",
+                )
 
     def sum(self, op: Accumulator) -> None:
         """Emit a read-out for the host, or a rectifier; the answer's own sum is taken up by the output."""
@@ -306,6 +315,11 @@ class _Quantizer(Synapses):
         choice = Choice(
             op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
         )
+        payloads = [b.unit for b in branches if isinstance(self.graph[b.source], Relay)]
+        if payloads:  # a power of two, so that what relays send is taken up as it is
+            needed = sc.power_of_two(float(choice.needed(1, self.o.headroom)[0]))
+            unit = max(needed, sc.stream_unit(branches, self.chip, min(payloads)))
+            return Unit(np.array([unit]), shift=-self.chip.exponent_min, low=self.o.refine.get(op.name))
         return choice.unit(refine=self.o.refine.get(op.name))
 
     def threshold(self, op: Lif, wanted: Array, *, between: bool) -> IntArray:
@@ -367,6 +381,23 @@ class _Quantizer(Synapses):
         self.unit[op.name], self.largest[op.name] = unit * 2**shift, soma.largest_payload(largest)
         self.emit(op, names, soma, np.array([unit]))
 
+    def relay(self, op: Relay) -> None:
+        """Emit a relay; its payload unit U and its S are powers of two, so that identities along a stream are exact."""
+        branches = self.branches(op, op.inputs)
+        if self.bias(branches, op.shape).any():
+            raise PassError("has a bias in front of a relay", where=f"op {op.name!r}", help="move it to the readers")
+        reach = self.o.reached.get(op.name)
+        worst = sum((float(sc.largest_sum(b).max(initial=0.0)) for b in branches), 0.0)
+        peak = worst if reach is None else min(worst, self.o.headroom * float(reach.current.max(initial=0.0)))
+        payload = sc.power_of_two(peak / ((1 << RELAY_BITS) - 1))
+        unit = sc.stream_unit(branches, self.chip, payload)
+        payload = max(payload, unit)
+        unit = max(unit, payload / 2.0 ** (STATE_BITS - 1 - RELAY_BITS))
+        soma = somas.Relay(round(log2(payload / unit)), RELAY_BITS)
+        names = self.connect(op, branches, np.array([unit]), shift=-self.chip.exponent_min)
+        self.unit[op.name], self.largest[op.name] = payload, (1 << RELAY_BITS) - 1
+        self.emit(op, names, soma, np.array([unit]))
+
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
         keep = sc.decay_amount(np.array([_kept(op)]))
@@ -425,7 +456,10 @@ class _Quantizer(Synapses):
         none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
         read = filtered_answer(source, T) if isinstance(source, Accumulator) else none
         bias = self.bias(branches, shape) + sc.flat(read.leak, shape)
-        unit, lost = self.readout_unit(branches, float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max, read)
+        least = float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max
+        if isinstance(source, Accumulator) and self.outgrows(branches, least):
+            read = filtered_answer(source, T, once=True)
+        unit, lost = self.readout_unit(branches, least, read)
         if self.o.reach is None:
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
@@ -460,7 +494,7 @@ class _Quantizer(Synapses):
         a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
         and second projections hold what 8 bits lose of the weights, which would add up over the steps.
         """
-        reach, peak = self.reaches(read)
+        reach, peak = self.reaches(branches, read)
         wide = sc.unit_of(
             branches, self.chip, per_channel=False, floor=max(2 * reach * sc.STATE_UNIT / STATE_MAX, least)
         )
@@ -473,16 +507,24 @@ class _Quantizer(Synapses):
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
         return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
 
-    def reaches(self, read: FilteredAnswer) -> tuple[float, float]:
+    def outgrows(self, branches: list[sc.Branch], least: float) -> bool:
+        """Say whether a leaky read-out's state asks for an S that costs its weights one of 8 bits or more."""
+        own = float(sc.unit_of(branches, self.chip, per_channel=False, floor=least)[0])
+        return self.o.reach is not None and self.o.reach * sc.STATE_UNIT / STATE_MAX > own
+
+    def reaches(self, branches: list[sc.Branch], read: FilteredAnswer) -> tuple[float, float]:
         """Return the largest sum over the steps, within half of 24 bits, and current of a read-out that calibration saw.
 
-        With gains: |v| <= (sum of n) / g + |n|, and |u| = |n[t] - beta n[t - 1] - leak| <= 2 |n| + |leak|.
+        With gains: |v| <= (sum of n) / g + |n|, and |u| = |n[t] - beta n[t - 1] - leak| <= 2 |n| + |leak|; where u keeps
+        nothing, at most what any input causes in one step.
         """
         if self.o.reach is None:
             return 0.0, 0.0
         if read.gains is None:
             return self.o.reach, self.o.peak
-        return self.o.reach / read.largest + self.o.peak, 2 * self.o.peak + float(np.abs(read.leak).max())
+        leak, seen = float(np.abs(read.leak).max()), 2 * self.o.peak
+        one = seen if read.keep.any() else sum(float(sc.largest_sum(b).max(initial=0.0)) for b in branches)
+        return self.o.reach / read.largest + self.o.peak, min(seen, one) + leak
 
     def gains(self, op: Output, read: FilteredAnswer, lost: int, shape: Shape) -> str:
         """Emit the gains of a read-out, times 2^-lost, and return their link."""

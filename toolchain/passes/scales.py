@@ -124,6 +124,19 @@ def unit_of(branches: list[Branch], chip: ChipGrid, *, per_channel: bool, floor:
     return np.maximum(unit, floor)
 
 
+def power_of_two(least: float) -> float:
+    """Return the smallest power of two that is at least so large; of nothing, 1."""
+    return 2.0 ** ceil(log2(least) - 1e-9) if least > 0 else 1.0
+
+
+def stream_unit(branches: list[Branch], chip: ChipGrid, payload: float) -> float:
+    """Return S, a power of two: as fine as the weights of all maps are, at most what a payload of the stream is worth."""
+    tops = [float(b.magnitudes().max(initial=0.0)) / 2.0**b.shift for b in branches if b.linear is not None]
+    tops = [top / levels(chip.weight_bits) for top in tops if top > 0]
+    finest = max(tops, default=0.0) / 2.0**chip.exponent_max
+    return max(power_of_two(min([*tops, payload])), power_of_two(finest) if finest else 0.0)
+
+
 def relative_weights(branch: Branch, unit: Array) -> Array:
     """Return the weights of a branch in units of S, of the shape of its map."""
     weight = np.ones((1, 1)) if branch.linear is None else branch.linear.weight
@@ -201,7 +214,7 @@ def low_weights(
     """Return the second projection (w, e): what the first one leaves of the weights; None where that is nothing.
 
     ``W = (w_high 2^e_high + w 2^e) S``: the machine adds both sums exactly, so 8-bit weights become 15 bits wide. Only rows
-    that lose more than the share ``beyond`` of their weight get one: a weight of 0 is no synapse.
+    whose weights lose more on average than the share ``beyond`` of their median get one: a weight of 0 is no synapse.
     """
     w_high, e_high = high
     relative = relative_weights(branch, unit)
@@ -209,8 +222,10 @@ def low_weights(
     exponent = max(lowest, e_high - chip.weight_bits + 1)
     if exponent >= e_high:
         return None
-    size, gone = (np.abs(one.reshape(one.shape[0], -1)).sum(axis=1) for one in (relative, rest))
-    rest[gone <= beyond * size] = 0.0
+    rows, gone = (np.abs(one.reshape(one.shape[0], -1)) for one in (relative, rest))
+    # of the median: the largest weight hides what all others lose
+    typical = np.array([np.median(row[row > 0]) if row.any() else 0.0 for row in rows])
+    rest[gone.mean(axis=1) <= beyond * typical] = 0.0
     w = 2 * np.round(rest / (2.0 * 2.0**exponent)).astype(np.int64)
     w = np.clip(w, -levels(chip.weight_bits), levels(chip.weight_bits))
     return (w, exponent) if w.any() else None

@@ -29,7 +29,7 @@ class HostPart:
     Args:
         graph: Ends in an ``Output`` that reads the boundary op.
         boundary: Name of the op whose output is sent to the chip.
-        graded: Whether it sends real gains times spikes (else binary spikes).
+        graded: Whether it sends real gains times spikes, or several spikes a step (else binary spikes).
         still: Whether every step of the calibration data shows the same frame, so that the host computes it once.
     """
 
@@ -37,6 +37,12 @@ class HostPart:
     boundary: str
     graded: bool
     still: bool = True
+
+    @property
+    def counted(self) -> bool:
+        """Whether it sends how many spikes there are, whole numbers."""
+        sender = self.graph[self.boundary]
+        return self.graded and isinstance(sender, Neuron) and sender.sends == "graded" and sender.ports == 0
 
 
 def is_still(x: NDArray[Any]) -> bool:
@@ -108,7 +114,7 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
             help="encode the input in one spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
         )
     boundary = first[0]
-    graded = isinstance(boundary, AttentionBlock) and boundary.sends == "graded"
+    graded = isinstance(boundary, AttentionBlock | Neuron) and boundary.sends == "graded"
     wanted = _in_front_of(graph, boundary)
     ops = [op for op in graph if op.name in wanted or op is boundary]
     host = graph.with_ops([*ops, Output(name="host.out", inputs=(boundary.name,), block=boundary.block)])

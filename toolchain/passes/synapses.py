@@ -11,7 +11,7 @@ from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.errors import PassError, UnsupportedNodeError
 from spikewright.toolchain.integer import IntArray, IntConnection
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Array, Delay, Input, Lif, Linear, Op
+from spikewright.toolchain.ops import Accumulator, Array, Delay, Input, Lif, Linear, Op, Relay
 from spikewright.toolchain.passes import scales as sc
 
 LOW = ".low"
@@ -69,7 +69,7 @@ class Synapses:
                 )
             sender = self.graph[source]
             shift = self.chip.gated_shift if isinstance(sender, Lif) and sender.output_gate else 0
-            signed = isinstance(sender, Accumulator) or (isinstance(sender, Input) and self.signed_input)
+            signed = isinstance(sender, Accumulator | Relay) or (isinstance(sender, Input) and self.signed_input)
             found.append(sc.Branch(source, lag, linear, self.unit[source], self.largest[source], shift, signed))
         return found
 
@@ -83,8 +83,8 @@ class Synapses:
             branches: What those read.
             unit: S.
             shift: Bits that sums may lose; None: as each branch says.
-            low: Emit second projections of what the first ones leave of the weights, where a row loses more than this share
-                of its weight; None: of no row.
+            low: Emit second projections of what the first ones leave of the weights, of rows that lose more than this share of
+                theirs (see ``scales.low_weights``); None: of no row.
         """
         names = []
         for position, branch in enumerate(branches):

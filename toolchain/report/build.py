@@ -166,7 +166,7 @@ def build_report(
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),
-        diagnostics=(*deployment.diagnostics, *saturations(_counted(runs))),
+        diagnostics=(*deployment.diagnostics, *saturations(_counted(runs), quantized=deployment.drift is not None)),
     )
 
 

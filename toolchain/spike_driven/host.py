@@ -40,8 +40,8 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         return _late(op, operands, path, ctx)
     if isinstance(op, AttentionBlock) and op.spiking:
         return _encoder(op, path, faults, ctx)
-    if _spiking(op) and sends_binary(op):
-        leaf = Leaf("binary", op.name, path)
+    if _spiking(op) and (sends_binary(op) or isinstance(op, Neuron)):
+        leaf = Leaf("binary" if sends_binary(op) else "graded", op.name, path)
         return Judgement((leaf,), "fires; its spikes go to the chip", "D", "state", faults=faults)
     help = "let the host run up to the first spiking neuron, {reader} included"
     leaf = Leaf("dense", op.name, path, f"the real values that the host computes in {op.name!r}", help)

@@ -20,6 +20,7 @@ from spikewright.toolchain.ops import (
     Linear,
     Op,
     Output,
+    Relay,
     Scale,
     SumPool,
 )
@@ -99,6 +100,21 @@ def accumulator(op: Accumulator, operands: list[Signal], ctx: Context) -> Judgem
     return Judgement(made, why, cost, "state", macs=prod(op.shape) * len(faults), faults=faults)
 
 
+def relay(op: Relay, operands: list[Signal], ctx: Context) -> Judgement:
+    """Sends its synaptic input on, a payload where it is not 0: messages, where nothing but events reaches it."""
+    leaves = together(operands)
+    size = prod(op.shape)
+    faults = tuple(
+        real_value_taken(op, leaf, size, ctx) for leaf in leaves if leaf.kind in ("dense", "gate", "current")
+    )
+    moved = any(ctx.rest[name].any() for name in op.inputs if name in ctx.rest)
+    reason = f"the sum in {op.name!r} (a bias moves it in every step)" if moved else ""
+    help = f"remove the bias in front of {op.name!r}" if moved else ""
+    made = made_by(op, operands, "dense" if reason else "graded", reason, help)
+    why = "passes its synaptic input on as a signed payload where it is not 0"
+    return Judgement(made, why, "D" if faults else "B", "step", macs=size * len(faults), faults=faults)
+
+
 def _counted(op: Accumulator, ctx: Context) -> bool:
     """Say whether everything that reads an accumulator, through linear maps, is a gate that adds up its changes."""
     todo, seen = [op.name], set()
@@ -153,6 +169,7 @@ def output(op: Output, operands: list[Signal], ctx: Context) -> Judgement:
 RULES: Mapping[type[Op], Rule] = {
     Lif: lif,
     Accumulator: accumulator,
+    Relay: relay,
     GateNeuron: gate_neuron,
     HeldSum: gate_neuron,
     GateTable: gate_table,

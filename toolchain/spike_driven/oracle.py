@@ -43,6 +43,7 @@ from spikewright.toolchain.ops import (
     Neuron,
     Op,
     PooledGates,
+    Relay,
     Replayed,
 )
 from spikewright.toolchain.parameters import grid
@@ -265,6 +266,8 @@ class _Forced:
                 differ, wrong, said = self.tap(op, float_op, record)
             case GateNeuron() | HeldSum() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
+            case Relay():
+                differ, wrong, said = self.relay(op, float_op, record)
             case _:
                 assert isinstance(float_op, Readout)
                 differ, wrong, said = self.readout(op, float_op, record)
@@ -343,6 +346,15 @@ class _Forced:
             score, wide = (wanted + bias) * times, (room + worth) * np.abs(times)
             low, high = (gate_function(counter.function, score + sign * wide) for sign in (-1, 1))
             found.add(None, (level < low - step) | (level > high + step), record.out, wanted)
+        return found.said()
+
+    def relay(self, op: IntNeuron, relay: Relay, record: Recording) -> tuple[int, int, str]:
+        """Compare the sum of a relay, and what it sends of it."""
+        worth, found = _worth(op), _Found()
+        wanted = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, relay.inputs)), np.zeros(()))
+        room = (self.rounding(op) + FIELD_STEPS + np.abs(wanted) / worth * SLACK) * worth
+        for got, more in ((record.v * worth, 0.0), (sent(op, record.out), message_unit(op))):
+            found.add(None, np.abs(got - wanted) > room + more, got, wanted, room + more)
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
@@ -440,7 +452,7 @@ def message_unit(op: IntNeuron) -> float:
     match op.soma:
         case somas.HeldSum():
             return float(op.scale.reshape(-1)[0])
-        case somas.DeltaRelu(shift=shift):
+        case somas.DeltaRelu(shift=shift) | somas.Relay(shift=shift):
             return float(op.scale.reshape(-1)[0]) * float(1 << shift)
         case somas.Gate(gate_bits=bits) | somas.Lif(output_gate=True, gate_bits=bits):
             return 1.0 / (1 << bits)

@@ -1,7 +1,8 @@
 """Judge what runs: every population and projection of a program, every op of the integer graph it was assembled from.
 
 The rules see the machine's own integers; a name and a block (provenance) come from the integer graph. How often a population
-sends is measured: a graded stream with messages from nearly every neuron in nearly every step is dense in all but name.
+sends is measured: a graded stream with messages from nearly every neuron in nearly every step is dense in all but name
+(streams that gates count are left to the gates: few neurons that pool a layer, and move when anything in it does).
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import numpy as np
 
 from spikewright.hw_sim import Population, Program, Projection
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.hw_sim.somas import Gate, GatedMembrane, GateTable, HeldSum, HostGate, Lif, ProductGate, Soma, Source
+from spikewright.hw_sim.somas import (
+    Gate,
+    GatedMembrane,
+    GateTable,
+    HeldSum,
+    HostGate,
+    Lif,
+    ProductGate,
+    Relay,
+    Soma,
+    Source,
+)
 from spikewright.hw_sim.synapses import IdentitySynapses, Synapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, kind_of, separated
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import DENSE_FROM
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.spike_driven.loaded import block_of
 from spikewright.toolchain.spike_driven.signals import CostClass, Fault, Judgement, Path
 from spikewright.toolchain.spike_driven.verdict import Block, Judged, Stream, summed
 
-DENSE_FROM = 0.95
-"""Messages a neuron and step from which a graded stream on the data path is dense: its synapses work as often as a dense
-layer's. Streams that gates count are left to the gates: few neurons that pool a layer, and move when anything in it does."""
 NOT_INTEGER = "holds real numbers"
 """What is said of a soma or synapses that no machine computes with."""
 Densities = Mapping[str, float]
@@ -130,6 +140,7 @@ class _Running:
         if reason:
             what = f"{type(p.soma).__name__} {p.name!r} sends {reason}: {macs:,} dense MACs every step"
             help = f"put a spiking neuron in the place of {p.name!r} (and retrain)"
+            help = "deploy with --streams distribute: no membrane travels" if isinstance(p.soma, Relay) else help
             faults.append(Fault(what, help, path, "no event drives it"))
         ports = 0 if p.soma.on_host else p.soma.ports
         notes = (_leaky_gate(p),) if _leaks(p.soma) and isinstance(p.soma, Gate) else ()
@@ -190,7 +201,7 @@ class _Running:
     def on_the_data_path(self, p: Population) -> bool:
         """Say whether anything but gates reads what neurons send."""
         readers = [self.program.population(q.target) for q in self.program.projections if q.source == p.name]
-        return any(reader.soma.takes_gates for reader in readers)
+        return any(reader.soma.takes_gates or isinstance(reader.soma, Relay) for reader in readers)
 
     # ------------------------------------------------------------------------------------------- synapses
     def projection(self, p: Projection, paths: Mapping[str, Path]) -> Judgement:
@@ -306,6 +317,8 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
             return _gating(soma)
         case soma if _counts(soma):
             return "A", "sends a change of its sum when an event moved it"
+        case Relay():
+            return "B", "passes its synaptic input on as a signed payload where it is not 0"
         case Source():
             return "A", f"{p.soma.sends} input"
         case Lif() if p.kind == "none":
@@ -336,7 +349,7 @@ def _gating(soma: Soma) -> tuple[CostClass, str]:
 
 def _counts(soma: Soma) -> bool:
     """Say whether neurons send changes of a sum, not spikes."""
-    return soma.sends == "graded" and not soma.takes_gates and not soma.on_host
+    return "sent" in soma.states
 
 
 def _leaks(soma: Soma) -> bool:

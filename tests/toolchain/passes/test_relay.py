@@ -1,0 +1,188 @@
+"""Residual streams by relays: the same numbers, on every backend, and taken where they cost less and are sparse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from random_nets import random_net
+
+import spikewright as sw
+from spikewright.hw_sim import Relay as RelaySoma
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.interpret import run_float
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, Output, Relay
+from spikewright.toolchain.passes.merge_maps import MergeMaps
+from spikewright.toolchain.passes.relay import Relays
+from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
+
+PRICES = Prices(23.6, 23.6, 52.0, 30.7)
+
+
+def conv(rng: np.random.Generator, name: str, source: str, out: int, into: int, k: int, *, stride: int = 1) -> Conv:
+    """Return a convolution that keeps the map, or halves it."""
+    scale = 1.5 / np.sqrt(into * k * k)
+    weight, bias = scale * rng.normal(size=(out, into, k, k)), 0.2 * rng.normal(size=out)
+    step, pad = (stride, stride), (k // 2, k // 2)
+    return Conv(name=name, inputs=(source,), weight=weight, bias=bias, stride=step, padding=pad)
+
+
+def lif(name: str, source: str, shape: tuple[int, ...], threshold: float = 0.6) -> Lif:
+    return Lif(name=name, inputs=(source,), shape=shape, beta=np.array(0.5), v_threshold=np.array(threshold))
+
+
+def stream(seed: int, blocks: int = 2, channels: int = 4, threshold: float = 0.6) -> tuple[Graph, Array]:
+    """Return a stem and residual blocks on its membranes, one of them with a strided shortcut, and spikes (T, B, 2, 6, 6)."""
+    rng = np.random.default_rng(seed)
+    c, side = channels, 6
+    ops: list[Op] = [Input(name="in", shape=(2, side, side)), conv(rng, "stem", "in", c, 2, 3)]
+    ops += [lif("stem.lif", "stem", (c, side, side), threshold), conv(rng, "first", "stem.lif", c, c, 3)]
+    last = "first"
+    for k in range(blocks):
+        stride = 2 if k == 1 else 1
+        ops += [
+            lif(f"{k}.lif", last, (c, side, side), threshold),
+            conv(rng, f"{k}.conv", f"{k}.lif", c, c, 3, stride=stride),
+        ]
+        if stride == 2:
+            ops.append(conv(rng, f"{k}.short", last, c, c, 1, stride=2))
+            last, side = f"{k}.short", side // 2
+        ops.append(Add(name=f"{k}.sum", inputs=(last, f"{k}.conv")))
+        last = f"{k}.sum"
+    ops += [lif("end", last, (c, side, side)), Output(name="out", inputs=("end",))]
+    return Graph(tuple(ops), timesteps=4), (rng.random((4, 3, 2, 6, 6)) < 0.4).astype(np.float64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_relays_change_no_number(seed: int) -> None:
+    graph, x = stream(seed, blocks=4)
+    found = sums(graph)
+
+    after = Relays(sums=found)(graph)
+    merged = MergeMaps()(after)
+
+    assert found == ("0.sum", "1.sum", "2.sum")  # the last sum is read once, by a neuron
+    for changed in (after, merged):
+        assert [op.name for op in changed if isinstance(op, Relay)] == list(found)
+        for name in ("0.lif", "1.lif", "2.lif", "3.lif", "end"):
+            np.testing.assert_array_equal(run_float(changed, x)[name], run_float(graph, x)[name])
+        assert run_float(changed, x)["end"].any()
+
+
+def deployed(graph: Graph, x: Array, streams: str) -> Deployment:
+    return sw.deploy(graph, x, streams=streams)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_net_with_relays_is_equal_on_interpreter_and_machine_and_says_how_dense_they_are(seed: int) -> None:
+    graph, x = stream(seed, blocks=3)
+
+    made = deployed(graph, x, "relay")
+
+    relays = [p for p in made.program.populations if isinstance(p.soma, RelaySoma)]
+    assert [p.name for p in relays] == ["0.sum", "1.sum"]
+    assert made.compare(backends=("interpreter", "hw_sim")).equal
+    (note,) = [d for d in made.diagnostics if d.code == "relays"]
+    assert "2 of 2 sums travel by relays" in note.what
+    verdict = made.check().verdict
+    shown = {stream.name: stream.density for block in verdict.blocks for stream in block.streams}
+    assert all(0 < shown[p.name] <= 1 for p in relays)
+    assert verdict.spike_driven == all(shown[p.name] < 0.95 for p in relays)
+    faithful = made.check().faithful
+    assert faithful is not None
+    assert faithful.ok
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+def test_relays_are_equal_in_lava() -> None:
+    graph, x = stream(0, blocks=3)
+    assert deployed(graph, x[:, :2], "relay").compare(backends=("interpreter", "hw_sim", "lava")).equal
+
+
+@pytest.mark.parametrize("seed", [3, 8, 12, 21])
+def test_random_nets_deploy_alike_with_relays(seed: int) -> None:
+    graph, x = random_net(seed)
+    made = deployed(graph, x, "relay")
+    assert made.compare(backends=("interpreter", "hw_sim")).equal
+
+
+def test_long_streams_of_many_channels_are_relayed_and_short_ones_are_distributed() -> None:
+    for blocks, channels, relayed in ((8, 12, True), (2, 1, False)):
+        graph, x = stream(0, blocks, channels)
+        found = sums(graph)
+        rates = {**measured(graph, found, x), **dict.fromkeys(found, 0.3)}
+
+        chosen = Streams(graph, found, rates, PRICES).cheapest(found)
+
+        assert (len(chosen) > 0) == relayed
+
+
+@pytest.mark.parametrize(("threshold", "taken"), [(2.0, True), (0.6, False)])
+def test_auto_takes_no_relay_that_sends_from_every_neuron_in_every_step(threshold: float, taken: bool) -> None:
+    graph, x = stream(0, blocks=8, channels=12, threshold=threshold)
+    rates = measured(graph, sums(graph), x)
+
+    made = deployed(graph, x, "auto")
+
+    here = [p.name for p in made.program.populations if isinstance(p.soma, RelaySoma)]
+    assert bool(here) == taken
+    assert all(rates[name] < 0.95 for name in here)
+    (note,) = [d for d in made.diagnostics if d.code in ("relays", "distributed")]
+    assert taken == ("travel by relays" in note.what)
+    assert taken or "send from nearly every neuron" in note.what
+
+
+def test_a_constant_that_padding_would_cut_is_left_where_it_is() -> None:
+    graph, _ = stream(0)
+    padded = replace(graph["1.short"], weight=np.ones((4, 4, 3, 3)), padding=(1, 1))
+    assert sums(graph) == ("0.sum",)
+    assert sums(graph.replace((graph["1.short"],), padded)) == ()
+
+
+def test_a_stream_of_vectors_is_relayed_too(rng: np.random.Generator) -> None:
+    n = 5
+    maps = {name: rng.normal(size=(n, n)) for name in ("a", "b")}
+    graph = Graph(
+        (
+            Input(name="in", shape=(n,)),
+            Affine(name="a", inputs=("in",), weight=maps["a"], bias=rng.normal(size=n)),
+            lif("l", "a", (n,)),
+            Affine(name="b", inputs=("l",), weight=maps["b"], bias=rng.normal(size=n)),
+            Add(name="sum", inputs=("b", "in")),
+            lif("m", "sum", (n,)),
+            Affine(name="c", inputs=("sum",), weight=maps["a"], bias=None),
+            Add(name="end", inputs=("c", "m")),
+            lif("o", "end", (n,)),
+            Output(name="out", inputs=("o",)),
+        ),
+        timesteps=5,
+    )
+    x = (rng.random((5, 4, n)) < 0.5).astype(np.float64)
+    after = Relays(sums=sums(graph))(graph)
+    np.testing.assert_array_equal(run_float(after, x)["o"], run_float(graph, x)["o"])
+    assert deployed(graph, x, "relay").compare(backends=("interpreter", "hw_sim")).equal
+
+
+def test_a_payload_beyond_its_bits_is_clipped_alike_everywhere_and_said() -> None:
+    graph, x = stream(0, blocks=3)
+    made = deployed(graph, x, "relay")
+    relay = made.integer["0.sum"]
+    assert isinstance(relay, IntNeuron)
+    assert isinstance(relay.soma, RelaySoma)
+    small = replace(relay, soma=replace(relay.soma, payload_bits=3))
+    program = replace(
+        made.program,
+        populations=tuple(replace(p, soma=small.soma) if p.name == "0.sum" else p for p in made.program.populations),
+    )
+    changed = replace(made, integer=made.integer.map(lambda op: small if op is relay else op), program=program)
+
+    found = changed.compare(backends=("interpreter", "hw_sim"))
+    said = [str(d) for d in changed.run(backend="hw_sim").diagnostics]
+
+    assert found.equal
+    assert any("'0.sum'" in line and "clip" in line for line in said)
+    assert any("'0.sum'" in str(d) for d in changed.run(backend="interpreter").diagnostics)

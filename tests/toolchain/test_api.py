@@ -265,7 +265,7 @@ def test_a_backend_of_another_package_runs_compares_and_reports_with_its_own_opt
 
     words = ["run", str(tmp_path / "net"), "--backend", "slow", "--limit", "2", "--trace", str(tmp_path / "t.npz")]
     assert main([*words, "--pace", "crawl"]) == 0
-    assert capsys.readouterr().out.startswith("at a crawl\n")
+    assert capsys.readouterr().err.startswith("at a crawl\n")  # stdout is for the answer
     assert main([*words, "--timing", "cycle"]) == 2
     assert "backend 'slow' has no option 'timing'; it has pace" in capsys.readouterr().err
 

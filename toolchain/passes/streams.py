@@ -19,7 +19,7 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.interpret.floats import float_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.limits import DENSE_FROM
+from spikewright.toolchain.limits import RELAYED_UP_TO
 from spikewright.toolchain.ops import Add, Affine, Conv, Linear, Neuron, Op, Output, Shape, SumPool
 from spikewright.toolchain.passes.base import sends_messages
 from spikewright.toolchain.passes.relay import constants, restorable
@@ -138,7 +138,7 @@ class Streams:
 
     def choice(self, how: str) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
         """Return the relays, in order, and what to say of them: all candidates, or (``auto``) what is sparse and costs less."""
-        sparse = [name for name in self.candidates if self.rates[name] < DENSE_FROM]
+        sparse = [name for name in self.candidates if self.rates[name] <= RELAYED_UP_TO]
         relays = frozenset(self.candidates) if how == "relay" else self.cheapest(sparse)
         return tuple(name for name in self.candidates if name in relays), tuple(self._said(relays, how))
 
@@ -159,7 +159,7 @@ class Streams:
         if how == "auto" and relayed < apart:
             what = (
                 f"every reader has its own synapses: an estimated {apart:.2g} uJ a step; relays would take {relayed:.2g} uJ, "
-                "but send from nearly every neuron in every step"
+                f"but are not sparse (they would send in more than {RELAYED_UP_TO:g} of all neurons and steps)"
             )
             help = "--streams relay takes them; `check` then calls them dense"
             yield Diagnostic("distributed", where, what, help, "note")

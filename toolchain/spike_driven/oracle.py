@@ -280,14 +280,14 @@ class _Forced:
         worth, found = _worth(op), _Found()
         operands = [self.value(name) for name in neuron.inputs]
         lost = self.rounding(op) + _fields(soma)
-        tables = sum(isinstance(self.lowered[name], GateTable | Replayed) for name in neuron.inputs)
-        share = 2 * (2.0**-12 + SLACK) + tables * 2.0**-soma.gate_bits
+        share = 2 * (2.0**-12 + SLACK)
         state = _Watched(neuron, self.x.shape[1])
         for t, (out, v) in enumerate(zip(record.out, record.v, strict=True)):
             held = state.hold
             size = np.abs(state.v) / worth
             state.step([o[t] for o in operands])
             bound = lost[t] + share * (size + np.abs(state.before) / worth)
+            bound = bound + self.levels_lost(soma, neuron, state, [o[t] for o in operands]) / worth
             if isinstance(soma, somas.GatedMembrane) and neuron.pooled is not None:
                 bound = bound + pooled_room(soma, neuron.pooled, state.whole, bound * worth) / worth
             count, bad, seen = self.fired(soma, out, operands, t)
@@ -303,6 +303,25 @@ class _Forced:
                 state.u = record.u[t] * worth / grid(neuron.gain, neuron.shape)
             state.hold = np.where(count > 0, neuron.refractory - 1, np.maximum(held - 1, 0))
         return found.said()
+
+    def levels_lost(self, soma: somas.Lif, neuron: Lif, state: _Watched, operands: list[Array]) -> Array:
+        """Return what the rounding of constant gates to levels changes of a membrane in a step, in real units.
+
+        Half a level of one gate counts by what it scales, the other gates on it included: of a small gate it is a large share.
+        """
+        half = 0.5 / (1 << soma.gate_bits)
+        names = neuron.inputs[len(neuron.currents) : len(neuron.inputs) - neuron.output_gate]
+        gates = [spread(gate, neuron.shape) for gate in operands[len(neuron.currents) :]][: len(names)]
+        on_drive = len(names) - neuron.membrane_gates
+        total = np.zeros(state.whole.shape)
+        for k, name in enumerate(names):
+            if isinstance(self.lowered[name], GateTable | Replayed):
+                scaled = np.abs(grid(neuron.gain, neuron.shape) * state.u if k < on_drive else state.whole)
+                for j, other in enumerate(gates):
+                    if j != k and (k < on_drive or j >= on_drive):
+                        scaled = scaled * (np.abs(other) + half)
+                total = total + half * scaled
+        return total
 
     def fired(self, soma: somas.Lif, out: IntArray, operands: list[Array], t: int) -> tuple[IntArray, Mask, Mask]:
         """Return how many spikes messages stand for, which carry another level than their gate's, and where spikes are seen.

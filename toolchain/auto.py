@@ -66,6 +66,10 @@ class Loss:
         """Say whether the loss is above what is allowed, and no chance."""
         return self.share > tolerance and (tolerance < 0 or self.by_chance <= SIGNIFICANT)
 
+    def quantized_away(self, tolerance: float) -> bool:
+        """Say whether exact gates lose more than is allowed: by quantizing, which nothing else explains, and not one sample."""
+        return self.share > tolerance and (tolerance <= 0 or self.worse - self.better > 1)
+
     def __str__(self) -> str:
         return (
             f"{100 * self.share:.1f} points on {self.of} ({self.worse} worse, {self.better} better; "
@@ -114,7 +118,7 @@ def choose(
     samples = held_out() if constants else None
     loss = _calibrated(tried, y) if samples is None else _held_out(tried, samples)
     tolerance = context.options.tolerance
-    if loss.beyond(tolerance) or (not constants and loss.share > tolerance):
+    if loss.beyond(tolerance) or (not constants and loss.quantized_away(tolerance)):
         raise GateLoweringError(
             f"no spike-driven lowering stays within {100 * tolerance:.1f} points: {_named(strategies)} loses {loss}"
             + _why_not_exactly(context.captured),

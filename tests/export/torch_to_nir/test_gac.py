@@ -14,7 +14,6 @@ from spikewright.models.layers import Conv2d, Flatten, Linear
 from spikewright.models.neurons import LIF
 from spikewright.toolchain.blocks import gac as block
 from spikewright.toolchain.deployment import Options, Samples
-from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.integer import IntInput
 from spikewright.toolchain.ir import Graph
@@ -61,16 +60,16 @@ def test_the_causal_variant_looks_at_no_later_step_but_is_dense_on_the_chip() ->
 
 
 @pytest.mark.parametrize("variant", ["code", "causal"])
-def test_on_events_it_is_refused_by_name_with_what_to_do(variant: str) -> None:
+def test_on_events_the_host_computes_it(variant: str) -> None:
     x = events(2, 6, 6).numpy()
 
-    with pytest.raises(VerifyError) as caught:
-        deploy_graph(captured(variant), Options(gates="auto"), Samples(x, None, "random", simulated=True), name="gac")
-
-    assert str(caught.value) == (
-        "op '1': GAC cannot run on a neurocore and no pass lowers it here\n"
-        "  help: feed still images (real values) and put it in front of the first spike: the host computes its gates"
+    made = deploy_graph(
+        captured(variant), Options(gates="auto"), Samples(x, None, "random", simulated=True), name="gac"
     )
+
+    assert made.host is not None
+    assert made.strategies == {"1": "host"}
+    assert made.compare(x, backends=("interpreter", "hw_sim")).equal
 
 
 def test_the_name_it_had_is_kept() -> None:

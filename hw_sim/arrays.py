@@ -19,6 +19,8 @@ from spikewright.hw_sim.errors import DAMAGE
 from spikewright.hw_sim.files import read_whole, regular
 
 Arrays = dict[str, NDArray[Any]]
+READ = "biufSU"
+"""Kinds of arrays that are read: numbers and text."""
 RATIO = 1100
 """Deflate makes at most 1032 bytes of one."""
 
@@ -55,7 +57,7 @@ def read_arrays(source: str | Path | bytes, names: Collection[str] | None = None
 
 
 def array_shapes(source: str | Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that an archive's arrays declare, by name; () where it declares none. Errors as ``read_arrays``."""
+    """Return the shapes that an archive's arrays declare, by name; () where it declares none that is read; errors likewise."""
     if regular(Path(source)) is None:
         raise FileNotFoundError(2, "no such file", str(source))
     try:
@@ -91,7 +93,7 @@ def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> NDArra
         shape, dtype = _header(member)
         if dtype.hasobject:
             raise DamagedError(f"array {name!r} holds pickled objects, which are never loaded (allow_pickle)")
-        if dtype.kind not in "biufSU":
+        if dtype.kind not in READ:
             raise DamagedError(f"array {name!r} holds {dtype}; numbers or text are read")
         declared = prod(shape) * dtype.itemsize
         if any(n < 0 for n in shape) or len(shape) > 32 or declared != info.file_size - member.tell():
@@ -104,7 +106,8 @@ def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> NDArra
 def _shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
     try:
         with archive.open(info) as member:
-            return _header(member)[0]
+            shape, dtype = _header(member)
+            return shape if dtype.kind in READ else ()
     except DAMAGE:  # said where the array is wanted
         return ()
 

@@ -58,7 +58,7 @@ class Samples:
 
 def repeated(x: NDArray[Any], timesteps: int) -> NDArray[Any]:
     """Return one frame (1, B, *shape) as T of them, without a copy; whole sequences stay as they are."""
-    return np.broadcast_to(x, (timesteps, *x.shape[1:])) if x.shape[0] == 1 < timesteps else x
+    return np.broadcast_to(x, (timesteps, *x.shape[1:])) if x.shape[:1] == (1,) and timesteps > 1 else x
 
 
 def first(samples: Samples, limit: int | None) -> Samples:
@@ -92,8 +92,8 @@ def read_npz(path: Path, fits: Fits | None = None) -> Samples:
             raise InputError(f"holds no array x; it holds {names}", where=where, help=NPZ_HELP)
         held = read_arrays(path, ("y", "timesteps"))
         T = steps_of(held.get("timesteps", np.int64(1)), where)
-        if fits is not None:
-            fits((T if shapes["x"][:1] == (1,) else shapes["x"][0], *shapes["x"][1:]) if shapes["x"] else ())
+        if fits is not None and shapes["x"]:  # what declares no shape is refused by the reader, with its reason
+            fits((T if shapes["x"][:1] == (1,) else shapes["x"][0], *shapes["x"][1:]))
         held |= read_arrays(path, ("x",))
     except (OSError, ValueError) as error:
         what = "pickled objects are never loaded" if "allow_pickle" in str(error) else error

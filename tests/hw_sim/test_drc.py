@@ -127,7 +127,7 @@ def test_a_legal_program_passes() -> None:
         ),
         (
             lambda p: with_population(p, "a", bias=np.array([1 << 19])),
-            "population 'a': bias 524288 .. 524288; allowed -524287 .. 524287\n"
+            "population 'a': bias 524288 .. 524288; allowed -524288 .. 524287\n"
             "  help: scale weights, bias and threshold down together",
         ),
         (

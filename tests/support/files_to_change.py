@@ -22,16 +22,19 @@ GROUP = "spikewright"
 
 NEURON = ("DeltaRelu", "delta_relu", "Accumulator")
 """Stands for a neuron model: its soma and kernel, and the float op that becomes it."""
-USERS = ("toolchain/blocks/",)
-"""Papers need neurons of certain models; a new model changes none of them."""
+USERS = ("toolchain/blocks/", "toolchain/attention_block.py")
+"""Papers, and what their blocks share, need neurons of certain models; a new model changes none of them."""
 SYNAPSES = ("ConvSynapses", "ConvKernel")
 """Stands for a synapse kind: the machine's class, and its form in the engine."""
 WRITERS = ("toolchain/to_nir.py", "export/onnx/")
 """What writes a net in a standard's own vocabulary: what that has no word for is refused there by name."""
+TRAINERS = ("models/lowered/",)
+"""Where a lowered net is trained: a neuron without a gradient is refused there by name, synapses are taken as a list."""
 REUSED = ("toolchain/passes/", "toolchain/to_nir.py")
 """A pass may be a step of another, or of a writer; a new one changes none of them."""
 CLOSED = ("export/netx/", "toolchain/vendor/")
 """A foreign format, and the vendor's memory format, have a vocabulary of their own: a new kind is refused there by name."""
+NEURON_OUTSIDE, SYNAPSES_OUTSIDE = (*USERS, *WRITERS, *TRAINERS), (*CLOSED, *TRAINERS)
 CHIP = "kapoho-point"
 """Stands for a chip: one that ships and is nobody's default."""
 FAMILIES = ("malif", "gac", "tcja", "staa", "staalif", "AttentiveLif", "GatedCoding", "JointGate", "StaaLif")
@@ -145,8 +148,8 @@ def counts(names: Names) -> tuple[Count, ...]:
     """Count every kind."""
     return (
         block(names),
-        Count("neuron model", 0, 14, naming(names, NEURON, outside=(*USERS, *WRITERS)), (*USERS, *WRITERS)),
-        Count("synapse kind", 0, 8, naming(names, SYNAPSES, outside=CLOSED), CLOSED),
+        Count("neuron model", 0, 14, naming(names, NEURON, outside=NEURON_OUTSIDE), NEURON_OUTSIDE),
+        Count("synapse kind", 0, 8, naming(names, SYNAPSES, outside=SYNAPSES_OUTSIDE), SYNAPSES_OUTSIDE),
         compiler_pass(names),
         Count("chip", 1, 1, naming(names, (CHIP,))),
         backend(names),

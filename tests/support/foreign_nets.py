@@ -262,21 +262,52 @@ class Leaky(nn.Module):
 
     inhibition = state_quant = False
 
-    def __init__(self, beta: float = 0.9, reset_mechanism: str = "subtract") -> None:
+    def __init__(
+        self, beta: float = 0.9, reset_mechanism: str = "subtract", *, threshold: float = 1.0, reset_delay: bool = True
+    ) -> None:
         super().__init__()
         self.register_buffer("beta", torch.tensor(beta))
-        self.register_buffer("threshold", torch.tensor(1.0))
-        self.reset_mechanism_val, self.reset_delay = (
-            torch.tensor(("subtract", "zero", "none").index(reset_mechanism)),
-            True,
-        )
+        self.register_buffer("threshold", torch.tensor(threshold))
+        self.reset_mechanism_val = torch.tensor(("subtract", "zero", "none").index(reset_mechanism))
+        self.reset_delay = reset_delay
 
     def forward(self, x: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step."""
         before = (mem > self.threshold).to(x)
         zero, taken = int(self.reset_mechanism_val) == 1, int(self.reset_mechanism_val) == 0
         mem = self.beta * (mem * (1 - before) if zero else mem) + x - (before * self.threshold if taken else 0)
-        return (mem > self.threshold).to(x), mem
+        s = (mem > self.threshold).to(x)
+        if not self.reset_delay:  # of a neuron that has fired in both steps, nothing is taken at once
+            now = s - before
+            mem = mem * (1 - now) if zero else mem - now * self.threshold if taken else mem
+        return s, mem
+
+
+class Synaptic(Leaky):
+    """snnTorch's, its current kept inside."""
+
+    def __init__(
+        self, alpha: float = 0.5, beta: float = 0.9, reset_mechanism: str = "subtract", **options: Any
+    ) -> None:
+        super().__init__(beta, reset_mechanism, **options)
+        self.register_buffer("alpha", torch.tensor(alpha))
+        self.syn: Any = 0.0
+
+    def reset_mem(self) -> None:
+        """Forget."""
+        self.syn = 0.0
+
+    def forward(self, x: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step."""
+        self.syn = self.alpha * self.syn + x
+        return super().forward(self.syn, mem)
+
+
+class Alpha(Synaptic):
+    """snnTorch's name of a neuron without an equal."""
+
+
+Alpha.__module__ = "snntorch._neurons.alpha"
 
 
 class Stepped(nn.Module):

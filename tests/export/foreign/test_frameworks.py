@@ -11,6 +11,8 @@ from foreign_nets import Run, spikes_unlike
 from torch import Tensor, nn
 
 from spikewright.export.foreign.registry import named_row_of
+from spikewright.export.torch_to_nir import capture
+from spikewright.toolchain.errors import UnsupportedNodeError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 T, B = 10, 4
@@ -178,6 +180,30 @@ def test_snntorch_over_maps() -> None:
     head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 36, 4))
 
     equal(Run(stepped, fc=nn.Conv2d(2, 3, 3, padding=1), n=made, out=head), events(T, B, 2, 6, 6) * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        *(
+            (n, {"reset_delay": False, **o}, "with reset_delay=False: behind a membrane above twice the threshold")
+            for n, o in (
+                ("Leaky", {"beta": 0.9}),
+                ("RLeaky", {"beta": 0.9, "linear_features": 30}),
+                ("Synaptic", {"alpha": 0.5, "beta": 0.9}),
+            )
+        ),
+        ("Synaptic", {"alpha": 0.5, "beta": 0.9, "reset_mechanism": "none"}, "fires and keeps its membrane"),
+        ("Synaptic", {"alpha": 0.5, "beta": 0.0}, "'subtract' and beta = 0"),
+        ("Alpha", {"alpha": 0.9, "beta": 0.5}, "Alpha has no equal here"),
+    ],
+)
+def test_what_of_snntorch_has_no_equal_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    snn = pytest.importorskip("snntorch")
+    net = Run(stepped, fc=nn.Linear(20, 30), n=getattr(snn, name)(**options), out=nn.Linear(30, 4))
+
+    with pytest.raises(UnsupportedNodeError, match=message):
+        capture(net, events(T, B, 20))
 
 
 @pytest.mark.parametrize("leak", [0.0, 0.05])

@@ -11,6 +11,7 @@ from foreign_nets import (
     GAC,
     TCA,
     TCJA,
+    Alpha,
     ConvIFCell,
     IFNode,
     KLIFNode,
@@ -21,6 +22,7 @@ from foreign_nets import (
     Run,
     SeqToANNContainer,
     Stepped,
+    Synaptic,
     mem_update,
     spikes_unlike,
 )
@@ -103,6 +105,35 @@ def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
     assert (wrong, total) == (0, T * B * 12)
     assert rate > 0.01
     assert "first is taken as the answer" in capture(net, events(T, B, 8)).metadata["assumed"]
+
+
+LATE = {"reset_delay": False}
+AT_ONCE = "reset_mechanism 'subtract' with reset_delay=False: behind a membrane above twice the threshold"
+
+
+@pytest.mark.parametrize(
+    ("neuron", "message", "otherwise"),
+    [
+        (Leaky(**LATE), AT_ONCE, Leaky(reset_mechanism="zero", **LATE)),
+        (Synaptic(**LATE), AT_ONCE, Synaptic()),
+        (Synaptic(reset_mechanism="none"), "a neuron that fires and keeps its membrane", Synaptic()),
+        (Synaptic(beta=0.0), "'subtract' and beta = 0: what is taken off", Synaptic(beta=0.1)),
+        (Alpha(), "Alpha has no equal here: two currents and a difference of their decays", Leaky()),
+    ],
+)
+def test_what_of_snntorch_has_no_equal_is_refused_and_its_help_helps(
+    neuron: nn.Module, message: str, otherwise: nn.Module
+) -> None:
+    torch.manual_seed(0)
+
+    with pytest.raises(UnsupportedNodeError, match=message) as caught:
+        capture(Stepped(neuron, 8, 12, 3), events(T, B, 8), name="mine")
+
+    assert caught.value.where.startswith("mine")
+    assert caught.value.help
+    wrong, total, rate = spikes_unlike(Stepped(otherwise, 8, 12, 3), events(T, B, 8) * 2)
+    assert (wrong, total) == (0, T * B * 12)
+    assert rate > 0.01
 
 
 def test_a_one_dimensional_convolution_deploys_and_is_judged() -> None:

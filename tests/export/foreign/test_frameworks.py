@@ -190,7 +190,6 @@ def test_snntorch_over_maps() -> None:
             for n, o in (
                 ("Leaky", {"beta": 0.9}),
                 ("RLeaky", {"beta": 0.9, "linear_features": 30}),
-                ("Lapicque", {"R": 5.0, "C": 1.5}),
                 ("Synaptic", {"alpha": 0.5, "beta": 0.9}),
             )
         ),

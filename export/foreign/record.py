@@ -167,6 +167,8 @@ class Recorder(TorchFunctionMode):
             return orig(module, *args, **kwargs)
         kind = self.leaf(module)
         name = self.names.get(id(module), type(module).__name__)
+        if kind is not None and not name:  # the net is this one leaf
+            name = type(module).__name__
         self.scopes.append(name)
         try:
             if kind is None:
@@ -287,6 +289,8 @@ class Recorder(TorchFunctionMode):
 
     def original_of(self, name: str, module: nn.Module) -> nn.Module:
         """Return the user's own module of a path, with its parameters in their precision."""
+        if module is self.net:
+            return self.original
         try:
             return self.original.get_submodule(name)
         except AttributeError:

@@ -240,9 +240,11 @@ def prepared(names: list[str], home: Path) -> dict[str, Format]:
     """Write the whole files, and run what is done with them once, so that workers find everything loaded."""
     formats = {name: FORMATS[name](home / name) for name in names}
     for name, format in formats.items():
-        if not format.home.exists():
-            format.home.mkdir(parents=True)
+        done = home / f"{name}.done"
+        if not done.exists():  # nor what a run that was stopped left half-made
+            format.home.mkdir(parents=True, exist_ok=True)
             format.prepare()
+            done.touch()
         with tempfile.TemporaryDirectory(dir=home) as work:
             format.whole(Path(work))
             outcome, said = classed(format, Path(work))

@@ -266,6 +266,22 @@ def test_an_attention_is_one_block_with_the_one_neuron_that_reads_it(rectifier: 
         deploy(joined, events(T, B, 8))
 
 
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (nn.Linear(8, 3), (T, B, 8)),
+        (Linear(8, 3), (T, B, 8)),
+        (LIF(0.5, 0.3), (T, B, 8)),
+        (LIFNode(), (T, B, 8)),
+        (MAAttention(2, 8, size=(4, 4), dims="TCS", reduction_t=1, reduction_c=2), (2, B, 8, 4, 4)),
+    ],
+)
+def test_a_net_of_one_module_is_captured_under_its_class_name(net: nn.Module, shape: tuple[int, ...]) -> None:
+    graph = capture(net.eval(), events(*shape))
+
+    assert list(graph.nodes) == ["input", type(net).__name__, "output"]
+
+
 # ------------------------------------------------------------------------------------------- layouts
 def spiking(mode: str) -> nn.Module:
     torch.manual_seed(0)

@@ -268,7 +268,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(DropFlatten),
     Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
     _stage(EarlyDelay),
-    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x")),
+    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x"), options=("streams",)),
     _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),

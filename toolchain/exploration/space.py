@@ -25,6 +25,7 @@ AXES: dict[str, str] = {
     "gate_kind": f"gate function of all blocks: {TRAINED}, {', '.join(GATE_FUNCTIONS)}",
     "gates": f"lowering of all blocks: {', '.join(GATES)}",
     f"{BLOCK}BLOCK": "lowering of one block",
+    "streams": "as --streams",
     "headroom": "as --headroom",
     "input_bits": "as --input-bits",
     "weight_bits": "as --weight-bits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from random_nets import random_net
 import spikewright as sw
 from spikewright.hw_sim import Relay as RelaySoma
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.exploration import explore
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
@@ -18,6 +20,7 @@ from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, 
 from spikewright.toolchain.passes.merge_maps import MergeMaps
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
+from spikewright.toolchain.samples import Samples
 
 PRICES = Prices(23.6, 23.6, 52.0, 30.7)
 
@@ -184,3 +187,15 @@ def test_a_payload_beyond_its_bits_is_clipped_alike_everywhere_and_said() -> Non
     assert found.equal
     assert any("'0.sum'" in line and "clip" in line for line in said)
     assert any("'0.sum'" in str(d) for d in changed.run(backend="interpreter").diagnostics)
+
+
+def test_explore_varies_how_streams_travel(tmp_path: Path) -> None:
+    graph, x = stream(0, blocks=3)
+    data = Samples(x.astype(np.float32), None, "random")
+    axes = {"streams": ("distribute", "relay")}
+
+    table = explore(graph, axes=axes, calibration=data, samples=data, out=tmp_path / "explored")
+
+    assert [row["streams"] for row in table.to_dict()["rows"]] == ["distribute", "relay"]
+    apart, relayed = (row["sops_graded"] for row in table.to_dict()["rows"])
+    assert apart == 0 < relayed

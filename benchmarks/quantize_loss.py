@@ -33,7 +33,7 @@ from spikewright.toolchain.stage import Context, Stopped
 
 SAMPLES = 24
 MEDIAN_LIMIT = 0.01
-"""What the median float net may lose: the issue's target, as a share of its spikes and silences."""
+"""What the median float net may lose, as a share of its spikes and silences."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,10 @@ def _grid_net(rng: np.random.Generator) -> tuple[Graph, Graph, Array]:
             bias=some(-min(mantissa, 4096), min(mantissa, 4095) + 1) if rng.random() < 0.3 else np.zeros(1, np.int64),
             threshold=some(max(1, mantissa // 2), mantissa + 2) << 6,
         )
+        if (
+            exponent and not (soma.threshold >> 6 & 1).any()
+        ):  # or it is a net of half the unit, too: its decays round otherwise
+            soma = replace(soma, threshold=soma.threshold + (1 << 6))
         ops.append(IntNeuron(name=f"lif{number}", inputs=(name,), shape=shape, soma=soma))
     ops.append(IntOutput(name="out", inputs=(ops[-1].name,), readout="spikes", scale=1 / T))
     integer = Graph(tuple(ops), timesteps=T)

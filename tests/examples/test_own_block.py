@@ -42,7 +42,7 @@ for gates in ("causal", "static"):
     }
     found["codes"][gates] = {name: main(command) for name, command in commands.items()}
     found[gates] = sorted({type(op).__name__ for op in bundle.load(Path(made)).lowered})
-found["refused"] = main(["deploy", file, "--calibrate", str(out / "x.npz"), "--gates", "host", "--out", str(out / "no")])
+found["refused"] = main(["deploy", file, "--calibrate", str(out / "x.npz"), "--gates", "barrier", "--out", str(out / "no")])
 Path(sys.argv[3]).write_text(json.dumps(found))
 """
 
@@ -92,5 +92,5 @@ def test_a_block_of_ones_own_goes_from_torch_to_lava(tmp_path: Path) -> None:
     assert "GateNeuron" in found["causal"]
     assert "GateTable" in found["static"]
     assert found["refused"] == 2
-    assert "DepthGate '1' cannot be lowered by 'host': the block stands behind the first spike" in done.stderr
+    assert "DepthGate '1' cannot be lowered by 'barrier': none of its gates reads the membrane" in done.stderr
     assert "depth-gate" in done.stdout

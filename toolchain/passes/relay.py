@@ -123,7 +123,7 @@ def _stripped(graph: Graph, name: str, reader: str, moved: list[Op]) -> str:
     if sends_messages(graph, name):
         return name
     inputs = tuple(_stripped(graph, operand, reader, moved) for operand in op.inputs)
-    if _is_identity(op):
+    if isinstance(graph.producer(op), Relay) and _is_identity(op):
         return inputs[0]
     made = replace(op, name=f"{name}@{reader}", inputs=inputs, block=op.block)
     if isinstance(made, Linear):
@@ -145,9 +145,13 @@ def _identity(relay: Relay, name: str, bias: Array) -> Linear:
 
 def _is_identity(op: Op) -> bool:
     """Say whether a map only adds a constant."""
-    return (
-        op.name.endswith(".constant") and isinstance(op, Linear) and bool(np.all((op.weight == 1) | (op.weight == 0)))
-    )
+    match op:
+        case Conv(weight=weight, groups=groups):
+            return weight.shape == (groups, 1, 1, 1) and op.stride == (1, 1) and bool((weight == 1).all())
+        case Affine(weight=weight):
+            return weight.shape[0] == weight.shape[1] and bool((weight == np.eye(len(weight))).all())
+        case _:
+            return False
 
 
 def _restored(reader: Op, name: str, restored: Op, bias: Array) -> Op:

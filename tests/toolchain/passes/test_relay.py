@@ -168,6 +168,28 @@ def test_a_stream_of_vectors_is_relayed_too(rng: np.random.Generator) -> None:
     assert deployed(graph, x, "relay").compare(backends=("interpreter", "hw_sim")).equal
 
 
+def test_a_map_of_ones_behind_a_relay_is_no_identity_whatever_its_name(rng: np.random.Generator) -> None:
+    n = 4
+    graph = Graph(
+        (
+            Input(name="in", shape=(n,)),
+            Affine(name="a", inputs=("in",), weight=rng.normal(size=(n, n))),
+            Add(name="sum", inputs=("a", "in")),
+            Affine(name="sum.constant", inputs=("sum",), weight=np.ones((n, n))),
+            lif("m", "sum", (n,)),
+            Add(name="next", inputs=("sum.constant", "m")),
+            Affine(name="c", inputs=("next",), weight=rng.normal(size=(n, n))),
+            lif("o", "c", (n,)),
+            Output(name="out", inputs=("o",)),
+        ),
+        timesteps=3,
+    )
+    x = (rng.random((3, 2, n)) < 0.5).astype(np.float64)
+    after = Relays(sums=sums(graph))(graph)
+    assert sum(isinstance(op, Relay) for op in after) == 2
+    np.testing.assert_allclose(run_float(after, x)["c"], run_float(graph, x)["c"])
+
+
 def test_a_payload_beyond_its_bits_is_clipped_alike_everywhere_and_said() -> None:
     graph, x = stream(0, blocks=3)
     made = deployed(graph, x, "relay")

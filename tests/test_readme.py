@@ -58,8 +58,7 @@ def test_the_readmes_own_network_goes_all_the_way(
 def test_every_verb_the_readme_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     named = {match for block in blocks("sh") for match in re.findall(r"^spikewright (\w+)", block, flags=re.MULTILINE)}
 
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
+    assert main(["--help"]) == 0
 
     listing = capsys.readouterr().out
     assert named

@@ -25,9 +25,9 @@ from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
-from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.escaping import visible
 from spikewright.toolchain.nirx import hdf5
 
 

@@ -59,7 +59,7 @@ nir: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/support/nir_reference.py $(or $(N),300)
 
 kills: $(STAMP)
-	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/kills.py --kills $(or $(N),200)
+	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/kills.py --kills $(or $(N),200) $(KILLS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -6,8 +6,9 @@ Every fenced block of these languages is run, in the order of the page:
 - ``bash``: each command must end with 0, or with N where the line ends in ``# exit code N``.
 - ``console``: lines after ``$ `` are commands; what follows is their output, in which ``...`` stands for anything.
 
-A line ``--8<-- "FILE"`` stands for that file of the repository. A block is left out only where the line above it says why: ``*Not run by the tests: REASON.*`` A page says when it is run with
-``<!-- tests: slow -->`` (its first line) or ``<!-- tests: frameworks -->``.
+A line ``--8<-- "FILE"`` stands for that file of the repository. A block is left out only where the line above it says
+why: ``*Not run by the tests: REASON.*`` A page says when it is run with ``<!-- tests: slow -->`` (its first line) or
+``<!-- tests: frameworks -->``.
 
     python tests/support/doc_blocks.py PAGE ...      writes into a page the outputs that its commands have now
 """

@@ -16,7 +16,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +141,9 @@ def killed() -> int:
         spikes(home / "x.npz")
         torch.set_num_threads(1)  # threads of the parent's are not there in a fork
         for verb in ("deploy", *options.verbs):
-            if main(words(verb, home)) != 0:
-                raise AssertionError(f"{verb} fails without a kill")
+            with redirect_stdout(StringIO()):
+                if main(words(verb, home)) != 0:
+                    raise AssertionError(f"{verb} fails without a kill")
         for verb in options.verbs:
             todo = share - sum(n for (of, _), n in table.items() if of == verb)
             if todo <= 0 or time.monotonic() - begin > options.seconds:

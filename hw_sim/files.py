@@ -96,6 +96,8 @@ def regular(path: Path) -> int | None:
         found = path.stat().st_mode
     except FileNotFoundError:
         return None
+    except ValueError as error:  # a NUL in its name
+        raise OSError(22, str(error), str(path)) from error
     if stat.S_ISDIR(found):
         raise IsADirectoryError(21, "is a folder", str(path))
     if not stat.S_ISREG(found):

@@ -54,6 +54,7 @@ def check_writable(folder: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=parent, prefix=draft_name("")):
             pass
+        os.path.realpath(folder)
         if folder.is_symlink() and not folder.exists():
             raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
         if folder.exists() and not folder.is_dir():

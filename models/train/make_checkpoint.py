@@ -13,6 +13,7 @@ from spikewright.models.train.folds import cross_validate, fold_name
 from spikewright.models.train.loop import Epoch, Running, Trained, train
 from spikewright.models.train.recipe import Recipe
 from spikewright.models.zoo.card import Card
+from spikewright.models.zoo.checkpoint import card as read_card
 from spikewright.models.zoo.checkpoint import check_folder, checkpoint_file, save
 
 
@@ -87,7 +88,7 @@ def make_checkpoint(
         spike_rate=first.measurement.spike_rate,
         train_seconds=round(first.seconds, 1),
         epochs=recipe.epochs,
-        provenance=recipe.provenance,
+        provenance=_provenance(recipe),
         torch=torch.__version__.split("+")[0],
         cross_validation=validated,
         side=recipe.side,
@@ -101,3 +102,10 @@ def make_checkpoint(
     for name, number in trainings:
         (folder / f"{name}-seed{number}.state").unlink(missing_ok=True)
     return path, card
+
+
+def _provenance(recipe: Recipe) -> str:
+    """Return where a net comes from: its architecture, and the training that its own started from."""
+    if recipe.start is None:
+        return recipe.provenance
+    return f"{recipe.provenance}; started from what `{read_card(recipe.start).command}` gives"

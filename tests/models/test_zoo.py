@@ -135,6 +135,13 @@ def test_training_writes_a_self_contained_file_that_builds_again(tmp_path: Path)
     assert module(torch.zeros(8, 1, 1, 8, 8)).shape == (1, 10)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ma-digits-vanilla.json", "ma-digits-vanilla.safetensors"]
 
+    further = ("--epochs", "1", "--from", str(tmp_path / "ma-digits-vanilla.safetensors"), "--out", str(tmp_path / "further"))
+    arguments = parse("train", "ma-digits-vanilla", *further)
+    arguments.run(arguments)
+
+    told = zoo.card(tmp_path / "further" / "ma-digits-vanilla.safetensors").provenance
+    assert told == f"{card.provenance}; started from what `{card.command}` gives"
+
 
 def refused(path: Path, timesteps: int | None = None) -> str:
     with pytest.raises(CheckpointError) as info:

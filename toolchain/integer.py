@@ -108,10 +108,14 @@ class IntReplay(IntNeuron):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntOutput(AnyOutput):
-    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
+    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T.
+
+    ``held``: the membrane, or the sum of what was sent, is itself the answer after the last step, and no mean is taken.
+    """
 
     readout: Literal["membrane", "spikes"] = "membrane"
     scale: float = 1.0
+    held: bool = False
 
 
 def lif(

@@ -143,10 +143,10 @@ def input_code(graph: Graph) -> InputCode:
 
 
 def with_timesteps(graph: Graph, timesteps: int) -> Graph:
-    """Return the graph for samples of another length; its answer stays a mean over the steps (T = 0: a sum)."""
+    """Return the graph for samples of another length; an answer that is a mean over the steps stays one (T = 0: a sum)."""
     factor = max(graph.timesteps, 1) / max(timesteps, 1)
 
     def scaled(op: Op) -> Op:
-        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) else op
+        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) and not op.held else op
 
     return replace(graph.map(scaled) if factor != 1 else graph, timesteps=timesteps)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from spikewright.hw_sim import Population, Program, Trace
+from spikewright.hw_sim.somas import Soma
 from spikewright.toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]
@@ -165,7 +166,7 @@ def block_of(graph: Graph, population: str) -> str:
 
 def _layer(name: str, rows: list[Population], program: Program, trace: Trace) -> Layer:
     names = {p.name for p in rows}
-    gates = {p.name for p in rows if p.kind in ("graded", "gate") and p.soma.integrates and not p.soma.takes_gates}
+    gates = {p.name for p in rows if p.kind in ("graded", "gate") and p.soma.integrates and not _spikes_on(p.soma)}
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
@@ -182,13 +183,18 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         sops=sops,
         attention=sum((_projection_sops(trace, p.name) for p in drives if p.target in gates), Sops()),
         gate_multiplies=sum(c.gate_multiplies for c in counts.values()),
-        neuron_updates=int(on_core.size) * trace.chip_steps * trace.samples,
+        neuron_updates=sum(int((p.core >= 0).sum()) * p.soma.updates for p in rows) * trace.chip_steps * trace.samples,
         spikes=sum(counts[n].spikes for n in firing),
         gate_messages=sum(counts[n].spikes for n in gating),
         firing=sum(counts[n].opportunities for n in firing),
         wraps=sum(c.wraps for c in counts.values()),
         clips=sum(c.clips for c in counts.values()),
     )
+
+
+def _spikes_on(soma: Soma) -> bool:
+    """Say whether what a neuron sends is the net's own, not a gate's."""
+    return soma.takes_gates or soma.counts_as_spikes
 
 
 def _spikes(population: Population) -> bool:

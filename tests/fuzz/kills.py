@@ -1,7 +1,8 @@
 """Kills: verbs that write are killed (SIGKILL) at random moments; what they replace is then the old one whole, or the new.
 
-deploy (a bundle), report (JSON, HTML, CSV), run (a trace), train (checkpoint, card). A last run without a kill must work and
-leave nothing of the killed ones behind.
+deploy (a bundle), report (JSON, HTML, CSV), run (a trace, a recording, a timeline), train (checkpoint, card, kept state). A
+last run without a kill must work and leave nothing of the killed ones behind. ``--results FILE`` gets a line of JSON a kill,
+and a run that finds its kills there goes on behind them.
 """
 
 from __future__ import annotations
@@ -9,21 +10,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from command_line import linear, spikes
 
 from spikewright.hw_sim import load_trace
 from spikewright.models import zoo
-from spikewright.toolchain import bundle, nirx
+from spikewright.toolchain import RecordedRun, bundle, nirx
 
 COMMAND = Path(sys.executable).with_name("spikewright")
 
@@ -35,8 +37,9 @@ def words(verb: str, home: Path) -> list[str]:
         "deploy": ["deploy", str(home / "n.nir"), "--calibrate", str(home / "x.npz"), "--timesteps", "4", "--dt", "1e-3",
                    "--out", b],
         "report": ["report", b, "--json", str(home / "r.json"), "--html", str(home / "r.html"), "--csv", str(home / "r.csv")],
-        "run": ["run", b, "--trace", str(home / "t.npz")],
-        "train": ["train", "ma-digits", "--epochs", "1", "--out", str(home / "net")],
+        "run": ["run", b, "--trace", str(home / "t.npz"), "--save", str(home / "s.npz"), "--record", "all",
+                "--trace-events", str(home / "e.json")],
+        "train": ["train", "ma-digits", "--epochs", "1", "--resume", "--out", str(home / "net")],
     }[verb]  # fmt: skip
 
 
@@ -51,9 +54,13 @@ def whole(verb: str, home: Path) -> None:
             assert (home / "r.csv").read_text().endswith("\n")
         case "run":
             load_trace(home / "t.npz")
+            json.loads((home / "e.json").read_text())
+            run = RecordedRun(home / "s.npz")
+            assert all(run.spikes(layer).shape[:2] == run.v(layer).shape[:2] == (4, 6) for layer in run.layers)
         case "train":
             zoo.build(home / "net" / "ma-digits.safetensors")
             json.loads((home / "net" / "ma-digits.json").read_text())
+            torch.load(home / "net" / "ma-digits-seed0.state", weights_only=True)
 
 
 def left(home: Path) -> list[str]:
@@ -77,6 +84,28 @@ def run(verb: str, home: Path, after_s: float | None) -> bool:
     return False
 
 
+def kills(verb: str, count: int, seed: int, home: Path, until: float) -> Iterator[str]:
+    """Kill a verb so often, at moments drawn anew for every kill, and yield what stood there then: whole, or what is broken."""
+    start = time.monotonic()
+    run(verb, home, None)
+    whole(verb, home)
+    takes = time.monotonic() - start
+    rng = np.random.default_rng((seed, count))
+    for _ in range(count):
+        while not run(verb, home, float(rng.uniform(0.05, 1.02)) * takes):
+            pass
+        try:
+            whole(verb, home)
+            yield "whole"
+        except Exception as error:
+            yield f"{type(error).__name__}: {error}"
+        if time.monotonic() > until:
+            break
+    run(verb, home, None)
+    whole(verb, home)
+    yield from (f"left behind: {name}" for name in left(home))
+
+
 def main() -> int:
     """Kill, look, and repeat."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,36 +113,30 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbs", nargs="+", default=["deploy", "report", "run", "train"])
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--results", type=Path, help="a line of JSON a kill; go on behind those that are there")
     options = parser.parse_args()
-    rng, home, begin = np.random.default_rng(options.seed), Path(tempfile.mkdtemp(prefix="kills-")), time.monotonic()
-    nirx.write(home / "n.nir", linear())
-    spikes(home / "x.npz")
-    table: Counter[tuple[str, str]] = Counter()
+    begin, table = time.monotonic(), Counter[tuple[str, str]]()
+    if options.results is not None and options.results.exists():
+        table.update(tuple(json.loads(line)) for line in options.results.read_text().split("\n")[:-1])
     share = -(-options.kills // len(options.verbs))
-    for verb in options.verbs:
-        start = time.monotonic()
-        run(verb, home, None)
-        whole(verb, home)
-        takes = time.monotonic() - start
-        done = 0
-        while done < share and time.monotonic() - begin < options.seconds:
-            done += run(verb, home, float(rng.uniform(0.05, 1.02)) * takes)
-            try:
-                whole(verb, home)
-                table[verb, "whole"] += 1
-            except Exception as error:
-                table[verb, "BROKEN"] += 1
-                print(f"{verb}: {type(error).__name__}: {error}", flush=True)
-        table[verb, "killed"] = done
-        rests = len(left(home))
-        run(verb, home, None)
-        whole(verb, home)
-        table[verb, "rests"], table[verb, "rests after the next run"] = rests, len(left(home))
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        home = Path(folder)
+        nirx.write(home / "n.nir", linear())
+        spikes(home / "x.npz")
+        run("deploy", home, None)
+        for verb in options.verbs:
+            todo = share - sum(n for (of, _), n in table.items() if of == verb)
+            if todo <= 0 or time.monotonic() - begin > options.seconds:
+                continue
+            for found in kills(verb, todo, options.seed, home, begin + options.seconds):
+                table[verb, found] += 1
+                if options.results is not None:
+                    with options.results.open("a") as file:
+                        file.write(json.dumps([verb, found]) + "\n")
     for verb in options.verbs:
         print(f"{verb:8}" + ", ".join(f"{what} {n}" for (of, what), n in table.items() if of == verb))
-    print(f"seed {options.seed}, {time.monotonic() - begin:.0f} s")
-    shutil.rmtree(home)
-    return int(any(n for (_, what), n in table.items() if what in ("BROKEN", "rests after the next run")))
+    print(f"seed {options.seed}, {sum(table.values())} kills, {time.monotonic() - begin:.0f} s")
+    return int(any(what != "whole" for _, what in table))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
-from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.escaping import visible
 from spikewright.toolchain.nirx import hdf5
 
 
@@ -253,7 +253,7 @@ def test_a_nir_file_is_refused_before_anything_is_allocated(
 
 def test_a_file_in_which_the_reader_loops_or_dies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nirx.write(tmp_path / "n.nir", linear())
-    monkeypatch.setattr(hdf5, "LIMIT_S", 0.5)
+    monkeypatch.setattr(hdf5, "LIMIT_S", 1)
     monkeypatch.setattr(hdf5._Walk, "group", lambda *_: [None for _ in iter(int, 1)])
     with pytest.raises(ImportingError, match="does not come to an end"):
         nirx.read(tmp_path / "n.nir")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
+from spikewright.toolchain.escaping import esc as esc
 from spikewright.toolchain.report.texts import BASES
-
-
-def esc(value: object) -> str:
-    """Return a value as text that is safe inside HTML."""
-    return escape(str(value), quote=True)
 
 
 def basis(name: str) -> str:

@@ -146,8 +146,10 @@ def test_its_program_runs_twice_a_step_on_every_core(tmp_path: Path, rng: np.ran
     assert trace is not None
     neurons = np.bincount(np.concatenate([p.core[p.core >= 0] for p in made.program.populations]))
     assert (trace.neuron_updates == 2 * neurons).all()
-    assert sum(layer.neuron_updates for layer in report.counts.layers) == 2 * neurons.sum() * trace.chip_steps
-    assert all(layer.attention_sops == 0 for layer in report.counts.layers)
+    assert report.analysis is not None
+    layers = report.analysis.activity.layers
+    assert sum(layer.neuron_updates for layer in layers) == 2 * neurons.sum() * trace.chip_steps
+    assert all(layer.attention_sops == 0 for layer in layers)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_what_no_sigma_delta_neuron_here_is_is_refused(
 
 def test_a_net_of_changes_without_a_read_out_answers_with_their_sum(tmp_path: Path) -> None:
     weight = np.full((1, 1, 1, 1), 64)
-    layer = kernel_layer("conv", weight, (1, 2, 2), **{**SDNN, "neuron/vThMant": 0})
+    layer = kernel_layer("conv", weight, (1, 2, 2)) | SDNN | {"neuron/vThMant": 0}
     net = import_net(write(tmp_path / "net.net", layer), timesteps=3, input_shape=(1, 2, 2), payload_bits=8)
 
     result = run_int(net, np.array([64, 0, 3]).repeat(4).reshape(3, 1, 1, 2, 2))

@@ -1,4 +1,4 @@
-"""Parts of the page: tables, tiles, basis tags, meters. Cells are HTML; plain text goes through ``esc`` first."""
+"""Parts of the page: tables, basis tags, meters. Cells are HTML; plain text goes through ``esc`` first."""
 
 from __future__ import annotations
 
@@ -43,14 +43,6 @@ def table(
         cells = "".join(f'<td{flush[k]} data-h="{esc(head[k])}">{cell}</td>' for k, cell in enumerate(row))
         lines.append(f"<tr{kind}>{cells}</tr>")
     return f'<div class="wrap"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def tile(name: str, number: str, sub: str, tag: str = "") -> str:
-    """Return one headline figure; ``sub`` and ``tag`` are HTML."""
-    return (
-        f'<div class="tile"><div class="name">{esc(name)}</div><div class="num">{esc(number)} {tag}</div>'
-        f'<div class="sub">{sub}</div></div>'
-    )
 
 
 def meter(used: int, limit: int) -> str:

@@ -329,7 +329,9 @@ class Options(Reading):
         metavar="N",
         applies=("float",),
     )
-    payload_bits: int = option(8, "bits of the payload of a spike that the host gates", kind=int, metavar="N", applies=("graded",))
+    payload_bits: int = option(
+        8, "bits of the payload of a spike that the host gates", kind=int, metavar="N", applies=("graded",)
+    )
     input_bits: int | None = option(
         None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
     )

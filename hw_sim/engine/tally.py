@@ -72,18 +72,17 @@ class Tally:
     def add(self, name: str, first_step: int, events: NDArray[np.generic]) -> None:
         """Count the messages ``events`` (T', B, n) that a population sent from local step ``first_step`` on."""
         stage = self.compiled.stages[name]
-        if stage.emitter is None:
-            return
-        if self.timer is not None:
+        if self.timer is not None and stage.emitters:
             self.timer.add(name, events)
-        counts = stage.emitter.count(events, self.threads)
         start = stage.population.start + first_step
-        for run in stage.emitter.runs:
-            part = counts[:, :, run.start : run.stop]
-            if run.projection is not None:
-                self._arrive(run, first_step, start, part)
-            else:
-                self._send(name, run, slice(start, start + part.shape[0]), part)
+        for emitter in stage.emitters:
+            counts = emitter.count(events, self.threads)
+            for run in emitter.runs:
+                part = counts[:, :, run.start : run.stop]
+                if run.projection is not None:
+                    self._arrive(run, first_step, start, part)
+                else:
+                    self._send(name, run, slice(start, start + part.shape[0]), part)
 
     def _send(self, name: str, run: Columns, window: slice, part: Int) -> None:
         if run.kind == "links":

@@ -11,7 +11,7 @@ PYTEST ?=
 # Test files go to so many processes; WORKERS=0: all in one.
 WORKERS ?= 2
 
-.PHONY: help install demo test slow fuzz kills nir lint clean
+.PHONY: help install demo test slow fuzz kills nir lint docs clean
 
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz   N=10000 hostile files of every format, as a table; make kills N=200: verbs killed at random moments"
 	@echo "make nir    N=300 random NIR nets against NIR's equations in plain numpy"
 	@echo "make lint   style, types, layering"
+	@echo "make docs   the site of docs/, strictly checked: build/site/index.html, which needs no server and no network"
 	@echo "make clean  remove what was built; .venv stays"
 
 install: $(STAMP)
@@ -58,7 +59,7 @@ nir: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/support/nir_reference.py $(or $(N),300)
 
 kills: $(STAMP)
-	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/kills.py --kills $(or $(N),200)
+	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/kills.py --kills $(or $(N),200) $(KILLS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -66,6 +67,15 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/families.py
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m docs.site.tables --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --site-dir build/site
+	$(BIN)/python -m docs.site.links build/site
+
+$(VENV)/.docs: $(STAMP) requirements-docs.lock
+	$(BIN)/python -m pip install -q -c requirements.lock -r requirements-docs.lock
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,13 +1,17 @@
 """Files, written whole or not at all: under a name of the process, to the disk, then renamed into place.
 
-What a killed process left beside its target is ``.spikewright-PID-*``, and is removed by the next one that writes there.
+What a killed process left beside its target is ``.spikewright-MACHINE-PID-*``, and is removed by the next one that writes
+there: on the same machine once the process is gone, from another one (a shared disk) after a week.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -17,7 +21,23 @@ from typing import BinaryIO
 PREFIX = ".spikewright-"
 STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names under which an open stream looks like the file it was opened for; that is not ours to replace."""
+OLD_S = 7 * 86400.0
 _NUMBER = count()
+_OURS = re.compile(re.escape(PREFIX) + "([0-9a-f]{8})-([0-9]+)-")
+
+
+def draft_name(name: str) -> str:
+    """Return the name of unfinished work of this process; ``clean`` knows it by that."""
+    return f"{PREFIX}{_machine()}-{os.getpid()}-{next(_NUMBER)}-{name}"[:200]
+
+
+def _machine() -> str:
+    """Return what tells this machine, and this container on it, from others: a process number says nothing beyond it."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{zlib.crc32(f'{os.uname().nodename} {space}'.encode()):08x}"
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
@@ -38,7 +58,7 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
     mode = regular(Path(path))
     target = Path(os.path.realpath(path))
     clean(target.parent)
-    draft = target.parent / f"{PREFIX}{os.getpid()}-{next(_NUMBER)}-{target.name}"[:200]
+    draft = target.parent / draft_name(target.name)
     try:
         with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
             yield file
@@ -76,6 +96,8 @@ def regular(path: Path) -> int | None:
         found = path.stat().st_mode
     except FileNotFoundError:
         return None
+    except ValueError as error:  # a NUL in its name
+        raise OSError(22, str(error), str(path)) from error
     if stat.S_ISDIR(found):
         raise IsADirectoryError(21, "is a folder", str(path))
     if not stat.S_ISREG(found):
@@ -97,11 +119,16 @@ def read_whole(path: str | Path) -> bytes:
 
 def clean(folder: Path) -> None:
     """Remove what processes that are gone left in a folder."""
-    for left in folder.glob(f"{PREFIX}*-*"):
-        owner = left.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            with suppress(OSError):
+    here = _machine()
+    for left in folder.glob(f"{PREFIX}*"):
+        found = _OURS.match(left.name)
+        with suppress(OSError):  # somebody else removed it, or may alone
+            if found and (not _alive(int(found[2])) if found[1] == here else _age_s(left) > OLD_S):
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
 
 
 def _alive(process: int) -> bool:

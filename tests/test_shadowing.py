@@ -1,4 +1,4 @@
-"""A user's own folders named as ours, beside the script: command line, library and the README's network work from there."""
+"""A user's own folders named as ours, beside the script: command line, library and the network of a page work from there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "data.md").read_text(encoding="utf-8")
 NAMES = ("models", "export", "toolchain", "hw_sim")
 SCRIPT = """
 import models, export, toolchain, hw_sim
@@ -31,11 +31,11 @@ print(repr(sw.load("from_script")))
 
 @pytest.fixture
 def beside(tmp_path: Path) -> Path:
-    """Return a folder with packages of the user's own, and the README's network."""
+    """Return a folder with packages of the user's own, and the network of a page."""
     for name in NAMES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("MINE = True\n")
-    (program,) = re.findall(r"```python\n(import numpy.*?)```", README, flags=re.DOTALL)
+    (program,) = re.findall(r'```python title="my_net.py"\n(.*?)```', PAGE, flags=re.DOTALL)
     (tmp_path / "my_net.py").write_text(program)
     return tmp_path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import text_of
-from spikewright.hw_sim.files import PREFIX, write_whole
+from spikewright.hw_sim.files import draft_name, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
@@ -51,8 +52,9 @@ def check_writable(folder: Path) -> None:
             f"lies in the bundle {inside}", where=str(folder), help="choose a folder of its own with --out"
         )
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=PREFIX):
+        with tempfile.TemporaryDirectory(dir=parent, prefix=draft_name("")):
             pass
+        os.path.realpath(folder)
         if folder.is_symlink() and not folder.exists():
             raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
         if folder.exists() and not folder.is_dir():
@@ -77,14 +79,15 @@ def save(deployment: Deployment, folder: Path) -> Deployment:
         InputError: The folder cannot be written, or holds something that is not a bundle.
     """
     check_writable(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = folder_swap.workplace(folder.parent)
+    place = Path(os.path.realpath(folder))  # a link to a bundle stays one
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = folder_swap.workplace(place.parent)
     try:
         notes, failed = _exported(deployment, work)
         deployment = replace(deployment, diagnostics=(*deployment.diagnostics, *failed))
         command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
         _write(deployment, work, command, notes)
-        folder_swap.swap(work, folder, manifest.names(folder))
+        folder_swap.swap(work, place, manifest.names)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

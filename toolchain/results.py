@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.escaping import esc
 
 Row = dict[str, Any]
 
@@ -41,7 +41,7 @@ class Result(ABC):
         return self.text()
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{escape(self.headline())}</b></p>{html_table(self.rows())}"
+        return f"<p><b>{esc(self.headline())}</b></p>{html_table(self.rows())}"
 
     def to_dataframe(self) -> Any:
         """Return its table as a ``pandas.DataFrame``.
@@ -73,9 +73,9 @@ def html_table(rows: Sequence[Row]) -> str:
     """Return rows as a plain HTML table; columns in the order of the first row."""
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(str(key))}</th>" for key in rows[0])
+    head = "".join(f"<th>{esc(key)}</th>" for key in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(row.get(key)))}</td>" for key in rows[0]) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{esc(_cell(row.get(key)))}</td>" for key in rows[0]) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

@@ -1,6 +1,6 @@
 r"""MA-SNN: multi-dimensional attention of a spiking layer, Yao et al., TPAMI 45(8):9393-9410, 2023 (arXiv 2209.13929).
 
-Three variants, from the current X (T, B, C, H, W) to spikes; M(v) = W1 relu(W0 v), h a gate function of ``gates``:
+Four variants, from the current X (T, B, C, H, W) to spikes; M(v) = W1 relu(W0 v), h a gate function of ``gates``:
 
 ``code``, the released code: every gate pools over all T, and a ReLU follows::
 
@@ -19,12 +19,22 @@ Three variants, from the current X (T, B, C, H, W) to spikes; M(v) = W1 relu(W0 
     a = lambda a + mean_C S / T;     g_S[t + d] = h(K * a + sa_b)
     X'[t] = g_T[t] g_C[t] g_S[t] X[t],   g[t < d] = 1;   then the neuron
 
-Only ``causal`` can be run step by step without waiting inside the step; ``paper`` can where T is not in ``dims``.
+``sda``, the spike-driven attention (SDA) of TDE, Luo et al., AAAI 2026 (arXiv 2512.02447), step by step: pool - threshold - W -
+threshold over each of the n dimensions D, and products of one sum with binary factors alone::
+
+    a_T = max_CHW X > level;   a_C = max_HW X > level;   a_S = max_C X > level
+    f_T[t] = sum_k ta_taps[k] a_T[t - k];   f_C = ca_w a_C;   f_S = sa_kernel * a_S;   s_D = f_D > 1/2
+    X' = X + 1/n sum_D f_D prod_{E != D} s_E;   then the neuron
+
+    As released (Mortal825/TDE at 996910e, ``Spike_TCSA``), but for what needs all T or the whole batch: there C and S pool over
+    T too, f_T mixes all T by T x T weights, and the first threshold is the value that 90 % of a batch's pooled values reach.
+
+Only ``causal`` and ``sda`` can be run step by step without waiting inside the step; ``paper`` can where T is not in ``dims``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -43,13 +53,18 @@ from spikewright.models.attention.causal import (
 from spikewright.models.attention.gates import Gate, apply_gate, check_gate, register, uniform
 from spikewright.models.errors import ModelError
 from spikewright.models.neurons import LIF
+from spikewright.models.surrogate import Rectangular, spike
 
-Variant = Literal["paper", "code", "causal"]
+Variant = Literal["paper", "code", "causal", "sda"]
 Rectifier = Literal["relu", "none"]
 DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 
-KERNEL = {"paper": 7, "code": 3, "causal": 3}
+KERNEL = {"paper": 7, "code": 3, "causal": 3, "sda": 3}
 """Side of the spatial kernel: the paper's, the released code's, and the smallest for the chip."""
+TAPS = 2
+"""Steps that f_T of variant ``sda`` reads; ours."""
+OPEN = Rectangular()
+"""Of both thresholds of ``sda``: the gradient of clamp(f, 0, 1), as released for the second (the first has none there)."""
 
 
 def _shared_mlp(average: Tensor, maximum: Tensor, w0: Tensor, w1: Tensor) -> Tensor:
@@ -73,12 +88,25 @@ def space_score(x: Tensor, kernel: Tensor) -> Tensor:
     return conv2d(pooled, kernel, padding=kernel.shape[-1] // 2)
 
 
+def added(x: Tensor, found: Mapping[str, Tensor], fired: Mapping[str, Tensor]) -> Tensor:
+    """Return X' of currents x, the sums f_D and the spikes s_D by dimension; see ``sda``."""
+    total = torch.zeros_like(x)
+    for dim, f in found.items():
+        for other, s in fired.items():
+            f = f if other == dim else f * s
+        total = total + f
+    return x + total / len(found)
+
+
 class _MA(CountGates):
     """What the MA modules share: the arguments' checks, the parameters, and the maths of the released code."""
 
     rectifier: Rectifier = "relu"
     ta_w0: nn.Parameter  # (T // r, T)      paper, code
     ta_w1: nn.Parameter  # (T, T // r)      paper, code; sa_kernel there: (1, 2, k, k), channels [avg, max]
+    level: nn.Parameter  # ()               sda
+    ta_taps: nn.Parameter  # (taps,)        sda
+    ca_w: nn.Parameter  # (C, C)            sda
 
     def __init__(
         self,
@@ -104,11 +132,13 @@ class _MA(CountGates):
             ("T", f"T = {timesteps} // {reduction_t}", hidden_t),
             ("C", f"C = {channels} // {reduction_c}", hidden_c),
         ):
-            if d in dims and hidden < 1 and not (d == "T" and variant == "causal"):
+            if d in dims and hidden < 1 and variant != "sda" and not (d == "T" and variant == "causal"):
                 raise ModelError(f"{what} leaves no hidden unit", where=where, help=f"lower reduction_{d.lower()}")
         self.channels, self.size, self.dims, self.variant, self.gate = channels, size, dims, variant, gate
         if variant == "causal":
             register(self, causal_parameters(dims, channels, hidden_c, kernel))
+        elif variant == "sda":
+            register(self, _sda_parameters(dims, channels, kernel))
         else:
             register(self, _pooled_parameters(dims, timesteps, channels, hidden_t, hidden_c, kernel))
 
@@ -128,6 +158,27 @@ class _MA(CountGates):
             maps = x.transpose(0, 1).reshape(batch, steps * self.channels, *x.shape[3:])
             x = apply_gate(self.gate, space_score(maps, self.sa_kernel)) * x
         return torch.relu(x) if self.rectifier == "relu" else x
+
+    def enhance(self, x: Tensor) -> Tensor:
+        """Return the current of variant ``sda`` with what its spikes add."""
+        pools = {"T": (2, 3, 4), "C": (3, 4), "S": (2,)}
+        a = {d: self._fires(x.amax(pools[d], keepdim=True) - self.level, 0.0) for d in self.dims}
+        found = {d: self._sum(d, spikes) for d, spikes in a.items()}
+        return added(x, found, {d: self._fires(f, 0.5) for d, f in found.items()})
+
+    def _sum(self, d: str, a: Tensor) -> Tensor:
+        match d:
+            case "T":
+                before = torch.cat([torch.zeros_like(a[:1]).expand(len(self.ta_taps) - 1, *a.shape[1:]), a])
+                late = [before[len(self.ta_taps) - 1 - k :][: len(a)] for k in range(len(self.ta_taps))]
+                return sum((w * part for w, part in zip(self.ta_taps, late, strict=True)), torch.zeros_like(a))
+            case "C":
+                return linear(a.flatten(2), self.ca_w)[..., None, None]
+            case _:
+                return conv2d(a.flatten(0, 1), self.sa_kernel, padding=self.sa_kernel.shape[-1] // 2).view_as(a)
+
+    def _fires(self, value: Tensor, threshold: float) -> Tensor:
+        return spike(value, threshold, strict=True, surrogate=OPEN)
 
     def to_maps(self, current: Tensor) -> Tensor:
         """Check a current (T, B, C, H, W) or (T, B, N) and view it as (T, B, C, H, W)."""
@@ -179,6 +230,23 @@ def _pooled_parameters(dims: str, t: int, c: int, hidden_t: int, hidden_c: int, 
         parameters["ca_w1"] = uniform(c, hidden_c, fan_in=hidden_c)
     if "S" in dims:
         parameters["sa_kernel"] = uniform(1, 2, kernel, kernel, fan_in=2 * kernel**2)
+    return parameters
+
+
+def _sda_parameters(dims: str, channels: int, kernel: int) -> dict[str, nn.Parameter]:
+    """Make the weights of ``sda``: a spike passes itself on, so that training starts from open products."""
+    parameters = {"level": nn.Parameter(torch.zeros(()))}
+    if "T" in dims:
+        parameters["ta_taps"] = nn.Parameter(torch.tensor([1.0] + [0.0] * (TAPS - 1)))
+    if "C" in dims:
+        parameters["ca_w"] = uniform(channels, channels, fan_in=channels)
+    if "S" in dims:
+        parameters["sa_kernel"] = uniform(1, 1, kernel, kernel, fan_in=kernel**2)
+    with torch.no_grad():
+        if "C" in dims:
+            parameters["ca_w"].fill_diagonal_(1.0)
+        if "S" in dims:
+            parameters["sa_kernel"][0, 0, kernel // 2, kernel // 2] = 1.0
     return parameters
 
 
@@ -253,8 +321,8 @@ class MALIF(_MA):
         channels: C, or the number of features where ``size`` is None.
         size: (H, W), or None for a current (T, B, N).
         dims: Which of T, C and S, in this order.
-        variant: ``"paper"``, ``"code"`` or ``"causal"``.
-        gate: The gate function; None: hard for causal, else sigmoid.
+        variant: ``"paper"``, ``"code"``, ``"causal"`` or ``"sda"``.
+        gate: The gate function; None: hard for causal, else sigmoid. ``sda`` has none.
         gate_delay: Steps from the spikes a causal gate counts to the step it acts on; each synapse on the gate's way costs
             one, so at least 3 with C in ``dims``, else 2.
         decay: lambda, the share of a causal count kept per step.
@@ -305,14 +373,20 @@ class MALIF(_MA):
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes, of the shape of ``current``, from zero state."""
         x = self.to_maps(current)
-        spikes = self.neuron(self.attend(x)) if self.variant == "code" else spikes_of(self._steps(x))
+        match self.variant:
+            case "code":
+                spikes: Tensor = self.neuron(self.attend(x))
+            case "sda":
+                spikes = self.neuron(self.enhance(x))
+            case _:
+                spikes = spikes_of(self._steps(x))
         return spikes.reshape(current.shape)
 
     def trace(self, current: Tensor) -> GateTrace:
         """Return spikes, membrane before reset and gains, of the shape of ``current``."""
         x = self.to_maps(current)
-        if self.variant == "code":
-            gated = self.attend(x)
+        if self.variant in ("code", "sda"):
+            gated = self.attend(x) if self.variant == "code" else self.enhance(x)
             found = GateTrace(*self.neuron.trace(gated), torch.where(x != 0, gated / x, torch.zeros_like(x)).detach())
         else:
             found = trace_of(self._steps(x))

@@ -44,7 +44,7 @@ class Card:
     Args:
         name: Name of the checkpoint.
         net: Net in ``models.nets``, with its constructor ``arguments``.
-        family: ma, gac, tcja, staa, tcja-vae or vanilla.
+        family: ma, gac, tcja, staa, sdsa, tcja-vae or vanilla.
         variant: The attention's variant, or ``"none"``.
         timesteps: T.
         dataset: Dataset in ``models.datasets``, with its ``coding``; ``simulated`` if the events were made from images.

@@ -32,7 +32,7 @@ from formats import FORMATS, RUN, WEIGHTS, Answer, Format, cli
 
 from spikewright.toolchain.nirx import hdf5
 
-LIMIT_S, LIMIT_BYTES, BATCH = 30.0, 2 << 30, 100
+LIMIT_S, WALL_S, LIMIT_BYTES, BATCH = 30.0, 300.0, 2 << 30, 100
 GOOD, AGAIN = ("refused", "accepted"), ("hang", "died", "memory")
 WORDS = (*GOOD, "no help", "fault", "memory", "exit code", "nonsense", "hang", "died")
 Case = tuple[int, str]
@@ -88,13 +88,13 @@ class Worker:
         cases: What it was given.
         pid: The process.
         pipe: Where it writes a line as a case begins, and one as it ends.
-        until: When it counts as hanging.
+        since: Monotonic and CPU seconds at which its case began.
     """
 
     cases: list[Case]
     pid: int
     pipe: int
-    until: float
+    since: tuple[float, float]
     found: dict[int, tuple[str, str]] = field(default_factory=dict)
     told: set[int] = field(default_factory=set)
     begun: int = -1
@@ -106,10 +106,15 @@ class Worker:
         *lines, self.held = (self.held + part).split(b"\n")
         for line in lines:
             self.begun, outcome, said = json.loads(line)
-            self.until = time.monotonic() + patience_s()
+            self.since = (time.monotonic(), cpu_s(self.pid))
             if outcome:
                 self.found[self.begun] = (outcome, said)
         return bool(part)
+
+    def hangs(self) -> bool:
+        """Say whether its case has taken too long: by CPU time, which other work does not lengthen; or it waits for ever."""
+        wall, cpu = self.since
+        return cpu_s(self.pid) - cpu > LIMIT_S or time.monotonic() - wall > WALL_S
 
     def new(self) -> list[tuple[int, tuple[str, str]]]:
         """Return what came in since this was last asked."""
@@ -127,9 +132,14 @@ class Worker:
             self.found[self.begun if self.begun in left else left[0]] = (how, f"status {status}")
 
 
-def patience_s() -> float:
-    """Return how long a case may take: the limit is one of an idle machine."""
-    return LIMIT_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and of its children, those that live and those that it has waited for."""
+    try:
+        spent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0.0
+    return sum(map(int, spent)) / os.sysconf("SC_CLK_TCK") + sum(cpu_s(int(child)) for child in children)
 
 
 def fork(todo: list[Case], formats: dict[str, Format], seed: int, keep: Path | None) -> Worker:
@@ -145,7 +155,7 @@ def fork(todo: list[Case], formats: dict[str, Format], seed: int, keep: Path | N
         finally:
             os._exit(0)
     os.close(write)
-    return Worker(todo, pid, read, time.monotonic() + 2 * patience_s())
+    return Worker(todo, pid, read, (time.monotonic(), cpu_s(pid)))
 
 
 def outcomes(
@@ -161,10 +171,9 @@ def outcomes(
             del waiting[:size]
         if not busy:
             return
-        left = min(worker.until for worker in busy) - time.monotonic()
-        ready, _, _ = select.select([worker.pipe for worker in busy], [], [], max(left, 0))
+        ready, _, _ = select.select([worker.pipe for worker in busy], [], [], 1.0)
         for worker in list(busy):
-            late = worker.pipe not in ready and time.monotonic() > worker.until
+            late = worker.pipe not in ready and worker.hangs()
             ended = late or (worker.pipe in ready and not worker.listen())
             if ended:
                 worker.end("hang" if late else "died")
@@ -207,7 +216,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--home", type=Path, help="where the whole files stay for the next run")
     options = parser.parse_args()
-    hdf5.LIMIT_S = 4.0
+    hdf5.LIMIT_S = 4
     command_line = sys.modules["spikewright.toolchain.cli.main"]
     command_line.build_parser = cache(command_line.build_parser)
     torch.set_num_threads(1)  # threads of the parent's are not there in a fork

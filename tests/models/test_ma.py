@@ -123,6 +123,45 @@ def naive_paper(p: dict[str, np.ndarray], x: np.ndarray, dims: str) -> np.ndarra
     return spikes
 
 
+def naive_sda(p: dict[str, np.ndarray], x: np.ndarray, dims: str) -> np.ndarray:
+    """One sample x (T, C, H, W): every product of a sum with the other dimensions' spikes, step by step."""
+    v, spikes, seen = np.zeros((C, H, W)), np.zeros_like(x), []
+    for t in range(T):
+        over = x[t] > p["level"]
+        seen.insert(0, float(over.any()))
+        sums = {
+            "T": np.full((1, 1, 1), sum(w * a for w, a in zip(p.get("ta_taps", ()), seen, strict=False))),
+            "C": (p["ca_w"] @ over.any((1, 2)))[:, None, None] if "C" in dims else None,
+            "S": naive_conv(p["sa_kernel"][0], over.any(0)[None].astype(float))[None] if "S" in dims else None,
+        }
+        added = np.zeros((C, H, W))
+        for d in dims:
+            product = np.broadcast_to(sums[d], (C, H, W)).copy()
+            for e in dims:
+                product *= 1 if e == d else sums[e] > 0.5
+            added += product
+        v = 0.3 * v + x[t] + added / len(dims)
+        spikes[t] = v >= 0.3
+        v = v * (1 - spikes[t])
+    return spikes
+
+
+@pytest.mark.parametrize("dims", DIMS)
+def test_the_spike_driven_layer_follows_its_equations(dims: str) -> None:
+    module, x = layer(dims, "sda"), current(0.4)
+    with torch.no_grad():
+        module.level.fill_(0.7)
+        for phase, name in enumerate(set(dict(module.named_parameters())) & {"ta_taps", "ca_w", "sa_kernel"}):
+            module.get_parameter(name).copy_(0.8 * wave(module.get_parameter(name).shape, phase + 0.9))
+    p = {name: value.detach().numpy() for name, value in module.named_parameters()}
+
+    spikes = module(x).detach().numpy()
+
+    assert (spikes != lif("N1")(x).numpy()).any()
+    for b in range(B):
+        np.testing.assert_array_equal(spikes[:, b], naive_sda(p, x[:, b].numpy(), dims))
+
+
 @pytest.mark.parametrize("dims", DIMS)
 @pytest.mark.parametrize(("delay", "decay"), [(3, 1.0), (4, 0.5)])
 def test_the_causal_layer_follows_its_equations(dims: str, delay: int, decay: float) -> None:
@@ -154,7 +193,7 @@ def test_the_code_layer_is_the_attention_followed_by_the_neuron() -> None:
     assert torch.equal(module(current()), lif("N1")(attention(current())))
 
 
-@pytest.mark.parametrize(("variant", "dims"), list(itertools.product(("paper", "code", "causal"), DIMS)))
+@pytest.mark.parametrize(("variant", "dims"), list(itertools.product(("paper", "code", "causal", "sda"), DIMS)))
 def test_what_the_last_frame_can_reach(variant: str, dims: str) -> None:
     """Only TA and the whole released code look ahead: perturb frame T - 1 and look at the gated membrane of t = 0."""
     module, x = layer(dims, variant), current(2.0)
@@ -169,7 +208,7 @@ def test_what_the_last_frame_can_reach(variant: str, dims: str) -> None:
 
 
 @pytest.mark.parametrize("gate", ["sigmoid", "hard", "pow2", "binary"])
-@pytest.mark.parametrize("variant", ["paper", "code", "causal"])
+@pytest.mark.parametrize("variant", ["paper", "code", "causal", "sda"])
 def test_every_gate_in_every_variant_trains_all_its_parameters(variant: str, gate: str) -> None:
     module = layer("TCS", variant, gate).float()
 
@@ -197,7 +236,7 @@ def test_the_gradient_of_the_gated_membrane_matches_finite_differences() -> None
 
 
 def test_features_without_space_take_time_attention() -> None:
-    for variant in ("paper", "code", "causal"):
+    for variant in ("paper", "code", "causal", "sda"):
         module = MALIF(lif("N1"), T, 6, dims="T", variant=variant)
         assert module(torch.randn(T, B, 6)).shape == (T, B, 6)
 
@@ -216,7 +255,7 @@ def test_another_number_of_timesteps_is_refused_at_forward_and_at_load() -> None
     ("options", "message"),
     [
         ({"dims": "CT"}, "dims 'CT'; allowed are T, C, S, TC, TS, CS, TCS"),
-        ({"variant": "pre"}, "variant 'pre'; allowed are paper, code, causal"),
+        ({"variant": "pre"}, "variant 'pre'; allowed are paper, code, causal, sda"),
         ({"dims": "TC", "variant": "causal", "gate_delay": 2}, "gate_delay 2; a causal gate over TC passes 3 synapses"),
         ({"dims": "S", "variant": "causal", "gate_delay": 1}, "gate_delay 1; a causal gate over S passes 2 synapses"),
         ({"variant": "causal", "decay": 1.5}, "decay 1.5; allowed are 0 to 1"),

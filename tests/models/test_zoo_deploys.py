@@ -101,7 +101,7 @@ def test_auto_says_why_no_other_lowering_is_exact() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sdsa-digits", "tcja-digits"])
+@pytest.mark.parametrize("name", ["sdsa-digits", "qk-digits", "tcja-digits"])
 def test_a_net_trained_with_the_silence_term_sends_only_what_its_input_causes(name: str) -> None:
     made = deployed(name, gates_of(name), None)
     check = made.check()

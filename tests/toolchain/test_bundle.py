@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -198,6 +199,61 @@ def test_files_of_the_users_beside_and_inside_a_bundle_stay(
     for mine in (".b.old/mine.txt", "b/notes/mine.txt", "b/report.html"):
         assert (tmp_path / mine).read_text() == mine
     assert bundle.load(tmp_path / "b").name == deployment.name
+
+
+def test_a_link_to_a_bundle_stays_a_link_to_the_new_one(deployment: Deployment, tmp_path: Path) -> None:
+    bundle.save(deployment, tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+
+    bundle.save(replace(deployment, name="again"), tmp_path / "link")
+
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["link", "real"]
+    assert (tmp_path / "link").is_symlink()
+    assert bundle.load(tmp_path / "real").name == "again"
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_of_several_that_write_one_place_at_once_one_stands_whole(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(folder_swap, "_exchange", lambda *_: False)
+    (tmp_path / "b").mkdir()
+    failed = list[BaseException]()
+
+    def write(number: int) -> None:
+        try:
+            for turn in range(3):
+                work = folder_swap.workplace(tmp_path)
+                (work / f"{number}-{turn}").write_text("")
+                (work / "all").write_text(f"{number}-{turn}")
+                folder_swap.swap(work, tmp_path / "b", lambda found: [f.name for f in found.iterdir()])
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+    assert sorted(f.name for f in (tmp_path / "b").iterdir()) == sorted(["all", (tmp_path / "b" / "all").read_text()])
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_what_was_set_aside_when_a_process_was_killed_is_put_back(tmp_path: Path, stands: bool) -> None:
+    (tmp_path / ".spikewright-old-ab1" / "b").mkdir(parents=True)
+    (tmp_path / ".spikewright-old-ab1" / "b" / "is").write_text("old")
+    if stands:
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "is").write_text("new")
+
+    folder_swap.workplace(tmp_path).rmdir()
+
+    assert [f.name for f in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b" / "is").read_text() == ("new" if stands else "old")
 
 
 KILLED = """

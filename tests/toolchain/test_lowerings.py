@@ -32,7 +32,7 @@ def test_a_cell_is_tried_and_says_whether_it_is_exact_or_why_it_does_not_work() 
 def test_every_variant_has_a_tiny_net_whose_weights_fit() -> None:
     names = [name for name, _ in variants(type(attention("code", "T")))]
 
-    assert len(names) == len(set(names)) == 3 * 7
+    assert len(names) == len(set(names)) == 4 * 7
     for _, block in variants(type(attention("code", "T"))):
         assert net_of(block)[block.name] is block
         assert all(np.isfinite(weights).all() for weights in block.parameters.values())

@@ -30,7 +30,10 @@ from spikewright.toolchain.report import (
     to_json,
 )
 from spikewright.toolchain.report.html import SECTIONS
+from spikewright.toolchain.report.html.questions import change, energy, fast, right, spike_driven
 from spikewright.toolchain.spike_driven import check_graph
+
+QUESTIONS = ("Is it spike-driven?", "Is it right?", "How fast?", "How much energy?", "What to change next?")
 
 
 def made_report(made: Deployment, twin: Report | None = None) -> Report:
@@ -96,7 +99,7 @@ def test_every_section_is_there_and_linked(report: Report) -> None:
 
 def test_the_page_shows_each_figure_with_its_basis_and_origin(report: Report) -> None:
     page = to_html(report)
-    assert "Accuracy on chip" in page
+    assert all(f">{question}</a></h2>" in page for question in QUESTIONS)
     assert "quantized" in page
     assert "not a chip prediction" in page
     assert "provenance: reconstruction" in page
@@ -273,3 +276,54 @@ def test_the_heat_map_has_every_core_at_its_router_and_leads_to_its_row(report: 
     for core in used:
         assert page.count(f'href="#core-{core}"') == 3
         assert page.count(f'id="core-{core}"') == 1
+
+
+def test_the_first_screen_answers_five_questions_that_can_be_quoted(report: Report) -> None:
+    assert report.analysis is not None
+    answers = [ask(report) for ask in (spike_driven, right, fast, energy, change)]
+
+    assert tuple(one.question for one in answers) == QUESTIONS
+    assert all(one.sentence.endswith(".") for one in answers)
+    assert (answers[0].short, answers[0].tone) == ("yes", "good")
+    assert f"in any of {len(report.verdict)} blocks" in answers[0].sentence
+    assert "interpreter and hw_sim agree bit for bit" in answers[1].sentence
+    assert answers[2].short == si(report.analysis.latency.per_sample.value, "s")
+    assert answers[3].short in answers[3].sentence
+    assert answers[3].basis == report.analysis.energy.total.basis
+    assert {one.section for one in answers} <= {name for name, _, _ in SECTIONS}
+    first, rest = to_html(report).split("<nav>")
+    assert all(question in first and f">{question}<" not in rest for question in QUESTIONS)
+
+
+def test_what_breaks_comes_first_and_no_answer_is_told_by_color_alone(report: Report) -> None:
+    row = {**report.verdict[0], "violation": "reads steps to come", "help": "train it causal"}
+    broken = replace(report, spike_driven=False, verdict=(row, *report.verdict[1:]))
+    unequal = replace(
+        report, comparison={**(report.comparison or {}), "equal": False, "first_mismatch": "lif at t = 3"}
+    )
+
+    assert spike_driven(broken).short == "no"
+    assert "reads steps to come" in spike_driven(broken).sentence
+    assert change(broken).short == f"block {row['name']}"
+    assert "train it causal" in change(broken).sentence
+    assert "do NOT agree: lif at t = 3" in right(unequal).sentence
+    assert change(unequal).short == "the mismatch"
+    assert '<span class="bad">✗</span> no' in to_html(broken)
+    assert '<span class="good">✓</span> yes' in to_html(report)
+
+
+def test_what_was_not_done_is_said(report: Report) -> None:
+    bare = replace(report, spike_driven=None, analysis=None, comparison=None, audit=None, event_driven=None)
+
+    assert spike_driven(bare).short == "not checked"
+    assert fast(bare).short == energy(bare).short == "not run"
+    assert "agree" not in right(bare).sentence
+
+
+def test_long_proofs_fold_and_paper_opens_them(report: Report) -> None:
+    long = {**report.verdict[0], "witness": "input -> " * 40}
+    page = to_html(replace(report, verdict=(long, *report.verdict[1:])))
+
+    assert "<summary>proof</summary>" in page
+    assert "<summary>proof</summary>" not in to_html(replace(report, verdict=({**long, "witness": "short"},)))
+    assert "details::details-content" in page.split("@media print", 1)[1]

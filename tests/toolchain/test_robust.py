@@ -23,11 +23,11 @@ from spikewright.hw_sim.arrays import Arrays, DamagedError, pack, read_arrays
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
-from spikewright.hw_sim.files import clean, write_whole
+from spikewright.hw_sim.files import clean, draft_name, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
-from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.escaping import visible
 from spikewright.toolchain.nirx import hdf5
 
 
@@ -174,16 +174,17 @@ def test_a_link_is_followed_and_permissions_are_kept(tmp_path: Path) -> None:
 
 def test_rests_of_processes_that_are_gone_are_removed_and_no_others(tmp_path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    for name in (
-        f".spikewright-{gone.stdout.strip()}-0-r.json",
-        f".spikewright-{os.getpid()}-0-r.json",
-        ".spikewright-old-x",
-    ):
+    mine = draft_name("r.json")
+    theirs = mine.replace(f"-{os.getpid()}-", f"-{gone.stdout.strip()}-")
+    elsewhere, long_ago = ".spikewright-00000000-1-0-x", ".spikewright-00000001-1-0-x"
+    kept = [mine, elsewhere, ".spikewright-old-x", ".spikewright-mine"]
+    for name in (*kept, theirs, long_ago):
         (tmp_path / name).write_text("x")
+    os.utime(tmp_path / long_ago, (0, 0))
 
     clean(tmp_path)
 
-    assert sorted(f.name for f in tmp_path.iterdir()) == [f".spikewright-{os.getpid()}-0-r.json", ".spikewright-old-x"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.slow
@@ -253,7 +254,7 @@ def test_a_nir_file_is_refused_before_anything_is_allocated(
 
 def test_a_file_in_which_the_reader_loops_or_dies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nirx.write(tmp_path / "n.nir", linear())
-    monkeypatch.setattr(hdf5, "LIMIT_S", 0.5)
+    monkeypatch.setattr(hdf5, "LIMIT_S", 1)
     monkeypatch.setattr(hdf5._Walk, "group", lambda *_: [None for _ in iter(int, 1)])
     with pytest.raises(ImportingError, match="does not come to an end"):
         nirx.read(tmp_path / "n.nir")

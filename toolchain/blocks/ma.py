@@ -4,6 +4,7 @@ r"""MA-SNN attention with its neuron, from the current X = BN(conv(S)) to spikes
     ``rectifier`` "none" leaves the relu out, as temporal-wise attention (TA-SNN) does. ``MAAttention``: y without a neuron.
 ``paper``: X' = ta(X) X over all T; U = beta v + gain X'; U = ca(U) U; U = sa(U) U; s = U cmp v_threshold, in the step.
 ``causal``, ours: gates from the neuron's own earlier spikes; equations in ``blocks.causal``.
+``sda``: spike-driven attention, Luo et al., AAAI 2026 (arXiv 2512.02447), step by step; below.
 
     ta = h(M(avg_CHW X) + M(max_CHW X)),  M(x) = ta_w1 relu(ta_w0 x) over T;   ca: the same over C, of avg and max over HW
     sa = h(sa_kernel * [avg_C X; max_C X])
@@ -14,8 +15,21 @@ MACs of the gates per sample, and why a published form does not stream:
     CA  2 paths x 2 C h_c           code: once a sample, pools over all T;   paper: T times, pools the membrane inside the step
     SA  2 k^2 H W                   as CA
     causal: T (1 + 2 C h_c + k^2 H W), one path, see ``CountGates.count_ops``
+    sda: none; additions
 
 T = 8, C = 16, 8 x 8, h_t = 4, h_c = 2, k = 3:  code 128 + 128 + 1,152 = 1,408;  causal 8 (1 + 64 + 576) = 5,128.
+
+``sda``, over the n dimensions D that there are (what it changes in the released form: ``models.attention.ma``)::
+
+    a_T = max_CHW X > level;   a_C = max_HW X > level;   a_S = max_C X > level
+    f_T[t] = sum_k ta_taps[k] a_T[t - k];   f_C = ca_w a_C;   f_S = sa_kernel * a_S;   s_D = f_D > 1/2
+    X' = X + 1/n sum_D f_D prod_{E != D} s_E;   then the neuron
+
+Lowered exactly, without a maximum of currents and without a product. A threshold behind a maximum is an OR of thresholds, and
+W a times spikes is W times coincidences::
+
+    max_n X_n > level                      memoryless neurons beside the layer's own, then OR
+    (W a_D)_i prod_E s_E = sum_j W_ij (a_Dj AND prod_E s_E)      memoryless AND neurons in front of the map W / n
 """
 
 from __future__ import annotations
@@ -28,6 +42,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from spikewright.hw_sim.linear import conv2d
 from spikewright.toolchain.attention_block import AttentionBlock, AttentionOps, Gates, GateSource, Lowering, Operators
 from spikewright.toolchain.blocks.causal import (
     CAUSAL_SHAPES,
@@ -41,7 +56,18 @@ from spikewright.toolchain.blocks.causal import (
 from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, GateTable, Op, PooledGates, Shape
+from spikewright.toolchain.ops import (
+    Affine,
+    Array,
+    Conv,
+    Delay,
+    GateTable,
+    Lif,
+    Linear,
+    Op,
+    PooledGates,
+    Shape,
+)
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.spike_driven.faults import unlowered
@@ -54,6 +80,8 @@ DIMS = ("T", "C", "S", "TC", "TS", "CS", "TCS")
 """Which gates a block has: temporal, channel, spatial."""
 NAMES = {"T": "TA", "C": "CA", "S": "SA"}
 RECTIFIERS = ("relu", "none")
+SHARP = 0.5
+"""Between no spike and one; of ``sda``: the threshold of s_D, as released (a clamped sum, rounded)."""
 RETRAIN = "deploy with --gates static, or train variant 'causal'"
 NO_NEURON = "it sends a gated current, a real value in every step, to a sum or to several readers: no event carries it"
 BEFORE_NEURON = "let one neuron, and nothing else, read the attention: then its gates scale the neuron's current"
@@ -148,20 +176,21 @@ class MALIF(CountGates):
     """Attention and its neuron; equations above.
 
     ``parameters``, as far as ``dims`` names them: paper and code ta_w0 (h, T), ta_w1 (T, h), ca_w0 (h, C), ca_w1 (C, h),
-    sa_kernel (1, 2, k, k); causal ta_w (), ta_b (), ca_w0, ca_w1, ca_b (C,), sa_kernel (1, 1, k, k), sa_b ().
+    sa_kernel (1, 2, k, k); causal ta_w (), ta_b (), ca_w0, ca_w1, ca_b (C,), sa_kernel (1, 1, k, k), sa_b (); sda level (),
+    ta_taps (n,), ca_w (C, C), sa_kernel (1, 1, k, k).
     """
 
     kind: ClassVar[str] = "ma"
     former: ClassVar[tuple[str, ...]] = ("AttentiveLif",)
     advice: ClassVar[str] = "deploy with --gates static, or train the causal variant and deploy with --gates causal"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "variant": ("paper", "code", "causal"),
+        "variant": ("paper", "code", "causal", "sda"),
         "dims": DIMS,
         "rectifier": RECTIFIERS,
     }
 
     dims: str
-    variant: Literal["paper", "code", "causal"]
+    variant: Literal["paper", "code", "causal", "sda"]
     rectifier: Literal["relu", "none"] = "relu"
     """Of variant ``code``: the others have none."""
 
@@ -177,6 +206,8 @@ class MALIF(CountGates):
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
         """Return the shapes of its parameters."""
+        if self.variant == "sda":
+            return sda_shapes(self.dims, self.shape[0])
         if self.variant != "causal":
             return pooled_shapes(self.dims, self.timesteps, self.shape[0])
         return {name: shape for dim in self.dims for name, shape in CAUSAL_SHAPES[dim](self.shape[0]).items()}
@@ -188,6 +219,8 @@ class MALIF(CountGates):
             return super().run(x, seen)
         if self.variant == "code":
             return self._fire(attended(self, x, seen))
+        if self.variant == "sda":
+            return self._fire(enhanced(self, x, seen))
         if "T" in self.dims:
             self.need_timesteps(x.shape[0])
             gate = gate_function(self.gate, temporal_score(self.parameters, x))
@@ -255,9 +288,11 @@ class MALIF(CountGates):
 
     def refusal(self, strategy: str) -> str:
         """Return why it cannot be lowered by a strategy; "" where it can."""
+        if self.variant == "sda" and strategy == "static":
+            return "what it adds to the current follows the spikes of every step: no constant gate scales it"
         if strategy == "barrier" and self.pools_membranes:
             return "its temporal gate needs all T steps, which no wait inside a step brings" if "T" in self.dims else ""
-        if strategy != "causal" or self.variant == "causal":
+        if strategy != "causal" or self.variant in ("causal", "sda"):
             return super().refusal(strategy)
         words = {"T": "temporal", "C": "channel", "S": "spatial"}
         others = [words[dim] for dim in self.dims if dim != "T"]
@@ -271,7 +306,14 @@ class MALIF(CountGates):
 
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
+        if self.variant == "sda":
+            return {"causal": self.lower_sda}
         return {**super().lowerings(), "barrier": self.lower_barrier}
+
+    @property
+    def note(self) -> str:
+        """Say where the gates come from."""
+        return "gates from spikes of the same step" if self.variant == "sda" else super().note
 
     def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
         """Put gates on the current; the paper's channel and space gates on the membrane."""
@@ -306,11 +348,18 @@ class MALIF(CountGates):
         """Let the neurons pool their membranes inside the step."""
         return in_place(graph, self, [replace(self.gated(self.neuron, self.inputs, []), pooled=pools(self, self.dims))])
 
+    def lower_sda(self, graph: Graph, gates: Gates) -> Graph:
+        """Lower exactly: spikes, OR, AND; see the module's equations."""
+        return in_place(graph, self, SpikeDriven(self).ops())
+
     # ------------------------------------------------------------------------------- its cost, the checker's rule
     def cost(self, spikes: float | None = None) -> AttentionOps:
         """Count its operations per sample; terms above."""
         if self.variant == "causal":
             return self.count_ops(spikes)
+        if self.variant == "sda":
+            n = len(self.dims) * self.timesteps * prod(self.shape)
+            return AttentionOps(refine=n, pooling=n)
         return pooled_cost(self, self.timesteps if self.variant == "paper" else 1)
 
     def judge(self, operands: list[Signal], ctx: Context) -> Judgement:
@@ -345,6 +394,190 @@ class MALIF(CountGates):
             RETRAIN,
             path,
             f"{gates} read{s} {prod(self.shape):,} membrane values every step, event or not",
+        )
+
+
+# ------------------------------------------------------------------------------------- spike-driven attention
+POOLED: Mapping[str, slice] = {"T": slice(2, None), "C": slice(3, None), "S": slice(2, 3)}
+"""Axes of a current (T, B, C, ...) that the maximum of each dimension goes over."""
+
+
+def sda_shapes(dims: str, channels: int) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of the weights of ``sda``."""
+    each: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "T": ("ta_taps", (None,)),
+        "C": ("ca_w", (channels, channels)),
+        "S": ("sa_kernel", (1, 1, None, None)),
+    }
+    return {"level": (), **dict(each[dim] for dim in dims)}
+
+
+def enhanced(block: MALIF, x: Array, seen: Observer) -> Array:
+    """Return X' of currents ``x`` (T, B, C, ...); ``seen`` is told s_D."""
+    p, found, fired = block.parameters, dict[str, Array](), dict[str, Array]()
+    for dim in block.dims:
+        axes = tuple(range(x.ndim)[POOLED[dim]])
+        a = (x.max(axis=axes, keepdims=True) if axes else x) > p["level"]
+        found[dim] = _weighted(dim, p, a.astype(float))
+        fired[dim] = (found[dim] > SHARP).astype(float)
+        for row in fired[dim]:
+            seen(dim, row)
+    added = (np.asarray(f * prod(s for other, s in fired.items() if other != dim)) for dim, f in found.items())
+    return np.asarray(x + sum(added, np.zeros_like(x)) / len(block.dims))
+
+
+def _weighted(dim: str, p: Mapping[str, Array], a: Array) -> Array:
+    """Return f_D of spikes a_D (T, B, ...)."""
+    match dim:
+        case "T":
+            late = [np.concatenate([np.zeros_like(a[:k]), a[: len(a) - k]]) for k in range(len(p["ta_taps"]))]
+            return sum((w * part for w, part in zip(p["ta_taps"], late, strict=True)), np.zeros_like(a))
+        case "C":
+            return np.moveaxis(np.moveaxis(a, 2, -1) @ p["ca_w"].T, -1, 2)
+        case _:
+            pad = p["sa_kernel"].shape[-1] // 2
+            return conv2d(a.reshape(-1, *a.shape[2:]), p["sa_kernel"], (1, 1), (pad, pad)).reshape(a.shape)
+
+
+@dataclass(frozen=True)
+class SpikeDriven:
+    """The neurons and synapses of a block of variant ``sda``."""
+
+    block: MALIF
+
+    @property
+    def _space(self) -> Shape:
+        return self.block.shape[1:] or (1, 1)
+
+    def ops(self) -> list[Op]:
+        """Return all ops; the last one is the block's neuron."""
+        block, dims = self.block, self.block.dims
+        level = float(block.parameters["level"])
+        crossed = self._neurons("crossed", block.inputs, block.shape, level)
+        pools = self._pools(crossed.name)
+        taps = self._late()
+        spikes = {dim: f"{block.name}.any.{dim.lower()}" for dim in dims}
+        masks = [op for dim in dims for op in self._mask(dim, spikes[dim], taps)]
+        joined, maps = list[Op](), list[str]()
+        for dim in dims:
+            others = [f"{block.name}.mask.{other.lower()}" for other in dims if other != dim]
+            for k, source in enumerate(taps if dim == "T" else [spikes[dim]]):
+                key = f"{dim.lower()}{k or ''}"
+                ops = self._coincidences(key, dim, source, others)
+                joined += [*ops, self._added(key, dim, ops[-1].name, k)]
+                maps.append(joined[-1].name)
+        delays = [op for op in self._delays() if "T" in dims]
+        neuron = replace(block.neuron, name=block.name, inputs=(*block.inputs, *maps), block=block.block)
+        return [crossed, *pools, *delays, *masks, *joined, replace(neuron, shape=block.shape)]
+
+    def _pools(self, crossed: str) -> list[Op]:
+        """Return OR over what each dimension leaves out; that over all goes by way of the channels."""
+        dims, (channels, *_), name = self.block.dims, self.block.shape, f"{self.block.name}.any."
+        ops: list[Op] = []
+        if "C" in dims or "T" in dims:
+            ops += self._or("c", crossed, np.ones((channels, 1, *self._space)), self._shape("C"), groups=channels)
+        if "S" in dims:
+            ops += self._or("s", crossed, np.ones((1, channels, 1, 1)), self._shape("S"))
+        if "T" in dims:
+            ops += self._or("t", f"{name}c", np.ones((1, channels, 1, 1)), self._shape("T"))
+        return ops
+
+    def _or(self, key: str, reads: str, weight: Array, shape: Shape, groups: int = 1) -> list[Op]:
+        count = self._map(f"count.{key}", reads, weight, groups=groups)
+        return [count, self._neurons(f"any.{key}", (count.name,), shape, SHARP)]
+
+    def _delays(self) -> list[Op]:
+        steps = range(1, len(self.block.parameters["ta_taps"])) if "T" in self.block.dims else ()
+        name, block = f"{self.block.name}.any.t", self.block.block
+        return [Delay(name=f"{name}{k}", inputs=(name,), block=block, steps=k) for k in steps]
+
+    def _late(self) -> list[str]:
+        return [f"{self.block.name}.any.t", *(op.name for op in self._delays())]
+
+    def _mask(self, dim: str, spikes: str, taps: list[str]) -> list[Op]:
+        """Return the neurons of s_D, where another dimension reads them."""
+        if len(self.block.dims) == 1:
+            return []
+        key = dim.lower()
+        maps = [
+            self._inner(f"weighed.{key}{k or ''}", dim, s, k) for k, s in enumerate(taps if dim == "T" else [spikes])
+        ]
+        return [*maps, self._neurons(f"mask.{key}", tuple(op.name for op in maps), self._shape(dim), SHARP)]
+
+    def _inner(self, key: str, dim: str, reads: str, tap: int) -> Op:
+        """Return W_D of spikes of the dimension's own shape."""
+        p = self.block.parameters
+        match dim:
+            case "T":
+                return self._map(key, reads, np.full((1, 1, 1, 1), p["ta_taps"][tap]))
+            case "C":
+                return self._map(key, reads, p["ca_w"][:, :, None, None])
+            case _:
+                return self._map(key, reads, p["sa_kernel"], padding=self._pad)
+
+    def _coincidences(self, key: str, dim: str, source: str, others: list[str]) -> list[Op]:
+        """Return neurons of the layer's shape that fire where a spike of a dimension meets the masks of the others."""
+        reads = {source: dim} | {name: name[-1].upper() for name in others}
+        spread = [self._spread(f"{key}.{n}", name, of) for n, (name, of) in enumerate(reads.items())]
+        names = tuple(op.name for op in spread)
+        return [*spread, self._neurons(f"{key}.meet", names, self.block.shape, len(names) - SHARP)]
+
+    def _spread(self, key: str, reads: str, dim: str) -> Op:
+        """Return synapses from a spike of a dimension to all neurons that it stands for."""
+        channels, (height, width) = self.block.shape[0], self._space
+        wide = (height - 1, width - 1)
+        match dim:
+            case "T":
+                return self._map(key, reads, np.ones((channels, 1, *self._space)), padding=wide)
+            case "C":
+                return self._map(key, reads, np.ones((channels, 1, *self._space)), padding=wide, groups=channels)
+            case _:
+                return self._map(key, reads, np.ones((channels, 1, 1, 1)))
+
+    def _added(self, key: str, dim: str, reads: str, tap: int) -> Op:
+        """Return the map W_D / n from coincidences to the layer's neurons."""
+        p, channels, n = self.block.parameters, self.block.shape[0], len(self.block.dims)
+        match dim:
+            case "T":
+                weight = np.full((channels, 1, 1, 1), p["ta_taps"][tap] / n)
+                return self._map(f"{key}.added", reads, weight, groups=channels)
+            case "C":
+                return self._map(f"{key}.added", reads, p["ca_w"][:, :, None, None] / n)
+            case _:
+                kernel = np.repeat(p["sa_kernel"], channels, axis=0) / n
+                return self._map(f"{key}.added", reads, kernel, padding=self._pad, groups=channels)
+
+    @property
+    def _pad(self) -> tuple[int, int]:
+        side = self.block.parameters["sa_kernel"].shape[-1] // 2
+        return (side, side)
+
+    def _shape(self, dim: str) -> Shape:
+        return self.block.gate_shapes()[dim] if dim in self.block.dims else (self.block.shape[0], *self._ones)
+
+    @property
+    def _ones(self) -> Shape:
+        return (1,) * (len(self.block.shape) - 1)
+
+    def _map(
+        self, key: str, reads: str, weight: Array, *, padding: tuple[int, int] = (0, 0), groups: int = 1
+    ) -> Linear:
+        """Return a convolution; of features without space, the matrix that it is at one place."""
+        name, block = f"{self.block.name}.{key}", self.block.block
+        if len(self.block.shape) > 1:
+            return Conv(name=name, inputs=(reads,), block=block, weight=weight, padding=padding, groups=groups)
+        flat = weight[:, :, 0, 0] if groups == 1 else np.diag(weight[:, 0, 0, 0])
+        return Affine(name=name, inputs=(reads,), block=block, weight=flat)
+
+    def _neurons(self, key: str, reads: tuple[str, ...], shape: Shape, threshold: float) -> Lif:
+        """Return neurons without memory."""
+        return Lif(
+            name=f"{self.block.name}.{key}",
+            inputs=reads,
+            block=self.block.block,
+            shape=shape,
+            beta=np.zeros(()),
+            v_threshold=np.full((), threshold),
         )
 
 

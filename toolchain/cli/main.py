@@ -40,8 +40,8 @@ from spikewright.toolchain.cli import (
 )
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.parser import Parser
-from spikewright.toolchain.cli.terminal import visible
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.escaping import visible
 from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import plain
 
@@ -94,11 +94,14 @@ def _missing(error: ModuleNotFoundError, where: str) -> InputError:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
     with _interruptions() as seen:
-        code = _run(arguments)
-    if code != BAD_INPUT or not seen:
-        return code
-    _complain("interrupted")
-    return INTERRUPTED
+        try:
+            code = _run(arguments)
+        except KeyboardInterrupt:
+            code, seen[:] = BAD_INPUT, [signal.SIGINT]
+        if code == BAD_INPUT and seen:
+            code = INTERRUPTED
+            _complain("interrupted")
+    return code
 
 
 @contextmanager
@@ -124,23 +127,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     """Parse, run and print; whatever happens becomes an exit code and a line."""
     parsed = argparse.Namespace(traceback=False)
     try:
-        parsed = build_parser().parse_args(arguments)
-    except SystemExit:  # --help and --version, which have printed
-        raise
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return INTERRUPTED
-    except BaseException as error:  # the last place to say what went wrong
-        return _failed(error, parsed.traceback)
-    try:
+        try:
+            parsed = build_parser().parse_args(arguments)
+        except SystemExit as done:  # --help and --version
+            _flush()
+            return done.code if isinstance(done.code, int) else OK
         with redirect_stdout(_Aside()):
             outcome: Outcome = parsed.run(parsed)
+        return _print(outcome, as_json=getattr(parsed, "json", False) is True)
     except KeyboardInterrupt:
-        _complain("interrupted")
-        return INTERRUPTED
-    except BaseException as error:  # a model's own code can raise anything, even SystemExit
+        raise
+    except BaseException as error:  # the last place to say it; a model can raise anything, even SystemExit
         return _failed(error, parsed.traceback)
-    return _print(outcome, as_json=getattr(parsed, "json", False) is True)
 
 
 class _Aside(io.TextIOBase):
@@ -210,19 +208,34 @@ def _complain(text: str) -> None:
 
 
 def _print(outcome: Outcome, *, as_json: bool) -> int:
-    """Write the answer to stdout and return the exit code; a reader that has gone has seen what it wanted."""
+    """Write the answer to stdout and return the exit code."""
     text = json.dumps(plain(outcome.data), indent=2, allow_nan=False) if as_json else visible(outcome.text)
-    try:
+    with _written():
         print(text, flush=True)
+    return outcome.code
+
+
+def _flush() -> None:
+    """Bring what argparse printed to its reader."""
+    with _written():
+        print(end="", flush=True)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Write to stdout; a reader that has gone has seen what it wanted.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        yield
     except BrokenPipeError:
         _give_up_stdout()
-        return OK
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         _give_up_stdout()
-        _complain(str(InputError(f"cannot be written ({reason})", where="stdout", help="check where the output goes")))
-        return BAD_INPUT
-    return outcome.code
+        raise InputError(f"cannot be written ({reason})", where="stdout", help="check where the output goes") from error
 
 
 def _give_up_stdout() -> None:

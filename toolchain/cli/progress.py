@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from spikewright.toolchain.backends import Progress as Callback
-from spikewright.toolchain.cli.terminal import visible
+from spikewright.toolchain.escaping import visible
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from spikewright.toolchain.escaping import csv_table
 from spikewright.toolchain.exploration.crew import Lost, Outcome
 from spikewright.toolchain.exploration.pareto import front
 from spikewright.toolchain.exploration.point import Measured, Refused
@@ -106,12 +105,8 @@ class Exploration(Result):
 
     def csv(self, path: str | Path | None = None) -> str:
         """Return the rows as CSV, and write it."""
-        out = io.StringIO()
-        rows = self.rows()
-        writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: "; ".join(v) if isinstance(v, tuple) else v for k, v in row.items()} for row in rows)
-        return _written(out.getvalue(), path)
+        rows = [{k: "; ".join(v) if isinstance(v, tuple) else v for k, v in row.items()} for row in self.rows()]
+        return _written(csv_table(rows), path)
 
     def html(self, path: str | Path | None = None) -> str:
         """Return the table and the front as one HTML page without external parts, and write it."""

@@ -7,8 +7,10 @@ that declare more than the file can hold are refused before anything is allocate
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
+import resource
 import select
 import signal
 import time
@@ -25,8 +27,8 @@ from spikewright.hw_sim.errors import UNFIT
 from spikewright.hw_sim.files import regular
 
 T = TypeVar("T")
-LIMIT_S = 20.0
-"""Longest time that reading a file may take."""
+LIMIT_S = 20
+"""CPU seconds that reading a file may take, and so many more for every GB in it; ten times as long on the clock."""
 SMALL = 1 << 20
 """Bytes that a dataset may declare without holding them (fill values)."""
 MANY = 1 << 20
@@ -72,40 +74,47 @@ def read(path: Path, how: Callable[[h5py.File], T]) -> T:
 
 def _watched(path: Path) -> None:
     """Read the file in a fork; raise what goes wrong there."""
+    limit_s = LIMIT_S * (1 + (path.stat().st_size >> 30))
     before, behind = os.pipe()
     child = os.fork()
     if child == 0:
-        _read_and_leave(path, behind)
+        _read_and_leave(path, behind, limit_s)
     os.close(behind)
     try:
-        said = _listen(before, time.monotonic() + LIMIT_S)
+        said = _listen(before, time.monotonic() + 10 * limit_s)
     finally:
         os.close(before)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    if said is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        raise DamagedError(f"libhdf5 does not come to an end within {limit_s} s: it is damaged")
     if said != b"whole":
         raise DamagedError(said.decode("utf-8", "replace") or "libhdf5 dies of it: it is damaged")
 
 
-def _listen(pipe: int, until: float) -> bytes:
-    """Return what the child says before it ends, or that it takes too long."""
+def _listen(pipe: int, until: float) -> bytes | None:
+    """Return what the child says before it ends; None if that takes too long."""
     said = b""
     while True:
         ready, _, _ = select.select([pipe], [], [], max(until - time.monotonic(), 0))
         if not ready:
-            return f"libhdf5 does not come to an end within {LIMIT_S:g} s: it is damaged".encode()
+            return None
         part = os.read(pipe, 1 << 12)
         if not part:
             return said
         said += part
 
 
-def _read_and_leave(path: Path, pipe: int) -> None:
+def _read_and_leave(path: Path, pipe: int, limit_s: int) -> None:
     """Read all of a file and say how it went; the process ends here, whatever happens."""
     said = b""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        faulthandler.disable()
+        for what, most in ((resource.RLIMIT_CPU, limit_s), (resource.RLIMIT_CORE, 0)):
+            hard = resource.getrlimit(what)[1]
+            resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
         with h5py.File(path, "r") as file:
             _Walk(path.stat().st_size).group(file, 0)
         said = b"whole"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict
 from typing import Any
@@ -22,6 +20,7 @@ from spikewright.toolchain.analysis.review import (
     Review,
 )
 from spikewright.toolchain.diagnostics import plain
+from spikewright.toolchain.escaping import csv_table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
 
@@ -161,19 +160,7 @@ def _figure(figure: Quantity) -> dict[str, Any]:
 
 def to_csv(report: Report) -> str:
     """Return one row a layer; counts are run totals."""
-    rows = layer_rows(report)
-    if not rows:
-        return ""
-    out = io.StringIO()
-    table = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows({key: _no_formula(value) for key, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _no_formula(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: names come from files."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return csv_table(layer_rows(report))
 
 
 def layer_rows(report: Report) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from spikewright.toolchain.from_nir import from_nir
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("variant", ["paper", "code", "causal"])
+@pytest.mark.parametrize("variant", ["paper", "code", "causal", "sda"])
 @pytest.mark.parametrize("dims", ["T", "C", "S", "TC", "TS", "CS", "TCS"])
 def test_every_form_of_ma_is_captured_with_equal_spikes(variant: str, dims: str) -> None:
     torch.manual_seed(0)

@@ -14,20 +14,23 @@ from example_counts import examples
 from golden_nets import NETS, golden_deployment
 from hypothesis import given
 from lowered_blocks import lowered, taken, with_weights
-from planted import GATED, STATIC, WRONG_NET, Planted, other_pool
+from planted import GATED, STATIC, WRONG_NET, Planted, changed, other_pool
 from random_nets import random_net, seeds
 from zoo_nets import deployed, gates_of
 
 from spikewright.models import zoo
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ToolchainError
+from spikewright.toolchain.integer import IntConnection
 from spikewright.toolchain.ops import Add, Conv
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
-FAMILIES = ("ma", "gac", "tcja", "staa")
+SPIKES_ALONE = {"sdsa": "spike-attention channel", "qk": "spike-attention token", "sda": "ma sda TCS"}
+"""Families whose gates are spikes, with their blocks."""
+FAMILIES = ("ma", "gac", "tcja", "staa", *SPIKES_ALONE)
 STRATEGIES = {"replay": ("ma code TCS", 3), "barrier": ("ma paper CS", 7)}
 """Lowerings that are no events, with a net and its seed."""
 Plant = Callable[[Deployment], Planted]
@@ -39,6 +42,8 @@ def sound(family: str) -> Deployment:
     if family in STRATEGIES:
         name, seed = STRATEGIES[family]
         return lowered(with_weights(taken(family)[name], seed), family, seed)
+    if family in SPIKES_ALONE:
+        return lowered(with_weights(taken("causal")[SPIKES_ALONE[family]], 1), "causal")
     if family != "gac":
         return golden_deployment(family)
     x = np.repeat(np.random.default_rng(0).random((1, 3, 1, 8, 8)), 8, axis=0).astype(np.float32)
@@ -47,7 +52,7 @@ def sound(family: str) -> Deployment:
     )
 
 
-@pytest.mark.parametrize("family", [*NETS, "gac with events"])
+@pytest.mark.parametrize("family", [*NETS, "gac with events", *SPIKES_ALONE])
 def test_a_net_that_is_sound_has_no_fault(family: str) -> None:
     check = sound("gac" if family == "gac with events" else family).check()
 
@@ -82,6 +87,23 @@ def test_another_net_than_the_captured_one_is_found_in_its_layer(family: str, pl
     assert not check.ok
     assert any(repr(name) in check.faithful.faults[0] for name in names)
     assert check.faithful.text().startswith("NOT the captured net: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", SPIKES_ALONE)
+def test_other_weights_anywhere_in_gates_of_spikes_are_found_at_their_op(family: str) -> None:
+    made = sound(family)
+    inside = [op for op in made.integer if isinstance(op, IntConnection) and op.block == "block"]
+    for op in inside[:: max(1, len(inside) // 5)]:
+        turned = op.synapses.with_weights(-op.synapses.weights)
+
+        found = changed(made, op.name, synapses=turned).check()
+
+        assert found.faithful is not None
+        assert not found.ok, op.name
+        names = (op.name, made.integer.readers[op.name][0].name)
+        assert any(repr(name) in found.faithful.faults[0] for name in names), found.faithful.faults
+    assert len(inside) >= 3
 
 
 @pytest.mark.parametrize("plant", GATED, ids=lambda plant: plant.__name__)
@@ -176,7 +198,8 @@ def test_a_lowered_net_that_answers_otherwise_than_the_captured_one_is_no_witnes
 
 
 SOUND = (
-    "ma-digits", "gac-digits", "tcja-digits", "staa-digits", "ma-fashion", "staa-fashion-published", "tcja-nmnist",
+    "ma-digits", "gac-digits", "tcja-digits", "staa-digits", "sdsa-digits", "qk-digits", "ma-fashion",
+    "staa-fashion-published", "tcja-nmnist",
 )  # fmt: skip
 """Nets of the zoo, some of each family and data set: the whole zoo takes ten minutes."""
 

@@ -1,16 +1,11 @@
-"""Parts of the page: tables, tiles, basis tags, meters. Cells are HTML; plain text goes through ``esc`` first."""
+"""Parts of the page: tables, basis tags, meters. Cells are HTML; plain text goes through ``esc`` first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
+from spikewright.toolchain.escaping import esc as esc
 from spikewright.toolchain.report.texts import BASES
-
-
-def esc(value: object) -> str:
-    """Return a value as text that is safe inside HTML."""
-    return escape(str(value), quote=True)
 
 
 def basis(name: str) -> str:
@@ -37,14 +32,6 @@ def table(
         kind = ' class="sum"' if last_is_sum and index == len(found) - 1 else ""
         lines.append(f"<tr{kind}>" + "".join(f"<td{flush[k]}>{cell}</td>" for k, cell in enumerate(row)) + "</tr>")
     return f'<div class="wrap"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def tile(name: str, number: str, sub: str, tag: str = "") -> str:
-    """Return one headline figure; ``sub`` and ``tag`` are HTML."""
-    return (
-        f'<div class="tile"><div class="name">{esc(name)}</div><div class="num">{esc(number)} {tag}</div>'
-        f'<div class="sub">{sub}</div></div>'
-    )
 
 
 def meter(used: int, limit: int) -> str:

@@ -1,13 +1,13 @@
-"""The first part of the page: headline, accuracy by stage, the checker's verdict, equality of backends, the twin."""
+"""The first sections of the page: what it is of, accuracy by stage, the checker's verdict, equality of backends, the twin."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from spikewright.toolchain.analysis import Quantity
-from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.analysis.numbers import count, percent, quantity, ratio
 from spikewright.toolchain.diagnostics import WORDS
-from spikewright.toolchain.report.html.parts import basis, details, esc, table, tile
+from spikewright.toolchain.report.html.parts import basis, details, esc, table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import CLASSES
 
@@ -27,15 +27,6 @@ def header(report: Report) -> str:
     return f'<h1>{esc(report.title)}</h1><p class="dim">{esc(report.chip.description)}</p><p>{badges}</p>{origin}'
 
 
-def headline(report: Report) -> str:
-    """The figures that matter most, as tiles."""
-    return (
-        '<div class="tiles">'
-        + "".join([_verdict_tile(report), _accuracy_tile(report), *_cost_tiles(report)])
-        + "</div>"
-    )
-
-
 def diagnostics(report: Report) -> str:
     """What was lost, assumed or noted, by the deployment and in this run."""
     if not report.diagnostics:
@@ -51,53 +42,6 @@ def diagnostics(report: Report) -> str:
         for one in report.diagnostics
     ]
     return table(("", "code", "where", "what", "help"), rows)
-
-
-def _verdict_tile(report: Report) -> str:
-    if report.spike_driven is None:
-        return tile("Spike-driven", "not checked", "")
-    violations = sum(bool(row.get("violation")) for row in report.verdict)
-    blocks = f"{len(report.verdict)} blocks"
-    text = f'<span class="good">no violation in {blocks}</span>'
-    if not report.spike_driven:
-        text = f'<span class="bad">{violations} of {blocks} break it</span>'
-    return tile("Spike-driven", "yes" if report.spike_driven else "no", text)
-
-
-def _accuracy_tile(report: Report) -> str:
-    found = report.accuracy
-    best = found.on_chip or found.quantized or found.float
-    sub = f"float {esc(quantity(found.float))} · quantized {esc(quantity(found.quantized))}<br>{found.samples} samples"
-    name = "Accuracy on chip" if found.on_chip else "Accuracy"
-    return tile(name, quantity(best), sub, basis(best.basis) if best else "")
-
-
-def _cost_tiles(report: Report) -> list[str]:
-    if report.analysis is None:
-        return [tile("SOPs, latency, energy", "–", "no run with counters")]
-    found = report.analysis
-    counts, time, price = found.activity, found.latency, found.energy
-    sops, n = counts.sops, counts.samples
-    return [
-        tile(
-            "SOPs a sample",
-            count(sops.total / n),
-            f"{percent(sops.total / sops.dense if sops.dense else None)} of dense · spike rate {percent(counts.spike_rate)}",
-            basis("simulated"),
-        ),
-        tile(
-            "Latency a sample",
-            si(time.per_sample.value, "s"),
-            f"bound by {esc(time.bottleneck)}<br>{esc(band(time.per_sample))}",
-            basis(time.per_sample.basis),
-        ),
-        tile(
-            "Energy a sample",
-            si(price.total.value, "J"),
-            f"dynamic {esc(si(price.dynamic.energy.value, 'J'))}<br>{esc(band(price.total))}",
-            basis(price.total.basis),
-        ),
-    ]
 
 
 def accuracy(report: Report) -> str:
@@ -176,7 +120,7 @@ def _event_driven(found: dict[str, Any] | None) -> str:
     return (
         f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; '
         f"{found['sops']:,} SOPs, {found['silent_sops']:,} in the same run without any input.{esc(by_bias)}</p>"
-        + table(head, rows, numeric=(1, 2, 3))
+        + details("by layer", table(head, rows, numeric=(1, 2, 3)))
     )
 
 
@@ -198,8 +142,17 @@ def _block(row: dict[str, Any]) -> tuple[str, ...]:
         _yes(row.get("in_step_barrier"), good=False),
         _yes(row.get("fits"), good=True),
         esc(row.get("where", "")),
-        f'<span class="small">{proof}{extra}</span>',
+        _folded(f'<span class="small">{proof}{extra}</span>', str(row.get("witness", ""))),
     )
+
+
+LONG = 160
+"""Characters of a proof from which on it folds."""
+
+
+def _folded(cell: str, proof: str) -> str:
+    """Return a proof; a long one opens on a click (and in print)."""
+    return cell if len(proof) <= LONG else details("proof", cell)
 
 
 def _yes(value: Any, *, good: bool) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from spikewright.toolchain.escaping import esc
 
 WIDTH, LABEL, VALUE, ROW, BAR = 920, 150, 210, 26, 16
 
@@ -37,7 +38,7 @@ def bars(
     for index, row in enumerate(rows):
         y = index * ROW + (ROW - BAR) // 2
         middle = y + BAR - 4
-        lines.append(f'<text x="{LABEL - 10}" y="{middle}" class="lab">{escape(_short(row.label))}</text>')
+        lines.append(f'<text x="{LABEL - 10}" y="{middle}" class="lab">{esc(_short(row.label))}</text>')
         lines.append(f'<rect x="{LABEL}" y="{y}" width="{room}" height="{BAR}" class="bg"/>')
         x = float(LABEL)
         for k, part in enumerate(row.parts):
@@ -46,19 +47,15 @@ def bars(
                 name = f"{row.label}, {series[k]}: {tip(part)}"
                 lines.append(
                     f'<rect x="{x:.1f}" y="{y}" width="{max(width, 0.8):.1f}" height="{BAR}" class="c{k}">'
-                    f"<title>{escape(name)}</title></rect>"
+                    f"<title>{esc(name)}</title></rect>"
                 )
             x += width
         if row.band:
             low, high = (LABEL + room * min(end / top, 1.0) for end in row.band)
             lines.append(_whisker(low, high, y))
-        lines.append(f'<text x="{WIDTH - VALUE + 10}" y="{middle}" class="val">{escape(row.text)}</text>')
+        lines.append(f'<text x="{WIDTH - VALUE + 10}" y="{middle}" class="val">{esc(row.text)}</text>')
     height = len(rows) * ROW + 2
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
-        + "".join(lines)
-        + "</svg>"
-    )
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{esc(title)}">' + "".join(lines) + "</svg>"
 
 
 def columns(values: Sequence[tuple[float, str]], *, title: str, height: int = 90) -> str:
@@ -72,11 +69,11 @@ def columns(values: Sequence[tuple[float, str]], *, title: str, height: int = 90
         x = 10 + index * wide
         lines.append(
             f'<rect x="{x + wide * 0.1:.1f}" y="{height - tall:.1f}" width="{wide * 0.8:.1f}" height="{tall:.1f}" class="c0">'
-            f"<title>{escape(tip)}</title></rect>"
+            f"<title>{esc(tip)}</title></rect>"
         )
         if index % every == 0:
             lines.append(f'<text x="{x + wide / 2:.1f}" y="{height + 15}" class="axis">{index}</text>')
-    label = escape(title, quote=True)
+    label = esc(title)
     return f'<svg viewBox="0 0 {WIDTH} {height + 20}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
 
 
@@ -92,7 +89,7 @@ def _short(label: str, most: int = 22) -> str:
 
 def legend(series: Sequence[str]) -> str:
     """Return the color key of a plot."""
-    keys = "".join(f'<span><i class="k{k}"></i>{escape(name)}</span>' for k, name in enumerate(series))
+    keys = "".join(f'<span><i class="k{k}"></i>{esc(name)}</span>' for k, name in enumerate(series))
     return f'<p class="legend">{keys}</p>'
 
 
@@ -120,9 +117,9 @@ def heat(cells: Sequence[Cell], *, title: str, size: int = 15) -> str:
     for c in cells:
         place = f'x="{c.x * size + 1}" y="{c.y * size + 1}" width="{size - 2}" height="{size - 2}"'
         fill = f'class="c0" fill-opacity="{0.12 + 0.88 * c.share:.2f}"' if c.share > 0 else 'class="bg"'
-        square = f"<rect {place} {fill}><title>{escape(c.tip)}</title></rect>"
-        lines.append(f'<a href="{escape(c.href, quote=True)}">{square}</a>' if c.href else square)
-    label, box = escape(title, quote=True), f"0 0 {wide * size} {high * size}"
+        square = f"<rect {place} {fill}><title>{esc(c.tip)}</title></rect>"
+        lines.append(f'<a href="{esc(c.href)}">{square}</a>' if c.href else square)
+    label, box = esc(title), f"0 0 {wide * size} {high * size}"
     return f'<svg class="heat" viewBox="{box}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
 
 
@@ -179,19 +176,19 @@ def scatter(
                 else (left + (wide - left - right) * k / 4, base + 18)
             )
             kind = "lab" if vertical else "axis"
-            lines.append(f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(show(value))}</text>')
-    lines.append(f'<text x="{wide / 2:.0f}" y="{high - 6}" class="axis">{escape(names[0])}</text>')
-    lines.append(f'<text x="{left + 6}" y="{top + 14}" class="val">{escape(names[1])}</text>')
+            lines.append(f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{esc(show(value))}</text>')
+    lines.append(f'<text x="{wide / 2:.0f}" y="{high - 6}" class="axis">{esc(names[0])}</text>')
+    lines.append(f'<text x="{left + 6}" y="{top + 14}" class="val">{esc(names[1])}</text>')
     joined = sorted(place(d) for d in dots if d.kind == line)
     if len(joined) > 1:
         path = f"M{joined[0][0]:.1f} {joined[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in joined[1:])
         lines.append(f'<path d="{path}" class="whisker" fill="none"/>')
     for dot in sorted(dots, key=lambda d: -d.kind):
         x, y = place(dot)
-        mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="c{dot.kind}"><title>{escape(dot.tip)}</title></circle>'
-        lines.append(f'<a href="{escape(dot.href, quote=True)}">{mark}</a>' if dot.href else mark)
+        mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="c{dot.kind}"><title>{esc(dot.tip)}</title></circle>'
+        lines.append(f'<a href="{esc(dot.href)}">{mark}</a>' if dot.href else mark)
         if dot.text:
             beside = f'x="{x - 8:.1f}" text-anchor="end"' if x > wide - 60 else f'x="{x + 8:.1f}"'
-            lines.append(f'<text {beside} y="{y - 6:.1f}" class="val">{escape(dot.text)}</text>')
-    label = escape(title, quote=True)
+            lines.append(f'<text {beside} y="{y - 6:.1f}" class="val">{esc(dot.text)}</text>')
+    label = esc(title)
     return f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"

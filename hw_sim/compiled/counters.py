@@ -141,7 +141,8 @@ def emitters(population: Population, outgoing: list[tuple[Projection, FanOut]], 
     """
     if isinstance(population.soma, GateTable):
         return ()
-    own, found = population.cores[layout.order(population)], []
+    own = population.cores[layout.order(population)]
+    found: list[Emitter] = []
     for group in _together(outgoing) or [[]]:
         found += _group(own, group, chip, [] if found else [_spikes])
     return tuple(found)

@@ -310,13 +310,13 @@ def _trace(
     program = compiled.program
     projections = {}
     for p in program.projections:
-        arriving = max(0, tally.steps - program.lag(p)) * samples
+        arriving = min(tally.lives[p.source], max(0, tally.lives[p.target] - program.lag(p))) * samples
         dense = int(compiled.fan_out[p.name].synapses.sum(dtype=np.int64)) * arriving
         projections[p.name] = ProjectionCount(program.population(p.source).soma.sends, tally.sops[p.name], dense)
     populations = {}
     for name, stage in compiled.stages.items():
         n = stage.population.size
-        updates = n * tally.steps * samples
+        updates = n * tally.lives[name] * samples
         wraps, clips = (int(x) for x in saturated[name])
         populations[name] = PopulationCount(n, tally.spikes[name], updates, len(stage.gates) * updates, wraps, clips)
     per_core = dict(tally.per_core)

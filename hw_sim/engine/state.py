@@ -131,8 +131,10 @@ class State:
 
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
         """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
-        name, soma = stage.population.name, stage.population.soma
-        if soma.on_host:
+        name, soma, halt = stage.population.name, stage.population.soma, self.compiled.program.stop
+        if halt:
+            stop = min(stop, halt - stage.population.start - first_step)
+        if soma.on_host or stop <= start:
             return
         cuda = self.cuda if self.cuda is not None and name in self.cuda.names else None
         drive = self._drive(stage, start, stop) if cuda is None else self._drive_on(cuda, stage, start, stop)

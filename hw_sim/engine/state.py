@@ -112,7 +112,7 @@ class State:
             if stage.history:
                 fresh[: stage.history] = old[-stage.history :]
             self.values[name] = fresh
-            if stage.emitter is not None and stage.population.soma.sends == "gate":
+            if stage.emitters and stage.population.soma.sends == "gate":
                 self.changes[name] = np.zeros((steps, *old.shape[1:]), np.int8)
 
     def sent(self, name: str) -> AnyInt:

@@ -96,7 +96,7 @@ def _reach(compiled: Compiled, stage: Stage) -> tuple[Int, Int]:
 
 
 def _outgoing(compiled: Compiled, stage: Stage) -> list[Projection]:
-    if stage.emitter is None:  # it sends no messages
+    if not stage.emitters:  # it sends no messages
         return []
     return [p for p in compiled.program.projections if p.source == stage.population.name]
 

@@ -35,7 +35,7 @@ from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, MENDS, OUTLIE
 from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Input, Op
-from spikewright.toolchain.options import Options
+from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
@@ -146,8 +146,12 @@ def _lower_gates(context: Context) -> Context:
 def _relay(context: Context) -> Context:
     """Let the streams that ``--streams`` asks for, or that pay, travel by relays."""
     graph, how = context.graph, context.options.streams
-    found = () if how == "distribute" else sums(graph)
-    if not found:
+    found = sums(graph)
+    if not found and how != "auto":
+        raise InputError(
+            f"there is no residual stream of membranes in {context.name!r}", where="--streams", help="leave it out"
+        )
+    if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
     costs = context.chip.costs
     of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
@@ -432,6 +436,10 @@ def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callab
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
+    host = context.host
+    graded = host is not None and host.graded and not host.counted
+    if walk.last >= names.index("split-host"):
+        refuse_unfit(context.options, {"graded": graded}, context.name)
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
         lower = walk.stages[fork:judged]
 

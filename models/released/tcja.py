@@ -8,16 +8,17 @@
 | tcja-cifar10dvs-tet | src/tet VGGSNN_TCJA (B, T, 2, 48, 48)          | 10 | N4: LIFSpike, m = m / 2 + x, > 1, to 0        |
 
 The released folder's SpikingJelly keeps a container's layers as ``conv.0.0``, an older one as ``conv.0.module.0``.
+A net whose first convolution has another number of channels is taken with all of them in that proportion.
 ``conv.weight`` (T, T, k) slides over channels and is our ``cla``; ``conv_c.weight`` (C, C, k) slides over time: ``tla``.
 Zhu et al., IEEE TNNLS, 2024; github.com/ridgerchu/TCJA.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from spikewright.models.released.table import Released, Row, table
+from spikewright.models.released.table import Released, Row, Shapes, table
 
 _ATTENTION: Mapping[str, str] = {"conv.weight": "cla", "conv_c.weight": "tla"}
 _ATTENTION_TET: Mapping[str, str] = {"conv.0.weight": "cla", "conv_c.weight": "tla"}
@@ -89,8 +90,26 @@ _CIFAR10_DVS_TET = table(
 )
 
 
+def _width(row: Row, channels: int) -> Callable[[Shapes], Mapping[str, Any]]:
+    """Return what the first convolution says of a net that was made wider or narrower than the released one."""
+
+    def decides(shapes: Shapes) -> Mapping[str, Any]:
+        found = next((shapes[key] for path in row.theirs if (key := f"{path}.weight") in shapes), ())
+        return {"width": found[0] / channels} if found and 0 < found[0] != channels else {}
+
+    return decides
+
+
 def _net(
-    name: str, rows: tuple[Row, ...], where: str, plan: str, timesteps: int, dataset: str, clock: str, **card: Any
+    name: str,
+    rows: tuple[Row, ...],
+    where: str,
+    plan: str,
+    timesteps: int,
+    dataset: str,
+    clock: str,
+    channels: int = 64,
+    **card: Any,
 ) -> Released:
     return Released(
         name,
@@ -103,13 +122,14 @@ def _net(
         dataset,
         "count",
         rows=lambda _arguments: rows,
+        decides=_width(rows[0], channels),
         clock=(clock,),
         **card,
     )
 
 
 NETS = (
-    _net("tcja-dvs128", _CEXT, "dvs128.py CextNet", "dvs128", 20, "dvs128gesture", "conv.11.conv.weight"),
+    _net("tcja-dvs128", _CEXT, "dvs128.py CextNet", "dvs128", 20, "dvs128gesture", "conv.11.conv.weight", 128),
     _net("tcja-cifar10dvs", _CIFAR10_DVS, "cifar10dvs.py VGGNet", "cifar10-dvs", 10, "cifar10-dvs", "conv.15.conv.weight"),
     _net(
         "tcja-cifar10dvs-tet", _CIFAR10_DVS_TET, "tet VGGSNN_TCJA", "cifar10-dvs-tet", 10, "cifar10-dvs",

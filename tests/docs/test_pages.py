@@ -6,36 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
-from doc_blocks import ROOT, RUN, Reader, blocks, pages, run_page, same, when
+from doc_blocks import MARKS, Reader, blocks, name, pages, run_page, running, same, when
 
 from spikewright.toolchain.cli import main
-
-MARKS = {"": "quick", "slow": "slow", "frameworks": "frameworks"}
-RUNNING = [page for page in pages() if any(b.language in RUN and not b.left_out for b in blocks(page.read_text()))]
-
-
-def name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the empty folder of a page, as the working folder and in front of the path."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return tmp_path
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("page", [page for page in RUNNING if when(page) != "frameworks"], ids=name)
+@pytest.mark.parametrize("page", [page for page in running() if page.parent.name != "tutorials"], ids=name)
 def test_every_block_of_a_page_runs(page: Path, folder: Path) -> None:
     assert run_page(page) > 0
 
 
 def test_marks_of_pages_are_known() -> None:
-    assert {when(page) for page in pages()} <= set(MARKS)
+    assert {when(page) for page in pages()} <= MARKS
+    assert all(when(page) for page in pages() if page.parent.name == "tutorials" and page in running())
 
 
 def test_every_verb_that_a_page_names_exists(capsys: pytest.CaptureFixture[str]) -> None:

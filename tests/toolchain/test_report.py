@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from report_nets import attentive, deployed, events
 
 from spikewright.toolchain.analysis import Use
+from spikewright.toolchain.analysis.activity import slice_of
 from spikewright.toolchain.analysis.numbers import count, ratio, si
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.deployment import Deployment
@@ -30,7 +33,11 @@ from spikewright.toolchain.report import (
     to_json,
 )
 from spikewright.toolchain.report.html import SECTIONS
+from spikewright.toolchain.report.html.questions import change, energy, fast, right, spike_driven
+from spikewright.toolchain.report.overlay import energy_of
 from spikewright.toolchain.spike_driven import check_graph
+
+QUESTIONS = ("Is it spike-driven?", "Is it right?", "How fast?", "How much energy?", "What to change next?")
 
 
 def made_report(made: Deployment, twin: Report | None = None) -> Report:
@@ -96,7 +103,7 @@ def test_every_section_is_there_and_linked(report: Report) -> None:
 
 def test_the_page_shows_each_figure_with_its_basis_and_origin(report: Report) -> None:
     page = to_html(report)
-    assert "Accuracy on chip" in page
+    assert all(f">{question}</a></h2>" in page for question in QUESTIONS)
     assert "quantized" in page
     assert "not a chip prediction" in page
     assert "provenance: reconstruction" in page
@@ -269,7 +276,112 @@ def test_the_heat_map_has_every_core_at_its_router_and_leads_to_its_row(report: 
     for drawn in maps:
         squares = drawn.split("</svg>")[0]
         assert squares.count("<rect") == report.chip.mesh.usable_cores_per_chip
-        assert squares.count("<a href") == len(used)
+        assert {int(core) for core in re.findall('href="#core-([0-9]+)"', squares)} == used
     for core in used:
-        assert page.count(f'href="#core-{core}"') == 3
         assert page.count(f'id="core-{core}"') == 1
+
+
+def test_rows_of_layers_and_cores_lead_to_each_other_and_to_the_verdict(report: Report) -> None:
+    page = report.html()
+    anchors, links = (re.findall(pattern, page) for pattern in (r'id="([^"]+)"', r'href="#([^"]+)"'))
+    assert len(anchors) == len(set(anchors))
+    assert report.analysis is not None
+    names = [layer.name for layer in report.analysis.activity.layers]
+    assert {f"layer-{name}" for name in names} <= set(anchors)
+    blocks = [str(row["name"]) for row in report.verdict]
+    assert any(f'id="block-{name}" href="#layer-{name}"' in page for name in blocks)
+    assert set(links) <= set(anchors)
+
+
+def test_the_timeline_shows_the_sops_of_every_core_and_step(report: Report) -> None:
+    assert report.analysis is not None
+    counts = report.analysis.activity
+    assert all(sum(core.sops_by_step) == core.sops.total + core.sops.gate for core in counts.cores)
+    drawn = report.html().split('id="timeline"')[1].split("</figure>")[0]
+    assert drawn.count('class="strip"') == len(counts.cores) + 1
+    assert drawn.count("<title>") == sum(sops > 0 for core in counts.cores for sops in core.sops_by_step)
+    busiest = max(counts.cores, key=lambda core: max(core.sops_by_step))
+    step = int(np.argmax(busiest.sops_by_step))
+    assert f"core {busiest.core}: {', '.join(busiest.layers)}, chip step {step}:" in drawn
+
+
+@pytest.mark.parametrize(
+    ("shape", "held", "words"),
+    [
+        ((2, 3, 4), range(24), "all"),
+        ((2, 3, 4), range(12), "C 0"),
+        ((2, 3, 4), (1, 2, 5, 6, 13, 14, 17, 18), "H 0–1, W 1–2"),
+        ((2, 3, 4), (0, 1, 4), "3 of 24 neurons"),
+        ((2, 3, 4), (0, 2), "2 of 24 neurons"),
+        ((10,), (4, 5, 6), "n 4–6"),
+    ],
+)
+def test_a_slice_is_named_by_the_axes_it_cuts(shape: tuple[int, ...], held: Sequence[int], words: str) -> None:
+    assert slice_of(shape, np.array(held)) == words
+
+
+def test_an_overlay_has_sops_energy_and_verdict_of_every_node(report: Report, tmp_path: Path) -> None:
+    assert report.analysis is not None
+    found = json.loads(report.overlay(tmp_path / "overlay.json"))["results"]
+    assert json.loads((tmp_path / "overlay.json").read_text()) == {"results": found}
+    assert set(found) == {str(row["name"]) for row in report.verdict} | {
+        name for layer in report.analysis.activity.layers for name in (layer.name, *layer.populations)
+    }
+    for layer in report.analysis.activity.layers:
+        value = found[layer.name]["value"]
+        assert value.startswith(f"{count(layer.sops.total / report.analysis.activity.samples)} SOPs · ")
+        assert re.fullmatch("#[0-9a-f]{6}", found[layer.name]["bgColor"])
+    fires = next(layer for layer in report.analysis.activity.layers if layer.neurons and layer.sops.binary)
+    price = report.chip.costs["synaptic_op"].energy.nominal
+    assert energy_of(fires, report.chip) >= fires.sops.binary * price * 1e-12 > 0
+
+
+def test_the_first_screen_answers_five_questions_that_can_be_quoted(report: Report) -> None:
+    assert report.analysis is not None
+    answers = [ask(report) for ask in (spike_driven, right, fast, energy, change)]
+
+    assert tuple(one.question for one in answers) == QUESTIONS
+    assert all(one.sentence.endswith(".") for one in answers)
+    assert (answers[0].short, answers[0].tone) == ("yes", "good")
+    assert f"in any of {len(report.verdict)} blocks" in answers[0].sentence
+    assert "interpreter and hw_sim agree bit for bit" in answers[1].sentence
+    assert answers[2].short == si(report.analysis.latency.per_sample.value, "s")
+    assert answers[3].short in answers[3].sentence
+    assert answers[3].basis == report.analysis.energy.total.basis
+    assert {one.section for one in answers} <= {name for name, _, _ in SECTIONS}
+    first, rest = to_html(report).split("<nav>")
+    assert all(question in first and f">{question}<" not in rest for question in QUESTIONS)
+
+
+def test_what_breaks_comes_first_and_no_answer_is_told_by_color_alone(report: Report) -> None:
+    row = {**report.verdict[0], "violation": "reads steps to come", "help": "train it causal"}
+    broken = replace(report, spike_driven=False, verdict=(row, *report.verdict[1:]))
+    unequal = replace(
+        report, comparison={**(report.comparison or {}), "equal": False, "first_mismatch": "lif at t = 3"}
+    )
+
+    assert spike_driven(broken).short == "no"
+    assert "reads steps to come" in spike_driven(broken).sentence
+    assert change(broken).short == f"block {row['name']}"
+    assert "train it causal" in change(broken).sentence
+    assert "do NOT agree: lif at t = 3" in right(unequal).sentence
+    assert change(unequal).short == "the mismatch"
+    assert '<span class="bad">✗</span> no' in to_html(broken)
+    assert '<span class="good">✓</span> yes' in to_html(report)
+
+
+def test_what_was_not_done_is_said(report: Report) -> None:
+    bare = replace(report, spike_driven=None, analysis=None, comparison=None, audit=None, event_driven=None)
+
+    assert spike_driven(bare).short == "not checked"
+    assert fast(bare).short == energy(bare).short == "not run"
+    assert "agree" not in right(bare).sentence
+
+
+def test_long_proofs_fold_and_paper_opens_them(report: Report) -> None:
+    long = {**report.verdict[0], "witness": "input -> " * 40}
+    page = to_html(replace(report, verdict=(long, *report.verdict[1:])))
+
+    assert "<summary>proof</summary>" in page
+    assert "<summary>proof</summary>" not in to_html(replace(report, verdict=({**long, "witness": "short"},)))
+    assert "details::details-content" in page.split("@media print", 1)[1]

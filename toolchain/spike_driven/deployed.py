@@ -15,7 +15,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.integer import replays_of, source_of
 from spikewright.toolchain.integer_deploy import input_code
-from spikewright.toolchain.options import GATES, Reading, option
+from spikewright.toolchain.options import GATES, Reading, option, refuse_unfit
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
@@ -252,10 +252,13 @@ class AsTrained(Reading):
         None, "what it is fed with (default: as its card says, or binary)", choices=get_args(InputKind)
     )
     gates: Strategy | None = option(
-        None, "judge it as lowered so (default: as trained)", choices=tuple(s for s in GATES if s != "auto")
+        None,
+        "judge it as lowered so (default: as trained)",
+        choices=tuple(s for s in GATES if s != "auto"),
+        applies=("attention",),
     )
     payload_bits: int | None = option(
-        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N"
+        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N", applies=("attention",)
     )
     timesteps: int | None = option(None, "steps per sample, where the model does not say", kind=int, metavar="T")
     dt_s: float | None = option(
@@ -281,6 +284,7 @@ def check_model(imported: Imported, how: AsTrained) -> Check:
     kind = how.input_kind or _input_kind(imported)
     graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps, reading=how)
     attention = [op for op in graph if isinstance(op, AttentionBlock)]
+    refuse_unfit(how, {"attention": bool(attention)}, imported.name)
     verdict = check_graph(
         graph,
         input_kind=kind,

@@ -78,8 +78,9 @@ class Walk:
         """Add the SOPs of one projection."""
         source, target = self.program.population(projection.source), self.program.population(projection.target)
         sops = self.found.sops[source.kind if source.kind in KINDS else "binary"]
-        arriving = max(0, self.steps - self.program.lag(projection) - first)
-        sent = np.count_nonzero(events[:arriving], axis=1)
+        heard = self.program.life(target, self.steps) - self.program.lag(projection)
+        arriving = min(heard, self.program.life(source, self.steps))
+        sent = np.count_nonzero(events[: max(0, arriving - first)], axis=1)
         start, cores = source.start + projection.delay + first, target.cores
         for neuron in np.flatnonzero(sent.any(axis=0)):
             where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]

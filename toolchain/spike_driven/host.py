@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Input, Linear, Neuron, Op, SumPool
+from spikewright.toolchain.ops import Add, Affine, Conv, Input, Linear, Neuron, Op, SumPool
 from spikewright.toolchain.passes.base import sends_binary
 from spikewright.toolchain.spike_driven import costs
 from spikewright.toolchain.spike_driven.faults import attention, gate_message
@@ -31,6 +33,8 @@ def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str])
 
 def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
     """Judge an op on the host: dense and allowed, unless it reads from behind the first spike."""
+    if _copies(op) or (isinstance(op, Add) and all(_copies(ctx.ops[name]) for name in op.inputs)):
+        return Judgement(together(operands), "moves values, and computes none", "D")
     faults = _behind(op, operands, ctx)
     if isinstance(op, AttentionBlock) and op.on_host:
         made = attention(op, operands, ctx)
@@ -49,6 +53,14 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         leaf = Leaf("current", op.name, path)
     cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Linear | SumPool) else 0
     return Judgement((leaf,), "computes real values in front of the first spike", "D", macs=cost, faults=faults)
+
+
+def _copies(op: Op) -> bool:
+    """Say whether a map only moves values: each that it gives is one that it reads, or 0."""
+    if not isinstance(op, Affine | Conv) or op.bias is not None or not np.isin(op.weight, (0, 1)).all():
+        return False
+    alone = isinstance(op, Affine) or op.groups == 1
+    return alone and int(op.weight.reshape(len(op.weight), -1).sum(axis=1).max(initial=0)) <= 1
 
 
 def _encoder(op: AttentionBlock, path: Path, faults: tuple[Fault, ...], ctx: Context) -> Judgement:

@@ -140,11 +140,15 @@ def test_the_host_part_ends_at_the_graded_spikes_of_the_encoder(rng: np.random.G
     np.testing.assert_array_equal(run_float(chip, sent)["next"], run_float(before, x)["next"])
 
 
-def test_a_real_input_that_reaches_two_neurons_is_refused(rng: np.random.Generator) -> None:
+def test_a_real_input_that_reaches_two_neurons_becomes_their_spikes_beside_each_other(rng: np.random.Generator) -> None:
     before = graph(lif("a", "in"), lif("b", "in"), lif("c", "a", "b"))
+    x = rng.normal(size=(T, 2, C, H, H))
 
-    with pytest.raises(UnsupportedNodeError, match="reaches these first neurons: 'a', 'b'"):
-        split_host(before)
+    chip, host = split_host(before)
+
+    assert chip.input.shape == (2 * C, H, H)
+    sent = run_float(host.graph, x)[host.boundary]
+    np.testing.assert_array_equal(run_float(chip, sent)["c"], run_float(before, x)["c"])
 
 
 def test_a_residual_sum_becomes_synapses_of_every_neuron_that_reads_it(rng: np.random.Generator) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spikewright.toolchain.report.html import about, cost, machine, result, review
+from spikewright.toolchain.report.html import about, cost, machine, questions, result, review
 from spikewright.toolchain.report.html.parts import esc
-from spikewright.toolchain.report.html.style import CSS
+from spikewright.toolchain.report.html.style import CSS, PRINT
 from spikewright.toolchain.report.model import Report
 
 SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("accuracy", "Accuracy", result.accuracy),
     ("warnings", "Warnings and assumptions", result.diagnostics),
-    ("verdict", "Is it spike-driven?", result.verdict),
+    ("verdict", "Verdict, block by block", result.verdict),
     ("sops", "Synaptic operations by class and layer", cost.sops),
     ("activity", "Spikes, neuron updates, messages and hops", machine.activity),
     ("latency", "Latency and bottleneck", cost.latency),
@@ -40,6 +40,7 @@ def to_html(report: Report) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{esc(report.title)}</title><style>{CSS}</style></head>\n<body><main>"
-        f"{result.header(report)}{result.headline(report)}<nav>{links}</nav>\n{body}</main></body></html>\n"
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{esc(report.title)}</title><style>{CSS}{PRINT}</style></head>\n<body><main>"
+        f"{result.header(report)}{questions.questions(report)}<nav>{links}</nav>\n{body}</main></body></html>\n"
     )

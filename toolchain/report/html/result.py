@@ -1,13 +1,13 @@
-"""The first part of the page: headline, accuracy by stage, the checker's verdict, equality of backends, the twin."""
+"""The first sections of the page: what it is of, accuracy by stage, the checker's verdict, equality of backends, the twin."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from spikewright.toolchain.analysis import Quantity
-from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si
+from spikewright.toolchain.analysis.numbers import count, percent, quantity, ratio
 from spikewright.toolchain.diagnostics import WORDS
-from spikewright.toolchain.report.html.parts import basis, details, esc, table, tile
+from spikewright.toolchain.report.html.parts import basis, block_id, details, esc, layer_id, table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import CLASSES
 
@@ -27,15 +27,6 @@ def header(report: Report) -> str:
     return f'<h1>{esc(report.title)}</h1><p class="dim">{esc(report.chip.description)}</p><p>{badges}</p>{origin}'
 
 
-def headline(report: Report) -> str:
-    """The figures that matter most, as tiles."""
-    return (
-        '<div class="tiles">'
-        + "".join([_verdict_tile(report), _accuracy_tile(report), *_cost_tiles(report)])
-        + "</div>"
-    )
-
-
 def diagnostics(report: Report) -> str:
     """What was lost, assumed or noted, by the deployment and in this run."""
     if not report.diagnostics:
@@ -51,53 +42,6 @@ def diagnostics(report: Report) -> str:
         for one in report.diagnostics
     ]
     return table(("", "code", "where", "what", "help"), rows)
-
-
-def _verdict_tile(report: Report) -> str:
-    if report.spike_driven is None:
-        return tile("Spike-driven", "not checked", "")
-    violations = sum(bool(row.get("violation")) for row in report.verdict)
-    blocks = f"{len(report.verdict)} blocks"
-    text = f'<span class="good">no violation in {blocks}</span>'
-    if not report.spike_driven:
-        text = f'<span class="bad">{violations} of {blocks} break it</span>'
-    return tile("Spike-driven", "yes" if report.spike_driven else "no", text)
-
-
-def _accuracy_tile(report: Report) -> str:
-    found = report.accuracy
-    best = found.on_chip or found.quantized or found.float
-    sub = f"float {esc(quantity(found.float))} · quantized {esc(quantity(found.quantized))}<br>{found.samples} samples"
-    name = "Accuracy on chip" if found.on_chip else "Accuracy"
-    return tile(name, quantity(best), sub, basis(best.basis) if best else "")
-
-
-def _cost_tiles(report: Report) -> list[str]:
-    if report.analysis is None:
-        return [tile("SOPs, latency, energy", "–", "no run with counters")]
-    found = report.analysis
-    counts, time, price = found.activity, found.latency, found.energy
-    sops, n = counts.sops, counts.samples
-    return [
-        tile(
-            "SOPs a sample",
-            count(sops.total / n),
-            f"{percent(sops.total / sops.dense if sops.dense else None)} of dense · spike rate {percent(counts.spike_rate)}",
-            basis("simulated"),
-        ),
-        tile(
-            "Latency a sample",
-            si(time.per_sample.value, "s"),
-            f"bound by {esc(time.bottleneck)}<br>{esc(band(time.per_sample))}",
-            basis(time.per_sample.basis),
-        ),
-        tile(
-            "Energy a sample",
-            si(price.total.value, "J"),
-            f"dynamic {esc(si(price.dynamic.energy.value, 'J'))}<br>{esc(band(price.total))}",
-            basis(price.total.basis),
-        ),
-    ]
 
 
 def accuracy(report: Report) -> str:
@@ -132,7 +76,8 @@ def verdict(report: Report) -> str:
     """Class, causality, barriers and fit of every block, with the path that proves it."""
     if not report.verdict:
         return "<p>The net was not checked.</p>"
-    rows = [_block(row) for row in report.verdict]
+    layers = set() if report.analysis is None else {layer.name for layer in report.analysis.activity.layers}
+    rows = [_block(row, layers) for row in report.verdict]
     head = ("block", "family", "class", "causal", "barrier", "fits", "where", "proof")
     key = " · ".join(f"<b>{name}</b> {esc(text)}" for name, text in CLASSES.items())
     return (
@@ -176,11 +121,12 @@ def _event_driven(found: dict[str, Any] | None) -> str:
     return (
         f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; '
         f"{found['sops']:,} SOPs, {found['silent_sops']:,} in the same run without any input.{esc(by_bias)}</p>"
-        + table(head, rows, numeric=(1, 2, 3))
+        + details("by layer", table(head, rows, numeric=(1, 2, 3)))
     )
 
 
-def _block(row: dict[str, Any]) -> tuple[str, ...]:
+def _block(row: dict[str, Any], layers: set[str]) -> tuple[str, ...]:
+    """Return the cells of a block, which leads to its counters where there are any."""
     proof = esc(row.get("witness", ""))
     if row.get("violation"):
         cost = f" Cost: {count(row.get('macs_per_step', 0))} MACs a step." if row.get("macs_per_step") else ""
@@ -189,17 +135,27 @@ def _block(row: dict[str, Any]) -> tuple[str, ...]:
     extra = "".join(
         f'<br><span class="dim">{esc(note)}</span>' for note in ([notes] if isinstance(notes, str) else notes)
     )
-    kind = esc(row.get("cost_class", ""))
+    kind, name = esc(row.get("cost_class", "")), str(row.get("name", ""))
+    counters = f' href="#{layer_id(name)}" title="to its counters"' if name in layers else ""
     return (
-        f"<b>{esc(row.get('name', ''))}</b>",
+        f'<b><a id="{block_id(name)}"{counters}>{esc(name)}</a></b>',
         esc(row.get("family", "")),
         f'<span class="bad">{kind}</span>' if row.get("violation") else kind,
         _yes(row.get("causal"), good=True),
         _yes(row.get("in_step_barrier"), good=False),
         _yes(row.get("fits"), good=True),
         esc(row.get("where", "")),
-        f'<span class="small">{proof}{extra}</span>',
+        _folded(f'<span class="small">{proof}{extra}</span>', str(row.get("witness", ""))),
     )
+
+
+LONG = 160
+"""Characters of a proof from which on it folds."""
+
+
+def _folded(cell: str, proof: str) -> str:
+    """Return a proof; a long one opens on a click (and in print)."""
+    return cell if len(proof) <= LONG else details("proof", cell)
 
 
 def _yes(value: Any, *, good: bool) -> str:

@@ -2,11 +2,11 @@
 
 CSS = """
 :root{--ink:#1d2430;--dim:#5c6675;--line:#dfe3e9;--bg:#f6f7f9;--card:#fff;--soft:#eef1f5;
---c0:#0072b2;--c1:#e69f00;--c2:#009e73;--c3:#cc79a7;--c4:#7f8a99;--c5:#56b4e9;--good:#0a7f4f;--bad:#b3261e;
---warn:#8a5a00}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#9aa4b2;--line:#323a46;--bg:#14181e;--card:#1c222b;
+--c0:#0072b2;--c1:#e69f00;--c2:#009e73;--c3:#cc79a7;--c4:#7f8a99;--c5:#56b4e9;--good:#0b6394;--bad:#b0410e;
+--warn:#6b5b00}
+@media screen and (prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#9aa4b2;--line:#323a46;--bg:#14181e;--card:#1c222b;
 --soft:#262d38;
---c0:#4aa3df;--good:#4cc38a;--bad:#ff8a80;--warn:#e0b050}}
+--c0:#4aa3df;--good:#6fc3ff;--bad:#ff9b63;--warn:#e6cf5c}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
@@ -22,11 +22,15 @@ border:1px solid var(--line);
 background:var(--soft)}
 .good{color:var(--good);font-weight:600} .bad{color:var(--bad);font-weight:600} .warn{color:var(--warn);
 font-weight:600}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(178px,1fr));gap:12px;margin:14px 0}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
-.tile .name{font-size:13px;color:var(--dim)} .tile .num{font-size:25px;font-weight:650;letter-spacing:-.01em;
-line-height:1.3}
-.tile .basis{vertical-align:middle;font-weight:400;letter-spacing:0} .tile .sub{font-size:12.5px;color:var(--dim)}
+.questions{display:grid;grid-template-columns:repeat(6,1fr);gap:12px;margin:16px 0}
+.questions article{grid-column:span 2} .questions article:nth-child(n+4){grid-column:span 3}
+@media(max-width:860px){.questions article,.questions article:nth-child(n+4){grid-column:1/-1}}
+.questions article{background:var(--card);border:1px solid var(--line);border-top:4px solid var(--c4);border-radius:10px;
+padding:12px 16px} .questions article.is-good{border-top-color:var(--good)}
+.questions article.is-bad{border-top-color:var(--bad)}
+.questions h2{font-size:13.5px;margin:0;color:var(--dim);font-weight:600} .questions h2 a{color:inherit}
+.questions .num{font-size:27px;font-weight:650;letter-spacing:-.01em;line-height:1.25;margin:2px 0 4px}
+.questions p{margin:0;font-size:14px} .questions .basis{vertical-align:middle;font-weight:400;letter-spacing:0}
 .basis{display:inline-block;font-size:11px;border:1px solid var(--line);border-radius:4px;padding:0 5px;
 color:var(--dim);
 background:var(--soft);white-space:nowrap} .basis.assumed{color:var(--warn);border-color:var(--warn)}
@@ -56,5 +60,27 @@ dl{display:grid;grid-template-columns:210px 1fr;gap:4px 14px;margin:0;font-size:
 dd{margin:0}
 details summary{cursor:pointer;color:var(--dim);font-size:13.5px;margin:8px 0}
 ul{margin:6px 0 10px;padding-left:20px}
-@media(max-width:640px){dl{grid-template-columns:1fr}} @media print{section{break-inside:avoid}body{background:#fff}}
+.bar,.strip{display:grid;grid-template-columns:150px 1fr 215px;gap:10px;align-items:center;font-size:12.5px;margin:3px 0}
+.strip{grid-template-columns:150px 1fr} .bar svg,.strip svg{height:16px} .columns svg{height:90px}
+.bar .lab,.strip .lab{text-align:right;overflow-wrap:anywhere} .bar .val{color:var(--dim)}
+.ticks{position:relative;height:16px;font-size:11px;color:var(--dim)}
+.ticks span{position:absolute;transform:translateX(-50%)} td{overflow-wrap:break-word}
+:target{outline:2px solid var(--c1);outline-offset:3px}
+@media(max-width:640px){dl{grid-template-columns:1fr} main{padding:16px 10px 40px} section{padding:14px 12px}
+.bar{grid-template-columns:1fr auto;margin:8px 0} .bar svg{grid-column:1/-1;grid-row:2} .bar .lab,.strip .lab{text-align:left}
+.strip{grid-template-columns:1fr;gap:2px} thead{display:none} tr{display:block;border-bottom:1px solid var(--line);
+padding:6px 0}
+td,td.n,tr.sum td{display:block;position:relative;min-height:1.5em;border:0;padding:2px 0 2px 40%;text-align:left;
+white-space:normal;overflow-wrap:anywhere} td::before{content:attr(data-h);position:absolute;left:0;width:37%;
+color:var(--dim);font-size:12.5px;font-weight:400} .wrap{overflow-x:visible}}
+@media print{section{break-inside:avoid}body{background:#fff}}
 """
+PRINT = """
+@media print{@page{margin:14mm} nav{display:none} body{font-size:10.5pt} main{max-width:none;padding:0}
+section,.questions article{break-inside:auto;border-color:#bbb} h2,h3,summary{break-after:avoid} tr,svg,
+.questions article{break-inside:avoid}
+details::details-content{content-visibility:visible;display:block;height:auto} summary{list-style:none}
+.wrap{overflow:visible} table{font-size:8.5pt} td,th{padding:2px 5px} .n{white-space:normal} a{color:inherit}
+.questions article:nth-child(n){grid-column:span 3} *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+"""
+"""On paper: every fold open, tables in full width, no navigation."""

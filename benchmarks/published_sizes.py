@@ -48,7 +48,7 @@ class Net:
     build: Callable[[float], nn.Module]
     shape: Shape
     gates: str
-    streams: str = "distribute"
+    streams: str = "auto"
 
     @property
     def images(self) -> bool:

@@ -54,7 +54,7 @@ class Tally:
         for stage in self.compiled.stages.values():
             mapped = stage.core[stage.core >= 0]
             neurons = np.bincount(mapped, minlength=self.compiled.cores)
-            self.per_core["neuron_updates"] += neurons
+            self.per_core["neuron_updates"] += neurons * stage.population.soma.updates
             if stage.gates:
                 window = slice(stage.population.start, stage.population.start + self.lives[stage.population.name])
                 self.per_core["gate_multiplies"][window] += neurons * len(stage.gates)

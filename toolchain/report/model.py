@@ -160,6 +160,12 @@ class Report(Result):
 
         return _written(to_html(self), path)
 
+    def overlay(self, path: str | Path | None = None) -> str:
+        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it."""
+        from spikewright.toolchain.report.overlay import to_overlay
+
+        return _written(to_overlay(self), path)
+
     def save(self, path: str | Path) -> None:
         """Write the report as its ending says: ``.json``, ``.html`` or ``.csv``; whole or not at all.
 

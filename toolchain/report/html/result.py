@@ -7,7 +7,7 @@ from typing import Any
 from spikewright.toolchain.analysis import Quantity
 from spikewright.toolchain.analysis.numbers import count, percent, quantity, ratio
 from spikewright.toolchain.diagnostics import WORDS
-from spikewright.toolchain.report.html.parts import basis, details, esc, table
+from spikewright.toolchain.report.html.parts import basis, block_id, details, esc, layer_id, table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import CLASSES
 
@@ -76,7 +76,8 @@ def verdict(report: Report) -> str:
     """Class, causality, barriers and fit of every block, with the path that proves it."""
     if not report.verdict:
         return "<p>The net was not checked.</p>"
-    rows = [_block(row) for row in report.verdict]
+    layers = set() if report.analysis is None else {layer.name for layer in report.analysis.activity.layers}
+    rows = [_block(row, layers) for row in report.verdict]
     head = ("block", "family", "class", "causal", "barrier", "fits", "where", "proof")
     key = " · ".join(f"<b>{name}</b> {esc(text)}" for name, text in CLASSES.items())
     return (
@@ -124,7 +125,8 @@ def _event_driven(found: dict[str, Any] | None) -> str:
     )
 
 
-def _block(row: dict[str, Any]) -> tuple[str, ...]:
+def _block(row: dict[str, Any], layers: set[str]) -> tuple[str, ...]:
+    """Return the cells of a block, which leads to its counters where there are any."""
     proof = esc(row.get("witness", ""))
     if row.get("violation"):
         cost = f" Cost: {count(row.get('macs_per_step', 0))} MACs a step." if row.get("macs_per_step") else ""
@@ -133,9 +135,10 @@ def _block(row: dict[str, Any]) -> tuple[str, ...]:
     extra = "".join(
         f'<br><span class="dim">{esc(note)}</span>' for note in ([notes] if isinstance(notes, str) else notes)
     )
-    kind = esc(row.get("cost_class", ""))
+    kind, name = esc(row.get("cost_class", "")), str(row.get("name", ""))
+    counters = f' href="#{layer_id(name)}" title="to its counters"' if name in layers else ""
     return (
-        f"<b>{esc(row.get('name', ''))}</b>",
+        f'<b><a id="{block_id(name)}"{counters}>{esc(name)}</a></b>',
         esc(row.get("family", "")),
         f'<span class="bad">{kind}</span>' if row.get("violation") else kind,
         _yes(row.get("causal"), good=True),

@@ -213,12 +213,14 @@ def silence_of(made: Deployment) -> Silence:
     return silence(made.program, made.integer.timesteps, made.chip)
 
 
-def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
-    """Run the first samples on the machine and audit its counters."""
-    run = _run(made, first(samples, AUDITED))
+def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> tuple[Audit, Faithful]:
+    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net."""
+    few = first(samples, AUDITED)
+    run = _run(made, few)
     trace = run.last or run.trace
     assert trace is not None
-    return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    found = audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    return found, faithful(made, few.x, run.recordings)
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:

@@ -385,3 +385,20 @@ def test_long_proofs_fold_and_paper_opens_them(report: Report) -> None:
     assert "<summary>proof</summary>" in page
     assert "<summary>proof</summary>" not in to_html(replace(report, verdict=({**long, "witness": "short"},)))
     assert "details::details-content" in page.split("@media print", 1)[1]
+
+
+def test_every_layer_stands_beside_the_captured_net() -> None:
+    made = deployed(attentive(), events())
+    report = made.report()
+    found = report.captured
+
+    assert found is not None
+    assert found["ok"]
+    assert sum(row["values"] for row in found["layers"]) > 0
+    assert json.loads(report.json())["captured_net"] == json.loads(json.dumps(found))
+    page = report.html()
+    assert "runs the captured net" in page
+    assert "beside the captured net</summary>" in page
+    wrong = {**found, "ok": False, "faults": ["layer 'att' differs"], "headline": "NOT the captured net: 1 fault"}
+    broken = replace(report, captured=wrong).html()
+    assert '<span class="bad">NOT the captured net: 1 fault</span>.<br>layer &#x27;att&#x27; differs' in broken

@@ -61,6 +61,7 @@ class Report(Result):
         spike_driven: The checker's verdict; None: not checked.
         verdict: Its rows.
         audit: ``Audit.to_dict`` of a run, or None.
+        captured: ``Faithful.to_dict`` of a run, or None: every layer beside the equation of the captured net.
         event_driven: ``EventDriven.to_dict`` of the run, or None: how much of it its input caused.
         analysis: Counters, latency and energy; None: no run with counters.
         uses: (used, max) by core and resource.
@@ -91,6 +92,7 @@ class Report(Result):
     verdict: tuple[dict[str, Any], ...]
     audit: dict[str, Any] | None
     event_driven: dict[str, Any] | None
+    captured: dict[str, Any] | None
     analysis: Analysis | None
     uses: tuple[Use, ...]
     decided: Decided

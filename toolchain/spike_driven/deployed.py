@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from spikewright.hw_sim import Trace, compile, drc
+from spikewright.hw_sim import Trace, drc
 from spikewright.hw_sim.trace import PopulationCount
 from spikewright.toolchain import replay
 from spikewright.toolchain.attention_block import AttentionBlock
@@ -13,7 +13,7 @@ from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
-from spikewright.toolchain.integer import replays_of, source_of
+from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.integer_deploy import input_code
 from spikewright.toolchain.options import GATES, Reading, option, refuse_unfit
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
@@ -25,10 +25,8 @@ from spikewright.toolchain.spike_driven.audit import (
     EventDriven,
     Silence,
     audit,
-    audit_walked,
     event_driven,
     silence,
-    walked,
 )
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
@@ -222,16 +220,14 @@ def silence_of(made: Deployment) -> Silence:
     return silence(made.program, made.integer.timesteps, made.chip)
 
 
-def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
-    """Run the first samples on the machine and audit its counters."""
-    few, nothing = first(samples, AUDITED), nothing or silence_of(made)
-    if not replays_of(made.integer):
-        payload = made.encode(few.x, compact=True)
-        return audit_walked(*walked(compile(made.program, made.chip), {source_of(made.integer).name: payload}), nothing)
+def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> tuple[Audit, Faithful]:
+    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net."""
+    few = first(samples, AUDITED)
     run = _run(made, few)
     trace = run.last or run.trace
     assert trace is not None
-    return audit(made.program, trace.spikes, trace, nothing)
+    found = audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    return found, faithful(made, few.x, run.recordings)
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:

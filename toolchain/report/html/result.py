@@ -166,7 +166,27 @@ def _yes(value: Any, *, good: bool) -> str:
 
 
 def equality(report: Report) -> str:
-    """Spike-by-spike comparison of backends."""
+    """Spike-by-spike comparison of backends, and of the machine with the captured net."""
+    return _backends(report) + _captured(report.captured)
+
+
+def _captured(found: dict[str, Any] | None) -> str:
+    """Every layer of a run beside the equation of the net that was captured."""
+    if found is None:
+        return ""
+    faults = "".join(f"<br>{esc(fault)}" for fault in found["faults"])
+    tone = "good" if found["ok"] else "bad"
+    said = f'<p>Beside the captured net: <span class="{tone}">{esc(found["headline"])}</span>.{faults}</p>'
+    rows = [
+        (esc(row["op"]), _plain(row["values"]), _plain(row["differ"]), _plain(row["wrong"])) for row in found["layers"]
+    ]
+    if not rows:
+        return said
+    head = ("layer", "values", "messages that differ within rounding", "values that rounding does not explain")
+    return said + details("layer by layer, beside the captured net", table(head, rows, numeric=(1, 2, 3)))
+
+
+def _backends(report: Report) -> str:
     found = report.comparison
     if not found:
         return "<p>The backends were not compared in this run: <code>spikewright compare</code> does it.</p>"

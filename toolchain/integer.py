@@ -112,10 +112,14 @@ class IntReplay(IntNeuron):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntOutput(AnyOutput):
-    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
+    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T.
+
+    ``held``: the membrane, or the sum of what was sent, is itself the answer after the last step, and no mean is taken.
+    """
 
     readout: Literal["membrane", "spikes"] = "membrane"
     scale: float = 1.0
+    held: bool = False
 
 
 def lif(
@@ -233,10 +237,10 @@ def wrong_delay(graph: Graph, op: IntConnection) -> str:
 
 
 def with_timesteps(graph: Graph, timesteps: int) -> Graph:
-    """Return the graph for samples of another length; its answer stays a mean over the steps (T = 0: a sum)."""
+    """Return the graph for samples of another length; an answer that is a mean over the steps stays one (T = 0: a sum)."""
     factor = max(graph.timesteps, 1) / max(timesteps, 1)
 
     def scaled(op: Op) -> Op:
-        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) else op
+        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) and not op.held else op
 
     return replace(graph.map(scaled) if factor != 1 else graph, timesteps=timesteps)

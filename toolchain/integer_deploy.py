@@ -172,7 +172,9 @@ def halted(graph: Graph, options: Options, name: str, card: Mapping[str, Any]) -
         f"{layer} {steps}" for layer, steps in lives.items()
     )
     factor = T / lives[answer]
-    scaled = stopped.map(lambda op: replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) else op)
+    scaled = stopped.map(
+        lambda op: replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) and not op.held else op
+    )
     return scaled, Diagnostic("netx-steps", name, what, "--steps layer runs all of them", "note")
 
 

@@ -39,6 +39,7 @@ from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
+from spikewright.toolchain.passes.count_tree import CountTree, check_counters
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.drop_flatten import DropFlatten
 from spikewright.toolchain.passes.early_delay import EarlyDelay
@@ -56,6 +57,7 @@ from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_s
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
+from spikewright.toolchain.structure import refuse_structure
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -159,6 +161,21 @@ def _relay(context: Context) -> Context:
     chosen, said = streams.choice(how)
     context = replace(context, diagnostics=(*context.diagnostics, *said))
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
+
+
+def _count_tree(context: Context) -> Context:
+    """Split counters that read more neurons than a core of the chip has axons for."""
+    most = context.chip.core.max_axons_in
+    graph = CountTree(most)(context.graph)
+    if graph is not context.graph:
+        where = ", ".join(dict.fromkeys(op.block for op in graph if op.name not in context.graph))
+        what = (
+            f"gates count more neurons than the {most:,} axons of a core of {context.chip.name!r}, in two levels: the counts "
+            "arrive one synapse later"
+        )
+        said = Diagnostic("counted-in-two-levels", where, what, severity="note")
+        context = replace(context, diagnostics=(*context.diagnostics, said))
+    return passed(context, CountTree.name, graph, "exact", "float")
 
 
 def quantizer(
@@ -283,6 +300,7 @@ PIPELINE: tuple[Stage, ...] = (
         _lower_gates,
         ("gates", "strategies", "code", "x"),
     ),
+    Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
     _stage(Distribute),
     _stage(FoldPool, again=2),
     _stage(LowerPool),
@@ -401,7 +419,11 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
-    _strategies(graph, options)  # refused before data is read
+    strategies = _strategies(graph, options)  # refused before data is read, as are gates that would come too late:
+    check_counters([op for op in graph if isinstance(op, AttentionBlock)], graph, strategies, chip.core.max_axons_in)
+    if stop_after is None and keep_stages is None:
+        bare = Context(name, graph, graph, options, chip, options.gates, strategies, InputCode("binary"), None)
+        refuse_structure(bare, walk.stages[: _names(walk.stages).index(Quantize.name)])
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     check_labels(calibration.y, graph, where="calibration data")

@@ -260,7 +260,7 @@ def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) ->
 
 def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
     """Return how many samples and timesteps one block holds."""
-    width = max((s.emitter.width for s in compiled.stages.values() if s.emitter), default=0)
+    width = max((e.width for s in compiled.stages.values() for e in s.emitters), default=0)
     sizes = [s.population.size for s in compiled.stages.values()]
     messages = sum(s.population.size * message_bytes(s.population.soma) for s in compiled.stages.values())
     row = messages + 12 * max(sizes) + 16 * width + 48 * compiled.cores + 8 * compiled.links.size

@@ -54,7 +54,7 @@ class Tally:
         for stage in self.compiled.stages.values():
             mapped = stage.core[stage.core >= 0]
             neurons = np.bincount(mapped, minlength=self.compiled.cores)
-            self.per_core["neuron_updates"] += neurons
+            self.per_core["neuron_updates"] += neurons * stage.population.soma.updates
             if stage.gates:
                 window = slice(stage.population.start, stage.population.start + self.lives[stage.population.name])
                 self.per_core["gate_multiplies"][window] += neurons * len(stage.gates)
@@ -74,18 +74,19 @@ class Tally:
         """Count the messages ``events`` (T', B, n) that a population sent from local step ``first_step`` on."""
         stage = self.compiled.stages[name]
         events = events[: max(0, self.lives[name] - first_step)]
-        if stage.emitter is None or not len(events):
+        if not stage.emitters or not len(events):
             return
         if self.timer is not None:
             self.timer.add(name, events)
-        counts = stage.emitter.count(events, self.threads)
         start = stage.population.start + first_step
-        for run in stage.emitter.runs:
-            part = counts[:, :, run.start : run.stop]
-            if run.projection is not None:
-                self._arrive(run, first_step, start, part)
-            else:
-                self._send(name, run, slice(start, start + part.shape[0]), part)
+        for emitter in stage.emitters:
+            counts = emitter.count(events, self.threads)
+            for run in emitter.runs:
+                part = counts[:, :, run.start : run.stop]
+                if run.projection is not None:
+                    self._arrive(run, first_step, start, part)
+                else:
+                    self._send(name, run, slice(start, start + part.shape[0]), part)
 
     def _send(self, name: str, run: Columns, window: slice, part: Int) -> None:
         if run.kind == "links":

@@ -20,7 +20,14 @@ from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.samples import Samples, first
-from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
+from spikewright.toolchain.spike_driven.audit import (
+    Audit,
+    EventDriven,
+    Silence,
+    audit,
+    event_driven,
+    silence,
+)
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
 from spikewright.toolchain.spike_driven.lowering import OFF_STREAM
@@ -213,12 +220,14 @@ def silence_of(made: Deployment) -> Silence:
     return silence(made.program, made.integer.timesteps, made.chip)
 
 
-def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
-    """Run the first samples on the machine and audit its counters."""
-    run = _run(made, first(samples, AUDITED))
+def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> tuple[Audit, Faithful]:
+    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net."""
+    few = first(samples, AUDITED)
+    run = _run(made, few)
     trace = run.last or run.trace
     assert trace is not None
-    return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    found = audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    return found, faithful(made, few.x, run.recordings)
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:

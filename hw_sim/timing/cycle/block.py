@@ -145,7 +145,8 @@ class Block:
         step = np.arange(self.first, self.last).repeat(self.batch)
         for sender in self.tables.senders:
             held = self.spikes[sender.name]
-            gated = self.times.neuron + sender.gates * self.times.gate
+            plain = self.times.neuron * sender.updates
+            gated = plain + sender.gates * self.times.gate
 
             def piece(a: int, b: int, sender=sender, held=held, gated=gated) -> None:  # type: ignore[no-untyped-def]
                 core_kernels.sweep(
@@ -156,7 +157,7 @@ class Block:
 
             self.threads.split(piece, self.rows, WORK * held.neurons.size)
             inside = (step >= sender.first_step) & (step < sender.first_step + sender.life)
-            left.soma[:] += np.where(inside, gated, self.times.neuron)[:, None] * sender.on_core
+            left.soma[:] += np.where(inside, gated, plain)[:, None] * sender.on_core
         return left
 
     def _deliver(self, left: _Departures) -> tuple[Int, Int, Int]:

@@ -38,13 +38,15 @@ class Sender:
     """One population: neuron i is on core ``own[i]`` (-1: the host), as number ``rank[i]`` of this population there.
 
     Its messages go to cores ``target[start[i] : start[i + 1]]``; ``pair`` is their route in the fabric, -1 from the host.
-    ``on_core`` (cores,) counts its neurons on each core; ``gates`` multiplies are done for each of them inside the window.
+    ``on_core`` (cores,) counts its neurons on each core; ``gates`` multiplies are done for each of them inside the window, and
+    its program runs ``updates`` times in every step.
     """
 
     name: str
     first_step: int
     life: int
     gates: int
+    updates: int
     own: Index
     rank: Index
     start: Int
@@ -94,7 +96,7 @@ def _reach(compiled: Compiled, stage: Stage) -> tuple[Int, Int]:
 
 
 def _outgoing(compiled: Compiled, stage: Stage) -> list[Projection]:
-    if stage.emitter is None:  # it sends no messages
+    if not stage.emitters:  # it sends no messages
         return []
     return [p for p in compiled.program.projections if p.source == stage.population.name]
 
@@ -111,6 +113,7 @@ def _sender(compiled: Compiled, stage: Stage, steps: int, start: Int, target: In
         first_step=population.start,
         life=compiled.program.life(population, steps),
         gates=len(stage.gates),
+        updates=population.soma.updates,
         own=stage.core.astype(np.int32),
         rank=rank.astype(np.int32),
         start=start.astype(np.int64),

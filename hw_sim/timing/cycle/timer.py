@@ -37,7 +37,7 @@ class CycleTimer:
             compiled.chip.timing.cycle_ns, self.chip_steps, samples, compiled.cores, links
         )
         self.row_bytes = CORE_BYTES * compiled.cores + LINK_BYTES * links
-        self.silent = {name for name, stage in compiled.stages.items() if stage.emitter is None}
+        self.silent = {name for name, stage in compiled.stages.items() if not stage.emitters}
         self.samples = slice(0, 0)
 
     def begin(self, batch: int) -> None:

@@ -57,6 +57,7 @@ from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_s
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
+from spikewright.toolchain.structure import refuse_structure
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -420,6 +421,9 @@ def deploy_graph(
     shape = graph.input.shape
     strategies = _strategies(graph, options)  # refused before data is read, as are gates that would come too late:
     check_counters([op for op in graph if isinstance(op, AttentionBlock)], graph, strategies, chip.core.max_axons_in)
+    if stop_after is None and keep_stages is None:
+        bare = Context(name, graph, graph, options, chip, options.gates, strategies, InputCode("binary"), None)
+        refuse_structure(bare, walk.stages[: _names(walk.stages).index(Quantize.name)])
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     check_labels(calibration.y, graph, where="calibration data")

@@ -206,6 +206,9 @@ NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance", "headro
 def load(folder: str | Path) -> Deployment:
     """Read a deployment that was saved.
 
+    Args:
+        folder: What ``deploy --out`` or ``Deployment.save`` wrote.
+
     Raises:
         ToolchainError: The folder is not a bundle, damaged, or of another version.
     """

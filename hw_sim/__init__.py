@@ -32,6 +32,7 @@ from spikewright.hw_sim.somas import HostGate as HostGate
 from spikewright.hw_sim.somas import Lif as Lif
 from spikewright.hw_sim.somas import ProductGate as ProductGate
 from spikewright.hw_sim.somas import Relay as Relay
+from spikewright.hw_sim.somas import SigmaDelta as SigmaDelta
 from spikewright.hw_sim.somas import Soma as Soma
 from spikewright.hw_sim.somas import Source as Source
 from spikewright.hw_sim.synapses import ConvSynapses as ConvSynapses

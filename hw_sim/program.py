@@ -2,7 +2,7 @@
 
 Local time: a population starts at chip step ``start`` with zero state and lives for ``T`` steps; outside this window it
 is silent. A message of ``source`` at its local step ``t`` reaches ``target`` at local step ``t + lag`` where
-``lag = source.start + delay - target.start >= 0``.
+``lag = source.start + delay - target.start >= 0``. A chip that is halted after chip step ``stop`` cuts the windows short.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ FORMAT = 2
 def lag_of(source_start: int, delay: int, target_start: int) -> int:
     """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together."""
     return source_start + delay - target_start
+
+
+def lived(start: int, steps: int, stop: int) -> int:
+    """Return how many of ``steps`` local steps fit between chip step ``start`` and the halt at ``stop`` (0: never)."""
+    return max(0, min(steps, stop - start)) if stop else steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +89,8 @@ class Program:
         chip: Name of the chip it was mapped for.
         steps: Default number of local steps T.
         readout: Name of the population whose result is the answer.
-        readout_kind: ``membrane`` (v after step T-1) or ``spikes`` (count over T).
+        readout_kind: ``membrane`` (v after its last step) or ``spikes`` (count over its steps).
+        stop: Chip steps after which the chip is halted, every population where it is; 0: each lives its T steps.
     """
 
     populations: tuple[Population, ...]
@@ -93,6 +99,7 @@ class Program:
     steps: int
     readout: str
     readout_kind: Literal["membrane", "spikes"] = "membrane"
+    stop: int = 0
 
     def population(self, name: str) -> Population:
         """Return the population called ``name``.
@@ -117,6 +124,15 @@ class Program:
         source, target = self.population(projection.source), self.population(projection.target)
         return lag_of(source.start, projection.delay, target.start)
 
+    def life(self, population: Population, steps: int) -> int:
+        """Return how many of ``steps`` local steps a population lives: fewer, where the chip is halted before."""
+        return lived(population.start, steps, self.stop)
+
+    def chip_steps(self, steps: int) -> int:
+        """Return the chip steps of a sample of ``steps`` local steps."""
+        last = steps + max(p.start for p in self.populations)
+        return min(last, self.stop) if self.stop else last
+
     def gate_links(self, population: str) -> list[int]:
         """Return the gate ports of a population that links end at."""
         links = (p.synapses for p in self.projections if p.target == population)
@@ -134,6 +150,13 @@ class Program:
             raise ProgramError(f"no population is called {self.readout!r}", where="readout", help="name a population")
         if self.steps < 1:
             raise ProgramError(f"{self.steps} steps; at least 1 is needed", where="program", help="set steps >= 1")
+        start = self.population(self.readout).start
+        if self.stop < 0 or (self.stop and self.stop <= start):
+            raise ProgramError(
+                f"the chip is halted after chip step {self.stop}, and the read-out starts at {start}",
+                where="program",
+                help="let it run longer, or set stop = 0",
+            )
 
     def save(self, path: str | Path) -> None:
         """Write ``path`` with the suffixes ``.npz`` and ``.json``; see ``hw_sim.io``."""

@@ -50,6 +50,7 @@ class Soma:
         on_host: Lies outside the cores.
         integrates: Takes synaptic input.
         takes_gates: Has gate ports, ``ports`` of them.
+        updates: How often its program runs in a chip step.
         rare: Fields that its text shows only where they are not as usual.
     """
 
@@ -58,6 +59,7 @@ class Soma:
     on_host: ClassVar[bool] = False
     integrates: ClassVar[bool] = True
     takes_gates: ClassVar[bool] = False
+    updates: ClassVar[int] = 1
     rare: ClassVar[tuple[str, ...]] = ()
 
     def step(
@@ -624,6 +626,89 @@ class Relay(Soma):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class SigmaDelta(Soma):
+    """Sigma-delta neuron: adds up the changes it is sent, and sends the change of its activation where that is large enough.
+
+    ::
+
+        v = clip24(v + a)  (``sums``)  or  clip24(a);   y = clip24(v + bias);   y = max(y, 0)  (``rectify``)
+        d = y - sent;   where |d| >= threshold:  out = d >> shift,  sent = y                    (sent starts at 0)
+        where d >> shift leaves the payload:     out = the end of the payload,  sent += out << shift: the rest follows
+
+    lava-nc's ``SigmaDelta`` (``rectify``), its ``Delta`` (an encoder: nothing is summed) and ``Sigma`` (a read-out:
+    ``threshold`` ``NEVER``) without accumulated errors; their ``act - residue`` is ``sent`` here. They do not clip: what leaves
+    24 bits, or the payload, is counted. A bias is sent once, by no event. Output: signed graded payloads of ``payload_bits``
+    and a sign; the low ``shift`` bits of a change are not sent (rounded down), as there. Its program runs twice a step:
+    dendrite updates of PilotNet SDNN on Loihi 2 are 2 x neurons x steps (lava-dl, pilotnet_sdnn/benchmark.ipynb).
+    """
+
+    NEVER: ClassVar[int] = 1 << fp.STATE_BITS
+    states: ClassVar[tuple[str, ...]] = ("v", "sent")
+    per_neuron: ClassVar[tuple[str, ...]] = ("bias", "threshold")
+    updates: ClassVar[int] = 2
+    bias: IntArray
+    threshold: IntArray
+    shift: int = 6
+    rectify: bool = True
+    sums: bool = True
+    payload_bits: int = 15
+
+    def step(
+        self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
+    ) -> IntArray:
+        """Add up, rectify, send the change."""
+        total = state["v"] + a if self.sums else a
+        state["v"] = fp.clip_voltage(total)
+        y = fp.clip_voltage(state["v"] + self.bias)
+        change = (np.maximum(y, 0) if self.rectify else y) - state["sent"]
+        whole = np.where(np.abs(change) >= self.threshold, change, 0)
+        out = np.clip(whole >> self.shift, -self.limit - 1, self.limit)
+        cut = out != whole >> self.shift
+        state["sent"] = state["sent"] + np.where(cut, out << self.shift, whole)
+        if full is not None:
+            full.clips += int(np.count_nonzero((total != state["v"]) | (y != state["v"] + self.bias) | cut))
+        return out
+
+    @property
+    def limit(self) -> int:
+        """The largest payload."""
+        return (1 << self.payload_bits) - 1
+
+    @property
+    def sends(self) -> Signal:
+        """Signed changes."""
+        return "graded"
+
+    @property
+    def kind(self) -> str:
+        """``none`` for a read-out."""
+        return "none" if bool((self.threshold >= self.NEVER).all()) else self.sends
+
+    @property
+    def counts_as_spikes(self) -> bool:
+        """Yes: each message is a neuron's, like a spike; no gate scales it."""
+        return True
+
+    def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
+        """Return the largest |change|: all that its bits hold, or what the input and the bias can bring."""
+        reach = 2 * fp.STATE_MAX
+        if current is not None:
+            reach = min(reach, 2 * current * (steps if self.sums else 1) + int(np.abs(self.bias).max(initial=0)))
+        return min((reach >> self.shift) + 1, self.limit + 1)
+
+    def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
+        """Yield what is illegal: states of 24 bits, payloads of at most as many as a graded spike has."""
+        yield from super().wrong(size, steps, core)
+        yield from within("shift", self.shift, 0, fp.STATE_BITS - 1, "a change has 24 bits")
+        yield from within("bias", self.bias, -fp.STATE_MAX, fp.STATE_MAX, STATE_HELP)
+        yield from within(
+            "threshold", self.threshold, 0, self.NEVER, f"take {self.NEVER} for a read-out, which never sends"
+        )
+        most = (fp.PAYLOAD_BITS if core is None else core.payload_bits) - 1
+        yield from within("payload_bits", self.payload_bits, 1, most, "take fewer payload bits; one is the sign")
+
+
 class _Levels(Soma):
     """Sends gate levels 0 .. 2**gate_bits; the highest is 1.0."""
 
@@ -836,6 +921,18 @@ class HostGate(_Levels):
 
 KINDS: Mapping[str, type[Soma]] = {
     kind.__name__: kind
-    for kind in (Source, Lif, GatedMembrane, DeltaRelu, Relay, Gate, HeldSum, ProductGate, GateTable, HostGate)
+    for kind in (
+        Source,
+        Lif,
+        GatedMembrane,
+        DeltaRelu,
+        Relay,
+        SigmaDelta,
+        Gate,
+        HeldSum,
+        ProductGate,
+        GateTable,
+        HostGate,
+    )
 }
 """The models by the name files know them by."""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def text(program: Program) -> str:
     """Return the program as text."""
-    lines = [f"program for {program.chip}: {program.steps} steps, reads {program.readout_kind} of {program.readout}"]
+    halted = f", halted after chip step {program.stop}" if program.stop else ""
+    steps = f"{program.steps} steps{halted}"
+    lines = [f"program for {program.chip}: {steps}, reads {program.readout_kind} of {program.readout}"]
     lines += [f"  {_population(x)}" for x in program.populations]
     lines += [f"  {_projection(program, x)}" for x in program.projections]
     return "\n".join(lines)

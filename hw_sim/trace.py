@@ -63,7 +63,7 @@ class Trace:
     Args:
         chip: Name of the chip.
         steps: Local timesteps T.
-        chip_steps: Chip steps S = T + latest start.
+        chip_steps: Chip steps S = T + latest start, or where the program halts before.
         samples: B.
         sops_binary, sops_graded, sops_gate: (S, cores) synaptic operations, in the chip step in which they take effect.
         synmem_reads: (S, cores) synaptic-memory words read.
@@ -82,7 +82,7 @@ class Trace:
         host: ``lava`` or ``bare``: whose overhead is in every step (``timing.analytic.Host``).
         cycle: What the cycle timing saw, if it ran.
         outputs: (B, n) result of the read-out: v after the last step, or spike counts.
-        spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset.
+        spikes, v, u: (T, B, *shape) by population, if recorded; v and u after reset; 0 behind a halt.
     """
 
     chip: str

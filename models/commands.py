@@ -229,6 +229,15 @@ def _check(arguments: Namespace) -> None:
         if found < lowest or (option == "folds" and found == 1):
             lowest = 2 if option == "folds" else lowest
             raise RecipeError(f"--{option} {found}; at least {lowest}", where="train", help=f"leave --{option} out")
+    if arguments.validation > 0:
+        without = {"repeat": 1, "folds": 0, "resume": False, "target": None, "out": Path()}
+        unfit = [f"--{name}" for name, value in without.items() if getattr(arguments, name) != value]
+        if unfit:
+            raise RecipeError(
+                f"{', '.join(unfit)}; with --validation one seed is trained and nothing is written",
+                where="train",
+                help=f"leave {' and '.join(unfit)} out, or --validation",
+            )
 
 
 def _chosen(arguments: Namespace) -> Recipe:

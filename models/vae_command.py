@@ -55,10 +55,11 @@ def run_train_vae(arguments: Namespace, command: str) -> Outcome:
 
 def _chosen(arguments: Namespace) -> VAERecipe:
     chosen = VAE_RECIPES[arguments.name]
-    for option, without in (("repeat", 1), ("folds", 0)):
-        if getattr(arguments, option) != without:
+    unfit = {"repeat": ("repeat", 1), "folds": ("folds", 0), "rate": ("rate", None), "silence": ("silence", None)}
+    for name, (option, without) in (unfit | {"start": ("from", None)}).items():
+        if getattr(arguments, name) != without:
             raise RecipeError(
-                f"--{option} {getattr(arguments, option)}; it is for nets that classify, {chosen.name} is an autoencoder",
+                f"--{option} {getattr(arguments, name)}; it is for nets that classify, {chosen.name} is an autoencoder",
                 where="train",
                 help=f"leave --{option} out",
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import bundle
+from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import HELD_OUT
 from spikewright.toolchain.data_sets import has_ends, known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
@@ -20,7 +21,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.options import Options, declared, with_options
+from spikewright.toolchain.options import Options, refuse_unfit, with_options
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
@@ -81,11 +82,10 @@ def deploy(
     }
     imported = net.imported
     if net.graph is None:
-        assert imported.integer is not None
-        _refuse_unused(options, calibration, imported.name)
+        integer = imported.integer_graph(dt_s=options.dt_s, timesteps=options.timesteps)
         travelling = None if net.samples is None else net.samples()
         made = deploy_integer(
-            imported.integer, options, name=imported.name, card=dict(imported.card), samples=travelling, **stages
+            integer, options, name=imported.name, card=dict(imported.card), samples=travelling, **stages
         )
         return replace(made, command=net.command)
     made = deploy_graph(
@@ -144,7 +144,16 @@ def read_model(
     imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
-    imported.check_reading(options)
+    facts = _facts(imported, options, calibration, samples)
+    refuse_unfit(options, facts, imported.name)
+    if not facts["data set"]:
+        imported.refuse_folder(folder)
+    if calibration is not None and facts["integer"]:
+        raise InputError(
+            f"nothing of {imported.name!r} is quantized: it is integer already",
+            where="--calibrate",
+            help="leave it out; test data travels with --samples",
+        )
     command = repeat_command(model, options, calibration=calibration, samples=samples, data=folder, name=name)
     if samples is None:
         samples = calibration
@@ -155,9 +164,13 @@ def read_model(
         return lambda: _samples(wanted, imported, split, options, folder, T)
 
     if imported.integer is not None:
-        travel = None if samples is None else read(samples, "test", None)
+        integer = imported.integer_graph(dt_s=options.dt_s, timesteps=options.timesteps)
+        imported = replace(imported, card=_coded(imported.card, options, integer, (samples,)))
+        travel = None if samples is None else read(samples, "test", integer.timesteps)
         return Net(imported, None, read(calibration, "train", None), travel, lambda: None, diagnostics, command)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
+    if not any(isinstance(op, AttentionBlock) for op in graph):
+        refuse_unfit(options, {"attention": False, "graded": False}, imported.name)
     imported = replace(imported, card=_coded(imported.card, options, graph, (calibration, samples)))
     T = graph.timesteps
     travels = samples is not None or bool(imported.card.get("dataset")) or imported.example is not None
@@ -183,24 +196,18 @@ def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:
     return (Diagnostic("input-coding", made.name, f"its input is {kind}, as calibrated", help, "assumption"),)
 
 
-def _refuse_unused(options: Options, calibration: Data | None, name: str) -> None:
-    """Refuse what a model that is integer already has no use for.
-
-    Raises:
-        InputError: Names the options.
-    """
-    chosen = [one for one in declared(Options) if one.name in NOT_FOR_INTEGERS]
-    given = [one.flag for one in chosen if getattr(options, one.name) != one.default]
-    given += [] if calibration is None else ["--calibrate"]
-    if given:
-        raise InputError(
-            f"{name} is integer already: nothing of it is quantized, and it has no gates to lower",
-            where=", ".join(given),
-            help="leave it out; test data travels with --samples",
-        )
+def _facts(imported: Imported, options: Options, calibration: Data | None, samples: Data | None) -> dict[str, bool]:
+    """Return what an option can be for (``options.FACTS``) and is known once a model was read."""
+    card = bool(imported.card.get("dataset"))
+    drawn = imported.facts["float"] and (named(calibration) if calibration is not None else card)
+    data = imported.facts["float"] or samples is not None
+    found = {"drawn": drawn, "measured": options.mapping == "search" and data}
+    return imported.facts | found | {"data set": card or named(calibration) or named(samples)}
 
 
-NOT_FOR_INTEGERS = ("gates", "weight_bits", "payload_bits", "tolerance", "headroom")
+def named(data: Data | None) -> bool:
+    """Say whether data is a data set by its name."""
+    return isinstance(data, str) and not data.endswith(".npz")
 
 
 def load(folder: str | Path) -> Deployment:
@@ -228,7 +235,10 @@ def check(model: Any, example: Any = None, *, data: str | Path | None = None, **
         ToolchainError: The model or an option is refused.
     """
     chosen = with_options(AsTrained, how, "a check")
-    return check_model(load_model(model, data=None if data is None else Path(data), example=example), chosen)
+    folder = None if data is None else Path(data)
+    imported = load_model(model, data=folder, example=example)
+    imported.refuse_folder(folder)
+    return check_model(imported, chosen)
 
 
 def _options(options: Options | None, changes: Mapping[str, Any]) -> Options:
@@ -241,13 +251,11 @@ def _sized(imported: Imported, options: Options, samples: Data | None, data: Pat
     """Return the model for the input shape that is asked for, or that the samples have, where it says none itself.
 
     Raises:
-        InputError: The shape is none, or the model says its own.
+        InputError: The shape is none.
         ImportingError: There is none.
     """
     asked = options.input_shape
     if imported.sized is None:
-        if asked is not None:
-            raise InputError(f"{asked}; the model says its own", where="--input-shape", help="leave it out")
         return imported
     if asked is None:
         if samples is None:
@@ -287,16 +295,12 @@ def _coded(card: dict[str, Any], options: Options, graph: Graph, given: tuple[Da
     """Return a card that says how the named data sets are coded: as the user says, else by time, in steps of the net's dt.
 
     Raises:
-        InputError: ``--coding`` has no data set to code, or the model says another coding.
+        InputError: The model says another coding.
     """
-    named = [one for one in given if isinstance(one, str) and not one.endswith(".npz")]
     said, wanted = card.get("coding"), options.coding
-    if wanted is not None and (said not in (None, wanted) or not (named or card.get("dataset"))):
-        what = f"{wanted!r}; the model is for {said!r}" if said else "no data set is named"
-        raise InputError(
-            what, where="--coding", help="leave it out" + ("" if said else ", or name one (--calibrate NAME)")
-        )
-    if said is not None or not named:
+    if wanted is not None and said not in (None, wanted):
+        raise InputError(f"{wanted!r}; the model is for {said!r}", where="--coding", help="leave it out")
+    if said is not None or not any(named(one) for one in given):
         return card
     found = {**card, "window_us": card.get("window_us", graph.dt_s * 1e6)}
     if wanted is not None:
@@ -317,10 +321,10 @@ def _samples(
 ) -> Samples:
     """Return data as wanted; of data sets the part of a split that a deployment takes; else the example of the model."""
     seed = options.seed if split == "train" else None
-    if isinstance(wanted, str) and not wanted.endswith(".npz"):
+    if named(wanted):
         steps = timesteps or options.timesteps or int(imported.card.get("timesteps", 1))
         return load_split(
-            wanted, imported.card, timesteps=steps, split=split, limit=SPLITS[split], seed=seed, data=data
+            str(wanted), imported.card, timesteps=steps, split=split, limit=SPLITS[split], seed=seed, data=data
         )
     if wanted is not None:
         return given(wanted)

@@ -19,7 +19,7 @@ from spikewright.toolchain.budget import BUDGET, blocks, slices
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, answer_of, source_of
+from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of, life, source_of
 from spikewright.toolchain.interpret import float_answers, float_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.decided import Decided, decided
@@ -140,6 +140,13 @@ class Deployment(Result):
         """What one unit of the integer answer (B, n) is worth in the net's units."""
         return answer_of(self.integer).scale
 
+    @property
+    def answer_steps(self) -> int:
+        """Steps that the answer is of: T, but fewer where the chip is halted (``--steps chip``)."""
+        read = self.integer[answer_of(self.integer).inputs[0]]
+        assert isinstance(read, IntNeuron)
+        return life(self.integer, read, self.integer.timesteps)
+
     def check_input(self, x: NDArray[Any]) -> NDArray[Any]:
         """Refuse data of the wrong shape, length or with values that are not finite.
 
@@ -176,7 +183,7 @@ class Deployment(Result):
 
     def run_float(self, x: NDArray[Any]) -> Array:
         """Return the float net's answer (B, n) for data in its own coding."""
-        return float_answers(self.captured, self.check_input(np.asarray(x)))
+        return float_answers(self.captured, self.check_input(np.asarray(x))[: self.answer_steps])
 
     def choose(
         self,

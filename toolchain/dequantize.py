@@ -14,6 +14,7 @@ import numpy as np
 
 from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from spikewright.hw_sim.somas import Lif as LifSoma
+from spikewright.hw_sim.somas import SigmaDelta as SigmaDeltaSoma
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.integer import (
@@ -27,7 +28,21 @@ from spikewright.toolchain.integer import (
     separated,
 )
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Add, Affine, Array, Conv, Delay, Input, Lif, Op, Output, Scale, Shape
+from spikewright.toolchain.ops import (
+    Accumulator,
+    Add,
+    Affine,
+    Array,
+    Conv,
+    Delay,
+    Input,
+    Lif,
+    Op,
+    Output,
+    Scale,
+    Shape,
+    SigmaDelta,
+)
 
 
 def to_float(graph: Graph) -> Graph:
@@ -46,6 +61,10 @@ def to_float(graph: Graph) -> Graph:
                 ops += _connection(op)
             case IntNeuron(soma=LifSoma() as soma) if output.readout == "membrane" and op.name == output.inputs[0]:
                 ops += _readout(op, soma, graph.timesteps)
+            case IntNeuron(soma=SigmaDeltaSoma() as soma) if output.held and op.name == output.inputs[0]:
+                ops += _held(op, soma, output, graph.timesteps)
+            case IntNeuron(soma=SigmaDeltaSoma() as soma):
+                ops.append(_sigma_delta(op, soma))
             case IntNeuron(soma=LifSoma(gates=0, on_membrane=0, pools=False) as soma):
                 ops.append(_lif(op, soma))
             case IntOutput():
@@ -111,6 +130,30 @@ def _lif(op: IntNeuron, soma: LifSoma) -> Lif:
         v_start=_grid(soma.v_start, op.shape),
         **_counts(op, soma),
     )
+
+
+def _sigma_delta(op: IntNeuron, soma: SigmaDeltaSoma, name: str | None = None) -> SigmaDelta:
+    return SigmaDelta(
+        name=op.name if name is None else name,
+        block=op.block,
+        inputs=op.inputs,
+        shape=op.shape,
+        bias=_grid(soma.bias, op.shape),
+        v_threshold=_grid(soma.threshold, op.shape),
+        unit=float(1 << soma.shift),
+        rectify=soma.rectify,
+        sums=soma.sums,
+    )
+
+
+def _held(op: IntNeuron, soma: SigmaDeltaSoma, output: IntOutput, timesteps: int) -> list[Op]:
+    """Return an answer that is held after the last step, as what its mean over the steps is taken of: T times each change."""
+    every = np.full(1, float(max(timesteps, 1)))
+    if output.readout == "spikes":
+        changes = _sigma_delta(op, soma, f"{op.name}.changes")
+        return [changes, Scale(name=op.name, block=op.block, inputs=(changes.name,), scale=every)]
+    joined = Add(name=f"{op.name}.sum", block=op.block, inputs=op.inputs)
+    return [joined, Scale(name=op.name, block=op.block, inputs=(joined.name,), scale=every)]
 
 
 def _counts(op: IntNeuron, soma: LifSoma) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def _op(op: f.Op) -> Iterator[Wrong]:
 def _integer(op: i.IntInput | i.IntNeuron) -> Iterator[Wrong]:
     yield from op.soma.malformed(prod(op.shape))
     yield from sizes("start", (op.start,), 0)
+    if isinstance(op, i.IntInput):
+        yield from sizes("stop", (op.stop,), 0)
     yield from _scale(op.scale, prod(op.shape))
 
 

@@ -19,12 +19,12 @@ from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
-from spikewright.toolchain.integer import IntInput
+from spikewright.toolchain.integer import IntInput, with_timesteps
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.nirx.dialects import DIALECTS
 from spikewright.toolchain.ops import Shape
-from spikewright.toolchain.options import Reading, declared
+from spikewright.toolchain.options import FACTS, Reading, refuse_unfit
 from spikewright.toolchain.plugins import points
 
 KINDS = ("nir", "net", "onnx", "factory", "checkpoint")
@@ -45,6 +45,7 @@ class Imported:
         graph: The float graph of a model that is one already.
         example: Input (T, B, *shape) that came with a model in memory.
         diagnostics: What was assumed, noted or lost on the way; deploy tells it.
+        reads_data: Reading it looked at its data set.
         sized: For a model that does not say the shape of its input: the model for one.
     """
 
@@ -57,6 +58,7 @@ class Imported:
     graph: Graph | None = None
     example: NDArray[np.float32] | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    reads_data: bool = False
     sized: Callable[[Shape], Imported] | None = None
 
     def float_graph(
@@ -65,32 +67,61 @@ class Imported:
         """Return the model as a float graph: its NIR graph lowered, or its integers read as real numbers.
 
         Raises:
-            InputError: ``reading`` says something of a model that says it itself.
+            InputError: An option is for something else, or says something else than the model itself.
         """
-        self.check_reading(reading)
+        refuse_unfit(reading, self.facts, self.name)
         if self.sized is not None:
             raise self.no_size()
         if self.integer is not None:
-            return to_float(self.integer)
+            return to_float(self.integer_graph(dt_s=dt_s, timesteps=timesteps))
         if self.graph is not None:
-            return self.graph
+            return self._as_said(dt_s, timesteps)
         return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name, reading=reading)
 
-    def check_reading(self, reading: Reading | None) -> None:
-        """Refuse options of reading for a model that leaves nothing open: any but a .nir file of others.
+    def integer_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
+        """Return the integer graph for samples of T steps; a file may leave T open, and say a length of its own.
 
         Raises:
-            InputError: The first such option.
+            InputError: Nobody says how many steps a sample has.
         """
-        if reading is None or (self.nir_graph is not None and not says_all(self.nir_graph)):
-            return
-        for one in declared(Reading):
-            if getattr(reading, one.name) != one.default:
-                raise InputError(
-                    "says how a .nir file of another framework is read; this model says it itself",
-                    where=one.flag,
-                    help="leave it out",
-                )
+        assert self.integer is not None
+        graph = with_timesteps(self.integer, timesteps or self.integer.timesteps)
+        if graph.timesteps < 1:
+            raise InputError(
+                "the file does not say how many steps a sample has", where=self.name, help="say it with --timesteps T"
+            )
+        return graph if dt_s is None else replace(graph, dt_s=dt_s)
+
+    def _as_said(self, dt_s: float | None, timesteps: int | None) -> Graph:
+        """Return the float graph, which says T and dt itself."""
+        assert self.graph is not None
+        for flag, given, said in (("--timesteps", timesteps, self.graph.timesteps), ("--dt", dt_s, self.graph.dt_s)):
+            if given is not None and given != said:
+                raise InputError(f"{given:g}; the model is for {said:g}", where=flag, help=f"leave {flag} out")
+        return self.graph
+
+    @property
+    def facts(self) -> dict[str, bool]:
+        """Which of ``options.FACTS`` hold of the model itself; of attention, only that an integer net has none."""
+        whole = self.integer is not None or self.sized is not None
+        return {
+            "foreign": self.nir_graph is not None and not says_all(self.nir_graph),
+            "float": not whole,
+            "integer": whole,
+            "unsized": self.sized is not None,
+            **({"attention": False, "graded": False} if whole else {}),
+        }
+
+    def refuse_folder(self, data: Path | None) -> None:
+        """Refuse a folder of data that nobody looked at.
+
+        Raises:
+            InputError: Reading the model looked at no data set.
+        """
+        if data is not None and not self.reads_data:
+            raise InputError(
+                f"is for {FACTS['data set']}; this is not so of {self.name!r}", where="--data", help="leave it out"
+            )
 
     def assumed(self, *, dt_s: float | None, reading: Reading | None) -> tuple[Diagnostic, ...]:
         """Return what neither the model nor the user says, and so was assumed, and what of it is not understood."""

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.program import lag_of
+from spikewright.hw_sim.program import lag_of, lived
 from spikewright.hw_sim.ranges import Wrong, within
 from spikewright.hw_sim.somas import Lif, Soma, Source
 from spikewright.hw_sim.synapses import Synapses
@@ -29,11 +29,15 @@ LATEST = 1 << 16
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntInput(AnyInput):
-    """Integer payloads from outside: x = payload * scale. ``start`` is 0."""
+    """Integer payloads from outside: x = payload * scale. ``start`` is 0.
+
+    ``stop``: chip steps after which the chip is halted, every neuron where it is; 0: each runs its own T steps.
+    """
 
     soma: Source = field(default_factory=Source)
     scale: float = 1.0
     start: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,10 +112,14 @@ class IntReplay(IntNeuron):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntOutput(AnyOutput):
-    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T."""
+    """The answer: ``membrane`` of the operand after the last step, or its ``spikes`` over T; ``scale`` to the mean over T.
+
+    ``held``: the membrane, or the sum of what was sent, is itself the answer after the last step, and no mean is taken.
+    """
 
     readout: Literal["membrane", "spikes"] = "membrane"
     scale: float = 1.0
+    held: bool = False
 
 
 def lif(
@@ -138,6 +146,11 @@ def source_of(graph: Graph) -> IntInput:
     source = graph.input
     assert isinstance(source, IntInput)
     return source
+
+
+def life(graph: Graph, op: IntInput | IntNeuron, timesteps: int) -> int:
+    """Return how many of ``timesteps`` local steps an op of an aligned graph runs: fewer, where the chip is halted before."""
+    return lived(op.start, timesteps, source_of(graph).stop)
 
 
 def answer_of(graph: Graph) -> IntOutput:
@@ -221,3 +234,13 @@ def wrong_delay(graph: Graph, op: IntConnection) -> str:
     return (
         f"delay {op.delay}, but starts {source.start} and {target.start} and lag {op.lag} ask for {wanted} (at least 1)"
     )
+
+
+def with_timesteps(graph: Graph, timesteps: int) -> Graph:
+    """Return the graph for samples of another length; an answer that is a mean over the steps stays one (T = 0: a sum)."""
+    factor = max(graph.timesteps, 1) / max(timesteps, 1)
+
+    def scaled(op: Op) -> Op:
+        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) and not op.held else op
+
+    return replace(graph.map(scaled) if factor != 1 else graph, timesteps=timesteps)

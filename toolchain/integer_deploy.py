@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
+from spikewright.hw_sim.program import lived
 from spikewright.hw_sim.somas import Source
 from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import RunResult, added
@@ -17,11 +19,11 @@ from spikewright.toolchain.deployment import Deployment, check_data, check_label
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntOutput, source_of
+from spikewright.toolchain.integer import IntInput, IntOutput, answer_of, neurons_of, source_of
 from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Op
 from spikewright.toolchain.options import Options
+from spikewright.toolchain.passes.align import arrival
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline, with_bits
 from spikewright.toolchain.pipeline import input_code as coding
@@ -49,7 +51,7 @@ def deploy_integer(
     """Compile an integer graph for a chip; gate lowering and bits of ``options`` have nothing to act on.
 
     Args:
-        graph: Ops of ``toolchain.integer``; ``timesteps`` 0 where the file does not say them.
+        graph: Ops of ``toolchain.integer``.
         options: What was asked for.
         name: Name of the model.
         card: Model card.
@@ -67,24 +69,23 @@ def deploy_integer(
     stages = pipeline()
     quantized = next(number for number, stage in enumerate(stages) if stage.name == "quantize")
     walk = Walk(stages[quantized + 1 :], stop_after, keep_stages, note)
-    graph = with_timesteps(graph, options.timesteps or graph.timesteps)
-    if options.dt_s is not None:
-        graph = replace(graph, dt_s=options.dt_s)
-    if graph.timesteps < 1:
-        raise InputError(
-            "the file does not say how many steps a sample has", where=name, help="say it with --timesteps T"
-        )
     chip = load_chip(options.chip) if chip is None else chip
     check_options(options, graph, chip)
+    if options.mapping == "search" and samples is None:
+        raise InputError(
+            "a search measures on data, and there is none",
+            where="--mapping search",
+            help="give it with --samples FILE.npz",
+        )
     verify(graph, level="integer")
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
         check_labels(samples.y, graph, where="samples data")
-    graph = with_input_bits(graph, options, samples, name)
-    diagnostics = (*diagnostics, *_saturates(graph, samples))
+    graph, said = halted(with_input_bits(graph, options, samples, name), options, name, card or {})
+    diagnostics = (*diagnostics, said, *_saturates(graph, samples))
     if options.strict:
         refuse_losses(diagnostics, name)
-    twin = to_float(graph)
+    twin = _twin(graph)
     x = None if samples is None else samples.x
     context = Context(
         name,
@@ -142,11 +143,42 @@ def input_code(graph: Graph) -> InputCode:
     return InputCode("counts", float((1 << source.soma.payload_bits) - 1) * source.scale, source.soma.signed)
 
 
-def with_timesteps(graph: Graph, timesteps: int) -> Graph:
-    """Return the graph for samples of another length; its answer stays a mean over the steps (T = 0: a sum)."""
-    factor = max(graph.timesteps, 1) / max(timesteps, 1)
+def halted(graph: Graph, options: Options, name: str, card: Mapping[str, Any]) -> tuple[Graph, Diagnostic]:
+    """Return the graph with ``--steps``, its answer a mean over the steps that the read-out runs, and what that means.
 
-    def scaled(op: Op) -> Op:
-        return replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) else op
+    An input that is the bias of neurons (``card``) is there before the first chip step: here it takes one to come.
 
-    return replace(graph.map(scaled) if factor != 1 else graph, timesteps=timesteps)
+    Raises:
+        InputError: The chip would be halted before the read-out starts.
+    """
+    T, answer = graph.timesteps, answer_of(graph).inputs[0]
+    stop = T + ("input" in card)
+    stopped = graph.map(lambda op: replace(op, stop=stop) if isinstance(op, IntInput) else op)
+    starts = arrival(stopped)
+    lives = {op.name: lived(starts[op.name], T, stop) for op in neurons_of(graph)}
+    if options.steps == "layer":
+        what = (
+            f"every layer runs its own {T} steps, {T + max(arrival(graph).values())} chip steps in all; on silicon that stops "
+            f"all layers after chip step {T}, the read-out {answer!r} runs {lives[answer]}"
+        )
+        return graph, Diagnostic("netx-steps", name, what, "--steps chip for that", "note")
+    if not lives[answer]:
+        raise InputError(
+            f"all layers stop after chip step {T}; the read-out {answer!r} starts at chip step {starts[answer] - stop + T}",
+            where="--steps chip",
+            help=f"give --timesteps {T + 1 + starts[answer] - stop} or more, and as long samples, or leave --steps out",
+        )
+    what = f"all layers stop after chip step {T}, so that deeper ones run fewer: " + ", ".join(
+        f"{layer} {steps}" for layer, steps in lives.items()
+    )
+    factor = T / lives[answer]
+    scaled = stopped.map(
+        lambda op: replace(op, scale=op.scale * factor) if isinstance(op, IntOutput) and not op.held else op
+    )
+    return scaled, Diagnostic("netx-steps", name, what, "--steps layer runs all of them", "note")
+
+
+def _twin(graph: Graph) -> Graph:
+    """Return the float twin; what it spreads over the steps is for those that the read-out runs."""
+    seen = lived(arrival(graph)[answer_of(graph).inputs[0]], graph.timesteps, source_of(graph).stop)
+    return replace(to_float(replace(graph, timesteps=seen)), timesteps=graph.timesteps)

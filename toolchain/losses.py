@@ -201,7 +201,8 @@ def second_projections(integer: Graph) -> list[Second]:
             synapses = int(made.synapses.fan_in(sizes[made.inputs[0]], sizes[op.name]).sum())
             counts["added" if name.endswith(LOW) else "first"] += synapses
             if name.endswith(LOW):
-                rows = made.synapses.weights.reshape(len(made.synapses.weights), -1)
+                weights = np.atleast_1d(made.synapses.weights)
+                rows = weights.reshape(len(weights), -1)
                 counts["rows"] += int(rows.any(axis=1).sum())
                 counts["all_rows"] += len(rows)
         found.append(Second(op.name, **counts))

@@ -375,6 +375,30 @@ class Relay(Neuron):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class SigmaDelta(Neuron):
+    """Sigma-delta neuron: adds up changes (``sums``), and sends the change of its activation where that is large enough.
+
+    ::
+
+        v = v + x  (``sums``)  or  x;   y = relu(v + bias)  (``rectify``)  or  v + bias
+        d = y - sent;   where |d| >= v_threshold:  out = d / unit,  sent = y
+
+    ``unit``: what a message of 1 is worth. As lava-dl's ``sdnn``; there is no other source of it than its files.
+    """
+
+    bias: Array
+    v_threshold: Array
+    unit: float = 1.0
+    rectify: bool = True
+    sums: bool = True
+
+    @property
+    def sends(self) -> Literal["graded"]:
+        """Signed changes."""
+        return "graded"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class GateNeuron(Neuron):
     """Gate from an accumulated input: n = decay n + x;  g = h((n + bias) p) in [0, 1], p the product of what its ports hold.
 

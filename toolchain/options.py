@@ -1,6 +1,7 @@
 """Options: what a deployment, or a backend, can be asked for; each stands once, as a field with its help, values and flag.
 
-The parser, the checks of a call from Python, and the command that repeats a deployment are made from the fields.
+The parser, the checks of a call from Python, and the command that repeats a deployment are made from the fields. What a field
+is for stands with it, as facts of the model and its data (``FACTS``): where none of them holds, it is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -37,6 +38,20 @@ def start(text: str | float) -> float | str:
     return text if text in STARTS else float(text)
 
 
+FACTS = {
+    "foreign": "a .nir file of another framework, which leaves open how it is read",
+    "float": "a model that is not integer yet",
+    "integer": "a .net file, or another integer net",
+    "unsized": "a .net file that begins with a convolution",
+    "attention": "a net with attention",
+    "graded": "a net whose attention the host computes, so that its spikes come with a payload",
+    "drawn": "calibration samples that are drawn from a data set",
+    "measured": "--mapping search on data",
+    "data set": "a data set that is named, or that the model was trained on",
+}
+"""What an option can be for, in words."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option: the field ``name`` of a dataclass, and ``flag`` on the command line."""
@@ -50,6 +65,7 @@ class Option:
     choices: tuple[str, ...]
     many: bool = False
     above: float | None = None
+    applies: tuple[str, ...] = ()
 
     def check(self, value: Any) -> None:
         """Refuse a value of another type, or none of the choices.
@@ -93,8 +109,21 @@ def option(
     choices: tuple[str, ...] = (),
     many: bool = False,
     above: float | None = None,
+    applies: tuple[str, ...] = (),
 ) -> Any:
-    """Return a dataclass field that is an option; ``flag``: where it is not ``--name``; ``many``: may be given again."""
+    """Return a dataclass field that is an option.
+
+    Args:
+        default: Where it is not given.
+        help: One line.
+        kind: Reads a word.
+        flag: Where it is not ``--name``.
+        metavar: What the help shows for its value.
+        choices: Allowed values.
+        many: It may be given again.
+        above: A number below all allowed ones.
+        applies: The facts (``FACTS``) of which one must hold; none: it is for every model.
+    """
     said = {
         "help": help,
         "kind": kind,
@@ -103,6 +132,7 @@ def option(
         "choices": choices,
         "many": many,
         "above": above,
+        "applies": applies,
     }
     return field(default=default, metadata=said)
 
@@ -142,10 +172,39 @@ def declared(what: object) -> tuple[Option, ...]:
             f.metadata["choices"],
             f.metadata["many"],
             f.metadata["above"],
+            f.metadata["applies"],
         )
         for f in fields(what)
         if "help" in f.metadata
     )
+
+
+def refuse_unfit(options: object, facts: Mapping[str, bool], name: str) -> None:
+    """Refuse options that were given and are for something else; those whose facts are not known yet are left.
+
+    Args:
+        options: An instance of a class with options.
+        facts: Which of ``FACTS`` hold, as far as it is known.
+        name: What the model is called.
+
+    Raises:
+        InputError: Names the options, and what they are for.
+    """
+    unfit = [
+        one
+        for one in declared(options)
+        if one.applies
+        and getattr(options, one.name) != one.default
+        and all(fact in facts and not facts[fact] for fact in one.applies)
+    ]
+    if unfit:
+        alike = [one.flag for one in unfit if one.applies == unfit[0].applies]
+        meant = ", or ".join(FACTS[fact] for fact in unfit[0].applies)
+        raise InputError(
+            f"{'is' if len(alike) == 1 else 'are'} for {meant}; this is not so of {name!r}",
+            where=", ".join(alike),
+            help="leave it out" if len(alike) == 1 else "leave them out",
+        )
 
 
 def with_options(make: type[T], values: Mapping[str, Any], whose: str) -> T:
@@ -174,24 +233,37 @@ class Reading:
         None,
         "framework a .nir file comes from (default: as its metadata say, else NIR's equations)",
         choices=tuple(DIALECTS),
+        applies=("foreign",),
     )
     reset: str | None = option(
         None,
         "after a spike v goes to v_reset, or loses v_threshold at once, or one step late (snnTorch)",
         choices=RESETS,
+        applies=("foreign",),
     )
     comparison: str | None = option(
-        None, "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)", choices=(*COMPARISONS, *SPELLED)
+        None,
+        "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)",
+        choices=(*COMPARISONS, *SPELLED),
+        applies=("foreign",),
     )
-    decay: str | None = option(None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS)
+    decay: str | None = option(
+        None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS, applies=("foreign",)
+    )
     v0: float | str | None = option(
-        None, "v before the first step: a number, or leak (v_leak), or reset (v_reset)", kind=start, metavar="V"
+        None,
+        "v before the first step: a number, or leak (v_leak), or reset (v_reset)",
+        kind=start,
+        metavar="V",
+        applies=("foreign",),
     )
     refractory: int | None = option(
-        None, "steps from a spike to the next possible one (1: none)", kind=int, metavar="N"
+        None, "steps from a spike to the next possible one (1: none)", kind=int, metavar="N", applies=("foreign",)
     )
-    max_spikes: int | None = option(None, "spikes in one step at most (0: as many as fit)", kind=int, metavar="N")
-    v_min: float | None = option(None, "v never falls below it", kind=float, metavar="V")
+    max_spikes: int | None = option(
+        None, "spikes in one step at most (0: as many as fit)", kind=int, metavar="N", applies=("foreign",)
+    )
+    v_min: float | None = option(None, "v never falls below it", kind=float, metavar="V", applies=("foreign",))
 
 
 @dataclass(frozen=True)
@@ -206,20 +278,30 @@ class Options(Reading):
         metavar="[BLOCK=]STRATEGY",
         choices=GATES,
         many=True,
+        applies=("attention",),
     )
     streams: Literal["auto", "distribute", "relay"] = option(
         "auto",
         "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
         "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
         choices=("auto", "distribute", "relay"),
+        applies=("float",),
     )
     tolerance: float = option(
         TOLERANCE,
         "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "
         "labels the float net's",
         kind=float,
+        applies=("float",),
     )
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
+    steps: Literal["layer", "chip"] = option(
+        "layer",
+        "of a .net file's layers: each runs its own T steps, one chip step later than the layer before (layer), or all stop "
+        "after chip step T, as silicon does, so that deeper layers run fewer (chip)",
+        choices=("layer", "chip"),
+        applies=("integer",),
+    )
     dt_s: float | None = option(
         None,
         "length of a timestep in s, where the model does not say it",
@@ -229,7 +311,10 @@ class Options(Reading):
         above=0,
     )
     input_shape: str | None = option(
-        None, "shape of one input frame, where the model does not say it (default: as the samples)", metavar="C,H,W"
+        None,
+        "shape of one input frame, where the model does not say it (default: as the samples)",
+        metavar="C,H,W",
+        applies=("unsized",),
     )
     layout: Literal["TB", "BT", "S", "B", "N"] | None = option(
         None,
@@ -238,9 +323,15 @@ class Options(Reading):
         choices=("TB", "BT", "S", "B", "N"),
     )
     weight_bits: int | None = option(
-        None, "bits of a weight, sign included (default: as the chip has)", kind=int, metavar="N"
+        None,
+        "bits of a weight, sign included (default: as the chip has)",
+        kind=int,
+        metavar="N",
+        applies=("float",),
     )
-    payload_bits: int = option(8, "bits of a gated spike's payload", kind=int, metavar="N")
+    payload_bits: int = option(
+        8, "bits of the payload of a spike that the host gates", kind=int, metavar="N", applies=("graded",)
+    )
     input_bits: int | None = option(
         None, "bits of an event count (default: for twice what calibration data shows)", kind=int, metavar="N"
     )
@@ -248,14 +339,18 @@ class Options(Reading):
         HEADROOM,
         "how much further other data may drive a neuron than calibration data, before it overflows",
         kind=float,
+        applies=("float",),
     )
     coding: str | None = option(
         None,
         "how a data set is coded where the model does not say: direct, rate, latency; of events count, time (bins of --dt), "
         "or count-binary, time-binary (default: direct; of events, time)",
         metavar="NAME",
+        applies=("data set",),
     )
-    seed: int = option(0, "draws the calibration samples", kind=int, metavar="N")
+    seed: int = option(
+        0, "draws the calibration samples; of a search", kind=int, metavar="N", applies=("drawn", "measured")
+    )
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor", "search"] = option(
         "balanced",

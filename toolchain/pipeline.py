@@ -35,10 +35,11 @@ from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, MENDS, OUTLIE
 from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
 from spikewright.toolchain.ops import Array, Input, Op
-from spikewright.toolchain.options import Options
+from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
+from spikewright.toolchain.passes.count_tree import CountTree, check_counters
 from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.drop_flatten import DropFlatten
 from spikewright.toolchain.passes.early_delay import EarlyDelay
@@ -56,6 +57,7 @@ from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_s
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
+from spikewright.toolchain.structure import refuse_structure
 from spikewright.toolchain.verify import Level, verify
 
 
@@ -146,8 +148,12 @@ def _lower_gates(context: Context) -> Context:
 def _relay(context: Context) -> Context:
     """Let the streams that ``--streams`` asks for, or that pay, travel by relays."""
     graph, how = context.graph, context.options.streams
-    found = () if how == "distribute" else sums(graph)
-    if not found:
+    found = sums(graph)
+    if not found and how != "auto":
+        raise InputError(
+            f"there is no residual stream of membranes in {context.name!r}", where="--streams", help="leave it out"
+        )
+    if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
     costs = context.chip.costs
     of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
@@ -155,6 +161,21 @@ def _relay(context: Context) -> Context:
     chosen, said = streams.choice(how)
     context = replace(context, diagnostics=(*context.diagnostics, *said))
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
+
+
+def _count_tree(context: Context) -> Context:
+    """Split counters that read more neurons than a core of the chip has axons for."""
+    most = context.chip.core.max_axons_in
+    graph = CountTree(most)(context.graph)
+    if graph is not context.graph:
+        where = ", ".join(dict.fromkeys(op.block for op in graph if op.name not in context.graph))
+        what = (
+            f"gates count more neurons than the {most:,} axons of a core of {context.chip.name!r}, in two levels: the counts "
+            "arrive one synapse later"
+        )
+        said = Diagnostic("counted-in-two-levels", where, what, severity="note")
+        context = replace(context, diagnostics=(*context.diagnostics, said))
+    return passed(context, CountTree.name, graph, "exact", "float")
 
 
 def quantizer(
@@ -279,6 +300,7 @@ PIPELINE: tuple[Stage, ...] = (
         _lower_gates,
         ("gates", "strategies", "code", "x"),
     ),
+    Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
     _stage(Distribute),
     _stage(FoldPool, again=2),
     _stage(LowerPool),
@@ -397,7 +419,11 @@ def deploy_graph(
     check_options(options, graph, chip)
     verify(graph, level="float")
     shape = graph.input.shape
-    _strategies(graph, options)  # refused before data is read
+    strategies = _strategies(graph, options)  # refused before data is read, as are gates that would come too late:
+    check_counters([op for op in graph if isinstance(op, AttentionBlock)], graph, strategies, chip.core.max_axons_in)
+    if stop_after is None and keep_stages is None:
+        bare = Context(name, graph, graph, options, chip, options.gates, strategies, InputCode("binary"), None)
+        refuse_structure(bare, walk.stages[: _names(walk.stages).index(Quantize.name)])
     calibration = calibration() if callable(calibration) else calibration
     check_data(calibration.x, graph.timesteps, shape, where="calibration data")
     check_labels(calibration.y, graph, where="calibration data")
@@ -432,6 +458,10 @@ def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callab
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
+    host = context.host
+    graded = host is not None and host.graded and not host.counted
+    if walk.last >= names.index("split-host"):
+        refuse_unfit(context.options, {"graded": graded}, context.name)
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
         lower = walk.stages[fork:judged]
 

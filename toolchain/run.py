@@ -189,7 +189,7 @@ def _saved(
 def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
     count = len(samples)
     x = made.check_input(samples.x)
-    answer = float_answers(made.captured, x, progress("interpreter, float"))
+    answer = float_answers(made.captured, x[: made.answer_steps], progress("interpreter, float"))
     data = {"backend": "interpreter", "numbers": "float", "samples": count, "accuracy": accuracy(answer, samples.y)}
     return Run(made.name, answer, data | _origin(samples), None, made.diagnostics)
 

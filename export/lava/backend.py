@@ -18,7 +18,7 @@ from spikewright.export.lava.watch import Child
 from spikewright.export.lava.watch import Job as Length
 from spikewright.toolchain.backends import IntArray, Progress, Recording, RunResult
 from spikewright.toolchain.errors import BackendError, InputError
-from spikewright.toolchain.integer import answer_of, replays_of, source_of
+from spikewright.toolchain.integer import IntNeuron, answer_of, life, replays_of, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.replay import Levels
 
@@ -149,7 +149,9 @@ def _recording(graph: Graph, name: str, files: Mapping[str, str], folder: Path) 
 
 def _answer(graph: Graph, found: Mapping[str, Recording]) -> IntArray:
     output = answer_of(graph)
-    source = found[output.inputs[0]]
-    value = source.v[-1] if output.readout == "membrane" else source.out.sum(axis=0)
+    read, source = graph[output.inputs[0]], found[output.inputs[0]]
+    assert isinstance(read, IntNeuron)
+    last = life(graph, read, len(source.v)) - 1
+    value = source.v[last] if output.readout == "membrane" else source.out.sum(axis=0)
     answer: IntArray = value.reshape(value.shape[0], -1)
     return answer

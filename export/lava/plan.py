@@ -18,7 +18,16 @@ from spikewright.export.lava.checks import check
 from spikewright.export.lava.nodes import Edge, Node, Plan
 from spikewright.hw_sim.synapses import gate_index
 from spikewright.toolchain.errors import BackendError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, IntReplay, by_delay, replays_of
+from spikewright.toolchain.integer import (
+    IntConnection,
+    IntInput,
+    IntNeuron,
+    IntOutput,
+    IntReplay,
+    by_delay,
+    life,
+    replays_of,
+)
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import shapes
@@ -75,7 +84,8 @@ class _Planner:
         self.edges.append(Edge(source, target, port))
 
     def clock(self, op: Any) -> dict[str, int]:
-        return {"start": op.start, "period": self.period, "timesteps": self.timesteps, "samples": self.samples}
+        steps = life(self.graph, op, self.timesteps)
+        return {"start": op.start, "period": self.period, "timesteps": steps, "samples": self.samples}
 
     def files(self, op: Op, states: tuple[str, ...]) -> dict[str, str]:
         """Name the files of an op's recording; none where it is not recorded."""

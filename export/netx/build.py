@@ -9,10 +9,10 @@ from math import prod
 import numpy as np
 
 from spikewright.export.netx import layers as made
+from spikewright.export.netx import neurons
 from spikewright.export.netx.file import Layer, NetFile
-from spikewright.export.netx.neurons import lif, silent
 from spikewright.hw_sim import somas
-from spikewright.hw_sim.fixed_point import BIAS_MANTISSA, CURRENT_SHIFT, STATE_MAX
+from spikewright.hw_sim.fixed_point import BIAS_MANTISSA, CURRENT_SHIFT, STATE_BITS, STATE_MAX
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
@@ -39,7 +39,7 @@ class Builder:
     ops: list[Op] = field(default_factory=list)
     sources: tuple[Source, ...] = ()
     sent: dict[int, tuple[Source, ...]] = field(default_factory=dict)
-    readout: tuple[str, float] = ("spikes", 1.0)
+    readout: tuple[str, float, bool] = ("spikes", 1.0, False)
     notes: list[Diagnostic] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
@@ -95,11 +95,17 @@ class Builder:
         if "neuron" not in layer:
             self.start(shape)
             return
-        mantissa = somas.Source(BIAS_MANTISSA[1].bit_length(), signed=True)
-        one = IdentitySynapses(1)
-        link = IntConnection(name=f"{layer.name}.bias", inputs=("input",), block=layer.name, synapses=one)
-        self.ops += [IntInput(name="input", shape=shape, soma=mantissa), link]
-        self.fire(layer, shape, [link], lif(layer, shape, input_layer=True))
+        encodes = neurons.sigma_delta(layer)
+        bits = STATE_BITS - neurons.SPIKE_EXP - neurons.STATE_EXP - 1 if encodes else BIAS_MANTISSA[1].bit_length()
+        link = IntConnection(
+            name=f"{layer.name}.{'value' if encodes else 'bias'}",
+            inputs=("input",),
+            block=layer.name,
+            synapses=IdentitySynapses(1 << neurons.SPIKE_EXP if encodes else 1),
+            exponent=neurons.STATE_EXP if encodes else 0,
+        )
+        self.ops += [IntInput(name="input", shape=shape, soma=somas.Source(bits, signed=True)), link]
+        self.fire(layer, shape, [link], neurons.soma(layer, shape, input_layer=True))
 
     def dense(self, layer: Layer) -> None:
         """Add a dense or recurrent layer."""
@@ -205,6 +211,10 @@ class Builder:
         source = self.single(layer)
         outputs = layer.shape[0]
         size = prod(source.shape)
+        if any(isinstance(op, IntNeuron) and op.name == source.name and op.soma.sends != "binary" for op in self.ops):
+            raise layer.error(
+                "averages changes of sigma-delta neurons", "read their sums: export the layer with sigma_output"
+            )
         if size % outputs:
             raise layer.error(f"has {outputs} groups of {size} neurons", "give it a divisor of the neurons")
         weight = np.repeat(np.eye(outputs, dtype=np.int64), size // outputs, axis=1)
@@ -214,7 +224,7 @@ class Builder:
         soma = plain(decay_v=none, bias=none, threshold=np.full(1, STATE_MAX, np.int64))
         self.ops += [link, IntNeuron(name=layer.name, inputs=(link.name,), shape=(outputs,), soma=soma)]
         self.sources = (Source(layer.name, (outputs,)),)
-        self.readout = ("membrane", outputs / size / (1 << CURRENT_SHIFT))
+        self.readout = ("membrane", outputs / size / (1 << CURRENT_SHIFT), False)
 
     def concat(self, layer: Layer) -> None:
         """Join the previous layer with earlier ones, in the order of ``layers``."""
@@ -249,16 +259,20 @@ class Builder:
     def layer(self, layer: Layer, connections: list[IntConnection], shape: Shape) -> None:
         """Add a layer's connections and neurons."""
         self.ops += connections
-        self.fire(layer, shape, connections, lif(layer, shape))
+        self.fire(layer, shape, connections, neurons.soma(layer, shape))
 
-    def fire(self, layer: Layer, shape: Shape, connections: list[IntConnection], soma: somas.Lif) -> None:
+    def fire(self, layer: Layer, shape: Shape, connections: list[IntConnection], soma: somas.Soma) -> None:
         """Add the neurons; the next layer reads them."""
         inputs = tuple(op.name for op in connections)
         neuron = IntNeuron(name=layer.name, inputs=inputs, shape=shape, soma=soma)
         self.ops.append(neuron)
         self.sources = (Source(neuron.name, neuron.shape, flat=len(neuron.shape) == 1),)
-        self.readout = ("membrane" if silent(layer) else "spikes", 1.0)
-        if soma.refractory > 1:
+        silent = neurons.silent(layer)
+        held, scale = neurons.sigma_delta(layer), 1.0
+        if held:
+            scale = neurons.SDNN_STATE if silent else neurons.SDNN_MESSAGE
+        self.readout = ("membrane" if silent else "spikes", scale, held)
+        if isinstance(soma, somas.Lif) and soma.refractory > 1:
             after = soma.refractory - 1
             self.note(
                 layer,
@@ -271,8 +285,8 @@ class Builder:
         """Close the graph, of no known length; its answer is a sum over the steps."""
         if not any(isinstance(op, IntNeuron) for op in self.ops):
             raise ImportingError("has no layer with neurons", where=net.layers[0].file, help="export the whole net")
-        (kind, scale), last = self.readout, self.sources[-1].name
-        self.ops.append(IntOutput(name="output", inputs=(last,), readout=kind, scale=scale))  # type: ignore[arg-type]
+        (kind, scale, held), last = self.readout, self.sources[-1].name
+        self.ops.append(IntOutput(name="output", inputs=(last,), readout=kind, scale=scale, held=held))  # type: ignore[arg-type]
         return Graph(tuple(self.ops), timesteps=0, dt_s=net.dt_s)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from spikewright.export.lava.bounds import worst
 from spikewright.export.netx.layers import MAX_DELAY
+from spikewright.export.netx.neurons import SPIKE_EXP, STATE_EXP
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
 from spikewright.hw_sim.fixed_point import (
     BIAS_MANTISSA,
@@ -20,7 +21,7 @@ from spikewright.hw_sim.fixed_point import (
     THRESHOLD_MANTISSA_MAX,
     THRESHOLD_SHIFT,
 )
-from spikewright.hw_sim.somas import Lif
+from spikewright.hw_sim.somas import Lif, SigmaDelta, Soma
 from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.integer import IntArray, IntConnection, IntNeuron
@@ -41,12 +42,16 @@ def refused(op: Op, what: str, help: str = "run it with --backend lava, which ta
 
 
 # --------------------------------------------------------------------------------------------- neurons
-def neuron(graph: Graph, op: IntNeuron, soma: Lif) -> Values:
+def neuron(graph: Graph, op: IntNeuron, soma: Soma) -> Values:
     """Return ``neuron/*`` and ``bias``.
 
     Raises:
-        UnsupportedNodeError: A gate, a reset, a threshold or a bias that CUBA neurons have not.
+        UnsupportedNodeError: A gate, a reset, a threshold or a bias that CUBA neurons have not; a threshold or bias between the
+            mantissas of SDNN neurons.
     """
+    if isinstance(soma, SigmaDelta):
+        return _sdnn(op, soma)
+    assert isinstance(soma, Lif)
     if soma.reset == "subtract":
         raise refused(op, "resets by subtraction; netx neurons reset to zero")
     if soma.v_reset.any():
@@ -68,6 +73,31 @@ def neuron(graph: Graph, op: IntNeuron, soma: Lif) -> Values:
         "neuron/gradedSpike": False,
     }
     return values | _bias(op, soma.bias)
+
+
+def _sdnn(op: IntNeuron, soma: SigmaDelta) -> Values:
+    """Return sigma-delta neurons as the format has them: an encoder, relu, or a read-out; ``_driven`` knows the encoder."""
+    grid = 1 << SPIKE_EXP + STATE_EXP
+    if soma.shift != STATE_EXP:
+        raise refused(op, f"sends changes >> {soma.shift}; lava-dl's loader builds >> {STATE_EXP}")
+    values: Values = {"neuron/type": "SDNN", "neuron/activation": np.bytes_(b"relu")}
+    if soma.kind == "none" and soma.sums and not soma.rectify:
+        return values | {"neuron/sigma_output": True, "neuron/vThMant": 0} | _grid_bias(op, soma.bias, grid)
+    if soma.sums != soma.rectify:
+        raise refused(op, "sends changes of a signed sum; netx neurons rectify, but for the encoder of an input layer")
+    threshold = _one(op, "threshold", soma.threshold)
+    if threshold % grid:
+        raise refused(op, f"sends changes from {threshold} on; netx holds multiples of {grid}")
+    return values | {"neuron/vThMant": threshold // grid} | _grid_bias(op, soma.bias, grid)
+
+
+def _grid_bias(op: IntNeuron, bias: IntArray, grid: int) -> Values:
+    if not bias.any():
+        return {}
+    if np.any(bias % grid) or not isinstance(op.soma, SigmaDelta) or not op.soma.rectify:
+        raise refused(op, f"has biases that netx does not hold: multiples of {grid} of neurons that rectify are")
+    mantissa = np.broadcast_to(bias // grid, (prod(op.shape),))
+    return {"bias": _bias_layout(mantissa, op.shape).astype(np.float32)}
 
 
 def _one(op: IntNeuron, what: str, values: IntArray) -> int:

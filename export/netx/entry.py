@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.export.netx.file import NetFile, read
+from spikewright.export.netx.neurons import sigma_delta
 from spikewright.export.netx.read import build
 from spikewright.export.netx.write import export_net, loading
 from spikewright.toolchain.deployment import Deployment
@@ -40,7 +41,12 @@ def _imported(net: NetFile, path: Path, input_shape: Shape | None) -> Imported:
     graph, notes = build(net, input_shape)
     first = net.layers[0]
     if first.kind == "input" and "neuron" in first:
-        what = "the input is the bias mantissa of the input neurons, int(weight * image + bias) with the card's weight and bias"
+        image = "int(weight * image + bias) with the card's weight and bias"
+        what = (
+            f"the input is the value whose changes its neurons encode, {image}"
+            if sigma_delta(first)
+            else f"the input is the bias mantissa of the input neurons, {image}"
+        )
         notes.append(Diagnostic("netx-input", first.where, what, severity="note"))
     return Imported(None, path.stem, card=_card(net), integer=graph, diagnostics=tuple(notes))
 

@@ -54,13 +54,13 @@ FIELDS: Mapping[str, Field] = {
     "neuron/refDelay": Field(0, 64),
 }
 """Numbers that are read, by path inside the layer."""
-MARKS = ("weight/imag", "weight/real")
+MARKS = ("weight/imag", "weight/real", "neuron/sigma_output")
 """Datasets of which only their being there is looked at."""
 VALUES = 1 << 28
 """Most values of one dataset that are read."""
 LEAST_STEP_MS, LONGEST_MS = 1e-6, 1e9
 """Shortest timestep and longest sample that are taken for ones, in ms."""
-TEXTS = ("type", "neuron/type")
+TEXTS = ("type", "neuron/type", "neuron/activation")
 DAMAGED = "the file is damaged: export the net again with lava-dl's export_hdf5"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from spikewright.export.netx.build import Builder
 from spikewright.export.netx.file import NetFile, read
 from spikewright.toolchain.diagnostics import Diagnostic
-from spikewright.toolchain.integer_deploy import with_timesteps
+from spikewright.toolchain.integer import with_timesteps
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Shape
 from spikewright.toolchain.verify import verify

@@ -1,7 +1,8 @@
 """Integer graph -> ``.net`` file that ``lava.lib.dl.netx.hdf5.Network`` loads with equal spikes; all else is refused by name.
 
 The format: layers in sequence, each with one input from the layer in front and at most a one-step recurrence; CUBA neurons with
-one decay and one threshold a layer, ``v > vThMant << 6``, reset to zero, ``bias << 6``; integer weights without an exponent.
+one decay and one threshold a layer, ``v > vThMant << 6``, reset to zero, ``bias << 6``; SDNN neurons with one threshold a
+layer, it and biases << 12; integer weights without an exponent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import h5py
 import numpy as np
 
 from spikewright.export.netx.datasets import Values, neuron, refused, synapses
+from spikewright.export.netx.neurons import SPIKE_EXP, STATE_EXP
 from spikewright.hw_sim.fixed_point import DECAY_ONE
-from spikewright.hw_sim.somas import Lif
+from spikewright.hw_sim.somas import Lif, SigmaDelta, Soma
 from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, IntOutput, kind_of, separated, source_of
 from spikewright.toolchain.ir import Graph
@@ -56,6 +58,11 @@ def export_net(graph: Graph, path: str | Path) -> None:
 def loading(graph: Graph) -> str:
     """Return how to load the file so that every sample gives the spikes of the graph."""
     source = source_of(graph)
+    if any(isinstance(op, IntNeuron) and isinstance(op.soma, SigmaDelta) for op in graph):
+        return (
+            "load with lava.lib.dl.netx.hdf5.Network('net.net'), one sample a run: it does not reset sigma-delta neurons, and "
+            "lets their biases act before the first input has come through, so that roundings fall otherwise"
+        )
     options = [f"reset_interval={graph.timesteps}"]
     late = any(isinstance(op, IntConnection) and op.last for op in graph)
     driven = _driven(graph, source)
@@ -77,19 +84,21 @@ def plan(graph: Graph) -> list[Values]:
 
 
 def _driven(graph: Graph, source: IntInput) -> bool:
-    """Say whether the input is the bias of input neurons: one identity of weight 1, and a current without memory."""
+    """Say whether input neurons hold it: as the bias of one identity of weight 1 and no memory, or to encode its changes."""
     readers = [op for op in graph.readers[source.name] if isinstance(op, IntConnection)]
     if len(readers) != 1 or not isinstance(one := readers[0].synapses, IdentitySynapses) or not source.soma.signed:
         return False
     link, target = readers[0], graph.readers[readers[0].name][0]
-    return (
-        (one.weight, link.exponent, link.lag) == (1, 0, 0)
-        and isinstance(target, IntNeuron)
-        and isinstance(soma := target.soma, Lif)
-        and len(target.inputs) == 1
-        and bool((soma.decay_u == DECAY_ONE).all())
-        and not soma.bias.any()
-    )
+    if link.lag or not isinstance(target, IntNeuron) or len(target.inputs) > 1:
+        return False
+    match target.soma:
+        case Lif() as soma:
+            alone = bool((soma.decay_u == DECAY_ONE).all()) and not soma.bias.any()
+            return (one.weight, link.exponent) == (1, 0) and alone
+        case SigmaDelta(sums=False):
+            return (one.weight, link.exponent) == (1 << SPIKE_EXP, STATE_EXP)
+        case _:
+            return False
 
 
 @dataclass
@@ -106,7 +115,7 @@ class _Planner:
             match op:
                 case IntInput():
                     self.input(op)
-                case IntNeuron(soma=Lif(on_membrane=0, pools=False) as soma):
+                case IntNeuron(soma=(Lif(on_membrane=0, pools=False) | SigmaDelta()) as soma):
                     self.layer(op, soma)
                 case IntConnection() if not op.synapses.gate:
                     continue  # taken up by the neuron that reads it
@@ -122,10 +131,10 @@ class _Planner:
         if not _driven(self.graph, op):
             self.layers.append({"type": "input", "shape": np.array(op.shape)})
 
-    def layer(self, op: IntNeuron, soma: Lif) -> None:
+    def layer(self, op: IntNeuron, soma: Soma) -> None:
         """Add the layer of a neuron op."""
-        if soma.gates:
-            raise refused(op, f"has {soma.gates} gates; netx has no gain port")
+        if soma.ports:
+            raise refused(op, f"has {soma.ports} gates; netx has no gain port")
         connections = [c for name in op.inputs if isinstance(c := self.graph[name], IntConnection)]
         forward = [c for c in connections if c.inputs[0] != op.name]
         recurrent = [c for c in connections if c.inputs[0] == op.name]
@@ -145,6 +154,8 @@ class _Planner:
     def values(self, op: IntNeuron, forward: list[IntConnection], recurrent: list[IntConnection]) -> Values:
         """Return the datasets of the synapses of a layer."""
         if isinstance(self.last, IntInput) and _driven(self.graph, self.last):
+            if isinstance(op.soma, SigmaDelta):
+                return {"type": "input", "shape": np.array(op.shape)}
             return {"type": "input", "shape": np.array(op.shape), "weight": np.float32(1), "bias": np.float32(0)}
         assert self.last is not None
         source: Shape = self.shapes[self.last.name]

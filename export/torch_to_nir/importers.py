@@ -126,7 +126,8 @@ def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any],
     if card:
         graph.metadata["card"] = json.dumps(card)
     note = f"captured from torch: spikes of every layer equal on {count} samples and on random events, float64"
-    return Imported(graph, name, dataset, card, note, diagnostics=tuple(_told(graph, name)))
+    told = tuple(_told(graph, name))
+    return Imported(graph, name, dataset, card, note, diagnostics=told, reads_data=dataset is not None)
 
 
 def _told(graph: Any, name: str) -> Iterator[Diagnostic]:

@@ -9,24 +9,28 @@ inside the target's window; messages, hops, link loads and spikes fall in the ch
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.chip import Mesh
+from spikewright.hw_sim.chip import Chip, Mesh
 from spikewright.hw_sim.compiled import count_kernels, layout, vectors
 from spikewright.hw_sim.jit import Threads
 from spikewright.hw_sim.noc import Links, hops
 from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.somas import GateTable
-from spikewright.hw_sim.synaptic_memory import FanOut
+from spikewright.hw_sim.synaptic_memory import FanOut, words_read
 
 Index = NDArray[np.int64]
 ENTRY_NS, LANE_NS = 1.0, 0.03
 """Cost of one entry of a sparse row, and of one of a row taken whole (measured, as in ``synapses``)."""
+SMALL = 1 << 12
+"""Neurons up to which all counters are read off one class: walking the events twice then costs more than longer tables."""
 Kind = Literal["sops", "reads", "spikes", "messages", "messages_in", "hops_x", "hops_y", "links", "host"]
 
 
@@ -78,44 +82,138 @@ class Emitter:
         padded = -(-self.width // vectors.lanes(4)) * vectors.lanes(4)
         if self.columns.size * ENTRY_NS < classes * padded * LANE_NS:
             return None
-        rows = np.zeros((classes, padded), np.int64)
-        rows[np.repeat(np.arange(classes), np.diff(self.indptr)), self.columns] = self.amounts
-        most = np.bincount(self.class_of, minlength=classes) @ rows
-        return rows.astype(np.int32) if int(most.max(initial=0)) < 1 << 31 else rows
+        row = np.repeat(np.arange(classes), np.diff(self.indptr))
+        times = np.bincount(self.class_of, minlength=classes)[row]
+        most = np.bincount(self.columns, weights=times * self.amounts).max(initial=0)
+        rows = np.zeros((classes, padded), np.int32 if most < 1 << 31 else np.int64)
+        rows[row, self.columns] = self.amounts
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """Entries of a table: row (a neuron or a class), column, amount."""
+    """Entries of a table: row (a class), column, amount."""
 
     row: Index
     column: Index
     amount: Index
 
 
-def emitter(
-    population: Population, outgoing: list[tuple[Projection, FanOut, NDArray[np.int32]]], mesh: Mesh
-) -> Emitter | None:
-    """Build the counter rows of a population from its projections' fan-out and words read; None if it sends nothing."""
+_Block = tuple[Kind, Index, _Entries, Projection | None]
+"""A kind of counter, its cores or links, what each class counts there, and the projection of SOPs and reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """What source neurons have on cores: column k has entries ``start[k] : start[k + 1]``, one at most of each neuron.
+
+    Args:
+        cores: Of each column.
+        start: (columns + 1,).
+        source: (E,) source neuron.
+        amounts: (E,) each.
+    """
+
+    cores: Index
+    start: Index
+    source: NDArray[np.signedinteger[Any]]
+    amounts: tuple[NDArray[np.int32], ...]
+
+    def parts(self) -> Iterator[slice]:
+        """Yield the entries of each column."""
+        for a, b in pairwise(self.start.tolist()):
+            yield slice(a, b)
+
+    def rows(self, leads: Index, neurons: int) -> tuple[Index, Index, Index]:
+        """Return (class, column, entry) of what the first neuron of each class has."""
+        number = np.full(neurons, -1, np.int64)
+        number[leads] = np.arange(leads.size)
+        row = number[self.source]
+        chosen = np.flatnonzero(row >= 0)
+        return row[chosen], np.searchsorted(self.start, chosen, side="right") - 1, chosen
+
+
+def emitters(population: Population, outgoing: list[tuple[Projection, FanOut]], chip: Chip) -> tuple[Emitter, ...]:
+    """Build the counter rows of a population from the fan-out of its projections; none if it sends nothing.
+
+    Neurons are alike in one projection much more often than in all: those that share no core are emitters of their own. And
+    they reach the same cores more often than with as many synapses: of large populations the traffic is one of its own.
+    """
     if isinstance(population.soma, GateTable):
-        return None
+        return ()
     own = population.cores[layout.order(population)]
-    fans = [fan for _, fan, _ in outgoing]
-    counts = [(fan.source, fan.column, fan.synapses.astype(np.int64)) for fan in fans]
-    reads = [(fan.source, fan.column, words.astype(np.int64)) for _, fan, words in outgoing]
-    class_of, first = _classes(own, _beside([part for pair in zip(counts, reads, strict=True) for part in pair], fans))
-    number = np.full(own.size, -1, np.int64)
-    number[first] = np.arange(first.size)
-    blocks: list[tuple[Kind, Index, _Entries, Projection | None]] = []
-    reached = []
-    for (projection, fan, words), (source, column, synapses) in zip(outgoing, counts, strict=True):
-        chosen = np.flatnonzero(number[source] >= 0)
-        row, column = number[source[chosen]], column[chosen]
-        blocks.append(("sops", fan.cores, _Entries(row, column, synapses[chosen]), projection))
-        blocks.append(("reads", fan.cores, _Entries(row, column, words[chosen].astype(np.int64)), projection))
-        reached.append((row, fan.cores[column]))
-    targets = np.unique(np.concatenate([fan.cores for fan in fans] or [own[:0]]))
-    blocks += _traffic(own[first], reached, targets[targets >= 0], mesh)
+    found: list[Emitter] = []
+    for group in _together(outgoing) or [[]]:
+        found += _group(own, group, chip, [] if found else [_spikes])
+    return tuple(found)
+
+
+def _together(outgoing: list[tuple[Projection, FanOut]]) -> list[list[tuple[Projection, FanOut]]]:
+    """Return the projections in groups that share no core."""
+    groups: list[tuple[set[int], list[tuple[Projection, FanOut]]]] = []
+    for one in outgoing:
+        cores, members, apart = set(one[1].cores.tolist()), [one], []
+        for group in groups:
+            if cores.isdisjoint(group[0]):
+                apart.append(group)
+            else:
+                cores |= group[0]
+                members = [*group[1], *members]
+        groups = [*apart, (cores, members)]
+    return [members for _, members in groups]
+
+
+def _group(
+    own: Index, outgoing: list[tuple[Projection, FanOut]], chip: Chip, more: list[Callable[[Index], _Block]]
+) -> list[Emitter]:
+    """Return the emitters of projections whose messages are counted together; ``more``: what a class's core counts."""
+    counted = [
+        _Table(fan.cores, fan.reached.start, fan.source, (fan.synapses, words_read(fan, chip.core)))
+        for _, fan in outgoing
+    ]
+    links = [projection for projection, _ in outgoing]
+    reach = _reach([fan for _, fan in outgoing])
+    if own.size <= SMALL or not outgoing:
+        class_of, leads = _classes(own, counted)
+        traffic = [block(own[leads]) for block in more] + _traffic(own, leads, reach, chip.mesh)
+        return [_joined(class_of, traffic + _counts(own, leads, links, counted))]
+    class_of, leads = _classes(own, [reach])
+    traffic = [block(own[leads]) for block in more] + _traffic(own, leads, reach, chip.mesh)
+    of_counts, first = _classes(np.zeros_like(own), counted)
+    return [_joined(class_of, traffic), _joined(of_counts, _counts(own, first, links, counted))]
+
+
+def _counts(own: Index, leads: Index, projections: list[Projection], tables: list[_Table]) -> list[_Block]:
+    """Return the synapses and the words read of each class."""
+    blocks: list[_Block] = []
+    for projection, table in zip(projections, tables, strict=True):
+        row, column, chosen = table.rows(leads, own.size)
+        synapses, words = (_Entries(row, column, amount[chosen].astype(np.int64)) for amount in table.amounts)
+        blocks += [("sops", table.cores, synapses, projection), ("reads", table.cores, words, projection)]
+    return blocks
+
+
+def _reach(fans: list[FanOut]) -> _Table:
+    """Return which cores each neuron's message goes to: once to each, however many projections end there."""
+    ends: dict[int, list[tuple[FanOut, slice]]] = {}
+    for fan in fans:
+        start = fan.reached.start
+        for column, core in enumerate(fan.cores.tolist()):
+            if core >= 0:
+                ends.setdefault(core, []).append((fan, slice(int(start[column]), int(start[column + 1]))))
+    cores = np.array(sorted(ends), np.int64)
+    parts = [np.zeros(0, np.int32)]
+    for core in cores.tolist():
+        found = [fan.source[part] for fan, part in ends[core]]
+        parts.append(found[0] if len(found) == 1 else np.unique(np.concatenate(found)))
+    source = np.concatenate(parts)
+    once = np.broadcast_to(np.int32(1), source.shape)
+    return _Table(cores, np.cumsum([part.size for part in parts]), source, (once,))
+
+
+def _joined(class_of: NDArray[np.int32], blocks: list[_Block]) -> Emitter:
+    """Put blocks of columns beside each other."""
+    classes = 1 + int(class_of.max(initial=-1))
     runs, start, parts = [], 0, []
     for kind, ids, entries, of in blocks:
         runs.append(Columns(kind, start, ids, of))
@@ -124,79 +222,86 @@ def emitter(
     row, columns, amounts = (np.concatenate(found) for found in zip(*parts, strict=True))
     order = np.lexsort((columns, row))
     order = order[amounts[order] != 0]
-    indptr = np.zeros(first.size + 1, np.int64)
-    np.cumsum(np.bincount(row[order], minlength=first.size), out=indptr[1:])
-    return Emitter(
-        class_of, indptr, columns[order].astype(np.int32), amounts[order].astype(np.int32), tuple(runs), start
-    )
+    indptr = np.zeros(classes + 1, np.int64)
+    np.cumsum(np.bincount(row[order], minlength=classes), out=indptr[1:])
+    columns, amounts = columns[order].astype(np.int32), amounts[order].astype(np.int32)
+    return Emitter(class_of, indptr, columns, amounts, tuple(runs), start)
 
 
-def _beside(parts: list[tuple[Index, Index, Index]], fans: list[FanOut]) -> _Entries:
-    """Put tables beside each other: two for each fan-out."""
-    start, rows, columns, amounts = 0, [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for k, (row, column, amount) in enumerate(parts):
-        rows.append(row)
-        columns.append(column + start)
-        amounts.append(amount)
-        start += fans[k // 2].cores.size
-    return _Entries(np.concatenate(rows), np.concatenate(columns), np.concatenate(amounts))
+def _classes(own: Index, tables: list[_Table]) -> tuple[NDArray[np.int32], Index]:
+    """Return the class of each neuron and the first neuron of each class; equal ``own`` and equal rows share a class.
 
-
-def _classes(own: Index, table: _Entries) -> tuple[NDArray[np.int32], Index]:
-    """Return the class of each neuron and the first neuron of each class; equal core and equal rows share a class."""
-    order = np.argsort(table.row, kind="stable")
-    columns, amounts = table.column[order], table.amount[order]
-    lengths = np.bincount(table.row, minlength=own.size)
-    start = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    Neurons whose rows have the same sum of random multiples are one class, if then every row is that of its class's first.
+    """
+    lengths = np.zeros(own.size, np.int64)
+    for table in tables:
+        lengths += np.bincount(table.source, minlength=own.size)
+    columns = sum(len(table.amounts) * table.cores.size for table in tables)
     for seed in range(1, 1 << 16):
-        mix = np.random.default_rng(seed).integers(1, 1 << 62, size=int(columns.max(initial=0)) + 3) | 1
-        with np.errstate(over="ignore"):
-            keys = own * mix[-1] + mix[-2]
-            filled = np.flatnonzero(lengths)
-            if filled.size:
-                keys[filled] += np.add.reduceat(amounts * mix[columns], start[filled])
-        _, first, class_of = np.unique(keys, return_index=True, return_inverse=True)
-        class_of = class_of.ravel()
+        mix = np.random.default_rng(seed).integers(1, 1 << 62, size=columns + 2) | 1
+        keys, at = own * mix[-1] + mix[-2], 0
+        for table in tables:
+            for part in table.parts():
+                for amount in table.amounts:
+                    keys[table.source[part]] += amount[part] * mix[at]
+                    at += 1
+        _, first, found = np.unique(keys, return_index=True, return_inverse=True)
+        class_of: NDArray[np.int32] = found.ravel().astype(np.int32)
         like = first[class_of]
         same = np.array_equal(own[like], own) and np.array_equal(lengths[like], lengths)
-        if same:
-            twin = np.repeat(start[like] - start[:-1], lengths) + np.arange(columns.size)
-            same = np.array_equal(columns[twin], columns) and np.array_equal(amounts[twin], amounts)
-        if same:
-            return class_of.astype(np.int32), first
+        if same and all(_alike(table, class_of, first) for table in tables):
+            return class_of, first.astype(np.int64)
     raise AssertionError("65,536 draws of keys gave two different rows one key")
 
 
-def _traffic(
-    own: Index, reached: list[tuple[Index, Index]], cores: Index, mesh: Mesh
-) -> list[tuple[Kind, Index, _Entries, Projection | None]]:
-    """Return spikes, messages, hops and links of each class; a message goes once to each distinct core."""
-    own_cores, own_column = np.unique(own, return_inverse=True)
-    own_column, rows = own_column.ravel().astype(np.int64), np.arange(own.size)
-    placed = np.flatnonzero(own_cores >= 0)
-    blocks: list[tuple[Kind, Index, _Entries, Projection | None]] = [
-        ("spikes", own_cores, _Entries(rows, own_column, np.ones(own.size, np.int64)), None)
-    ]
-    row = np.concatenate([r for r, _ in reached] or [rows[:0]])
-    core = np.concatenate([c for _, c in reached] or [rows[:0]])
-    if not cores.size:
-        return blocks
-    pairs = np.unique(row[core >= 0] * cores.size + np.searchsorted(cores, core[core >= 0]))
-    row, column = pairs // cores.size, pairs % cores.size
+def _alike(table: _Table, class_of: NDArray[np.int32], first: Index) -> bool:
+    """Say whether every entry is also one of the first neuron of its class; rows are then equal where they are as long."""
+    is_first = np.zeros(class_of.size, bool)
+    is_first[first] = True
+    held = np.zeros((len(table.amounts), first.size), np.int32)
+    for part in table.parts():
+        source, found = table.source[part], np.stack([amount[part] for amount in table.amounts])
+        kind, leads = class_of[source], is_first[source]
+        held[:, kind[leads]] = found[:, leads]
+        if not np.array_equal(held[:, kind], found):
+            return False
+        held[:, kind[leads]] = 0
+    return True
+
+
+def _spikes(own: Index) -> _Block:
+    """Return what classes on these cores count as they fire."""
+    cores, column = np.unique(own, return_inverse=True)
+    return (
+        "spikes",
+        cores,
+        _Entries(np.arange(own.size), column.ravel().astype(np.int64), np.ones(own.size, np.int64)),
+        None,
+    )
+
+
+def _traffic(neurons: Index, leads: Index, reach: _Table, mesh: Mesh) -> list[_Block]:
+    """Return messages, hops and links of each class; ``neurons``: the core of each."""
+    if not reach.cores.size:
+        return []
+    own, cores = neurons[leads], reach.cores
+    row, column, _ = reach.rows(leads, neurons.size)
     sent = np.bincount(row, minlength=own.size)
-    blocks.append(("messages_in", cores, _Entries(row, column, np.ones(row.size, np.int64)), None))
     from_host = np.flatnonzero(own < 0)
-    blocks.append(("host", np.zeros(1, np.int64), _Entries(from_host, 0 * from_host, sent[from_host]), None))
-    if not placed.size:
+    blocks: list[_Block] = [
+        ("messages_in", cores, _Entries(row, column, np.ones(row.size, np.int64)), None),
+        ("host", np.zeros(1, np.int64), _Entries(from_host, 0 * from_host, sent[from_host]), None),
+    ]
+    own_cores, home = np.unique(own[own >= 0], return_inverse=True)
+    if not own_cores.size:
         return blocks
     on_chip = own[row] >= 0
     row, target = row[on_chip], cores[column[on_chip]]
     across, along = hops(mesh, own[row], target)
     inside = np.flatnonzero(own >= 0)
-    home = own_column[inside] - placed[0]
     for kind, amount in (("messages", sent), ("hops_x", across), ("hops_y", along)):
         whole = amount if kind == "messages" else np.bincount(row, weights=amount, minlength=own.size).astype(np.int64)
-        blocks.append((kind, own_cores[placed], _Entries(inside, home, whole[inside]), None))  # type: ignore[arg-type]
+        blocks.append((kind, own_cores, _Entries(inside, home.ravel().astype(np.int64), whole[inside]), None))  # type: ignore[arg-type]
     blocks.append(("links", *_link_table(own, row, target, mesh), None))
     return blocks
 

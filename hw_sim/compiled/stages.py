@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip, load_chip
 from spikewright.hw_sim.compiled import layout
-from spikewright.hw_sim.compiled.counters import Emitter, emitter
+from spikewright.hw_sim.compiled.counters import Emitter, emitters
 from spikewright.hw_sim.compiled.order import Group, groups
 from spikewright.hw_sim.compiled.synapses import Compiled as Synapses
 from spikewright.hw_sim.compiled.synapses import cast, prepare
@@ -18,7 +18,7 @@ from spikewright.hw_sim.errors import CapacityError, ProgramError
 from spikewright.hw_sim.fixed_point import shifted_bound
 from spikewright.hw_sim.program import Population, Program, Projection
 from spikewright.hw_sim.synapses import GateLink, gate_index
-from spikewright.hw_sim.synaptic_memory import FanOut, fan_out, words_read
+from spikewright.hw_sim.synaptic_memory import FanOut, fan_out
 
 Index = NDArray[np.int64]
 NARROW = 1 << 24
@@ -64,7 +64,7 @@ class Stage:
     inputs: tuple[Input, ...]
     gates: tuple[GateInput, ...]
     history: int
-    emitter: Emitter | None
+    emitters: tuple[Emitter, ...]
     core: Index
 
 
@@ -112,20 +112,16 @@ def compile(program: Program, chip: Chip | str | None = None) -> Compiled:
     reached = {p.name: _fan_out(program, p) for p in program.projections}
     stages = {}
     for population in program.populations:
-        outgoing = [
-            (p, reached[p.name], words_read(reached[p.name], target.core))
-            for p in program.projections
-            if p.source == population.name
-        ]
+        outgoing = [(p, reached[p.name]) for p in program.projections if p.source == population.name]
         stages[population.name] = _stage(
             population,
             [inputs[p.name] for p in program.projections if p.target == population.name and p.name in inputs],
             [gates[p.name] for p in program.projections if p.target == population.name and p.name in gates],
-            max((program.lag(p) for p, _, _ in outgoing), default=0),
-            emitter(population, outgoing, target.mesh),
+            max((program.lag(p) for p, _ in outgoing), default=0),
+            emitters(population, outgoing, target),
             program,
         )
-    runs = [run.ids for s in stages.values() if s.emitter for run in s.emitter.runs if run.kind == "links"]
+    runs = [run.ids for s in stages.values() for e in s.emitters for run in e.runs if run.kind == "links"]
     links = np.unique(np.concatenate(runs)) if runs else np.zeros(0, np.int64)
     return Compiled(program, target, stages, groups(program), reached, cores, links)
 
@@ -157,7 +153,7 @@ def _stage(
     inputs: list[Input],
     gates: list[GateInput],
     history: int,
-    counters: Emitter | None,
+    counters: tuple[Emitter, ...],
     program: Program,
 ) -> Stage:
     order = layout.order(population)

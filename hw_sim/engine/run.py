@@ -260,7 +260,7 @@ def _sources(compiled: Compiled, inputs: dict[str, NDArray[Any]], steps: int) ->
 
 def _block(compiled: Compiled, steps: int, samples: int) -> tuple[int, int]:
     """Return how many samples and timesteps one block holds."""
-    width = max((s.emitter.width for s in compiled.stages.values() if s.emitter), default=0)
+    width = max((e.width for s in compiled.stages.values() for e in s.emitters), default=0)
     sizes = [s.population.size for s in compiled.stages.values()]
     messages = sum(s.population.size * message_bytes(s.population.soma) for s in compiled.stages.values())
     row = messages + 12 * max(sizes) + 16 * width + 48 * compiled.cores + 8 * compiled.links.size
@@ -310,13 +310,13 @@ def _trace(
     program = compiled.program
     projections = {}
     for p in program.projections:
-        arriving = max(0, tally.steps - program.lag(p)) * samples
+        arriving = min(tally.lives[p.source], max(0, tally.lives[p.target] - program.lag(p))) * samples
         dense = int(compiled.fan_out[p.name].synapses.sum(dtype=np.int64)) * arriving
         projections[p.name] = ProjectionCount(program.population(p.source).soma.sends, tally.sops[p.name], dense)
     populations = {}
     for name, stage in compiled.stages.items():
         n = stage.population.size
-        updates = n * tally.steps * samples
+        updates = n * tally.lives[name] * samples
         wraps, clips = (int(x) for x in saturated[name])
         populations[name] = PopulationCount(n, tally.spikes[name], updates, len(stage.gates) * updates, wraps, clips)
     per_core = dict(tally.per_core)

@@ -236,6 +236,33 @@ def delta_relu(drive, acc, last, keep, shift, out, rec_v, corner, saturated, sta
 
 
 @kernel
+def sigma_delta(  # type: ignore[no-untyped-def]
+    drive, v, last, params, shift, rectify, sums, most, out, rec_v, corner, saturated, start, stop
+):
+    """Scan a ``SigmaDelta`` for samples ``start`` to ``stop``: ``last`` (B, n) was sent so far; ``params`` bias, threshold."""
+    steps, _, n = drive.shape
+    top = LIMIT - 1
+    for b in range(start, stop):
+        for t in range(steps):
+            for i in range(n):
+                x = drive[t, b, i] + (v[b, i] if sums else 0)
+                kept = min(max(x, -top), top)
+                v[b, i] = kept
+                z = kept + params[0, i]
+                y = min(max(z, -top), top)
+                change = (max(y, 0) if rectify else y) - last[b, i]
+                if abs(change) < params[1, i]:
+                    change = 0
+                due = change >> shift
+                message = min(max(due, -most - 1), most)
+                last[b, i] += change if message == due else message << shift
+                saturated[b, 1] += (x != kept) | (y != z) | (message != due)
+                out[t, b, i] = message
+            if rec_v.shape[0] > 0:
+                rec_v[corner[0] + t, corner[1] + b] = v[b]
+
+
+@kernel
 def relay(drive, v, shift, half, limit, out, rec_v, corner, saturated, start, stop):  # type: ignore[no-untyped-def]
     """Pass sums on for samples ``start`` to ``stop``: ``v`` (B, n) what is left of them, ``out`` payloads."""
     steps, _, n = drive.shape

@@ -11,7 +11,17 @@ from spikewright.hw_sim.compiled import layout
 from spikewright.hw_sim.compiled.stages import Compiled, Stage
 from spikewright.hw_sim.engine import soma_kernels
 from spikewright.hw_sim.jit import Threads
-from spikewright.hw_sim.somas import DeltaRelu, Gate, GatedMembrane, Lif, ProductGate, Relay, Saturations, Soma
+from spikewright.hw_sim.somas import (
+    DeltaRelu,
+    Gate,
+    GatedMembrane,
+    Lif,
+    ProductGate,
+    Relay,
+    Saturations,
+    SigmaDelta,
+    Soma,
+)
 from spikewright.hw_sim.somas import State as Remembered
 
 if TYPE_CHECKING:
@@ -102,7 +112,7 @@ class State:
             if stage.history:
                 fresh[: stage.history] = old[-stage.history :]
             self.values[name] = fresh
-            if stage.emitter is not None and stage.population.soma.sends == "gate":
+            if stage.emitters and stage.population.soma.sends == "gate":
                 self.changes[name] = np.zeros((steps, *old.shape[1:]), np.int8)
 
     def sent(self, name: str) -> AnyInt:
@@ -131,8 +141,10 @@ class State:
 
     def evaluate(self, stage: Stage, first_step: int, start: int, stop: int) -> None:
         """Run a population over the block's rows ``start`` to ``stop``; the block begins at local step ``first_step``."""
-        name, soma = stage.population.name, stage.population.soma
-        if soma.on_host:
+        name, soma, halt = stage.population.name, stage.population.soma, self.compiled.program.stop
+        if halt:
+            stop = min(stop, halt - stage.population.start - first_step)
+        if soma.on_host or stop <= start:
             return
         cuda = self.cuda if self.cuda is not None and name in self.cuda.names else None
         drive = self._drive(stage, start, stop) if cuda is None else self._drive_on(cuda, stage, start, stop)
@@ -165,6 +177,11 @@ class State:
             case Relay(shift=shift):
                 sums = (drive, self.v[name], shift, soma.half, soma.limit, out, rec_v)
                 soma_kernels.relay(*sums, corner, saturated, 0, self.batch)
+            case SigmaDelta():
+                soma_kernels.sigma_delta(
+                    drive, self.v[name], self.u[name], stage.params, soma.shift, soma.rectify, soma.sums, soma.limit,
+                    out, rec_v, corner, saturated, 0, self.batch,
+                )  # fmt: skip
             case Gate():
                 soma_kernels.gate(
                     drive, self.v[name], self.u[name], stage.params[0], stage.params[1],

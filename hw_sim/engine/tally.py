@@ -38,7 +38,8 @@ class Tally:
         self.threads = threads
         self.host_kind = host
         self.lags = {p.name: program.lag(p) for p in program.projections}
-        self.chip_steps = steps + max(p.start for p in program.populations)
+        self.lives = {p.name: program.life(p, steps) for p in program.populations}
+        self.chip_steps = program.chip_steps(steps)
         self.per_core = {name: np.zeros((self.chip_steps, compiled.cores), np.int64) for name in PER_CORE}
         self.host = np.zeros(self.chip_steps, np.int64)
         self.link_messages = np.zeros(compiled.links.size, np.int64)
@@ -53,9 +54,9 @@ class Tally:
         for stage in self.compiled.stages.values():
             mapped = stage.core[stage.core >= 0]
             neurons = np.bincount(mapped, minlength=self.compiled.cores)
-            self.per_core["neuron_updates"] += neurons
+            self.per_core["neuron_updates"] += neurons * stage.population.soma.updates
             if stage.gates:
-                window = slice(stage.population.start, stage.population.start + self.steps)
+                window = slice(stage.population.start, stage.population.start + self.lives[stage.population.name])
                 self.per_core["gate_multiplies"][window] += neurons * len(stage.gates)
 
     def begin(self, batch: int) -> None:
@@ -72,18 +73,20 @@ class Tally:
     def add(self, name: str, first_step: int, events: NDArray[np.generic]) -> None:
         """Count the messages ``events`` (T', B, n) that a population sent from local step ``first_step`` on."""
         stage = self.compiled.stages[name]
-        if stage.emitter is None:
+        events = events[: max(0, self.lives[name] - first_step)]
+        if not stage.emitters or not len(events):
             return
         if self.timer is not None:
             self.timer.add(name, events)
-        counts = stage.emitter.count(events, self.threads)
         start = stage.population.start + first_step
-        for run in stage.emitter.runs:
-            part = counts[:, :, run.start : run.stop]
-            if run.projection is not None:
-                self._arrive(run, first_step, start, part)
-            else:
-                self._send(name, run, slice(start, start + part.shape[0]), part)
+        for emitter in stage.emitters:
+            counts = emitter.count(events, self.threads)
+            for run in emitter.runs:
+                part = counts[:, :, run.start : run.stop]
+                if run.projection is not None:
+                    self._arrive(run, first_step, start, part)
+                else:
+                    self._send(name, run, slice(start, start + part.shape[0]), part)
 
     def _send(self, name: str, run: Columns, window: slice, part: Int) -> None:
         if run.kind == "links":
@@ -103,7 +106,7 @@ class Tally:
     def _arrive(self, run: Columns, first_step: int, start: int, part: Int) -> None:
         projection = run.projection
         assert projection is not None
-        arriving = min(part.shape[0], self.steps - self.lags[projection.name] - first_step)
+        arriving = min(part.shape[0], self.lives[projection.target] - self.lags[projection.name] - first_step)
         if arriving <= 0:
             return
         part = part[:arriving]

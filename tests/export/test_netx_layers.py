@@ -304,10 +304,9 @@ COMPLEX = {
     **CUBA,
 }
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "sigma-delta": (dense([[2]], **{"neuron/type": "SDNN"}), "no integer op here has a send threshold"),
     "resonate": (dense([[2]], **{"neuron/type": "RF_IZHIKEVICH"}), "turns a complex state"),
     "adaptive": (dense([[2]], **{"neuron/type": "ALIF"}), "moves its own threshold"),
-    "unknown neuron": (dense([[2]], **{"neuron/type": "HH"}), "'HH': CUBA and LOIHI are known here"),
+    "unknown neuron": (dense([[2]], **{"neuron/type": "HH"}), "'HH': CUBA, LOIHI and SDNN are known here"),
     "complex weights": (COMPLEX, "complex weights"),
     "layer type": ({**dense([[2]]), "type": "dense_comp"}, "its type 'dense_comp'"),
     "decay": (dense([[2]], **{"neuron/vDecay": 5000}), "'neuron/vDecay' is 5000; 0 .. 4096 is allowed"),
@@ -330,12 +329,6 @@ def test_what_has_no_integer_op_is_refused_by_layer_and_reason(name: str, tmp_pa
     assert words in str(caught.value)
     assert "layer 0" in caught.value.where
     assert caught.value.help
-
-
-def test_intels_sigma_delta_pilotnet_is_refused_by_name(tmp_path: Path) -> None:
-    start = {"type": "input", "shape": np.array([3, 8, 8]), "neuron/type": "SDNN", "neuron/vThMant": 0}
-    with pytest.raises(ImportingError, match="sigma-delta"):
-        import_net(write(tmp_path / "s.net", start))
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "empty"])

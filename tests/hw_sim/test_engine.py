@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from example_counts import examples
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from spikewright import hw_sim
 from spikewright.hw_sim import ProgramError, SaturationError, Source, compile, load_chip, simulate
+from spikewright.hw_sim.compiled import counters
 from spikewright.hw_sim.engine import run as engine_run
 from spikewright.hw_sim.noc import Links
 
@@ -44,15 +47,25 @@ def test_random_programs_give_the_spikes_and_states_of_the_reference(seed: int) 
 
 
 @examples(100)
-@given(seed=seeds)
-def test_counters_equal_a_walk_over_every_event_per_core_and_step(seed: int) -> None:
+@given(seed=seeds, apart=st.booleans(), large=st.booleans())
+def test_counters_equal_a_walk_over_every_event_per_core_and_step(seed: int, apart: bool, large: bool) -> None:
     program, inputs = random_program(seed)
-    chip = load_chip("loihi2")
+    chip, cores = load_chip("loihi2"), CORES
+    if apart:  # projections to different populations then share no core, and are counted by emitters of their own
+        cores *= len(program.populations)
+        moved = tuple(
+            replace(p, core=np.where(p.core < 0, p.core, p.core + CORES * k).astype(np.int32))
+            for k, p in enumerate(program.populations)
+        )
+        program = replace(program, populations=moved)
 
-    trace = simulate(program, inputs)
+    with pytest.MonkeyPatch.context() as patch:
+        if large:
+            patch.setattr(counters, "SMALL", 0)
+        trace = simulate(program, inputs)
 
     ref = run(program, inputs, program.steps)
-    counts = walk(program, ref, program.steps, CORES, chip)
+    counts = walk(program, ref, program.steps, cores, chip)
     c = trace.cores
     for kind, got in (("binary", trace.sops_binary), ("graded", trace.sops_graded), ("gate", trace.sops_gate)):
         np.testing.assert_array_equal(got, counts.sops[kind][:, :c])

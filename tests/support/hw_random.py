@@ -132,8 +132,14 @@ def _layer(b: _Builder, name: str) -> None:
     if not gates and r.random() < 0.25:
         soma: hw.Soma = hw.DeltaRelu(b.one_or_all(int(np.prod(shape)), 0, 2000), int(r.integers(0, 8)))
         draws = r.spawn(1)[0]
-        if draws.random() < 0.5:
+        kind = draws.random()
+        if kind < 0.4:
             soma = hw.Relay(int(draws.integers(0, 8)), int(draws.integers(3, 16)))
+        elif kind < 0.8:
+            bias, threshold = draws.integers(-300, 300, (1,)), draws.integers(0, 400, (1,))
+            rectify, sums = (bool(one) for one in draws.integers(0, 2, 2))
+            shift, bits = int(draws.integers(0, 6)), int(draws.integers(3, 16))
+            soma = hw.SigmaDelta(bias, threshold, shift, rectify, sums, bits)
         target = b.population(name, shape, soma, "graded")
     else:
         soma = b.lif(int(np.prod(shape)), gates)

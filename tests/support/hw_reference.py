@@ -135,18 +135,46 @@ def _step(
             ref.clips[name] += int((free != v[t]).sum())
             sent[t] = np.floor_divide(v[t] + 2**shift // 2, 2**shift)
             ref.messages[name][t] = sent[t] != 0
-        case hw.DeltaRelu() | hw.Gate():
-            free = decay(v[t - 1] if t else v[0] * 0, soma.decay) + _arriving(program, population, t, weights, ref)
-            v[t] = clip_voltage(free)
-            ref.clips[name] += int((free != v[t]).sum())
-            if isinstance(soma, hw.DeltaRelu):
-                now, last = np.maximum(v[t], 0) >> soma.shift, np.maximum(v[t - 1], 0) >> soma.shift if t else 0
-                sent[t] = now - last
-                ref.messages[name][t] = sent[t] != 0
-            else:
-                count = ((v[t] + soma.bias)[..., None] >= soma.thresholds).sum(axis=-1)
-                sent[t] = soma.levels[count]
-                ref.messages[name][t] = sent[t] != (sent[t - 1] if t else 1 << soma.gate_bits)
+        case hw.SigmaDelta() | hw.DeltaRelu() | hw.Gate():
+            _held(soma, name, t, _arriving(program, population, t, weights, ref), ref)
+
+
+def _held(soma: hw.SigmaDelta | hw.DeltaRelu | hw.Gate, name: str, t: int, a: Int, ref: Reference) -> None:
+    """Advance what adds up its input and sends what changed."""
+    sent, v = ref.sent[name], ref.v[name]
+    before = v[t - 1] if t else v[0] * 0
+    if isinstance(soma, hw.SigmaDelta):
+        free = a + before * soma.sums
+        v[t] = clip_voltage(free)
+        sent[t], cut = _changes(soma, v[: t + 1])
+        ref.clips[name] += int((cut | (free != v[t])).sum())
+        ref.messages[name][t] = sent[t] != 0
+        return
+    free = decay(before, soma.decay) + a
+    v[t] = clip_voltage(free)
+    ref.clips[name] += int((free != v[t]).sum())
+    if isinstance(soma, hw.DeltaRelu):
+        now, last = np.maximum(v[t], 0) >> soma.shift, np.maximum(v[t - 1], 0) >> soma.shift if t else 0
+        sent[t] = now - last
+        ref.messages[name][t] = sent[t] != 0
+    else:
+        count = ((v[t] + soma.bias)[..., None] >= soma.thresholds).sum(axis=-1)
+        sent[t] = soma.levels[count]
+        ref.messages[name][t] = sent[t] != (sent[t - 1] if t else 1 << soma.gate_bits)
+
+
+def _changes(soma: hw.SigmaDelta, v: Int) -> tuple[Int, NDArray[np.bool_]]:
+    """Return what is sent after the sums ``v`` of all steps so far, as lava-nc has it: by activation and residue."""
+    act = residue = v[0] * 0
+    for sums in v:
+        whole = clip_voltage(sums + soma.bias)
+        now = np.where(whole < 0, 0, whole) if soma.rectify else whole
+        delta = now - act + residue
+        due = np.where(np.abs(delta) >= soma.threshold, delta, 0) // 2**soma.shift
+        out = np.minimum(np.maximum(due, -(2**soma.payload_bits)), 2**soma.payload_bits - 1)
+        passed = np.where(out == due, np.where(np.abs(delta) >= soma.threshold, delta, 0), out * 2**soma.shift)
+        act, residue = now, delta - passed
+    return out, (out != due) | (whole != sums + soma.bias)
 
 
 def _often(soma: hw.Lif, v: Int, fired: NDArray[np.bool_]) -> Int:

@@ -22,7 +22,7 @@ BOOT = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from netx_in_lava im
 
 @dataclass(frozen=True)
 class Seen:
-    """Per layer of the network: spikes (steps, *C-order shape), and u and v after the last step."""
+    """Per layer of the network: spikes (steps, *C-order shape), and u and v after the last step (sigma-delta: sigma, twice)."""
 
     spikes: list[Ints]
     u: list[Ints]
@@ -97,7 +97,8 @@ def child(place: str) -> None:
     if x is not None:
         flat = x.T if len(net.inp.shape) == x.ndim - 1 else x.reshape(steps, -1).T
         source = Source(data=np.ascontiguousarray(flat, np.int32))
-        source.s_out.connect(net.inp)
+        encodes = type(net.in_layer).__name__ == "Input"  # its own port leads nowhere
+        source.s_out.connect(net.in_layer.neuron.a_in if encodes else net.inp)
     sinks = []
     for layer in net.layers:
         sink = Sink(shape=layer.out.shape, buffer=steps)
@@ -106,8 +107,9 @@ def child(place: str) -> None:
     net.run(condition=RunSteps(num_steps=steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
     seen = {}
     for i, (layer, sink) in enumerate(zip(net.layers, sinks, strict=True)):
-        seen[f"s{i}"] = sink.data.get().astype(np.int8).T
-        seen[f"u{i}"], seen[f"v{i}"] = layer.neuron.u.get().T, layer.neuron.v.get().T
+        seen[f"s{i}"] = sink.data.get().astype(np.int32).T
+        held = [getattr(layer.neuron, name, None) for name in ("u", "v")]
+        seen[f"u{i}"], seen[f"v{i}"] = ((layer.neuron.sigma if var is None else var).get().T for var in held)
     np.savez(folder / "half.npz", **seen)
     (folder / "half.npz").rename(folder / "seen.npz")
     os._exit(0)

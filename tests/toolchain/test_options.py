@@ -55,7 +55,7 @@ def test_no_option_is_said_that_was_not_asked_for() -> None:
 def test_the_command_of_a_manifest_repeats_the_deployment(cli: Cli, tmp_path: Path) -> None:
     nirx.write(tmp_path / "net.nir", linear(0.3))
     data = spikes(tmp_path / "some data.npz")
-    asked = "--mapping greedy --weight-bits 5 --timesteps 4 --dt 0.002 --seed 3 --name mine"
+    asked = "--mapping greedy --weight-bits 5 --timesteps 4 --dt 0.002 --headroom 3 --name mine"
     words = ["--calibrate", data, *asked.split()]
     assert cli("deploy", tmp_path / "net.nir", "--out", tmp_path / "a b", *words)[0] == 0
     manifest = json.loads((tmp_path / "a b" / "manifest.json").read_text())
@@ -66,7 +66,7 @@ def test_the_command_of_a_manifest_repeats_the_deployment(cli: Cli, tmp_path: Pa
     assert cli(*command[1:-1], tmp_path / "again")[0] == 0
 
     one, two = bundle.load(tmp_path / "a b"), bundle.load(tmp_path / "again")
-    assert one.options == two.options == Options(mapping="greedy", weight_bits=5, timesteps=4, dt_s=0.002, seed=3)
+    assert one.options == two.options == Options(mapping="greedy", weight_bits=5, timesteps=4, dt_s=0.002, headroom=3.0)
     assert one.command == two.command
     assert fingerprint(one.program) == fingerprint(two.program)
     assert (one.name, one.chip.name) == ("mine", "loihi2")

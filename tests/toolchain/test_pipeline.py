@@ -13,7 +13,7 @@ from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError, InputError, ToolchainError, VerifyError
 from spikewright.toolchain.interpret import run_int
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Input, Lif, Output
+from spikewright.toolchain.ops import Affine, Input, Lif, Output, Relu
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph, input_code
 from spikewright.toolchain.samples import Samples
@@ -114,6 +114,22 @@ def test_bad_options_and_data_are_refused_before_the_work(options: Options, samp
 def test_samples_that_do_not_fit_are_refused_with_the_net_they_would_travel_with() -> None:
     with pytest.raises(InputError, match=r"samples data: x has shape \(4, 16, 6\)"):
         deploy_graph(small_net(), Options(), spikes(), samples=spikes(T=4), name="small")
+
+
+def test_a_structure_that_cannot_run_is_refused_before_data_is_read() -> None:
+    net = small_net()
+    behind = (
+        Relu(name="relu", inputs=("lif",)),
+        Affine(name="fc2", inputs=("relu",), weight=np.ones((2, 4))),
+        Lif(name="lif2", inputs=("fc2",), shape=(2,), beta=np.array(0.5), v_threshold=np.array(1.0)),
+        Output(name="out", inputs=("lif2",)),
+    )
+
+    def unread() -> Samples:
+        raise AssertionError("data was read")
+
+    with pytest.raises(VerifyError, match=r"'relu': Relu cannot run on a neurocore and no pass lowers it here"):
+        deploy_graph(net.with_ops([*net.ops[:-1], *behind]), Options(), unread, name="small")
 
 
 def test_zero_timesteps_are_refused() -> None:

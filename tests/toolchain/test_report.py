@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from report_nets import attentive, deployed, events
 
 from spikewright.toolchain.analysis import Use
+from spikewright.toolchain.analysis.activity import slice_of
 from spikewright.toolchain.analysis.numbers import count, ratio, si
 from spikewright.toolchain.compare import compare
 from spikewright.toolchain.deployment import Deployment
@@ -31,6 +34,7 @@ from spikewright.toolchain.report import (
 )
 from spikewright.toolchain.report.html import SECTIONS
 from spikewright.toolchain.report.html.questions import change, energy, fast, right, spike_driven
+from spikewright.toolchain.report.overlay import energy_of
 from spikewright.toolchain.spike_driven import check_graph
 
 QUESTIONS = ("Is it spike-driven?", "Is it right?", "How fast?", "How much energy?", "What to change next?")
@@ -272,10 +276,64 @@ def test_the_heat_map_has_every_core_at_its_router_and_leads_to_its_row(report: 
     for drawn in maps:
         squares = drawn.split("</svg>")[0]
         assert squares.count("<rect") == report.chip.mesh.usable_cores_per_chip
-        assert squares.count("<a href") == len(used)
+        assert {int(core) for core in re.findall('href="#core-([0-9]+)"', squares)} == used
     for core in used:
-        assert page.count(f'href="#core-{core}"') == 3
         assert page.count(f'id="core-{core}"') == 1
+
+
+def test_rows_of_layers_and_cores_lead_to_each_other_and_to_the_verdict(report: Report) -> None:
+    page = report.html()
+    anchors, links = (re.findall(pattern, page) for pattern in (r'id="([^"]+)"', r'href="#([^"]+)"'))
+    assert len(anchors) == len(set(anchors))
+    assert report.analysis is not None
+    names = [layer.name for layer in report.analysis.activity.layers]
+    assert {f"layer-{name}" for name in names} <= set(anchors)
+    blocks = [str(row["name"]) for row in report.verdict]
+    assert any(f'id="block-{name}" href="#layer-{name}"' in page for name in blocks)
+    assert set(links) <= set(anchors)
+
+
+def test_the_timeline_shows_the_sops_of_every_core_and_step(report: Report) -> None:
+    assert report.analysis is not None
+    counts = report.analysis.activity
+    assert all(sum(core.sops_by_step) == core.sops.total + core.sops.gate for core in counts.cores)
+    drawn = report.html().split('id="timeline"')[1].split("</figure>")[0]
+    assert drawn.count('class="strip"') == len(counts.cores) + 1
+    assert drawn.count("<title>") == sum(sops > 0 for core in counts.cores for sops in core.sops_by_step)
+    busiest = max(counts.cores, key=lambda core: max(core.sops_by_step))
+    step = int(np.argmax(busiest.sops_by_step))
+    assert f"core {busiest.core}: {', '.join(busiest.layers)}, chip step {step}:" in drawn
+
+
+@pytest.mark.parametrize(
+    ("shape", "held", "words"),
+    [
+        ((2, 3, 4), range(24), "all"),
+        ((2, 3, 4), range(12), "C 0"),
+        ((2, 3, 4), (1, 2, 5, 6, 13, 14, 17, 18), "H 0–1, W 1–2"),
+        ((2, 3, 4), (0, 1, 4), "3 of 24 neurons"),
+        ((2, 3, 4), (0, 2), "2 of 24 neurons"),
+        ((10,), (4, 5, 6), "n 4–6"),
+    ],
+)
+def test_a_slice_is_named_by_the_axes_it_cuts(shape: tuple[int, ...], held: Sequence[int], words: str) -> None:
+    assert slice_of(shape, np.array(held)) == words
+
+
+def test_an_overlay_has_sops_energy_and_verdict_of_every_node(report: Report, tmp_path: Path) -> None:
+    assert report.analysis is not None
+    found = json.loads(report.overlay(tmp_path / "overlay.json"))["results"]
+    assert json.loads((tmp_path / "overlay.json").read_text()) == {"results": found}
+    assert set(found) == {str(row["name"]) for row in report.verdict} | {
+        name for layer in report.analysis.activity.layers for name in (layer.name, *layer.populations)
+    }
+    for layer in report.analysis.activity.layers:
+        value = found[layer.name]["value"]
+        assert value.startswith(f"{count(layer.sops.total / report.analysis.activity.samples)} SOPs · ")
+        assert re.fullmatch("#[0-9a-f]{6}", found[layer.name]["bgColor"])
+    fires = next(layer for layer in report.analysis.activity.layers if layer.neurons and layer.sops.binary)
+    price = report.chip.costs["synaptic_op"].energy.nominal
+    assert energy_of(fires, report.chip) >= fires.sops.binary * price * 1e-12 > 0
 
 
 def test_the_first_screen_answers_five_questions_that_can_be_quoted(report: Report) -> None:
@@ -327,3 +385,20 @@ def test_long_proofs_fold_and_paper_opens_them(report: Report) -> None:
     assert "<summary>proof</summary>" in page
     assert "<summary>proof</summary>" not in to_html(replace(report, verdict=({**long, "witness": "short"},)))
     assert "details::details-content" in page.split("@media print", 1)[1]
+
+
+def test_every_layer_stands_beside_the_captured_net() -> None:
+    made = deployed(attentive(), events())
+    report = made.report()
+    found = report.captured
+
+    assert found is not None
+    assert found["ok"]
+    assert sum(row["values"] for row in found["layers"]) > 0
+    assert json.loads(report.json())["captured_net"] == json.loads(json.dumps(found))
+    page = report.html()
+    assert "runs the captured net" in page
+    assert "beside the captured net</summary>" in page
+    wrong = {**found, "ok": False, "faults": ["layer 'att' differs"], "headline": "NOT the captured net: 1 fault"}
+    broken = replace(report, captured=wrong).html()
+    assert '<span class="bad">NOT the captured net: 1 fault</span>.<br>layer &#x27;att&#x27; differs' in broken

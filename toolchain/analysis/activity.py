@@ -6,11 +6,14 @@ A layer is all populations of one block of the user's net; the SOPs of a project
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.hw_sim import Population, Program, Trace
+from spikewright.hw_sim.somas import Soma
 from spikewright.toolchain.ir import Graph
 
 Kind = Literal["binary", "graded", "gate"]
@@ -91,10 +94,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Core:
-    """Totals of one neurocore over samples and steps; ``layers`` are those with neurons on it."""
+    """Totals of one neurocore over samples and steps.
+
+    Args:
+        core: Its number.
+        layers: Those with neurons on it.
+        slices: What of each of these lies on it, in words (``slice_of``).
+        sops_by_step: SOPs of all samples in each chip step; () of a run of more than ``MOST_STEPS``.
+    """
 
     core: int
     layers: tuple[str, ...]
+    slices: tuple[str, ...]
     neurons: int
     sops: Sops
     synmem_reads: int
@@ -104,6 +115,29 @@ class Core:
     messages: int
     messages_in: int
     hops: int
+    sops_by_step: tuple[int, ...] = ()
+
+
+MOST_STEPS = 1024
+"""Chip steps up to which the SOPs of every step and core are kept beside their sums."""
+
+
+def slice_of(shape: tuple[int, ...], held: NDArray[np.int64]) -> str:
+    """Return which neurons of a population (flat indices) a core holds: ranges of its axes where they are a box of the grid.
+
+    Axes of a grid are called C, H, W; a range of a whole axis is left out.
+    """
+    axes = [np.unique(axis) for axis in np.unravel_index(held, shape)]
+    box = prod(axis.size for axis in axes) == held.size
+    if not box or any(axis.size != axis[-1] - axis[0] + 1 for axis in axes):
+        return f"{held.size:,} of {prod(shape):,} neurons"
+    names = "CHW" if len(shape) == 3 else "n" if len(shape) == 1 else "".join(map(str, range(len(shape))))
+    parts = [
+        f"{name} {axis[0]}–{axis[-1]}" if axis.size > 1 else f"{name} {axis[0]}"
+        for name, axis, whole in zip(names, axes, shape, strict=True)
+        if axis.size < whole
+    ]
+    return ", ".join(parts) or "all"
 
 
 @dataclass(frozen=True)
@@ -165,7 +199,7 @@ def block_of(graph: Graph, population: str) -> str:
 
 def _layer(name: str, rows: list[Population], program: Program, trace: Trace) -> Layer:
     names = {p.name for p in rows}
-    gates = {p.name for p in rows if p.kind in ("graded", "gate") and p.soma.integrates and not p.soma.takes_gates}
+    gates = {p.name for p in rows if p.kind in ("graded", "gate") and p.soma.integrates and not _spikes_on(p.soma)}
     drives = [p for p in program.projections if p.target in names]
     sops = sum((_projection_sops(trace, p.name) for p in drives), Sops())
     counts = {p.name: trace.populations[p.name] for p in rows}
@@ -182,13 +216,18 @@ def _layer(name: str, rows: list[Population], program: Program, trace: Trace) ->
         sops=sops,
         attention=sum((_projection_sops(trace, p.name) for p in drives if p.target in gates), Sops()),
         gate_multiplies=sum(c.gate_multiplies for c in counts.values()),
-        neuron_updates=int(on_core.size) * trace.chip_steps * trace.samples,
+        neuron_updates=sum(int((p.core >= 0).sum()) * p.soma.updates for p in rows) * trace.chip_steps * trace.samples,
         spikes=sum(counts[n].spikes for n in firing),
         gate_messages=sum(counts[n].spikes for n in gating),
         firing=sum(counts[n].opportunities for n in firing),
         wraps=sum(c.wraps for c in counts.values()),
         clips=sum(c.clips for c in counts.values()),
     )
+
+
+def _spikes_on(soma: Soma) -> bool:
+    """Say whether what a neuron sends is the net's own, not a gate's."""
+    return soma.takes_gates or soma.counts_as_spikes
 
 
 def _spikes(population: Population) -> bool:
@@ -208,6 +247,7 @@ def _projection_sops(trace: Trace, name: str) -> Sops:
 
 def _cores(blocks: dict[str, list[Population]], trace: Trace) -> tuple[Core, ...]:
     layers: dict[int, list[str]] = {}
+    slices: dict[int, list[str]] = {}
     neurons = np.zeros(trace.cores, np.int64)
     for name, rows in blocks.items():
         held = np.concatenate([p.core for p in rows])
@@ -215,10 +255,13 @@ def _cores(blocks: dict[str, list[Population]], trace: Trace) -> tuple[Core, ...
         neurons += np.bincount(held, minlength=trace.cores)
         for core in np.unique(held):
             layers.setdefault(int(core), []).append(name)
+        for core, parts in _slices(rows).items():
+            slices.setdefault(core, []).append("; ".join(parts))
     return tuple(
         Core(
             core=core,
             layers=tuple(layers[core]),
+            slices=tuple(slices[core]),
             neurons=int(neurons[core]),
             sops=Sops(*(int(x[:, core].sum()) for x in (trace.sops_binary, trace.sops_graded, trace.sops_gate))),
             synmem_reads=int(trace.synmem_reads[:, core].sum()),
@@ -228,6 +271,19 @@ def _cores(blocks: dict[str, list[Population]], trace: Trace) -> tuple[Core, ...
             messages=int(trace.messages[:, core].sum()),
             messages_in=int(trace.messages_in[:, core].sum()),
             hops=int(trace.hops_east_west[:, core].sum() + trace.hops_north_south[:, core].sum()),
+            sops_by_step=tuple(trace.sops[:, core].tolist()) if trace.chip_steps <= MOST_STEPS else (),
         )
         for core in sorted(layers)
     )
+
+
+def _slices(rows: list[Population]) -> dict[int, list[str]]:
+    """Return what of each population of a layer every core holds; its name stands in front where there are several."""
+    found: dict[int, list[str]] = {}
+    for p in rows:
+        order = np.argsort(p.cores, kind="stable")
+        cores, first = np.unique(p.cores[order], return_index=True)
+        for core, held in zip(cores.tolist(), np.split(order, first[1:]), strict=True):
+            name = f"{p.name} " if len(rows) > 1 else ""
+            found.setdefault(core, []).append(name + slice_of(p.shape, held))
+    return {core: found[core] for core in found if core >= 0}

@@ -44,6 +44,8 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def run(arguments: Namespace) -> Outcome:
     """Deploy."""
+    if arguments.stop_after is not None and arguments.out is not None:
+        raise InputError("no bundle is written", where="--out, --stop-after", help="leave one of the two out")
     if arguments.stop_after is None:
         if arguments.out is None:
             raise InputError("the folder of the bundle is missing", where="--out", help="give --out DIR")

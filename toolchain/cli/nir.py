@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> Outcome:
     given = values(arguments, OPTIONS)
     imported = load_model(arguments.model, data=arguments.data)
     options = with_options(Options, given, "the verb nir")
-    imported.check_reading(options)
+    imported.refuse_folder(arguments.data)
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
     source = imported.nir_graph
     made = to_nir(graph, {} if source is None else source.metadata)

@@ -26,6 +26,12 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     for name in KINDS:
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {name.upper()}")
     parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        help="write SOPs, energy and verdict of every node, to lay over net.onnx in Model Explorer (JSON)",
+    )
+    parser.add_argument(
         "--twin", type=Path, metavar="DIR", help="bundle of the same net without attention, shown beside it"
     )
     parser.add_argument(
@@ -42,7 +48,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 def run(arguments: Namespace) -> Outcome:
     """Report."""
-    files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
+    files = {kind: path for kind in (*KINDS, "overlay") if (path := getattr(arguments, kind)) is not None}
     check_outputs(
         {f"--{kind}": path for kind, path in files.items()}, (arguments.bundle, arguments.twin, arguments.input)
     )

@@ -33,7 +33,6 @@ from spikewright.toolchain.exploration.space import (
     read_axes,
 )
 from spikewright.toolchain.exploration.store import Store
-from spikewright.toolchain.integer_deploy import with_timesteps
 from spikewright.toolchain.options import Options, declared, option, with_options
 from spikewright.toolchain.passes.lower_gates import by_block
 from spikewright.toolchain.pipeline import chip_bits
@@ -183,7 +182,7 @@ def _job(net: Net, base: Options, chip: Chip, limit: int, *, judged: bool) -> Jo
     graph = net.graph
     if graph is None:
         assert imported.integer is not None
-        graph = with_timesteps(imported.integer, base.timesteps or imported.integer.timesteps)
+        graph = imported.integer_graph(dt_s=base.dt_s, timesteps=base.timesteps)
     else:
         calibration = net.calibration()
         check_data(calibration.x, graph.timesteps, graph.input.shape, where="calibration data")

@@ -216,6 +216,7 @@ def default_axes(graph: Graph | None, base: Options, most_bits: int) -> Axes:
     if blocks:
         found["gate_kind"] = (TRAINED, "pow2")
         found |= _lowerings(blocks)
+    if any(op.on_host for op in attention(graph)):
         found["payload_bits"] = (8, 4)
     if graph is not None:
         found["weight_bits"] = tuple(n for n in (most_bits, most_bits - COARSER, most_bits - 2 * COARSER) if n >= 2)

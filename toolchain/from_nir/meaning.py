@@ -127,9 +127,7 @@ def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) 
     if recorded is not None:
         dt = positive_number(recorded, "metadata dt", where)
         if given is not None and abs(positive_number(given, "dt", "--dt") - dt) > TOLERANCE * dt:
-            raise ImportingError(
-                f"dt {given:g} s; the graph was made for {dt:g} s", where=where, help=f"use dt {dt:g} s"
-            )
+            raise ImportingError(f"dt {given:g} s; the graph was made for {dt:g} s", where=where, help="leave --dt out")
         return dt
     if given is not None:
         return positive_number(given, "dt", "--dt")

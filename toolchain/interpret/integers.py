@@ -25,6 +25,7 @@ from spikewright.toolchain.integer import (
     IntOutput,
     IntReplay,
     answer_of,
+    life,
     replays_of,
     separated,
 )
@@ -32,6 +33,9 @@ from spikewright.toolchain.interpret.schedule import last_readers, longest_lags,
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.shapes import Shape, shapes
+
+ENDLESS = 1 << 62
+"""Steps of a run whose length is not known yet."""
 
 
 class IntRun:
@@ -59,6 +63,7 @@ class IntRun:
         self.recordings: dict[str, Recording] = {}
         self.saturations: dict[str, tuple[int, int]] = {}
         self.output = answer_of(graph)
+        self.lives = {op.name: life(graph, op, ENDLESS) for op in self.neurons}
         self.taps = {name for op in replays_of(graph) for name in op.inputs}
         self.tapped: dict[str, IntArray] = {}
         self.total = np.zeros((batch, prod(self.shapes[self.output.inputs[0]])), np.int64)
@@ -157,6 +162,8 @@ class IntRun:
             raise UnsupportedNodeError(f"{type(op).__name__} inside a feedback loop", where=f"op {op.name!r}")
 
     def _neuron(self, op: IntNeuron, t: int) -> None:
+        if self.first + t >= self.lives[op.name]:
+            return  # the chip is halted
         state, out = self.states[op.name], self.sent(op.name)
         a = sum((self.out[name][t] for name in op.currents), np.zeros(out.shape[1:], np.int64))
         levels = [spread(self.out[name][t], self.shapes[name], op.shape) for name in op.links]

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Relay, Shape
+from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Relay, Shape, SigmaDelta
 from spikewright.toolchain.parameters import grid
 
 
@@ -68,6 +68,8 @@ class FloatState:
                 self.v = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
                 self.peak(self.v, self.v)
                 return self.v
+            case SigmaDelta() as op:
+                return self.sigma_delta(op, self.total(operands))
             case GateNeuron() as op:
                 currents = operands[: len(operands) - op.ports]
                 self.v = op.decay * self.v + self.total(currents)
@@ -80,6 +82,15 @@ class FloatState:
                 return self.v
             case op:
                 raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
+
+    def sigma_delta(self, op: SigmaDelta, x: Array) -> Array:
+        """Advance a ``SigmaDelta`` with changes ``x``; ``u`` is what it has sent."""
+        self.v = self.v + x if op.sums else x
+        y = self.v + grid(op.bias, op.shape)
+        change = (np.maximum(y, 0) if op.rectify else y) - self.u
+        change = np.where(np.abs(change) >= grid(op.v_threshold, op.shape), change, 0.0)
+        self.u = self.u + change
+        return np.asarray(change / op.unit)
 
     def total(self, currents: list[Array]) -> Array:
         """Return the sum of currents, each of the neurons' shape or flat."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Population, Program, Projection
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of, source_of
 from spikewright.toolchain.ir import Graph
 
 HOST_CORE = -1
@@ -24,7 +24,8 @@ def assemble(graph: Graph, chip: str, cores: dict[str, NDArray[np.int32]]) -> Pr
     output = answer_of(graph)
     populations = tuple(_population(op, cores) for op in graph if isinstance(op, IntInput | IntNeuron))
     projections = tuple(_projection(graph, op) for op in graph if isinstance(op, IntConnection))
-    return Program(populations, projections, chip, graph.timesteps, output.inputs[0], output.readout)
+    stop = source_of(graph).stop
+    return Program(populations, projections, chip, graph.timesteps, output.inputs[0], output.readout, stop)
 
 
 def _population(op: IntInput | IntNeuron, cores: dict[str, NDArray[np.int32]]) -> Population:

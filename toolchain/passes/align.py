@@ -2,7 +2,8 @@
 
     start(target) + lag - start(source) = delay >= 1        smallest starts by longest path
 
-Joins get their shorter branch delayed; a feedback edge needs a lag of at least the hops on its loop.
+Joins get their shorter branch delayed; a feedback edge needs a lag of at least the hops on its loop. A layer that reads with a
+lag need not start later; but where the chip is halted, as silicon is, every layer starts a step after the one before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from spikewright.toolchain.errors import PassError
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, delay_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, delay_of, source_of
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Op
 from spikewright.toolchain.passes.base import Pass
@@ -48,10 +49,14 @@ def arrival(graph: Graph) -> dict[str, int]:
         PassError: A feedback loop has more hops than its lag allows.
     """
     tables = [op.name for op in graph if isinstance(op, IntNeuron) and op.soma.on_host]
+    halted, order = bool(source_of(graph).stop), {op.name: i for i, op in enumerate(graph)}
     edges = []
     for op in graph:
         if isinstance(op, IntConnection) and op.inputs[0] not in tables:
-            edges += [(op.inputs[0], reader.name, 1 - op.lag, op) for reader in graph.readers[op.name]]
+            source = op.inputs[0]
+            for reader in graph.readers[op.name]:
+                hidden = 0 if halted and order[source] < order[reader.name] else op.lag
+                edges.append((source, reader.name, 1 - hidden, op))
     starts = {op.name: 0 for op in graph if isinstance(op, IntInput | IntNeuron)}
     for _ in range(len(starts) + 1):
         late = [(s, t, w, op) for s, t, w, op in edges if starts[s] + w > starts[t]]

@@ -31,8 +31,8 @@ from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.report.model import Accuracy, Report
 from spikewright.toolchain.samples import Samples, first
-from spikewright.toolchain.spike_driven import Audit, EventDriven, Verdict, event_driven
-from spikewright.toolchain.spike_driven.deployed import audit_of, silence_of, verdict_of
+from spikewright.toolchain.spike_driven import Audit, EventDriven, Faithful, Verdict, event_driven
+from spikewright.toolchain.spike_driven.deployed import audited, silence_of, verdict_of
 
 MACHINE = "hw_sim"
 """The backend whose counters a report prefers, and whose answer is called on chip."""
@@ -75,6 +75,7 @@ def report_on(
         few = made.encode(first(samples, COMPARED).x)
         comparison = compare(made, backends, few, progress=lambda name: progress(f"{made.name}, compared on {name}"))
     nothing, trace = silence_of(made), runs[MACHINE].trace
+    audit, captured = audited(made, samples, nothing)
     report = build_report(
         made,
         runs,
@@ -83,7 +84,8 @@ def report_on(
         twin,
         samples.y,
         samples=samples,
-        audit=audit_of(made, samples, nothing),
+        audit=audit,
+        captured=captured,
         event_driven=None if trace is None else event_driven(made.program, trace, nothing),
     )
     return asked_of(report, lists, rate_hz)
@@ -118,6 +120,7 @@ def build_report(
     float_accuracy: float | None = None,
     samples: Samples | None = None,
     audit: Audit | None = None,
+    captured: Faithful | None = None,
     event_driven: EventDriven | None = None,
 ) -> Report:
     """Collect everything known about a deployed net.
@@ -132,6 +135,7 @@ def build_report(
         float_accuracy: Of the captured float net on the same samples; None: computed where the samples are at hand.
         samples: What was run; None: the first ones that travel with the deployment.
         audit: What the dynamic audit of a run found.
+        captured: What stands between the captured net and that run.
         event_driven: How much of the run its input caused.
     """
     given = deployment.samples if samples is None else samples
@@ -152,6 +156,7 @@ def build_report(
         spike_driven=None if verdict is None else verdict.spike_driven,
         verdict=() if verdict is None else tuple(verdict.rows()),
         audit=None if audit is None else audit.to_dict(),
+        captured=None if captured is None else captured.to_dict() | {"headline": captured.headline()},
         event_driven=None if event_driven is None else event_driven.to_dict(),
         analysis=None if trace is None else analyze(deployment, trace),
         uses=utilization(deployment.program, deployment.chip),

@@ -52,6 +52,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "spike_driven": report.spike_driven,
         "blocks": list(report.verdict),
         "audit": report.audit,
+        "captured_net": report.captured,
         "event_driven_share": report.event_driven,
         **({} if found is None else _analysis(found)),
         "utilization": [{"core": u.core, "resource": u.resource, "used": u.used, "max": u.limit} for u in report.uses],

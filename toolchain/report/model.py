@@ -61,6 +61,7 @@ class Report(Result):
         spike_driven: The checker's verdict; None: not checked.
         verdict: Its rows.
         audit: ``Audit.to_dict`` of a run, or None.
+        captured: ``Faithful.to_dict`` of a run, or None: every layer beside the equation of the captured net.
         event_driven: ``EventDriven.to_dict`` of the run, or None: how much of it its input caused.
         analysis: Counters, latency and energy; None: no run with counters.
         uses: (used, max) by core and resource.
@@ -91,6 +92,7 @@ class Report(Result):
     verdict: tuple[dict[str, Any], ...]
     audit: dict[str, Any] | None
     event_driven: dict[str, Any] | None
+    captured: dict[str, Any] | None
     analysis: Analysis | None
     uses: tuple[Use, ...]
     decided: Decided
@@ -159,6 +161,12 @@ class Report(Result):
         from spikewright.toolchain.report.html import to_html
 
         return _written(to_html(self), path)
+
+    def overlay(self, path: str | Path | None = None) -> str:
+        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it."""
+        from spikewright.toolchain.report.overlay import to_overlay
+
+        return _written(to_overlay(self), path)
 
     def save(self, path: str | Path) -> None:
         """Write the report as its ending says: ``.json``, ``.html`` or ``.csv``; whole or not at all.

@@ -15,7 +15,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.integer_deploy import input_code
-from spikewright.toolchain.options import GATES, Reading, option
+from spikewright.toolchain.options import GATES, Reading, option, refuse_unfit
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
@@ -213,12 +213,14 @@ def silence_of(made: Deployment) -> Silence:
     return silence(made.program, made.integer.timesteps, made.chip)
 
 
-def audit_of(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audit:
-    """Run the first samples on the machine and audit its counters."""
-    run = _run(made, first(samples, AUDITED))
+def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> tuple[Audit, Faithful]:
+    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net."""
+    few = first(samples, AUDITED)
+    run = _run(made, few)
     trace = run.last or run.trace
     assert trace is not None
-    return audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    found = audit(made.program, trace.spikes, trace, nothing or silence_of(made))
+    return found, faithful(made, few.x, run.recordings)
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:
@@ -239,10 +241,13 @@ class AsTrained(Reading):
         None, "what it is fed with (default: as its card says, or binary)", choices=get_args(InputKind)
     )
     gates: Strategy | None = option(
-        None, "judge it as lowered so (default: as trained)", choices=tuple(s for s in GATES if s != "auto")
+        None,
+        "judge it as lowered so (default: as trained)",
+        choices=tuple(s for s in GATES if s != "auto"),
+        applies=("attention",),
     )
     payload_bits: int | None = option(
-        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N"
+        None, "judge its gates as integers of N bits (default: as real)", kind=int, metavar="N", applies=("attention",)
     )
     timesteps: int | None = option(None, "steps per sample, where the model does not say", kind=int, metavar="T")
     dt_s: float | None = option(
@@ -268,6 +273,7 @@ def check_model(imported: Imported, how: AsTrained) -> Check:
     kind = how.input_kind or _input_kind(imported)
     graph = imported.float_graph(dt_s=how.dt_s, timesteps=how.timesteps, reading=how)
     attention = [op for op in graph if isinstance(op, AttentionBlock)]
+    refuse_unfit(how, {"attention": bool(attention)}, imported.name)
     verdict = check_graph(
         graph,
         input_kind=kind,

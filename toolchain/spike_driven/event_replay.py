@@ -62,7 +62,8 @@ def _walk_projection(program: Program, projection: Projection, events: NDArray[n
     """Add the SOPs of one projection; return how many there are."""
     source, target = program.population(projection.source), program.population(projection.target)
     first, cores = source.start + projection.delay, target.cores
-    sent = np.count_nonzero(events[: max(0, events.shape[0] - program.lag(projection))], axis=1)
+    heard = max(0, program.life(target, events.shape[0]) - program.lag(projection))
+    sent = np.count_nonzero(events[: min(heard, program.life(source, events.shape[0]))], axis=1)
     total = 0
     for neuron in np.flatnonzero(sent.any(axis=0)):
         where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]

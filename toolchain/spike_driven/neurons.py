@@ -16,12 +16,14 @@ from spikewright.toolchain.ops import (
     GateNeuron,
     GateTable,
     HeldSum,
+    Input,
     Lif,
     Linear,
     Op,
     Output,
     Relay,
     Scale,
+    SigmaDelta,
     SumPool,
 )
 from spikewright.toolchain.spike_driven.faults import real_value_taken
@@ -115,6 +117,18 @@ def relay(op: Relay, operands: list[Signal], ctx: Context) -> Judgement:
     return Judgement(made, why, "D" if faults else "B", "step", macs=size * len(faults), faults=faults)
 
 
+def sigma_delta(op: SigmaDelta, operands: list[Signal], ctx: Context) -> Judgement:
+    """Sends the change of its activation where that reached the threshold: nothing without an event, but its bias once."""
+    leaves = together(operands)
+    size = prod(op.shape)
+    encodes = not op.sums and all(isinstance(ctx.ops[leaf.origin], Input) for leaf in leaves)
+    bad = [] if encodes else [leaf for leaf in leaves if leaf.kind in ("dense", "gate")]
+    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
+    why = "encodes its input as changes" if encodes else "adds up changes and sends the change of its activation"
+    cost: CostClass = "D" if faults else "B"
+    return Judgement(made_by(op, operands, "graded"), why, cost, "state", macs=size * len(faults), faults=faults)
+
+
 def _counted(op: Accumulator, ctx: Context) -> bool:
     """Say whether everything that reads an accumulator, through linear maps, is a gate that adds up its changes."""
     todo, seen = [op.name], set()
@@ -170,6 +184,7 @@ RULES: Mapping[type[Op], Rule] = {
     Lif: lif,
     Accumulator: accumulator,
     Relay: relay,
+    SigmaDelta: sigma_delta,
     GateNeuron: gate_neuron,
     HeldSum: gate_neuron,
     GateTable: gate_table,

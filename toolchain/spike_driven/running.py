@@ -24,6 +24,7 @@ from spikewright.hw_sim.somas import (
     Lif,
     ProductGate,
     Relay,
+    SigmaDelta,
     Soma,
     Source,
 )
@@ -141,6 +142,7 @@ class _Running:
             what = f"{type(p.soma).__name__} {p.name!r} sends {reason}: {macs:,} dense MACs every step"
             help = f"put a spiking neuron in the place of {p.name!r} (and retrain)"
             help = "deploy with --streams distribute: no membrane travels" if isinstance(p.soma, Relay) else help
+            help = f"train {p.name!r} with a higher threshold" if isinstance(p.soma, SigmaDelta) else help
             faults.append(Fault(what, help, path, "no event drives it"))
         ports = 0 if p.soma.on_host else p.soma.ports
         notes = (_leaky_gate(p),) if _leaks(p.soma) and isinstance(p.soma, Gate) else ()
@@ -199,9 +201,9 @@ class _Running:
         return ""
 
     def on_the_data_path(self, p: Population) -> bool:
-        """Say whether anything but gates reads what neurons send."""
-        readers = [self.program.population(q.target) for q in self.program.projections if q.source == p.name]
-        return any(reader.soma.takes_gates or isinstance(reader.soma, Relay) for reader in readers)
+        """Say whether anything but gates, and encoders of changes, reads what neurons send."""
+        readers = [self.program.population(q.target).soma for q in self.program.projections if q.source == p.name]
+        return any(soma.takes_gates or isinstance(soma, Relay) or _adds_changes(soma) for soma in readers)
 
     # ------------------------------------------------------------------------------------------- synapses
     def projection(self, p: Projection, paths: Mapping[str, Path]) -> Judgement:
@@ -315,6 +317,8 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
     match p.soma:
         case soma if soma.sends == "gate":
             return _gating(soma)
+        case SigmaDelta():
+            return _changing(p)
         case soma if _counts(soma):
             return "A", "sends a change of its sum when an event moved it"
         case Relay():
@@ -330,6 +334,26 @@ def _neuron(p: Population, graded: bool) -> tuple[CostClass, str]:
             return "B", "integrates synaptic input and fires, and sends a gate's level as payload"
         case _:
             return direct, "integrates graded payloads and fires" if graded else "integrates synaptic input and fires"
+
+
+def _adds_changes(soma: Soma) -> bool:
+    """Say whether neurons add up changes that others send, and are no encoder of the values themselves."""
+    return isinstance(soma, SigmaDelta) and soma.sums
+
+
+def _changing(p: Population) -> tuple[CostClass, str]:
+    """Return class and words of sigma-delta neurons."""
+    soma = p.soma
+    assert isinstance(soma, SigmaDelta)
+    if p.kind == "none":
+        return "B", "adds up changes, and is read"
+    if not soma.sums:
+        return "A", f"encodes its input: a signed payload of up to {soma.payload_bits + 1} bits where it changed enough"
+    what = "its rectified sum" if soma.rectify else "its sum"
+    return (
+        "B",
+        f"sends changes of {what}: a signed payload of up to {soma.payload_bits + 1} bits where one reached the threshold",
+    )
 
 
 def _gating(soma: Soma) -> tuple[CostClass, str]:

@@ -169,7 +169,7 @@ class DeployedNetwork:
     def sample_steps(self) -> int:
         """Chip steps of one sample."""
         program = self.deployment.program
-        return program.steps + max(p.start for p in program.populations)
+        return program.chip_steps(program.steps)
 
     def run(self, condition: Any = None, run_cfg: Any = None) -> None:
         """Run as many samples as ``condition.num_steps`` is long, or all; probes attached to ``run_cfg`` see it.

@@ -58,7 +58,6 @@ class Block:
         tables: Tables,
         times: Service,
         spikes: dict[str, Spikes],
-        steps: int,
         first: int,
         last: int,
         batch: int,
@@ -67,7 +66,6 @@ class Block:
         self.tables = tables
         self.times = times
         self.spikes = spikes
-        self.steps = steps
         self.first = first
         self.last = last
         self.batch = batch
@@ -118,9 +116,7 @@ class Block:
         for sender in self.tables.senders:
             held = self.spikes[sender.name]
             for to in sender.synapses:
-                heard = (
-                    max(0, self.steps - to.lag - held.base) * self.batch
-                )  # later ones fall outside the target's window
+                heard = max(0, to.heard - held.base) * self.batch
                 start, shift = held.start[: heard + 1], self._shift(sender, to.projection.delay)
                 t_sop = self.times.sops[to.kind]
 
@@ -149,7 +145,8 @@ class Block:
         step = np.arange(self.first, self.last).repeat(self.batch)
         for sender in self.tables.senders:
             held = self.spikes[sender.name]
-            gated = self.times.neuron + sender.gates * self.times.gate
+            plain = self.times.neuron * sender.updates
+            gated = plain + sender.gates * self.times.gate
 
             def piece(a: int, b: int, sender=sender, held=held, gated=gated) -> None:  # type: ignore[no-untyped-def]
                 core_kernels.sweep(
@@ -159,8 +156,8 @@ class Block:
                 )  # fmt: skip
 
             self.threads.split(piece, self.rows, WORK * held.neurons.size)
-            inside = (step >= sender.first_step) & (step < sender.first_step + self.steps)
-            left.soma[:] += np.where(inside, gated, self.times.neuron)[:, None] * sender.on_core
+            inside = (step >= sender.first_step) & (step < sender.first_step + sender.life)
+            left.soma[:] += np.where(inside, gated, plain)[:, None] * sender.on_core
         return left
 
     def _deliver(self, left: _Departures) -> tuple[Int, Int, Int]:

@@ -19,10 +19,13 @@ Index = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Synapses:
-    """One projection: message of neuron i -> entries ``start[i] : start[i + 1]`` of ``core``, ``words``, ``sops``."""
+    """One projection: message of neuron i -> entries ``start[i] : start[i + 1]`` of ``core``, ``words``, ``sops``.
+
+    Messages of local steps from ``heard`` on find the target past its window.
+    """
 
     projection: Projection
-    lag: int
+    heard: int
     kind: str
     start: Int
     core: Index
@@ -35,12 +38,15 @@ class Sender:
     """One population: neuron i is on core ``own[i]`` (-1: the host), as number ``rank[i]`` of this population there.
 
     Its messages go to cores ``target[start[i] : start[i + 1]]``; ``pair`` is their route in the fabric, -1 from the host.
-    ``on_core`` (cores,) counts its neurons on each core; ``gates`` multiplies are done for each of them inside the window.
+    ``on_core`` (cores,) counts its neurons on each core; ``gates`` multiplies are done for each of them inside the window, and
+    its program runs ``updates`` times in every step.
     """
 
     name: str
     first_step: int
+    life: int
     gates: int
+    updates: int
     own: Index
     rank: Index
     start: Int
@@ -58,8 +64,8 @@ class Tables:
     fabric: Fabric
 
 
-def tables(compiled: Compiled, times: Service) -> Tables:
-    """Build the tables of a program."""
+def tables(compiled: Compiled, times: Service, steps: int) -> Tables:
+    """Build the tables of a program that runs ``steps`` local steps."""
     reach = {name: _reach(compiled, stage) for name, stage in compiled.stages.items()}
     keys = {
         name: np.repeat(stage.core, np.diff(reach[name][0])) * compiled.chip.mesh.cores + reach[name][1]
@@ -73,7 +79,7 @@ def tables(compiled: Compiled, times: Service) -> Tables:
     for name, stage in compiled.stages.items():
         start, target = reach[name]
         pair = np.where(keys[name] >= 0, np.searchsorted(pairs, keys[name]), -1)
-        senders.append(_sender(compiled, stage, start, target, pair))
+        senders.append(_sender(compiled, stage, steps, start, target, pair))
     return Tables(tuple(senders), routes)
 
 
@@ -90,12 +96,12 @@ def _reach(compiled: Compiled, stage: Stage) -> tuple[Int, Int]:
 
 
 def _outgoing(compiled: Compiled, stage: Stage) -> list[Projection]:
-    if stage.emitter is None:  # it sends no messages
+    if not stage.emitters:  # it sends no messages
         return []
     return [p for p in compiled.program.projections if p.source == stage.population.name]
 
 
-def _sender(compiled: Compiled, stage: Stage, start: Int, target: Int, pair: Int) -> Sender:
+def _sender(compiled: Compiled, stage: Stage, steps: int, start: Int, target: Int, pair: Int) -> Sender:
     population = stage.population
     placed = stage.core >= 0
     order = np.argsort(stage.core, kind="stable")
@@ -105,26 +111,29 @@ def _sender(compiled: Compiled, stage: Stage, start: Int, target: Int, pair: Int
     return Sender(
         name=population.name,
         first_step=population.start,
+        life=compiled.program.life(population, steps),
         gates=len(stage.gates),
+        updates=population.soma.updates,
         own=stage.core.astype(np.int32),
         rank=rank.astype(np.int32),
         start=start.astype(np.int64),
         target=target.astype(np.int32),
         pair=pair.astype(np.int32),
         on_core=np.bincount(stage.core[placed], minlength=compiled.cores).astype(np.int64),
-        synapses=tuple(_synapses(compiled, p, compiled.fan_out[p.name]) for p in _outgoing(compiled, stage)),
+        synapses=tuple(_synapses(compiled, p, steps, compiled.fan_out[p.name]) for p in _outgoing(compiled, stage)),
     )
 
 
-def _synapses(compiled: Compiled, projection: Projection, fan: FanOut) -> Synapses:
+def _synapses(compiled: Compiled, projection: Projection, steps: int, fan: FanOut) -> Synapses:
     chosen = np.flatnonzero((fan.cores >= 0)[fan.column])
     chosen = chosen[np.argsort(fan.source[chosen], kind="stable")]
     neuron, column = fan.source[chosen], fan.column[chosen]
-    size = compiled.program.population(projection.source).size
+    program = compiled.program
+    size, target = program.population(projection.source).size, program.population(projection.target)
     return Synapses(
         projection=projection,
-        lag=compiled.program.lag(projection),
-        kind=compiled.program.population(projection.source).soma.sends,
+        heard=max(0, program.life(target, steps) - program.lag(projection)),
+        kind=program.population(projection.source).soma.sends,
         start=np.searchsorted(neuron, np.arange(size + 1)).astype(np.int64),
         core=fan.cores[column].astype(np.int32),
         words=words_read(fan, compiled.chip.core)[chosen],

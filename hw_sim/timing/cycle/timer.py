@@ -29,16 +29,15 @@ class CycleTimer:
 
     def __init__(self, compiled: Compiled, steps: int, samples: int, threads: Threads, host: Host = "lava") -> None:
         self.times = service(compiled.chip, host)
-        self.tables = tables(compiled, self.times)
+        self.tables = tables(compiled, self.times, steps)
         self.threads = threads
-        self.steps = steps
-        self.chip_steps = steps + max(s.first_step for s in self.tables.senders)
+        self.chip_steps = compiled.program.chip_steps(steps)
         links = self.tables.fabric.link.size
         self.record: CycleRecord = empty_record(
             compiled.chip.timing.cycle_ns, self.chip_steps, samples, compiled.cores, links
         )
         self.row_bytes = CORE_BYTES * compiled.cores + LINK_BYTES * links
-        self.silent = {name for name, stage in compiled.stages.items() if stage.emitter is None}
+        self.silent = {name for name, stage in compiled.stages.items() if not stage.emitters}
         self.samples = slice(0, 0)
 
     def begin(self, batch: int) -> None:
@@ -73,7 +72,7 @@ class CycleTimer:
 
     def _stop(self, sender: Sender) -> int:
         known = self.spikes[sender.name].stop
-        ended = sender.name in self.silent or known == self.steps
+        ended = sender.name in self.silent or known == sender.life
         return self.chip_steps if ended else sender.first_step + known
 
     def _work_off(self) -> None:
@@ -83,11 +82,11 @@ class CycleTimer:
         if stop <= self.next_step:
             return
         batch = self.samples.stop - self.samples.start
-        whole = Block(self.tables, self.times, self.spikes, self.steps, self.next_step, stop, batch, self.threads)
+        whole = Block(self.tables, self.times, self.spikes, self.next_step, stop, batch, self.threads)
         cost = MESSAGE_BYTES * whole.count_messages().reshape(-1, batch).sum(axis=1) + self.row_bytes * batch
         for first, last in _cut(cost, BLOCK_BYTES):
             a, b = self.next_step + first, self.next_step + last
-            block = Block(self.tables, self.times, self.spikes, self.steps, a, b, batch, self.threads)
+            block = Block(self.tables, self.times, self.spikes, a, b, batch, self.threads)
             self.done.append(block.run(self.record, self.samples))
         for sender in self.tables.senders:
             delay = max((s.projection.delay for s in sender.synapses), default=0)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from checked_nets import attention, conv, lif, net
 from command_line import Cli
+from report_nets import coded
 from tiny import tiny_graph, tiny_samples
 
 from spikewright.hw_sim.chip import load_chip
@@ -142,7 +143,7 @@ def test_a_shared_stage_gives_what_a_deployment_of_its_own_gives() -> None:
         "gate_kind": (TRAINED, "pow2"),
         "gates": ("static", "causal", "host"),
         "weight_bits": (8, 4),
-        "payload_bits": (8, 3),
+        "headroom": (1.5, 3.0),
         "mapping": ("greedy", "vendor"),
     }
     evaluator, data = Evaluator(job()), gated_samples()
@@ -279,9 +280,9 @@ def test_the_default_grid_varies_what_the_net_has() -> None:
         "gate_kind": (TRAINED, "pow2"),
         "gates.ma": ("static", "causal"),
         "weight_bits": (8, 6, 4),
-        "payload_bits": (8, 4),
         "mapping": ("balanced", "vendor"),
     }
+    assert default_axes(coded(), Options(), 8)["payload_bits"] == (8, 4)
     assert list(default_axes(tiny_graph(), Options(mapping="greedy"), 8)) == ["weight_bits"]
 
 

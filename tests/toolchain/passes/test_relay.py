@@ -12,6 +12,7 @@ from random_nets import random_net
 import spikewright as sw
 from spikewright.hw_sim import Relay as RelaySoma
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.exploration import explore
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_float
@@ -106,11 +107,14 @@ def test_relays_are_equal_in_lava() -> None:
     assert deployed(graph, x[:, :2], "relay").compare(backends=("interpreter", "hw_sim", "lava")).equal
 
 
-@pytest.mark.parametrize("seed", [3, 8, 12, 21])
-def test_random_nets_deploy_alike_with_relays(seed: int) -> None:
-    graph, x = random_net(seed)
-    made = deployed(graph, x, "relay")
-    assert made.compare(backends=("interpreter", "hw_sim")).equal
+@pytest.mark.parametrize("streams", ["relay", "distribute"])
+def test_a_net_without_streams_has_no_way_to_choose_for_them(streams: str) -> None:
+    graph, x = random_net(3)
+
+    with pytest.raises(InputError, match="there is no residual stream of membranes") as refusal:
+        deployed(graph, x, streams)
+
+    assert refusal.value.where == "--streams"
 
 
 def test_long_streams_of_many_channels_are_relayed_and_short_ones_are_distributed() -> None:

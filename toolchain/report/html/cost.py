@@ -65,6 +65,14 @@ TERM_WORDS = {
 }
 
 
+def _chip_steps(chip_steps: int, steps: int) -> str:
+    return (
+        f"{chip_steps} = T, where all layers stop"
+        if chip_steps == steps
+        else f"{chip_steps} = T {steps} + depth {chip_steps - steps}"
+    )
+
+
 def latency(report: Report) -> str:
     """Time of a sample, and what bounds it."""
     if report.analysis is None:
@@ -76,8 +84,7 @@ def latency(report: Report) -> str:
         ("mean over samples", si(time.per_sample.value, "s"), esc(band(time.per_sample)), basis(time.per_sample.basis)),
         ("fastest – slowest sample", spread, "", basis(time.per_sample.basis)),
         ("mean chip step", si(time.per_step_s, "s"), "", basis(time.per_sample.basis)),
-        ("chip steps a sample", f"{time.chip_steps} = T {report.analysis.activity.steps} + depth "
-         f"{time.chip_steps - report.analysis.activity.steps}", "", basis("simulated")),
+        ("chip steps a sample", _chip_steps(time.chip_steps, report.analysis.activity.steps), "", basis("simulated")),
     ]  # fmt: skip
     terms = tuple(time.shares)
     shown = [Row(TERM_WORDS[t], (time.shares[t],), percent(time.shares[t])) for t in terms]

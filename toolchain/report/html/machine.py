@@ -7,8 +7,18 @@ import numpy as np
 from spikewright.hw_sim.noc import coordinates
 from spikewright.toolchain.analysis import Activity, Use, fullest
 from spikewright.toolchain.analysis.numbers import count, percent
-from spikewright.toolchain.report.html.parts import NO_RUN, basis, details, esc, figure, meter, table
-from spikewright.toolchain.report.html.svg import Cell, Row, bars, heat
+from spikewright.toolchain.report.html.parts import (
+    NO_RUN,
+    basis,
+    block_id,
+    details,
+    esc,
+    figure,
+    layer_id,
+    meter,
+    table,
+)
+from spikewright.toolchain.report.html.svg import Cell, Row, Strip, bars, heat, strips
 from spikewright.toolchain.report.model import Report
 
 
@@ -16,7 +26,7 @@ def activity(report: Report) -> str:
     """Spike rates, neuron updates, messages and hops."""
     if report.analysis is None:
         return NO_RUN
-    counts = report.analysis.activity
+    counts, blocks = report.analysis.activity, {str(row.get("name", "")) for row in report.verdict}
     n = counts.samples
     plot = [
         Row(layer.name, (layer.spike_rate,), f"{percent(layer.spike_rate)} · {count(layer.spikes / n)} spikes")
@@ -27,7 +37,7 @@ def activity(report: Report) -> str:
     limit = next(step for step in (0.05, 0.1, 0.2, 0.5, 1.0) if top <= step)
     drawn = bars(plot, ("spike rate",), title="Spike rate by layer", tip=percent, limit=limit)
     rows = [
-        (esc(x.name), count(x.neurons), _cores(x.cores), count(x.neuron_updates / n), count(x.spikes / n),
+        (_layer_row(x.name, blocks), count(x.neurons), _cores(x.cores), count(x.neuron_updates / n), count(x.spikes / n),
          percent(x.spike_rate), count(x.gate_messages / n), f"{x.wraps} / {x.clips}")
         for x in counts.layers
     ]  # fmt: skip
@@ -36,6 +46,7 @@ def activity(report: Report) -> str:
         figure(drawn, f"Spikes per spiking neuron and timestep (bar: 0 to {100 * limit:.0f} %).")
         + table(head, rows, numeric=(1, 3, 4, 5, 6, 7))
         + heat_maps(report)
+        + timeline(report)
         + f"<h3>On the network on chip {basis('simulated')}</h3>"
         + _traffic(counts)
         + details("core by core", _by_core(counts), is_open=len(counts.cores) <= MOST_ROWS)
@@ -70,7 +81,37 @@ def heat_maps(report: Report) -> str:
         f"<figure>{heat(_squares(report, values, used), title=f'{name} by core')}<figcaption>{name}</figcaption></figure>"
         for name, values in maps
     )
-    return f'<h3>The mesh {basis("simulated")}</h3><div class="maps">{drawn}</div>'
+    return f'<h3 id="mesh">The mesh {basis("simulated")}</h3><div class="maps">{drawn}</div>'
+
+
+MOST_STRIPS, MOST_COLUMNS = 32, 96
+"""Cores and columns that a timeline shows: of more cores the busiest, of more chip steps several in a column."""
+
+
+def timeline(report: Report) -> str:
+    """SOPs of every core in every chip step of one (mean) sample, by the first layer on it; a label leads to the core's row."""
+    found = report.analysis
+    if found is None or not any(core.sops_by_step for core in found.activity.cores):
+        return ""
+    counts = found.activity
+    every = -(-counts.chip_steps // MOST_COLUMNS)
+    busiest = sorted(counts.cores, key=lambda core: -core.sops.total - core.sops.gate)[:MOST_STRIPS]
+    starts = range(0, counts.chip_steps, every)
+    ticks = [str(k) for k in starts]
+    rows = []
+    for core in sorted(busiest, key=lambda core: core.core):
+        name, cells = f"core {core.core}: {', '.join(core.layers)}", []
+        for k in starts:
+            sops = sum(core.sops_by_step[k : k + every]) / counts.samples
+            step = f"chip step {k}" if every == 1 else f"chip steps {k} to {min(k + every, counts.chip_steps) - 1}"
+            cells.append((sops, f"{name}, {step}: {count(sops)} SOPs"))
+        short = core.layers[0] + (f" + {len(core.layers) - 1}" if len(core.layers) > 1 else "")
+        rows.append(Strip(f"core {core.core}: {short}", f"#core-{core.core}", cells))
+    left = len(counts.cores) - len(rows)
+    more = f" The {len(rows)} busiest cores; {left} more are not drawn." if left else ""
+    drawn = strips(rows, title="SOPs of each core by chip step", ticks=ticks)
+    caption = f"SOPs of each core in each chip step, mean of {counts.samples} samples; dark: many.{more}"
+    return f'<h3 id="timeline">A sample, step by step {basis("simulated")}</h3>' + figure(drawn, caption)
 
 
 def _squares(report: Report, values: dict[int, tuple[float, str]], chips: int) -> list[Cell]:
@@ -104,10 +145,10 @@ def _by_core(counts: Activity) -> str:
             c.messages_in,
             c.hops,
         )
-        rows.append(
-            (f'<a id="core-{c.core}">{c.core}</a>', esc(", ".join(c.layers)), *(count(value / n) for value in figures))
-        )
-    head = ("core", "layers", "SOPs", "gate deliveries", "memory words", "neuron updates", "spikes", "messages out",
+        here = f'<a id="core-{c.core}" href="#mesh" title="back to the mesh">{c.core}</a>'
+        held = (f"{_layer_links((name,))} {esc(part)}" for name, part in zip(c.layers, c.slices, strict=True))
+        rows.append((here, "<br>".join(held), *(count(value / n) for value in figures)))
+    head = ("core", "layers and slices", "SOPs", "gate deliveries", "memory words", "neuron updates", "spikes", "messages out",
             "messages in", "hops")  # fmt: skip
     return table(head, rows, numeric=range(2, len(head)))
 
@@ -128,8 +169,22 @@ def _cores(cores: tuple[int, ...]) -> str:
     if not cores:
         return '<span class="dim">host</span>'
     if len(cores) > 1 and cores[-1] - cores[0] == len(cores) - 1:
-        return f"{cores[0]}–{cores[-1]}"
-    return ", ".join(map(str, cores))
+        return f"{_core_link(cores[0])}–{_core_link(cores[-1])}"
+    return ", ".join(map(_core_link, cores))
+
+
+def _core_link(core: int) -> str:
+    return f'<a href="#core-{core}">{core}</a>'
+
+
+def _layer_links(names: tuple[str, ...]) -> str:
+    return ", ".join(f'<a href="#{layer_id(name)}">{esc(name)}</a>' for name in names)
+
+
+def _layer_row(name: str, blocks: set[str]) -> str:
+    """Return the name of a layer at its own row, which leads to what the checker says of it, where it says something."""
+    verdict = f' href="#{block_id(name)}" title="to its verdict"' if name in blocks else ""
+    return f'<a id="{layer_id(name)}"{verdict}>{esc(name)}</a>'
 
 
 def utilization(report: Report) -> str:
@@ -155,7 +210,7 @@ def _uses(report: Report, cores: list[int]) -> str:
     layers = {} if report.analysis is None else {core.core: core.layers for core in report.analysis.activity.cores}
     found = {(use.core, use.resource): use for use in report.uses}
     rows = [
-        (str(core), esc(", ".join(layers.get(core, ()))), *(_use(found.get((core, name))) for name in worst))
+        (_core_link(core), _layer_links(layers.get(core, ())), *(_use(found.get((core, name))) for name in worst))
         for core in cores
     ]
     rows.append(("max", "", *(f"{use.limit:,}" for use in worst.values())))

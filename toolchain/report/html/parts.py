@@ -13,10 +13,20 @@ def basis(name: str) -> str:
     return f'<span class="basis {esc(name)}" title="{esc(BASES.get(name, ""))}">{esc(name)}</span>'
 
 
+def layer_id(name: str) -> str:
+    """Return the anchor of a layer's row in the table of activity."""
+    return esc(f"layer-{name}")
+
+
+def block_id(name: str) -> str:
+    """Return the anchor of a block's row in the table of verdicts."""
+    return esc(f"block-{name}")
+
+
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Sequence[int] = (), last_is_sum: bool = False
 ) -> str:
-    """Return a table.
+    """Return a table; on a narrow page each row is a list, every cell behind the title of its column.
 
     Args:
         head: Column titles, plain text.
@@ -30,7 +40,8 @@ def table(
     lines = []
     for index, row in enumerate(found):
         kind = ' class="sum"' if last_is_sum and index == len(found) - 1 else ""
-        lines.append(f"<tr{kind}>" + "".join(f"<td{flush[k]}>{cell}</td>" for k, cell in enumerate(row)) + "</tr>")
+        cells = "".join(f'<td{flush[k]} data-h="{esc(head[k])}">{cell}</td>' for k, cell in enumerate(row))
+        lines.append(f"<tr{kind}>{cells}</tr>")
     return f'<div class="wrap"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from spikewright.toolchain.analysis import Quantity
 from spikewright.toolchain.analysis.numbers import count, percent, quantity, ratio
 from spikewright.toolchain.diagnostics import WORDS
-from spikewright.toolchain.report.html.parts import basis, details, esc, table
+from spikewright.toolchain.report.html.parts import basis, block_id, details, esc, layer_id, table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import CLASSES
 
@@ -76,7 +76,8 @@ def verdict(report: Report) -> str:
     """Class, causality, barriers and fit of every block, with the path that proves it."""
     if not report.verdict:
         return "<p>The net was not checked.</p>"
-    rows = [_block(row) for row in report.verdict]
+    layers = set() if report.analysis is None else {layer.name for layer in report.analysis.activity.layers}
+    rows = [_block(row, layers) for row in report.verdict]
     head = ("block", "family", "class", "causal", "barrier", "fits", "where", "proof")
     key = " · ".join(f"<b>{name}</b> {esc(text)}" for name, text in CLASSES.items())
     return (
@@ -124,7 +125,8 @@ def _event_driven(found: dict[str, Any] | None) -> str:
     )
 
 
-def _block(row: dict[str, Any]) -> tuple[str, ...]:
+def _block(row: dict[str, Any], layers: set[str]) -> tuple[str, ...]:
+    """Return the cells of a block, which leads to its counters where there are any."""
     proof = esc(row.get("witness", ""))
     if row.get("violation"):
         cost = f" Cost: {count(row.get('macs_per_step', 0))} MACs a step." if row.get("macs_per_step") else ""
@@ -133,9 +135,10 @@ def _block(row: dict[str, Any]) -> tuple[str, ...]:
     extra = "".join(
         f'<br><span class="dim">{esc(note)}</span>' for note in ([notes] if isinstance(notes, str) else notes)
     )
-    kind = esc(row.get("cost_class", ""))
+    kind, name = esc(row.get("cost_class", "")), str(row.get("name", ""))
+    counters = f' href="#{layer_id(name)}" title="to its counters"' if name in layers else ""
     return (
-        f"<b>{esc(row.get('name', ''))}</b>",
+        f'<b><a id="{block_id(name)}"{counters}>{esc(name)}</a></b>',
         esc(row.get("family", "")),
         f'<span class="bad">{kind}</span>' if row.get("violation") else kind,
         _yes(row.get("causal"), good=True),
@@ -163,7 +166,27 @@ def _yes(value: Any, *, good: bool) -> str:
 
 
 def equality(report: Report) -> str:
-    """Spike-by-spike comparison of backends."""
+    """Spike-by-spike comparison of backends, and of the machine with the captured net."""
+    return _backends(report) + _captured(report.captured)
+
+
+def _captured(found: dict[str, Any] | None) -> str:
+    """Every layer of a run beside the equation of the net that was captured."""
+    if found is None:
+        return ""
+    faults = "".join(f"<br>{esc(fault)}" for fault in found["faults"])
+    tone = "good" if found["ok"] else "bad"
+    said = f'<p>Beside the captured net: <span class="{tone}">{esc(found["headline"])}</span>.{faults}</p>'
+    rows = [
+        (esc(row["op"]), _plain(row["values"]), _plain(row["differ"]), _plain(row["wrong"])) for row in found["layers"]
+    ]
+    if not rows:
+        return said
+    head = ("layer", "values", "messages that differ within rounding", "values that rounding does not explain")
+    return said + details("layer by layer, beside the captured net", table(head, rows, numeric=(1, 2, 3)))
+
+
+def _backends(report: Report) -> str:
     found = report.comparison
     if not found:
         return "<p>The backends were not compared in this run: <code>spikewright compare</code> does it.</p>"

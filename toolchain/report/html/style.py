@@ -60,7 +60,20 @@ dl{display:grid;grid-template-columns:210px 1fr;gap:4px 14px;margin:0;font-size:
 dd{margin:0}
 details summary{cursor:pointer;color:var(--dim);font-size:13.5px;margin:8px 0}
 ul{margin:6px 0 10px;padding-left:20px}
-@media(max-width:640px){dl{grid-template-columns:1fr}} @media print{section{break-inside:avoid}body{background:#fff}}
+.bar,.strip{display:grid;grid-template-columns:150px 1fr 215px;gap:10px;align-items:center;font-size:12.5px;margin:3px 0}
+.strip{grid-template-columns:150px 1fr} .bar svg,.strip svg{height:16px} .columns svg{height:90px}
+.bar .lab,.strip .lab{text-align:right;overflow-wrap:anywhere} .bar .val{color:var(--dim)}
+.ticks{position:relative;height:16px;font-size:11px;color:var(--dim)}
+.ticks span{position:absolute;transform:translateX(-50%)} td{overflow-wrap:break-word} th.n{white-space:normal}
+:target{outline:2px solid var(--c1);outline-offset:3px}
+@media(max-width:640px){dl{grid-template-columns:1fr} main{padding:16px 10px 40px} section{padding:14px 12px}
+.bar{grid-template-columns:1fr auto;margin:8px 0} .bar svg{grid-column:1/-1;grid-row:2} .bar .lab,.strip .lab{text-align:left}
+.strip{grid-template-columns:1fr;gap:2px} thead{display:none} tr{display:block;border-bottom:1px solid var(--line);
+padding:6px 0}
+td,td.n,tr.sum td{display:flow-root;border:0;padding:2px 0 2px 40%;text-align:left;white-space:normal;
+overflow-wrap:anywhere} td::before{content:attr(data-h);float:left;width:61%;margin-left:-66.6%;color:var(--dim);
+font-size:12.5px;font-weight:400} .wrap{overflow-x:visible}}
+@media print{section{break-inside:avoid}body{background:#fff}}
 """
 PRINT = """
 @media print{@page{margin:14mm} nav{display:none} body{font-size:10.5pt} main{max-width:none;padding:0}

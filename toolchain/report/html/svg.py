@@ -1,4 +1,4 @@
-"""Small plots as inline SVG text: stacked horizontal bars, bars with a band, dots over two axes; no script, no outside file."""
+"""Small plots as inline SVG: bars with a band, columns, timelines, maps, dots over two axes; no script, no outside file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from spikewright.toolchain.escaping import esc
 
-WIDTH, LABEL, VALUE, ROW, BAR = 920, 150, 210, 26, 16
+WIDE, BAR, TALL = 1000, 16, 90
+"""A drawing's own units: across, of a bar or a line of a timeline, of columns; drawings are stretched to the page's width."""
+MOST_TICKS = 8
+"""Numbers written below a plot."""
 
 
 @dataclass(frozen=True)
@@ -33,58 +36,64 @@ def bars(
         limit: Value at full width; None: the largest bar or band.
     """
     top = limit or max((max(sum(r.parts), r.band[1] if r.band else 0.0) for r in rows), default=0.0) or 1.0
-    room = WIDTH - LABEL - VALUE
     lines = []
-    for index, row in enumerate(rows):
-        y = index * ROW + (ROW - BAR) // 2
-        middle = y + BAR - 4
-        lines.append(f'<text x="{LABEL - 10}" y="{middle}" class="lab">{esc(_short(row.label))}</text>')
-        lines.append(f'<rect x="{LABEL}" y="{y}" width="{room}" height="{BAR}" class="bg"/>')
-        x = float(LABEL)
+    for row in rows:
+        x, drawn = 0.0, []
         for k, part in enumerate(row.parts):
-            width = room * min(part / top, 1.0)
+            width = WIDE * min(part / top, 1.0)
             if part > 0:
                 name = f"{row.label}, {series[k]}: {tip(part)}"
-                lines.append(
-                    f'<rect x="{x:.1f}" y="{y}" width="{max(width, 0.8):.1f}" height="{BAR}" class="c{k}">'
-                    f"<title>{esc(name)}</title></rect>"
-                )
+                drawn.append(_rect(x, 0, max(width, 1.0), BAR, f"c{k}", name))
             x += width
         if row.band:
-            low, high = (LABEL + room * min(end / top, 1.0) for end in row.band)
-            lines.append(_whisker(low, high, y))
-        lines.append(f'<text x="{WIDTH - VALUE + 10}" y="{middle}" class="val">{esc(row.text)}</text>')
-    height = len(rows) * ROW + 2
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{esc(title)}">' + "".join(lines) + "</svg>"
+            drawn.append(_whisker(*(WIDE * min(end / top, 1.0) for end in row.band)))
+        label, text = f'<span class="lab">{esc(row.label)}</span>', f'<span class="val">{esc(row.text)}</span>'
+        lines.append(f'<div class="bar">{label}{_stretched(drawn, BAR)}{text}</div>')
+    return _plot(title, lines)
 
 
-def columns(values: Sequence[tuple[float, str]], *, title: str, height: int = 90) -> str:
+def columns(values: Sequence[tuple[float, str]], *, title: str) -> str:
     """Return a plot of thin columns, one a step, with the step's number below; a text for each tip."""
     top = max((value for value, _ in values), default=0.0) or 1.0
-    wide = (WIDTH - 20) / max(len(values), 1)
-    every = max(1, round(len(values) / 24))
-    lines = []
+    wide, drawn = WIDE / max(len(values), 1), []
     for index, (value, tip) in enumerate(values):
-        tall = height * value / top
-        x = 10 + index * wide
-        lines.append(
-            f'<rect x="{x + wide * 0.1:.1f}" y="{height - tall:.1f}" width="{wide * 0.8:.1f}" height="{tall:.1f}" class="c0">'
-            f"<title>{esc(tip)}</title></rect>"
-        )
-        if index % every == 0:
-            lines.append(f'<text x="{x + wide / 2:.1f}" y="{height + 15}" class="axis">{index}</text>')
-    label = esc(title)
-    return f'<svg viewBox="0 0 {WIDTH} {height + 20}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
+        tall = TALL * value / top
+        drawn.append(_rect((index + 0.1) * wide, TALL - tall, 0.8 * wide, tall, "c0", tip))
+    ticks = _ticks([str(k) for k in range(len(values))])
+    return _plot(title, [f'<div class="columns">{_stretched(drawn, TALL)}{ticks}</div>'])
 
 
-def _whisker(low: float, high: float, y: int) -> str:
-    middle = y + BAR / 2
-    ends = "".join(f"M{x:.1f} {y + 2}V{y + BAR - 2}" for x in (low, high))
-    return f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}{ends}" class="whisker"/>'
+def _plot(title: str, lines: Sequence[str]) -> str:
+    return f'<div role="img" aria-label="{esc(title)}">{"".join(lines)}</div>'
 
 
-def _short(label: str, most: int = 22) -> str:
-    return label if len(label) <= most else "…" + label[-most + 1 :]
+def _stretched(drawn: Sequence[str], high: float) -> str:
+    """Return shapes as wide as there is room; text stands beside them, so that it is never stretched or shrunk."""
+    back = f'<rect width="{WIDE}" height="{high}" class="bg"/>'
+    return f'<svg viewBox="0 0 {WIDE} {high}" preserveAspectRatio="none">{back}{"".join(drawn)}</svg>'
+
+
+def _rect(x: float, y: float, wide: float, high: float, color: str, tip: str, shade: float = 1.0) -> str:
+    thin = f' fill-opacity="{shade:.2f}"' if shade < 1 else ""
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}"'
+    return f'<rect {place} class="{color}"{thin}><title>{esc(tip)}</title></rect>'
+
+
+def _ticks(names: Sequence[str]) -> str:
+    """Return the numbers below equally wide columns, some of them, each at the middle of its own."""
+    every = max(1, -(-len(names) // MOST_TICKS))
+    spans = [
+        f'<span style="left:{100 * (k + 0.5) / len(names):.1f}%">{esc(name)}</span>'
+        for k, name in enumerate(names)
+        if k % every == 0
+    ]
+    return f'<div class="ticks">{"".join(spans)}</div>'
+
+
+def _whisker(low: float, high: float) -> str:
+    middle = BAR / 2
+    ends = "".join(f"M{x:.1f} 2V{BAR - 2}" for x in (low, high))
+    return f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}{ends}" class="whisker" vector-effect="non-scaling-stroke"/>'
 
 
 def legend(series: Sequence[str]) -> str:
@@ -121,6 +130,37 @@ def heat(cells: Sequence[Cell], *, title: str, size: int = 15) -> str:
         lines.append(f'<a href="{esc(c.href)}">{square}</a>' if c.href else square)
     label, box = esc(title), f"0 0 {wide * size} {high * size}"
     return f'<svg class="heat" viewBox="{box}" role="img" aria-label="{label}">' + "".join(lines) + "</svg>"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One line of a timeline: its label, where a click on that leads, and the value and tip of each column."""
+
+    label: str
+    href: str
+    cells: Sequence[tuple[float, str]]
+
+
+def strips(rows: Sequence[Strip], *, title: str, ticks: Sequence[str]) -> str:
+    """Return a timeline: a line for each strip, the darker a column, the nearer to the largest value of all.
+
+    Args:
+        rows: From top to bottom, of equally many cells.
+        title: For readers who cannot see it.
+        ticks: The number below each column; some are written.
+    """
+    top = max((value for row in rows for value, _ in row.cells), default=0.0) or 1.0
+    wide, lines = WIDE / max(len(ticks), 1), []
+    for row in rows:
+        drawn = [
+            _rect(k * wide, 0, 0.96 * wide, BAR, "c0", tip, 0.12 + 0.88 * value / top)
+            for k, (value, tip) in enumerate(row.cells)
+            if value > 0
+        ]
+        label = f'<a class="lab" href="{esc(row.href)}">{esc(row.label)}</a>'
+        lines.append(f'<div class="strip">{label}{_stretched(drawn, BAR)}</div>')
+    lines.append(f'<div class="strip"><span></span>{_ticks(ticks)}</div>')
+    return _plot(title, lines)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.arrays import Arrays, pack, read_arrays, read_bytes
 from spikewright.hw_sim.errors import ProgramError
 from spikewright.hw_sim.files import write_whole
-from spikewright.hw_sim.typed import MistypedError, build
+from spikewright.hw_sim.typed import MistypedError, build, parse_json
 
 Kinds = Mapping[str, type]
 """The dataclasses of a file, by the names it knows them by."""
@@ -90,7 +90,7 @@ def load(path: str | Path, format: int, kinds: Kinds) -> Any:
     """
     base = _base(path)
     try:
-        plain = json.loads(read_bytes(base.with_name(base.name + ".json")))
+        plain = parse_json(read_bytes(base.with_name(base.name + ".json")))
         packed = read_bytes(base.with_name(base.name + ".npz"))
         if plain["format"] != format or plain["npz_sha256"] != hashlib.sha256(packed).hexdigest():
             raise ValueError("format or checksum differ")

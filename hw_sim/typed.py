@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -16,6 +17,24 @@ T = TypeVar("T")
 
 class MistypedError(ValueError):
     """A value of another type than its place declares; says which field, and what is expected."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON from a file says.
+
+    Raises:
+        MistypedError: A key stands twice in an object: readers would not agree on what it says.
+        ValueError: It is no JSON. RecursionError: It is nested too deep.
+    """
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise MistypedError(f"key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return found
 
 
 def build(kind: Callable[..., T], held: Mapping[str, Any]) -> T:

@@ -15,6 +15,8 @@ BUDGET = 64 << 20
 """Bytes that the signals of one part may take: the one bound on what run, compare and deploy hold beside their input."""
 FEWEST_STEPS = 64
 """Steps of a part before it is cut in time at the cost of samples: a step does all samples of a part at once."""
+RECORDED_BYTES = 13
+"""Of one neuron and step, recorded: a message of 1 byte, v of 4, u of 8."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import text_of
 from spikewright.hw_sim.files import draft_name, write_whole
-from spikewright.hw_sim.typed import MistypedError, build, fitted
+from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
 from spikewright.toolchain.deployment import Deployment, Drift, PassRecord
@@ -232,7 +232,7 @@ def _read_samples(path: Path) -> Samples:
     where = str(path)
     try:
         data = read_arrays(path)
-        about = fitted(json.loads(data["about"].tobytes()), dict[str, Any], "about")
+        about = fitted(parse_json(data["about"].tobytes()), dict[str, Any], "about")
         kept = {key: fitted(about.get(key), hint, key) for key, hint in ABOUT.items()}
         x = repeated(data["x"], steps_of(data["timesteps"], where)) if "timesteps" in data else data["x"]
     except (OSError, LookupError, ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from spikewright.hw_sim.program import KINDS
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.deployment import Deployment, check_data
 from spikewright.toolchain.errors import ImportingError, ToolchainError
+from spikewright.toolchain.integer import separated
 from spikewright.toolchain.mapping.assemble import assemble
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.verify import verify
@@ -71,7 +72,7 @@ def _parts(made: Deployment) -> Iterator[str]:
     if made.input.kind not in INPUTS or not made.input.largest > 0:
         yield f"an input of kind {made.input.kind!r}, up to {made.input.largest}"
     cores = {population.name: population.core for population in made.program.populations}
-    if not _same(assemble(made.integer, made.chip.name, cores), made.program):
+    if not _same(assemble(separated(made.integer), made.chip.name, cores), made.program):
         yield "a program that is not the one of its integer graph"
     if made.samples is not None:
         check_data(made.samples.x, made.captured.timesteps, made.captured.input.shape, where="samples")

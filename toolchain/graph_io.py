@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import io, somas, synapses
 from spikewright.hw_sim.arrays import DamagedError, pack, read_arrays
 from spikewright.hw_sim.files import write_whole
-from spikewright.hw_sim.typed import build, fitted
+from spikewright.hw_sim.typed import build, fitted, parse_json
 from spikewright.toolchain import integer, ops
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.block_registry import block_of_op
@@ -96,7 +96,7 @@ def load(path: Path) -> Graph:
     """
     try:
         data = read_arrays(path)
-        structure, names = (json.loads(data[part].tobytes()) for part in ("structure", "names"))
+        structure, names = (parse_json(data[part].tobytes()) for part in ("structure", "names"))
         if not isinstance(structure, dict) or not isinstance(names, list):
             raise DamagedError("its structure is none of a graph")
         arrays = {str(name): data[f"a{i}"] for i, name in enumerate(names)}

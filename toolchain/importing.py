@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.names import did_you_mean
+from spikewright.hw_sim.typed import parse_json
 from spikewright.toolchain import nirx
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
@@ -182,7 +182,7 @@ def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
     graph = nirx.plain(graph, where)
     dataset, text = graph.metadata.get("dataset"), graph.metadata.get("card", "{}")
     try:
-        card = json.loads(text) if isinstance(text, str) else {}
+        card = parse_json(text) if isinstance(text, str) else {}
     except (ValueError, RecursionError) as error:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.arrays import read_bytes
-from spikewright.hw_sim.typed import MistypedError, fitted
+from spikewright.hw_sim.typed import MistypedError, fitted, parse_json
 from spikewright.toolchain.errors import ImportingError
 
 FORMAT = 3
@@ -53,11 +53,11 @@ def names(folder: Path) -> frozenset[str]:
     hashes = found.get("sha256") if isinstance(found, dict) and isinstance(found.get("format"), int) else None
     if not isinstance(hashes, dict) or "program.npz" not in hashes:
         return frozenset()
-    return frozenset({NAME, *map(str, hashes)})
+    return frozenset({NAME, *filter(PLAIN.fullmatch, hashes)})
 
 
 def _json(folder: Path) -> Any:
-    return json.loads(read_bytes(_inside(folder, NAME)))
+    return parse_json(read_bytes(_inside(folder, NAME)))
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -105,7 +105,7 @@ def _read(folder: Path) -> dict[str, Any]:
             help="give a folder that `spikewright deploy` wrote",
         ) from error
     found = found if isinstance(found, dict) else {}
-    if found.get("format") != FORMAT or isinstance(found["format"], bool):
+    if found.get("format") != FORMAT or type(found["format"]) is not int:
         raise ImportingError(
             f"bundle format {found.get('format')!r}; this version reads {FORMAT}",
             where=where,

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim.arrays import DamagedError, array_shapes, read_arrays
 from spikewright.hw_sim.files import whole
+from spikewright.hw_sim.typed import parse_json
 from spikewright.toolchain.backends import Recorded, Recording
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
@@ -179,7 +180,7 @@ class RecordedRun:
         self.path = Path(path)
         try:
             self.names = tuple(array_shapes(self.path))
-            self.about: dict[str, Any] = json.loads(self._read("json").tobytes().decode())
+            self.about: dict[str, Any] = parse_json(self._read("json").tobytes())
             self.layers: tuple[str, ...] = tuple(self.about["layers"])
             version = self.about["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -208,11 +209,19 @@ class RecordedRun:
         return self._array("spikes", layer)
 
     def v(self, layer: str) -> NDArray[Any]:
-        """Return its membranes or accumulators after reset."""
+        """Return its membranes or accumulators after reset, (T, B, *shape) integers.
+
+        Raises:
+            InputError: They were not saved.
+        """
         return self._array("v", layer)
 
     def u(self, layer: str) -> NDArray[Any]:
-        """Return its synaptic currents."""
+        """Return its synaptic currents, (T, B, *shape) integers.
+
+        Raises:
+            InputError: They were not saved.
+        """
         return self._array("u", layer)
 
     def _array(self, state: str, layer: str) -> NDArray[Any]:

@@ -27,15 +27,13 @@ from spikewright.toolchain.backends import (
     Session,
     added,
 )
-from spikewright.toolchain.budget import Cut, cut
+from spikewright.toolchain.budget import RECORDED_BYTES, Cut, cut
 from spikewright.toolchain.deployment import Bars, Deployment, check_range, payload_type, payloads, silent
 from spikewright.toolchain.integer import IntNeuron, replays_of
 from spikewright.toolchain.interpret import int_cut
 
 STARTS = 4
 """Budgets of a part for a backend that starts anew for each: starting Lava takes seconds."""
-RECORDED_BYTES = 13
-"""Of one neuron and step: a message of 1 byte, v of 4, u of 8."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from spikewright.hw_sim.typed import MistypedError, build, fitted
+from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.models.errors import CheckpointError
 
 MAX_TIMESTEPS = 1 << 16
@@ -111,7 +111,7 @@ def parse_card(text: str, where: str) -> Card:
     """
     retrain = "write the file with spikewright train"
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the model card is not JSON: {error}", where=where, help=retrain) from error
     known = {f.name for f in fields(Card)}

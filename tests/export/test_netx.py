@@ -35,7 +35,7 @@ from spikewright.toolchain import bundle, manifest
 from spikewright.toolchain.api import deploy
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, InputError, ToolchainError
-from spikewright.toolchain.integer import IntInput, IntOutput
+from spikewright.toolchain.integer import IntConnection, IntInput, IntOutput
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.local_backends import HwSimBackend
 
@@ -169,6 +169,22 @@ def test_a_net_file_deploys_and_its_bundle_holds_it_again(tmp_path: Path, rng: n
     assert (tmp_path / "out/net.net").read_bytes() == (tmp_path / "mine.net").read_bytes()
     assert "reset_interval=12" in manifest.read(tmp_path / "out")["exports"]["net.net"]
     assert again.name == "mine"
+
+
+def test_the_bundle_of_a_net_with_many_delays_is_read_again(tmp_path: Path, rng: np.random.Generator) -> None:
+    late = {"delay": rng.integers(0, 9, 8), "neuron/iDecay": 1024}
+    write(tmp_path / "d.net", dense(even(rng, 8, 6), **late), dense(even(rng, 8, 8), **late), dense(even(rng, 3, 8)))
+    x = (rng.random((30, 4, 6)) < 0.4).astype(np.float32)
+    for steps in ("layer", "chip"):
+        made = deploy(str(tmp_path / "d.net"), timesteps=30, samples=x, steps=steps)
+        assert any(op.late is not None for op in made.integer if isinstance(op, IntConnection))
+
+        made.save(tmp_path / steps)
+        again = bundle.load(tmp_path / steps)
+
+        assert again.compare().equal
+        assert again.check()
+        np.testing.assert_array_equal(again.run().answer, run_int(made.integer, x.astype(np.int64)).answer)
 
 
 def test_a_bundle_without_net_file_names_the_op(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any
 
+from spikewright.hw_sim.arrays import read_bytes
+from spikewright.hw_sim.typed import parse_json
 from spikewright.toolchain.analysis import Ledger, PriceList, list_prices, load_prices, price
 from spikewright.toolchain.analysis.ledger import COUNTS
 from spikewright.toolchain.analysis.numbers import band, si
@@ -44,7 +45,7 @@ def ledgers(path: Path) -> tuple[Ledger, Ledger]:
         InputError: The file is no report of this version, or its counts are none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["review"]
+        found = parse_json(read_bytes(path))["review"]
         counts = {str(name): row["value"] for name, row in found["counts"].items()}
         twin, assumed = dict(found["twin"]["counts"]), tuple(map(str, found["assumed_counts"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -72,7 +72,7 @@ def report_on(
     }
     comparison = None
     if backends:
-        few = made.encode(first(samples, COMPARED).x)
+        few = made.encode(first(samples, COMPARED).x, compact=True)
         comparison = compare(made, backends, few, progress=lambda name: progress(f"{made.name}, compared on {name}"))
     nothing, trace = silence_of(made), runs[MACHINE].trace
     audit, captured = audited(made, samples, nothing)

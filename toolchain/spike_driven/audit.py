@@ -11,10 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim import Chip, Gate, GateLink, GateTable, Population, Program, Source, Trace, compile, simulate
+from spikewright.hw_sim import (
+    Chip,
+    Compiled,
+    Gate,
+    GateLink,
+    GateTable,
+    Population,
+    Program,
+    Simulation,
+    Source,
+    Trace,
+    compile,
+    simulate,
+)
+from spikewright.toolchain.budget import BUDGET, RECORDED_BYTES, slices
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.results import Result, Row
-from spikewright.toolchain.spike_driven.event_replay import KINDS, Walked, walk
+from spikewright.toolchain.spike_driven.event_replay import KINDS, Walk, Walked
 
 Outputs = dict[str, NDArray[Any]]
 SHOWN = 5
@@ -123,13 +137,14 @@ class Silence:
 def silence(program: Program, steps: int, chip: Chip | None = None) -> Silence:
     """Run one sample of nothing, and say what happens all the same; ``chip``: None for the one the program names."""
     nothing = {
-        p.name: np.zeros((steps, 1, *p.shape), np.int64) for p in program.populations if isinstance(p.soma, Source)
+        p.name: np.broadcast_to(np.int8(0), (steps, 1, *p.shape))
+        for p in program.populations
+        if isinstance(p.soma, Source)
     }
     gates = tuple(p for p in program.projections if isinstance(p.synapses, GateLink))
     alone = simulate(compile(replace(program, projections=gates), chip), nothing, steps=steps)
-    whole = simulate(compile(program, chip), nothing, steps=steps, record=True)
+    found, whole = walked(compile(program, chip), nothing)
     driven = tuple(p.name for p in program.populations if _fires(p) and alone.populations[p.name].spikes)
-    found = walk(program, nothing | whole.spikes, whole.chip_steps, whole.cores)
     faults = [str(d) for d in _compare(found, whole)[:SHOWN]]
     for p in program.populations:
         reached = sum(whole.projections[q.name].sops for q in program.projections if q.target == p.name)
@@ -137,6 +152,22 @@ def silence(program: Program, steps: int, chip: Chip | None = None) -> Silence:
         if _fires(p) and spikes and not reached and p.name not in driven:
             faults.append(f"{p.name!r} sends {spikes:,} spikes, though no event reaches it and no bias drives it")
     return Silence(whole, driven, tuple(faults))
+
+
+def walked(compiled: Compiled, inputs: Outputs) -> tuple[Walked, Trace]:
+    """Run payloads (T, B, *shape) on the machine and walk what it sends, in blocks of steps: nothing is kept of a block.
+
+    Returns:
+        What the events cause, and what the machine counts.
+    """
+    program, (steps, samples) = compiled.program, next(iter(inputs.values())).shape[:2]
+    row = RECORDED_BYTES * samples * sum(p.size for p in program.populations)
+    with Simulation(compiled, samples, steps=steps) as simulation:
+        walk = Walk(program, steps, simulation.tally.chip_steps, compiled.cores)
+        for block in slices(steps, max(1, BUDGET // row)):
+            part = {name: x[block] for name, x in inputs.items()}
+            walk.add({**part, **simulation.advance(part).spikes}, block.start)
+        return walk.found, simulation.finish()
 
 
 def _fires(population: Population) -> bool:
@@ -254,8 +285,13 @@ def audit(program: Program, spikes: Outputs, trace: Trace, nothing: Silence | No
         InputError: The output of a population is missing or of another shape.
     """
     _check(program, spikes, trace)
-    nothing = nothing or silence(program, trace.steps)
-    found = walk(program, spikes, trace.chip_steps, trace.cores)
+    found = Walk(program, trace.steps, trace.chip_steps, trace.cores)
+    found.add(spikes)
+    return audit_walked(found.found, trace, nothing or silence(program, trace.steps))
+
+
+def audit_walked(found: Walked, trace: Trace, nothing: Silence) -> Audit:
+    """Compare what the events of a run cause with what the machine counted; see ``audit``."""
     wrong = _compare(found, trace)
     totals = tuple(name for name, sops in found.projections.items() if sops != trace.projections[name].sops)
     return Audit(

@@ -20,7 +20,14 @@ from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
 from spikewright.toolchain.passes.split_host import before_first_spike
 from spikewright.toolchain.results import Result, Row
 from spikewright.toolchain.samples import Samples, first
-from spikewright.toolchain.spike_driven.audit import Audit, EventDriven, Silence, audit, event_driven, silence
+from spikewright.toolchain.spike_driven.audit import (
+    Audit,
+    EventDriven,
+    Silence,
+    audit,
+    event_driven,
+    silence,
+)
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
 from spikewright.toolchain.spike_driven.lowering import OFF_STREAM

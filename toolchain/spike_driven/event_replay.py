@@ -6,6 +6,7 @@ A SOP is one message that arrives at one non-zero synapse inside the target's wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -39,38 +40,53 @@ def messages(population: Population, out: NDArray[np.generic]) -> NDArray[np.boo
     return population.soma.messages(np.asarray(out).reshape(*out.shape[:2], -1))
 
 
-def walk(program: Program, out: dict[str, NDArray[np.generic]], chip_steps: int, cores: int) -> Walked:
-    """Walk every recorded message along its synapses.
+class Walk:
+    """Walks recorded messages along their synapses, block of steps by block.
 
     Args:
-        program: What ran.
-        out: What every population that sends messages put out, (T, B, *shape).
+        program: What runs.
+        steps: Local steps of the run.
         chip_steps: Chip steps of the run.
         cores: Number of cores.
     """
-    sops = {kind: np.zeros((chip_steps, cores), np.int64) for kind in KINDS}
-    sent = {p.name: messages(p, out[p.name]) for p in program.populations if p.name in out}
-    totals = {}
-    for projection in program.projections:
-        kind = population.kind if (population := program.population(projection.source)).kind in KINDS else "binary"
-        events = sent.get(population.name, np.zeros((0, 0, 0), bool))
-        totals[projection.name] = _walk_projection(program, projection, events, sops[kind])
-    return Walked(sops, totals, {name: int(events.sum()) for name, events in sent.items()})
 
+    def __init__(self, program: Program, steps: int, chip_steps: int, cores: int) -> None:
+        self.program, self.steps = program, steps
+        self.found = Walked(
+            {kind: np.zeros((chip_steps, cores), np.int64) for kind in KINDS},
+            dict.fromkeys((p.name for p in program.projections), 0),
+            {},
+        )
+        self.before: dict[str, NDArray[np.generic]] = {}
 
-def _walk_projection(program: Program, projection: Projection, events: NDArray[np.bool_], sops: IntArray) -> int:
-    """Add the SOPs of one projection; return how many there are."""
-    source, target = program.population(projection.source), program.population(projection.target)
-    first, cores = source.start + projection.delay, target.cores
-    heard = max(0, program.life(target, events.shape[0]) - program.lag(projection))
-    sent = np.count_nonzero(events[: min(heard, program.life(source, events.shape[0]))], axis=1)
-    total = 0
-    for neuron in np.flatnonzero(sent.any(axis=0)):
-        where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]
-        total += where.size * int(sent[:, neuron].sum())
-        on_core = np.bincount(where[where >= 0], minlength=sops.shape[1])
-        sops[first : first + len(sent)] += sent[:, neuron, None] * on_core
-    return total
+    def add(self, out: Mapping[str, NDArray[np.generic]], first: int = 0) -> None:
+        """Walk the messages of the steps from ``first`` on: what every population that sends some put out, (T', B, *shape)."""
+        sent = {p.name: self._messages(p, out[p.name]) for p in self.program.populations if p.name in out}
+        for name, events in sent.items():
+            self.found.events[name] = self.found.events.get(name, 0) + int(events.sum())
+        for projection in self.program.projections:
+            if projection.source in sent:
+                self._projection(projection, sent[projection.source], first)
+
+    def _messages(self, population: Population, out: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Return the messages of a block; a level is one where it is not what it was one step before."""
+        before = self.before.get(population.name, out[:0])
+        self.before[population.name] = out[-1:].copy()
+        return messages(population, np.concatenate([before, out]) if len(before) else out)[len(before) :]
+
+    def _projection(self, projection: Projection, events: NDArray[np.bool_], first: int) -> None:
+        """Add the SOPs of one projection."""
+        source, target = self.program.population(projection.source), self.program.population(projection.target)
+        sops = self.found.sops[source.kind if source.kind in KINDS else "binary"]
+        heard = self.program.life(target, self.steps) - self.program.lag(projection)
+        arriving = min(heard, self.program.life(source, self.steps))
+        sent = np.count_nonzero(events[: max(0, arriving - first)], axis=1)
+        start, cores = source.start + projection.delay + first, target.cores
+        for neuron in np.flatnonzero(sent.any(axis=0)):
+            where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]
+            self.found.projections[projection.name] += where.size * int(sent[:, neuron].sum())
+            on_core = np.bincount(where[where >= 0], minlength=sops.shape[1])
+            sops[start : start + len(sent)] += sent[:, neuron, None] * on_core
 
 
 def fan_out(program: Program, population: str, neuron: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ from example_counts import examples
 from hypothesis import given
 from random_nets import random_net, seeds
 
-from spikewright.hw_sim import Trace, load_chip, simulate
+from spikewright.hw_sim import Trace, compile, load_chip, simulate
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.integer import IntInput
@@ -25,7 +25,7 @@ from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven import audit, check_graph
-from spikewright.toolchain.spike_driven.event_replay import fan_out
+from spikewright.toolchain.spike_driven.event_replay import Walk, Walked, fan_out
 
 audit_module = sys.modules[audit.__module__]
 
@@ -88,6 +88,29 @@ def test_the_audit_finds_one_sop_too_many(events: Array) -> None:
     assert found.text().splitlines()[2] == (
         f"    binary SOPs of core {core} in chip step {step}: events cause {was - 1}, the trace counts {was}"
     )
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_walk_in_blocks_of_steps_finds_what_a_walk_of_all_finds(events: Array, block: int) -> None:
+    made, trace, out = recorded(ma("causal", "TCS"), events, "causal")
+    walk = Walk(made.program, trace.steps, trace.chip_steps, trace.cores)
+    for first in range(0, trace.steps, block):
+        walk.add({name: array[first : first + block] for name, array in out.items()}, first)
+
+    assert audit_module.audit_walked(walk.found, trace, audit_module.silence(made.program, trace.steps)).ok
+    assert walk.found.events.keys() == out.keys()
+
+
+def test_an_audit_that_keeps_nothing_is_the_audit_of_a_recorded_run(
+    events: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, trace, out = recorded(ma("causal", "TCS"), events, "causal")
+    nothing = audit_module.silence(made.program, trace.steps)
+    monkeypatch.setattr(audit_module, "BUDGET", 1)
+
+    found, counted = audit_module.walked(compile(made.program), {"in": made.encode(events)})
+
+    assert audit_module.audit_walked(found, counted, nothing) == audit(made.program, out, trace, nothing)
 
 
 def test_an_event_that_is_missing_from_the_record_lacks_exactly_its_fan_out(events: Array) -> None:
@@ -235,22 +258,23 @@ def test_the_audit_fails_on_what_happens_without_input_and_nothing_explains(
 ) -> None:
     """A machine that counts a SOP too many, or whose neurons fire on their own, though a bias drives others."""
     made = biased(events)
-    honest = audit_module.simulate
+    simulate, walked = audit_module.simulate, audit_module.walked
 
-    def broken(*words: Any, **options: Any) -> Trace:
-        trace = honest(*words, **options)
-        if not options.get("record"):
-            return trace if what == "counter" else replace(trace, populations=cleared(trace))
+    def without_synapses(*words: Any, **options: Any) -> Trace:
+        trace = simulate(*words, **options)
+        silent = {name: replace(count, spikes=0) for name, count in trace.populations.items()}
+        return trace if what == "counter" else replace(trace, populations=silent)
+
+    def broken(*words: Any) -> tuple[Walked, Trace]:
+        found, trace = walked(*words)
         if what == "spike":
-            return replace(trace, projections={n: replace(c, sops=0) for n, c in trace.projections.items()})
+            return found, replace(trace, projections={n: replace(c, sops=0) for n, c in trace.projections.items()})
         counters = trace.sops_binary.copy()
         counters[-1, 0] += 1
-        return replace(trace, sops_binary=counters)
+        return found, replace(trace, sops_binary=counters)
 
-    def cleared(trace: Trace) -> dict[str, Any]:
-        return {name: replace(count, spikes=0) for name, count in trace.populations.items()}
-
-    monkeypatch.setattr(audit_module, "simulate", broken)
+    monkeypatch.setattr(audit_module, "simulate", without_synapses)
+    monkeypatch.setattr(audit_module, "walked", broken)
 
     check = made.check()
 

@@ -215,6 +215,9 @@ def named(data: Data | None) -> bool:
 def load(folder: str | Path) -> Deployment:
     """Read a deployment that was saved.
 
+    Args:
+        folder: What ``deploy --out`` or ``Deployment.save`` wrote.
+
     Raises:
         ToolchainError: The folder is not a bundle, damaged, or of another version.
     """

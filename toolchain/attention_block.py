@@ -178,6 +178,8 @@ class AttentionBlock(Op, ABC):
     """Names it had in files of earlier versions."""
     spiking: ClassVar[bool] = True
     """Whether it holds a neuron."""
+    gates_currents: ClassVar[bool] = False
+    """Whether it sends real values: gated currents, which only a host computes, in front of the first spike."""
     on_host: ClassVar[bool] = False
     """Whether it may stand in front of the first spike, where a host computes it."""
     operands: ClassVar[tuple[int, int]] = (1, 1)

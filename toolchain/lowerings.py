@@ -141,7 +141,7 @@ def _made(kind: type[AttentionBlock], options: dict[str, str]) -> AttentionBlock
     neuron = _lif("block.neuron") if kind.spiking else None
     bare = kind(
         name="block",
-        inputs=("conv",) if kind.spiking else ("spikes",),
+        inputs=("conv",) if kind.spiking or kind.gates_currents else ("spikes",),
         shape=SHAPE,
         neuron=neuron,
         timesteps=T,
@@ -163,16 +163,18 @@ def _lif(name: str, *reads: str, shape: Shape = SHAPE) -> Lif:
 
 
 def net_of(block: AttentionBlock) -> Graph:
-    """Return events (2, 4, 4) - conv - [neuron] - block - 3 answers."""
+    """Return events (2, 4, 4) - conv - [neuron] - block - [neuron, where it sends currents] - 3 answers."""
     rng = np.random.default_rng(1)
     weight = rng.normal(size=(block.reads[0], 2, 3, 3))
     front: list[Op] = [_lif("spikes", "conv", shape=block.reads)] if "spikes" in block.inputs else []
+    behind = [_lif("after", "block")] if block.gates_currents else []
     ops: list[Op] = [
         Input(name="input", shape=(2, *SHAPE[1:])),
         Conv(name="conv", inputs=("input",), weight=weight, padding=(1, 1)),
         *front,
         block,
-        Affine(name="fc", inputs=("block",), weight=rng.normal(size=(3, prod(SHAPE)))),
+        *behind,
+        Affine(name="fc", inputs=("after" if behind else "block",), weight=rng.normal(size=(3, prod(SHAPE)))),
         Output(name="output", inputs=("fc",)),
     ]
     return Graph(tuple(ops), T)

@@ -12,6 +12,8 @@ from int_nets import int_conv, int_dense, int_identity, int_input
 from netx_in_lava import run
 from netx_nets import Ints, dense, even, ints, kernel_layer, write
 
+from spikewright.export.lava.profiler import Loihi2HwCfg, Profiler, RunSteps
+from spikewright.export.lava.profiler.network import Network
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.write import loading
 from spikewright.hw_sim import SigmaDelta, load_chip
@@ -190,3 +192,24 @@ def test_neurons_that_the_format_has_not_are_named(tmp_path: Path, rng: np.rando
     with pytest.raises(UnsupportedNodeError, match="signed sum"):
         export_net(signed, tmp_path / "net.net")
     assert load_chip("loihi2").core.payload_bits >= 16
+
+
+def test_a_script_steps_it_as_lava_does_and_its_dendrite_counter_is_twice_the_neurons(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    net, x = sdnn_net(rng), frames(rng)
+    export_net(net, tmp_path / "net.net")
+    with pytest.warns(UserWarning, match="no effect on sigma-delta"):
+        script = Network(tmp_path / "net.net", reset_interval=4)
+    script.drive(x[:, 0])
+    config = Loihi2HwCfg()
+    profiler = Profiler.init(config)
+    profiler.activity_probe()
+    script.run(RunSteps(num_steps=T), config)
+
+    seen = profiler.activity
+    np.testing.assert_array_equal(seen.dendrite_updates_silicon_estimate, seen.dendrite_updates)
+    wanted = run_int(on_lavas_clock(net), x)
+    neurons = sum(recording.v[0, 0].size for recording in wanted.recordings.values())
+    assert seen.dendrite_updates.sum() == 2 * neurons * T
+    assert len(script) == 5

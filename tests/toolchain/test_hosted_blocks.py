@@ -10,10 +10,12 @@ from checked_nets import attention, conv, gac, lif, net
 from lowered_blocks import events, taken
 
 from spikewright.toolchain.attention_block import AttentionBlock
+from spikewright.toolchain.blocks.ma import MAAttention
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError
-from spikewright.toolchain.lowerings import SHAPE, T, net_of
+from spikewright.toolchain.lowerings import SHAPE, T, net_of, variants
 from spikewright.toolchain.options import Options
+from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
@@ -29,6 +31,12 @@ def images(still: bool = True, samples: int = 3) -> Samples:
 def block_called(name: str) -> AttentionBlock:
     strategies = ("host", "replay", "barrier", "causal")
     return next(taken(strategy)[name] for strategy in strategies if name in taken(strategy))
+
+
+def taken_alone(dims: str) -> MAAttention:
+    made = dict(variants(MAAttention))[dims]
+    assert isinstance(made, MAAttention)
+    return made
 
 
 def deployed(name: str, data: Samples, gates: str) -> Deployment:
@@ -66,6 +74,35 @@ def test_on_events_a_host_that_is_asked_for_computes_frame_by_frame_and_waits_on
     late = name in ("gac code", "ma code TCS", "ma paper TCS", "staa reconstruction")
     assert check.spike_driven is not late, check.text()
     assert [b.causal for b in check.verdict.violations] == [False] * late
+
+
+@pytest.mark.parametrize("dims", ["T", "CS"])
+def test_attention_without_a_neuron_that_gates_currents_of_an_image_is_computed_by_the_host(dims: str) -> None:
+    block = taken_alone(dims)
+    data, moving = images(), images(still=False)
+
+    made = deploy_graph(net_of(block), Options(mapping="greedy"), data, name="net", samples=data)
+
+    assert made.strategies == {"block": "host"}
+    assert made.host is not None
+    assert made.host.boundary == "after"
+    assert made.compare().equal
+    check = made.check()
+    assert check.ok, check.text()
+    (row,) = [b for b in check.verdict.blocks if b.name == "block"]
+    assert (row.where, row.cost_class, row.macs_per_step) == ("host", "D", block.macs_per_step)
+    late = deploy_graph(net_of(block), Options(mapping="greedy"), moving, name="net", samples=moving).check()
+    assert [b.causal for b in late.verdict.violations] == [False]
+
+
+def test_attention_without_a_neuron_behind_the_first_spike_is_refused_with_what_it_sends() -> None:
+    graph = net_of(taken_alone("C"))
+    spikes, late = lif("spikes", "conv", SHAPE), conv("late", "spikes", SHAPE[0], SHAPE[0])
+    block = replace(graph["block"], inputs=("late",))
+    graph = in_place(graph, graph["block"], [spikes, late, block])
+
+    with pytest.raises(GateLoweringError, match="it sends a gated current, a real value in every step"):
+        deploy_graph(graph, Options(), images(), name="net")
 
 
 def test_encoders_that_stand_behind_spikes_are_refused_before_any_data_is_read() -> None:

@@ -590,6 +590,7 @@ class MAAttention(AttentionBlock):
 
     kind: ClassVar[str] = "ma-attention"
     spiking: ClassVar[bool] = False
+    gates_currents: ClassVar[bool] = True
     advice: ClassVar[str] = BEFORE_NEURON
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dims": DIMS, "rectifier": RECTIFIERS}
 
@@ -627,8 +628,13 @@ class MAAttention(AttentionBlock):
         shapes: dict[str, Shape] = {"T": (1, *flat), "C": (channels, *flat), "S": (1, *space)}
         return {dim: shapes[dim] for dim in self.dims}
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Its gates need all T steps."""
+        return True
+
     def refusal(self, strategy: str) -> str:
-        """Return why no strategy lowers it."""
+        """Return why no strategy lowers it behind the first spike."""
         return NO_NEURON
 
     def cost(self, spikes: float | None = None) -> AttentionOps:

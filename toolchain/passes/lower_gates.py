@@ -35,8 +35,8 @@ def strategy_for(op: AttentionBlock, wanted: str, *, front: bool | None = None) 
         GateLoweringError: The block and the strategy do not go together.
     """
     chosen = op.own_strategy if wanted == "auto" or op.on_host else wanted
-    if chosen == "host" and front:
-        return chosen
+    if front and (chosen == "host" or op.gates_currents):
+        return "host"
     reason = BEHIND if chosen == "host" and front is False else op.refusal(chosen)
     if reason:
         raise _refused(op, chosen, reason, op.advice)
@@ -93,6 +93,8 @@ def _stands(op: AttentionBlock, front: Collection[AttentionBlock] | None) -> boo
 def _asked(op: AttentionBlock, wanted: str, front: bool | None) -> str:
     """Return what is asked of this very block, or refuse it with the reason."""
     chosen = op.own_strategy if wanted == "auto" else wanted
+    if wanted == "auto" and front and op.gates_currents:
+        return "host"
     if chosen != "host" and (reason := op.refusal(chosen)):
         raise _refused(op, chosen, reason, op.advice)
     return strategy_for(op, chosen, front=front)

@@ -100,9 +100,16 @@ def before_first_spike(graph: Graph) -> frozenset[str]:
 
 
 def first_blocks(graph: Graph) -> tuple[AttentionBlock, ...]:
-    """Return the attention blocks that hold the first neurons, where the input reaches no others: a host can end there."""
+    """Return the attention blocks that hold the first neurons or gate currents in front of them: what a host can compute.
+
+    None where first neurons read each other's spikes: a host cannot end there.
+    """
     first = _front(graph, any)[1]
-    return tuple(op for op in first if isinstance(op, AttentionBlock)) if _behind_another(graph, first) is None else ()
+    if _behind_another(graph, first) is not None:
+        return ()
+    inside = _front(graph, all)[0]
+    gated = [op for op in graph if isinstance(op, AttentionBlock) and op.gates_currents and op.name in inside]
+    return (*gated, *(op for op in first if isinstance(op, AttentionBlock)))
 
 
 def _behind_another(graph: Graph, first: list[Op]) -> tuple[Op, Op] | None:

@@ -17,7 +17,7 @@ from spikewright.toolchain.spike_driven.signals import Context, Fault, Judgement
 
 def _spiking(op: Op) -> bool:
     """Say whether an op sends spikes: the host part ends at the first that does."""
-    return isinstance(op, AttentionBlock) or (isinstance(op, Neuron) and op.fires)
+    return (isinstance(op, AttentionBlock) and not op.gates_currents) or (isinstance(op, Neuron) and op.fires)
 
 
 def host_ops(graph: Graph, declared: frozenset[str], strategies: dict[str, str]) -> frozenset[str]:
@@ -41,7 +41,8 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
         return Judgement(**{**vars(made), "faults": made.faults + faults})
     path = (*shortest(together(operands)), op.name)
     if isinstance(op, AttentionBlock) and op.looks_ahead and not ctx.still:
-        return _late(op, operands, path, ctx)
+        late = _late(op, operands, path, ctx)
+        return replace(late, leaves=(Leaf("current", op.name, path),)) if op.gates_currents else late
     if isinstance(op, AttentionBlock) and op.spiking:
         return _encoder(op, path, faults, ctx)
     if _spiking(op) and (sends_binary(op) or isinstance(op, Neuron)):
@@ -52,6 +53,7 @@ def judge(op: Op, operands: list[Signal], ctx: Context) -> Judgement:
     if faults:
         leaf = Leaf("current", op.name, path)
     cost = costs.macs(op, ctx.shapes[op.name]) if isinstance(op, Linear | SumPool) else 0
+    cost = op.macs_per_step if isinstance(op, AttentionBlock) else cost
     return Judgement((leaf,), "computes real values in front of the first spike", "D", macs=cost, faults=faults)
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spikewright.export.lava.profiler.probe import PerCore
 from spikewright.hw_sim.costs import Basis
+from spikewright.hw_sim.somas import SigmaDelta
 
 Int = NDArray[np.int64]
 
@@ -34,10 +35,24 @@ class Loihi2Activity(PerCore):
 
     @property
     def dendrite_updates_silicon_estimate(self) -> Int:
-        """What the chip's counter would show: 2.04 x neurons x steps + spikes, a fit to one net (PilotNet LIF) on one board."""
+        """What the chip's counter would show: 2.04 x neurons x steps + spikes, a fit to one net (PilotNet LIF) on one board.
+
+        Sigma-delta neurons: their two updates a step, as the counters of PilotNet SDNN show; spikes count where others are too.
+        """
         spikes = self.per_core(self.simulated.trace.spikes_out)
-        estimate = np.rint(DENDRITE_UPDATES_PER_NEURON * self.dendrite_updates + spikes)
+        twice = self._sigma_delta_updates()
+        once = self.dendrite_updates - twice
+        estimate = np.rint(DENDRITE_UPDATES_PER_NEURON * once + twice + spikes * (once > 0))
         return np.asarray(estimate, np.int64)
+
+    def _sigma_delta_updates(self) -> Int:
+        """Return the updates of sigma-delta neurons, per core in use."""
+        run = self.simulated
+        total = np.zeros(run.trace.cores, np.int64)
+        for p in run.program.populations:
+            if isinstance(p.soma, SigmaDelta):
+                total += np.bincount(p.cores[p.cores >= 0], minlength=run.trace.cores) * p.soma.updates
+        return np.asarray(total[run.cores] * run.num_steps, np.int64)
 
     @property
     def axon_out(self) -> Int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spikewright.export.lava.profiler.board import execute
 from spikewright.export.lava.profiler.run import ProfilerError, SimulatedRun
 from spikewright.export.netx import import_net
-from spikewright.hw_sim import Lif, Program, Trace, compile, load_chip, simulate
+from spikewright.hw_sim import Lif, Program, SigmaDelta, Trace, compile, load_chip, simulate
 from spikewright.toolchain import bundle
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.integer import IntConnection, IntNeuron, source_of
@@ -90,7 +90,7 @@ class Network:
         self._driven: Int | None = None
 
     def __len__(self) -> int:
-        return sum(isinstance(p.soma, Lif) for p in self.program.populations)
+        return sum(not p.soma.on_host for p in self.program.populations)
 
     def __str__(self) -> str:
         return str(self.program)
@@ -98,7 +98,7 @@ class Network:
     def drive(self, x: Int) -> None:
         """Give the payloads of the run (T, *shape), shape (C, H, W) or (n,); those of step t arrive in step t + 1.
 
-        To input neurons they are bias mantissas, as the file's input layer scales them.
+        To input neurons they are bias mantissas, as the file's input layer scales them; to encoders of changes, the values.
         """
         self._driven = np.asarray(x)[:, None]
 
@@ -225,9 +225,11 @@ def as_lava_steps(graph: Graph) -> Graph:
 
 def resetting(program: Program, interval: int, offset: int) -> Program:
     """Return the program with ``LIFReset``: layer i resets at steps ``offset + i`` modulo ``interval``; 0: never."""
-    layers = [p.name for p in program.populations if isinstance(p.soma, Lif)]
+    layers = [p.name for p in program.populations if not p.soma.on_host]
     if interval == 0:
         return program
+    if any(isinstance(p.soma, SigmaDelta) for p in program.populations):
+        warnings.warn("reset_interval has no effect on sigma-delta neurons, as in lava-dl's loader", stacklevel=3)
 
     def of(index: int, soma: Lif) -> Lif:
         return replace(soma, reset_interval=interval, reset_phase=(offset + index) % interval)

@@ -51,13 +51,14 @@ def _net(deployment: Deployment, folder: Path) -> str:
     dataset = card.get("dataset")
     about = About(deployment.name, dataset if isinstance(dataset, str) else None, card, dense=dense)
     (folder / "net.onnx").write_bytes(recorded(deployment.captured, about).SerializeToString())
-    x = _samples(deployment)
+    x, T, seen = _samples(deployment), deployment.captured.timesteps, deployment.answer_steps
+    halted = "" if seen == T else f"; it answers from all {T} steps, the chip from the first {seen} (--steps chip)"
     if x is None:
-        return "written; not compared with the interpreter"
+        return f"written; not compared with the interpreter{halted}"
     found = net_agreement(deployment.captured, x, dense=dense)
     return (
         f"written; in onnxruntime {found.differing} of {found.spikes} spikes on samples differ from the float "
-        f"interpreter's, and the answer by {found.answer_error:.1e} at most"
+        f"interpreter's, and the answer by {found.answer_error:.1e} at most{halted}"
     )
 
 

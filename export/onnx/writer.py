@@ -84,7 +84,7 @@ class Writer:
         array = np.asarray(value)
         if array.dtype != np.int64:
             array = array.astype(np.float64 if self.double else np.float32)
-        key = f"{self._owner}/{name}" if name else self.unique(f"{self._owner}.c")
+        key = f"{self._owner}/{name}" if name else self.unique(f"{self._owner}/c")
         self.constants[key] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), key)
         return key
 

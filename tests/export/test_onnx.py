@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_nets import BLOCKS, NEURONS, T, block_net, dense_net, neuron_net
+from onnx_nets import BLOCKS, NEURONS, T, block_net, dense_net, neuron_net, spike_attention_net
 from random_nets import random_net
 from zoo_nets import deployed
 
@@ -54,6 +55,18 @@ def test_every_family_and_variant_sends_the_interpreters_spikes(name: str) -> No
     assert run_float(graph, x)["block"].any()
     assert (found.differing, found.answer_error) == (0, pytest.approx(0, abs=1e-9))
     assert net_agreement(graph, x).differing == 0
+
+
+@pytest.mark.parametrize(("variant", "heads"), [("channel", 1), ("token", 1), ("product", 1), ("product", 2)])
+def test_spike_driven_attention_sends_the_interpreters_spikes(
+    variant: Literal["channel", "token", "product"], heads: int
+) -> None:
+    graph, x = spike_attention_net(variant, heads), events(2, 4, 6)
+
+    found = net_agreement(graph, x, precision="float64")
+
+    assert run_float(graph, x)["block"].any()
+    assert (found.differing, found.answer_error) == (0, pytest.approx(0, abs=1e-9))
 
 
 @pytest.mark.parametrize("name", NEURONS)

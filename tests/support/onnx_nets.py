@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.blocks.gac import GAC
-from spikewright.toolchain.blocks.ma import MALIF, MAAttention
+from spikewright.toolchain.blocks.ma import MALIF, MAAttention, sda_shapes
+from spikewright.toolchain.blocks.sdsa import PARTS, SpikeAttention
 from spikewright.toolchain.blocks.staa import STAALIF
 from spikewright.toolchain.blocks.tcja import TCJA
 from spikewright.toolchain.ir import Graph
@@ -92,7 +93,13 @@ def _gac(variant: str, gate: str = "sigmoid") -> AttentionBlock:
     return GAC(name="block", neuron=NEURON, timesteps=T, parameters=parameters, **fields)
 
 
+def _ma_sda(dims: str) -> AttentionBlock:
+    parameters = {name: weights(3, *(n or 3 for n in shape)) for name, shape in sda_shapes(dims, C).items()}
+    return MALIF(name="block", neuron=NEURON, timesteps=T, parameters=parameters, dims=dims, variant="sda")
+
+
 BLOCKS: dict[str, AttentionBlock] = {
+    **{f"ma-sda-{dims}": _ma_sda(dims) for dims in ("TC", "TCS")},
     **{f"ma-paper-{dims}": _ma("paper", dims) for dims in ("T", "CS", "TCS")},
     "ma-paper-hard": _ma("paper", "C", "hard"),
     **{f"ma-code-{dims}": _ma("code", dims, "pow2") for dims in ("T", "C", "TCS")},
@@ -129,6 +136,26 @@ def block_net(block: AttentionBlock) -> Graph:
         Output(name="out", inputs=("sum",)),
     ]
     return Graph(tuple(ops), timesteps=T)
+
+
+def spike_attention_net(variant: Literal["channel", "token", "product"], heads: int = 1) -> Graph:
+    """Conv, a neuron that sends query, key and value beside each other, spike-driven attention, a linear read-out."""
+    channels = PARTS[variant] * C
+    one = {"beta": np.array(0.5), "v_threshold": np.array(0.5)}
+    attention = SpikeAttention(
+        name="block", inputs=("first",), neuron=Lif(name="neuron", shape=SHAPE, **one), timesteps=T, parameters={},
+        variant=variant, heads=heads,
+    )  # fmt: skip
+    ops = (
+        Input(name="in", shape=(2, 4, 6)),
+        Conv(name="stem", inputs=("in",), weight=weights(7, channels, 2, 3, 3), padding=(1, 1)),
+        Lif(name="first", inputs=("stem",), shape=(channels, *SHAPE[1:]), **one),
+        attention,
+        Flatten(name="flat", inputs=("block",)),
+        Affine(name="head", inputs=("flat",), weight=weights(9, 3, 96)),
+        Output(name="out", inputs=("head",)),
+    )
+    return Graph(ops, timesteps=T)
 
 
 def _lif(**fields: Any) -> Lif:

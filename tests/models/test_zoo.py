@@ -26,7 +26,7 @@ SETS = {"digits": ("ma", "gac", "tcja", "staa"), "fashion": ("ma", "gac", "tcja"
 FORMS = ("", "-published", "-vanilla")
 FAMILY_NETS = [f"{family}-{name}{form}" for name, families in SETS.items() for family in families for form in FORMS]
 FAMILY_NETS[FAMILY_NETS.index("gac-digits-published")] = "gac-digits-causal"  # its plain name is the published form
-SHIPPED = [name for name in FAMILY_NETS if "digits" in name]
+SHIPPED = [*(name for name in FAMILY_NETS if "digits" in name), "sdsa-digits", "qk-digits"]
 
 
 def parse(*words: str) -> Namespace:
@@ -52,7 +52,17 @@ def test_a_shipped_checkpoint_reaches_its_cards_accuracy_and_spike_rate(name: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["ma-fashion", "gac-fashion", "tcja-fashion", "staa-fashion", "ma-nmnist", "tcja-nmnist"]
+    "name",
+    [
+        "ma-fashion",
+        "gac-fashion",
+        "tcja-fashion",
+        "staa-fashion",
+        "sdsa-fashion",
+        "qk-fashion",
+        "ma-nmnist",
+        "tcja-nmnist",
+    ],
 )
 def test_a_net_on_real_data_reaches_its_cards_accuracy(name: str, data_dir: Path) -> None:
     module, card = zoo.build(name)

@@ -144,6 +144,8 @@ def read_model(
     imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
+    if "\n" in imported.name:
+        raise InputError(f"the name {imported.name!r} holds a line break", where="--name", help="give one in one line")
     facts = _facts(imported, options, calibration, samples)
     refuse_unfit(options, facts, imported.name)
     if not facts["data set"]:

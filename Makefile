@@ -67,6 +67,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/families.py
+	$(BIN)/python .ci/docstrings.py
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m docs.site.tables --check

@@ -3,7 +3,8 @@
 Weights are drawn, batch norms settled on the sample (sizes need no checkpoint), events are Bernoulli spikes, images N(0, 1):
 seconds, memory, cores and the verdict are of the geometry; spikes, and so SOPs, are those of an untrained net.
 ``limit`` says which limit of a core decided the split. A row is written as soon as its net is done, with ``--rows FILE`` to
-a file too, whose nets are not measured again.
+a file too, whose nets are not measured again. ``published_sizes.jsonl`` beside this file holds what was measured so far: on
+2 shared CPU cores, so that its CPU seconds say more than its seconds.
 """
 
 from __future__ import annotations

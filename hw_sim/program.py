@@ -57,12 +57,12 @@ class Population:
 
     @property
     def size(self) -> int:
-        """Number of neurons."""
+        """Number of neurons of its shape (C, H, W) or (n,)."""
         return int(np.prod(self.shape))
 
     @property
     def cores(self) -> NDArray[np.int64]:
-        """Logical core of each neuron, flat; -1 where none is given."""
+        """Logical core of each neuron, (n,); -1 where none is given."""
         return np.broadcast_to(self.core.astype(np.int64) if self.core.size else np.int64(-1), (self.size,))
 
 
@@ -102,7 +102,11 @@ class Program:
     stop: int = 0
 
     def population(self, name: str) -> Population:
-        """Return the population called ``name``."""
+        """Return the population called ``name``.
+
+        Raises:
+            StopIteration: There is none.
+        """
         return next(p for p in self.populations if p.name == name)
 
     @property
@@ -116,7 +120,7 @@ class Program:
         return {p.name: p.soma for p in self.populations if isinstance(p.soma, HostGate)}
 
     def lag(self, projection: Projection) -> int:
-        """Local steps between sending and arriving."""
+        """Time between sending and arriving, in steps."""
         source, target = self.population(projection.source), self.population(projection.target)
         return lag_of(source.start, projection.delay, target.start)
 

@@ -111,7 +111,12 @@ class Soma:
         return False
 
     def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
-        """Return the largest |message|, for any input or for input of at most ``current`` in each of ``steps`` steps."""
+        """Return the largest |message|, of 24 bits at most.
+
+        Args:
+            current: Bound of the input's size in every step; None: any input.
+            steps: Number of such steps.
+        """
         return 1
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -178,7 +183,7 @@ class Source(Soma):
 
     @property
     def payloads(self) -> tuple[int, int]:
-        """The smallest and the largest payload."""
+        """The smallest and the largest payload of its ``payload_bits`` (1 to 24 bits)."""
         return -(1 << self.payload_bits) if self.signed else 0, (1 << self.payload_bits) - 1
 
     def largest_payload(self, current: int | None = None, steps: int = 1) -> int:

@@ -120,7 +120,7 @@ class Synapses:
         raise NotImplementedError
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights that one target neuron has."""
+        """Return the largest sum of absolute weights, (n_target,) maximised: what one target neuron has."""
         raise NotImplementedError
 
     def worst_sum(self, payload: int) -> int:
@@ -128,13 +128,13 @@ class Synapses:
         return self.heaviest() * payload
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
-        """Return the target neurons that a source neuron reaches by a non-zero synapse, flat."""
+        """Return the target neurons, (n,), that a source neuron reaches by a non-zero synapse."""
         rows, columns, _ = self.entries(source, target)
         reached: IntArray = rows[columns == neuron]
         return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Return the number of non-zero synapses of every target neuron."""
+        """Return the number of non-zero synapses of every target neuron, (n_target,)."""
         return np.bincount(self.entries(source, target)[0], minlength=prod(target))
 
     def fan_out(self, source: Shape, target: Shape, part: IntArray, parts: int) -> Reached:

@@ -134,12 +134,12 @@ class Trace:
 
     @property
     def wraps(self) -> dict[str, int]:
-        """Wraps of u by population."""
+        """Wraps of u beyond 24 bits, by population, of all samples."""
         return {name: p.wraps for name, p in self.populations.items()}
 
     @property
     def clips(self) -> dict[str, int]:
-        """Clips of v by population."""
+        """Clips of v at 24 bits, by population, of all samples."""
         return {name: p.clips for name, p in self.populations.items()}
 
     def bottleneck(self) -> tuple[str, int, float]:
@@ -152,7 +152,11 @@ class Trace:
         return TERMS[term], place - 1, float(times[best] / times.sum())
 
     def save(self, path: str | Path) -> None:
-        """Write the trace as one ``.npz`` (no pickle), atomically."""
+        """Write the trace as one ``.npz`` (no pickle), atomically.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         arrays: dict[str, NDArray[Any]] = {}
         plain: dict[str, Any] = {}
         for f in fields(self):

@@ -83,7 +83,7 @@ def test_the_sdist_has_its_texts_and_neither_links_nor_tests(sdist: Path) -> Non
         members = archive.getmembers()
     names = {member.name.partition("/")[2] for member in members}
 
-    assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"} <= names
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "pyproject.toml"} <= names
     assert [member.name for member in members if member.issym() or member.islnk()] == []
     assert [name for name in names if name.startswith("tests")] == []
     assert {f"src/{name}" for name in shipped()} <= names

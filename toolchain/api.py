@@ -144,6 +144,8 @@ def read_model(
     imported = load_model(model, data=folder, example=example, layout=options.layout)
     if name is not None:
         imported = replace(imported, name=name)
+    if "\n" in imported.name:
+        raise InputError(f"the name {imported.name!r} holds a line break", where="--name", help="give one in one line")
     facts = _facts(imported, options, calibration, samples)
     refuse_unfit(options, facts, imported.name)
     if not facts["data set"]:
@@ -212,6 +214,9 @@ def named(data: Data | None) -> bool:
 
 def load(folder: str | Path) -> Deployment:
     """Read a deployment that was saved.
+
+    Args:
+        folder: What ``deploy --out`` or ``Deployment.save`` wrote.
 
     Raises:
         ToolchainError: The folder is not a bundle, damaged, or of another version.

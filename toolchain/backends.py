@@ -107,7 +107,7 @@ class Session(Protocol):
         ...
 
     def finish(self) -> RunResult:
-        """Return the answer of all steps; its recordings are empty."""
+        """Return the answer (B, n) of all steps; its recordings are empty."""
         ...
 
 

@@ -58,6 +58,8 @@ def _graphs(made: Deployment) -> None:
 
 def _parts(made: Deployment) -> Iterator[str]:
     """Yield what does not fit."""
+    if "\n" in made.name:
+        yield f"the name {made.name!r}, with a line break"
     steps = {graph.timesteps for graph in (made.captured, made.lowered, made.integer)} | {made.program.steps}
     if len(steps) != 1 or made.program.chip != made.chip.name:
         yield f"{sorted(steps)} steps, a program for chip {made.program.chip!r} on {made.chip.name!r}"

@@ -82,12 +82,12 @@ class Comparison(Result):
 
     @property
     def spike_mismatches(self) -> int:
-        """Messages that differ."""
+        """Messages that differ, of all (T, B, n) of every layer."""
         return sum(layer.spike_mismatches for layer in self.layers)
 
     @property
     def membrane_mismatches(self) -> int:
-        """States (v, and u where it decays) that differ."""
+        """States (v, and u where it decays) that differ, of all (T, B, n) of every layer."""
         return sum(layer.membrane_mismatches for layer in self.layers)
 
     @property

@@ -132,12 +132,12 @@ class Deployment(Result):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one frame of the net's input."""
+        """Shape of one frame of the net's input: (C, H, W) or (features,)."""
         return self.captured.input.shape
 
     @property
     def answer_scale(self) -> float:
-        """What one unit of the integer answer is worth in the net's units."""
+        """What one unit of the integer answer (B, n) is worth in the net's units."""
         return answer_of(self.integer).scale
 
     @property
@@ -312,7 +312,18 @@ class Deployment(Result):
         data: str | Path | None = None,
         progress: Bars = silent,
     ) -> Comparison:
-        """Run it on several backends and compare every message and state of every neuron; arguments as ``run``."""
+        """Run it on several backends and compare every message and state of every neuron, bit for bit.
+
+        Args:
+            x: What to run; this, ``limit`` and ``data``: see ``choose``.
+            backends: Two or more; each is compared with the first.
+            limit: Only the first samples.
+            data: Folder of a data set.
+            progress: Makes a progress callback by a title.
+
+        Raises:
+            ToolchainError: The data or a backend cannot be used.
+        """
         from spikewright.toolchain.compare import compare
         from spikewright.toolchain.streaming import Payloads
 
@@ -357,6 +368,9 @@ class Deployment(Result):
     def save(self, folder: str | Path) -> Deployment:
         """Write the bundle; ``spikewright.load`` reads it.
 
+        Args:
+            folder: Where to; a bundle that is there is replaced at once, or stays as it is.
+
         Returns:
             What was written: this deployment, and a note on each further file whose exporter failed.
 
@@ -369,7 +383,7 @@ class Deployment(Result):
 
     @cached_property
     def decided(self) -> Decided:
-        """What decided how many cores it takes."""
+        """What decided how many cores it takes: the limit that is full on most of them, as a share of each core."""
         return decided(self.program, self.chip, self.integer)
 
     def headline(self) -> str:

@@ -209,11 +209,19 @@ class RecordedRun:
         return self._array("spikes", layer)
 
     def v(self, layer: str) -> NDArray[Any]:
-        """Return its membranes or accumulators after reset."""
+        """Return its membranes or accumulators after reset, (T, B, *shape) integers.
+
+        Raises:
+            InputError: They were not saved.
+        """
         return self._array("v", layer)
 
     def u(self, layer: str) -> NDArray[Any]:
-        """Return its synaptic currents."""
+        """Return its synaptic currents, (T, B, *shape) integers.
+
+        Raises:
+            InputError: They were not saved.
+        """
         return self._array("u", layer)
 
     def _array(self, state: str, layer: str) -> NDArray[Any]:

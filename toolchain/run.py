@@ -46,7 +46,7 @@ class Run(Result):
 
     @property
     def accuracy(self) -> float | None:
-        """Share of samples whose largest answer is the label; None without labels."""
+        """Share of the samples whose largest answer (B, n) is the label; None without labels."""
         found: float | None = self.summary["accuracy"]
         return found
 
@@ -95,7 +95,7 @@ class Run(Result):
         return f"{self.name} on {s['backend']}: {s['samples']} samples of {s['dataset']}{events}"
 
     def text(self) -> str:
-        """Return accuracy, SOPs, latency and energy in a few lines."""
+        """Return accuracy, SOPs, latency and energy in a few lines: counts a sample, s and J a sample, with their basis."""
         data, lines = self.summary, [self.headline()]
         if data["accuracy"] is not None:
             lines.append(f"  accuracy    {100 * data['accuracy']:.2f} %")
@@ -129,7 +129,7 @@ class Run(Result):
         return self.summary | {"diagnostics": plain(self.diagnostics)}
 
     def rows(self) -> list[Row]:
-        """Return one row of all figures, so that runs can be put below each other."""
+        """Return one row of all figures (a sample: counts, latency in s, energy in J), to put runs below each other."""
         return [{"name": self.name, **flat(self.summary)}]
 
 

@@ -62,13 +62,13 @@ def repeated(x: NDArray[Any], timesteps: int) -> NDArray[Any]:
 
 
 def first(samples: Samples, limit: int | None) -> Samples:
-    """Return the first ``limit`` samples."""
+    """Return the first ``limit`` samples: x (T, limit, *shape); all where it is None."""
     y = None if samples.y is None else samples.y[:limit]
     return replace(samples, x=samples.x[:, :limit], y=y)
 
 
 def apart(samples: Samples, others: Samples) -> Samples:
-    """Return the samples that are not among others."""
+    """Return the samples that are not among others, compared byte by byte: x (T, n, *shape)."""
     known = {others.x[:, i].tobytes() for i in range(len(others))}
     kept = np.array([samples.x[:, i].tobytes() not in known for i in range(len(samples))], bool)
     return replace(samples, x=samples.x[:, kept], y=None if samples.y is None else samples.y[kept])

@@ -14,6 +14,7 @@ from spikewright.hw_sim import Program
 from spikewright.toolchain import graph_io
 from spikewright.toolchain.deployment import PassRecord
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.escaping import visible
 from spikewright.toolchain.ir import Graph
 
 LISTING = "stages.json"
@@ -52,7 +53,7 @@ def write(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".stage-") as name:
         work = Path(name)
         if program is not None:
-            (work / f"{stem}.txt").write_text(f"{program}\n", encoding="utf-8")
+            (work / f"{stem}.txt").write_text(visible(f"{program}\n"), encoding="utf-8")
             program.save(work / stem)
         else:
             _write_graph(graph, work, stem)
@@ -66,5 +67,5 @@ def write(
 
 
 def _write_graph(graph: Graph, folder: Path, stem: str) -> None:
-    (folder / f"{stem}.txt").write_text(f"{graph}\n", encoding="utf-8")
+    (folder / f"{stem}.txt").write_text(visible(f"{graph}\n"), encoding="utf-8")
     graph_io.save(graph, folder / f"{stem}.npz")

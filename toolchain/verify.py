@@ -50,6 +50,15 @@ def one_input_one_output(graph: Graph) -> None:
             )
 
 
+def names_stand_in_a_line(graph: Graph) -> None:
+    """No name holds a line break: it could write lines of its own into what a command prints."""
+    for op in graph:
+        if "\n" in f"{op.name}{op.block}":
+            raise VerifyError(
+                "its name holds a line break", where=f"op {op.name!r}", help="rename it in the file or model"
+            )
+
+
 def values_are_finite(graph: Graph) -> None:
     """No parameter is NaN or infinite."""
     for op in graph:
@@ -176,7 +185,14 @@ def delays_match_starts(graph: Graph) -> None:
             raise VerifyError(what, where=f"connection {op.name!r}", help="run align again")
 
 
-_ALWAYS: list[Rule] = [forms_are_right, shapes_fit, feedback_is_delayed, one_input_one_output, values_are_finite]
+_ALWAYS: list[Rule] = [
+    forms_are_right,
+    shapes_fit,
+    feedback_is_delayed,
+    one_input_one_output,
+    names_stand_in_a_line,
+    values_are_finite,
+]
 _INTEGER: list[Rule] = [*_ALWAYS, connections_have_one_reader, gate_links_are_at_their_ports, integers_in_range]
 RULES: dict[Level, list[Rule]] = {
     "float": _ALWAYS,

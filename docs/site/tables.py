@@ -144,10 +144,32 @@ def compiler() -> str:
     ])  # fmt: skip
 
 
+def mapping() -> str:
+    """Return every strategy beside the vendor's on the same net: cores, time of a step, energy times delay."""
+    rows, first = [], {}
+    for row in kept("mapping_search"):
+        if row["why"]:
+            rows.append((row["net"], row["mapping"], "does not fit", "", ""))
+            continue
+        base = first.setdefault(row["net"], row)
+        less = [f"{row[key] / base[key] - 1:+.0%}" if row is not base else "" for key in ("step_us", "edp_js")]
+        rows.append(
+            (
+                row["net"],
+                row["mapping"],
+                str(row["cores"]),
+                f"{row['step_us']:.1f} µs {less[0]}",
+                f"{row['edp_js']:.2g} Js {less[1]}",
+            )
+        )
+    return table(("net", "mapping", "cores", "a step", "energy × delay"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "compiler": compiler,
     "frameworks": brief,
     "lowerings": lowerings,
+    "mapping": mapping,
     "silicon": silicon,
     "silicon-not-modelled": not_modelled,
     "silicon-short": silicon_short,

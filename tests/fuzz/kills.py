@@ -61,7 +61,8 @@ def whole(verb: str, home: Path) -> None:
         case "train":
             zoo.build(home / "net" / "ma-digits.safetensors")
             json.loads((home / "net" / "ma-digits.json").read_text())
-            torch.load(home / "net" / "ma-digits-seed0.state", weights_only=True)
+            if (state := home / "net" / "ma-digits-seed0.state").exists():  # while it trains
+                torch.load(state, weights_only=True)
 
 
 def left(home: Path) -> list[str]:

@@ -27,7 +27,7 @@ SETS = {"digits": ("ma", "gac", "tcja", "staa"), "fashion": ("ma", "gac", "tcja"
 FORMS = ("", "-published", "-vanilla")
 FAMILY_NETS = [f"{family}-{name}{form}" for name, families in SETS.items() for family in families for form in FORMS]
 FAMILY_NETS[FAMILY_NETS.index("gac-digits-published")] = "gac-digits-causal"  # its plain name is the published form
-SHIPPED = [name for name in FAMILY_NETS if "digits" in name]
+SHIPPED = [*(name for name in FAMILY_NETS if "digits" in name), "sdsa-digits", "qk-digits"]
 
 
 def parse(*words: str) -> Namespace:
@@ -59,7 +59,7 @@ def test_a_net_on_real_data_reaches_its_cards_accuracy(name: str, data_dir: Path
     assert found.spike_rate == pytest.approx(card.spike_rate, rel=1e-2)
 
 
-@pytest.mark.parametrize("name", ["ma-fashion", "gac-fashion", "staa-fashion"])
+@pytest.mark.parametrize("name", ["ma-fashion", "gac-fashion", "staa-fashion", "sdsa-fashion", "qk-fashion"])
 def test_a_net_reaches_its_cards_accuracy_as_far_as_some_images_tell(name: str, data_dir: Path) -> None:
     found, card = measured_on(name, data_dir, images=2000)
 
@@ -146,7 +146,14 @@ def test_training_writes_a_self_contained_file_that_builds_again(tmp_path: Path)
     assert module(torch.zeros(8, 1, 1, 8, 8)).shape == (1, 10)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ma-digits-vanilla.json", "ma-digits-vanilla.safetensors"]
 
-    further = ("--epochs", "1", "--from", str(tmp_path / "ma-digits-vanilla.safetensors"), "--out", str(tmp_path / "further"))
+    further = (
+        "--epochs",
+        "1",
+        "--from",
+        str(tmp_path / "ma-digits-vanilla.safetensors"),
+        "--out",
+        str(tmp_path / "further"),
+    )
     arguments = parse("train", "ma-digits-vanilla", *further)
     arguments.run(arguments)
 

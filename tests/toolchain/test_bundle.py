@@ -201,6 +201,22 @@ def test_files_of_the_users_beside_and_inside_a_bundle_stay(
     assert bundle.load(tmp_path / "b").name == deployment.name
 
 
+@pytest.mark.parametrize("key", ["name", "sha256"])
+def test_a_manifest_that_says_a_thing_twice_is_no_bundle(folder: Path, key: str) -> None:
+    text = (folder / manifest.NAME).read_text()
+    (folder / manifest.NAME).write_text("{" + f'"{key}": "other",' + text.lstrip()[1:])
+    with pytest.raises(ImportingError, match=f"key '{key}' stands twice"):
+        bundle.load(folder)
+
+
+def test_only_names_of_files_are_ours_to_replace(folder: Path) -> None:
+    found = json.loads((folder / manifest.NAME).read_text())
+    hostile = {"../x", "/etc/passwd", "a\0b", ".ssh"}
+    (folder / manifest.NAME).write_text(json.dumps(found | {"sha256": found["sha256"] | dict.fromkeys(hostile, "0")}))
+    assert not manifest.names(folder) & hostile
+    assert "program.npz" in manifest.names(folder)
+
+
 def test_a_link_to_a_bundle_stays_a_link_to_the_new_one(deployment: Deployment, tmp_path: Path) -> None:
     bundle.save(deployment, tmp_path / "real")
     (tmp_path / "link").symlink_to("real")

@@ -60,4 +60,4 @@ def test_the_table_in_readme_is_what_the_command_finds(table: Lowerings) -> None
     kept = re.search(r"<!-- spikewright lowerings --markdown -->\n(.*?)\n<!-- end -->", README.read_text(), re.DOTALL)
 
     assert kept is not None
-    assert kept[1] == table.markdown(), "write it anew: spikewright lowerings --markdown"
+    assert kept[1] == table.markdown(), "write it anew: python -m docs.site.tables --run lowerings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import nir
 import numpy as np
 import pytest
 from command_line import Cli, linear, spikes
@@ -25,9 +27,10 @@ from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, draft_name, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
+from spikewright.toolchain.cli import main
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import ImportingError, InputError
-from spikewright.toolchain.escaping import visible
+from spikewright.toolchain.escaping import HIDDEN, csv_table, esc, visible
 from spikewright.toolchain.nirx import hdf5
 
 
@@ -68,6 +71,66 @@ def test_whatever_is_raised_becomes_a_line_and_exit_code_2(
 
 def test_what_could_steer_a_terminal_is_shown_as_an_escape() -> None:
     assert visible("a\x1b[2Jb\x07\x9b\u202e\n\tc\ud800") == "a\\x1b[2Jb\\x07\\x9b\\u202e\n\tc\\ud800"
+
+
+@pytest.mark.parametrize("word", ["chips", "--help"])
+def test_an_interruption_while_the_answer_is_printed_is_one_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, _: str) -> int:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdout", Interrupted())
+    assert main([word]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_no_cell_of_a_table_is_a_formula_and_none_steers_a_terminal() -> None:
+    rows = [{"layer": name, "sops": -1} for name in ("=1+1", "+a", "-b", "@c", "\tf", "a,\x1b[2J", "plain")]
+    assert csv_table(rows).splitlines() == [
+        "layer,sops", "'=1+1,-1", "'+a,-1", "'-b,-1", "'@c,-1", "'\tf,-1", '"a,\\x1b[2J",-1', "plain,-1",
+    ]  # fmt: skip
+    assert esc("<b>\x1b\u202e'\"") == "&lt;b&gt;\\x1b\\u202e&#x27;&quot;"
+
+
+def named(path: Path, name: str) -> Path:
+    """Write a net whose neurons and map are called so."""
+    ones = np.ones(2)
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        f"{name}1": nir.Affine(np.ones((2, 3)), 0 * ones),
+        name: nir.LIF(tau=2e-3 * ones, r=ones, v_leak=0 * ones, v_threshold=ones),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    nirx.write(path, nir.NIRGraph(nodes, [("input", f"{name}1"), (f"{name}1", name), (name, "output")]))
+    return path
+
+
+def test_names_from_a_file_reach_no_terminal_page_or_table_as_they_are(cli: Cli, tmp_path: Path) -> None:
+    model, b = named(tmp_path / "n.nir", "=\x1b[2J\u202e<i>"), tmp_path / "b"
+    deploy = ("deploy", model, "--calibrate", spikes(tmp_path / "x.npz"), "--timesteps", 4, "--dt", 1e-3, "--out", b)
+    files = [tmp_path / f"r.{kind}" for kind in ("csv", "html", "json")]
+    words = [word for path in files for word in (f"--{path.suffix[1:]}", path)]
+
+    said = [
+        cli(*deploy, "--name", "\x1b]0;x\x07", "--keep-stages", tmp_path / "st"),
+        *(cli(verb, b) for verb in ("run", "check", "compare", "fit")),
+        cli("run", b, "--json"), cli("run", b, "--trace-events", tmp_path / "t.json"), cli("report", b, *words),
+    ]  # fmt: skip
+
+    assert [code for code, _, _ in said] == [0] * len(said)
+    written = [path.read_text() for path in (*files, tmp_path / "t.json", *(tmp_path / "st").glob("*.txt"))]
+    assert not [text for text in (*written, *(out + error for _, out, error in said)) if HIDDEN.search(text)]
+    assert "\n'=\\x1b[2J\\u202e<i>," in files[0].read_text()
+    assert "<i>" not in files[1].read_text()
+
+
+def test_a_name_that_would_write_lines_of_its_own_is_refused(cli: Cli, tmp_path: Path) -> None:
+    words = ("--calibrate", spikes(tmp_path / "x.npz"), "--timesteps", 4, "--dt", 1e-3, "--out", tmp_path / "b")
+    evil = named(tmp_path / "n.nir", "a\nverdict: spike-driven")
+    assert "its name holds a line break" in cli.refused("deploy", evil, *words)
+    assert "holds a line break" in cli.refused("deploy", named(tmp_path / "m.nir", "a"), *words, "--name", "a\nb")
 
 
 def test_a_name_with_escapes_reaches_the_terminal_harmless(cli: Cli, tmp_path: Path) -> None:

@@ -202,16 +202,16 @@ def _is_sum(node: nir.NIRNode) -> bool:
 def _timesteps(graph: nir.NIRGraph, given: int | None, where: str) -> int:
     said = graph.metadata.get("timesteps")
     steps = said if given is None else given
+    if steps is None:
+        raise ImportingError("does not say how many timesteps T", where=where, help="give T (--timesteps)")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ImportingError(f"T = {steps!r}; T is at least 1", where=where, help="give a positive number of timesteps")
     if None not in (said, given) and said != given:
         raise ImportingError(
             f"T = {given}; the graph was made for T = {said}",
             where=where,
             help=f"leave --timesteps out, or bring a net for T = {given}",
         )
-    if steps is None:
-        raise ImportingError("does not say how many timesteps T", where=where, help="give T (--timesteps)")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ImportingError(f"T = {steps!r}; T is at least 1", where=where, help="give a positive number of timesteps")
     for name, node in sorted(graph.nodes.items()):
         if isinstance(node, nirx.AttentionNode) and node.timesteps != steps:
             raise ImportingError(

@@ -46,7 +46,7 @@ from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
-from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, strategies_for
+from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, mean_gates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
 from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
 from spikewright.toolchain.passes.lower_scale import LowerScale
@@ -56,6 +56,7 @@ from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
+from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.structure import refuse_structure
 from spikewright.toolchain.verify import Level, verify
@@ -114,6 +115,14 @@ def _split_host(context: Context) -> Context:
     return passed(replace(context, host=host, x=sent, code=code), "split-host", graph, "cut", "float")
 
 
+def _split_blind(context: Context) -> Context:
+    """Cut as ``_split_host`` does, with nothing to send."""
+    graph = context.graph
+    asked = any(context.strategies.get(op.block) == "host" for op in first_blocks(graph))
+    cut = context.code.kind == "dense" or asked or too_large(graph) is not None
+    return replace(context, graph=split_host(graph)[0]) if cut else context
+
+
 def _sent_code(host: HostPart, sent: Data, bits: int | None) -> InputCode:
     """Return how the chip is sent what the host computes: spikes, spikes counted (with room), or graded ones."""
     most = float(sent.max(initial=0.0))
@@ -143,6 +152,23 @@ def _lower_gates(context: Context) -> Context:
         context, check = replace(context, reference=reference), "drift"
     step = LowerGates(context.gates, means, context.strategies)
     return passed(context, step.name, step(context.graph), check, "float")
+
+
+def _gates_blind(context: Context) -> Context:
+    """Lower the gates; constant ones have the right shapes, as spikes drawn at random give them."""
+    graph, means = context.graph, {}
+    if "static" in context.strategies.values():
+        rng, sizes = np.random.default_rng(0), shapes(graph)
+        read = {name for op in graph if isinstance(op, AttentionBlock) for name in op.inputs}
+        drawn = {name: (rng.random((graph.timesteps, 1, *sizes[name])) < 0.5).astype(np.float64) for name in read}
+        means = mean_gates(graph, drawn)
+    step = LowerGates(context.gates, means, context.strategies)
+    return passed(context, step.name, step(graph), "exact", "float")
+
+
+def _relay_blind(context: Context) -> Context | None:
+    """Go on where there is no stream; which of them travel by relays depends on the data."""
+    return None if context.options.streams != "distribute" and sums(context.graph) else context
 
 
 def _relay(context: Context) -> Context:
@@ -287,9 +313,17 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldPool),
     _stage(FoldScale, again=2),
     _stage(DropFlatten),
-    Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x")),
+    Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x"), blind=_split_blind),
     _stage(EarlyDelay),
-    Stage(Relays.name, _about(Relays), "exact", _relay, ("options", "code", "x"), options=("streams",)),
+    Stage(
+        Relays.name,
+        _about(Relays),
+        "exact",
+        _relay,
+        ("options", "code", "x"),
+        options=("streams",),
+        blind=_relay_blind,
+    ),
     _stage(MergeMaps),
     _stage(LowerScale),
     _stage(LowerMaxPool),
@@ -299,6 +333,7 @@ PIPELINE: tuple[Stage, ...] = (
         "exact",
         _lower_gates,
         ("gates", "strategies", "code", "x"),
+        blind=_gates_blind,
     ),
     Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
     _stage(Distribute),

@@ -101,6 +101,7 @@ class Stage:
         level: The rules its graph obeys.
         origin: The package it comes from.
         options: Fields of the options that no stage before it reads: they begin to count here (see ``Memory``).
+        blind: The step as far as it goes without data (see ``structure``), None where it ends there; None: ``run`` needs none.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Stage:
     level: Level = "float"
     origin: str = "spikewright"
     options: tuple[str, ...] = ()
+    blind: Callable[[Context], Context | None] | None = None
 
 
 def passed(context: Context, name: str, graph: Graph, check: Check, level: Level) -> Context:

@@ -24,8 +24,7 @@ from spikewright.export.netx.weights import LostError, chip_form, effective, loa
 from spikewright.hw_sim import Synapses, load_chip
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
-from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput, separated
-from spikewright.toolchain.integer_deploy import with_timesteps
+from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput, separated, with_timesteps
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph

@@ -415,16 +415,11 @@ def test_options_of_quantizing_are_refused_for_a_net_that_is_integer(
     cli: Cli, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     export_net(conv_net(rng), tmp_path / "n.net")
-    words = (
-        "--gates",
-        "static",
-        "--weight-bits",
-        4,
-        "--calibrate",
-        spikes(tmp_path / "x.npz"),
-        "--out",
-        tmp_path / "b",
-    )
+    data = spikes(tmp_path / "x.npz")
 
-    assert "--gates, --weight-bits, --calibrate: " in cli.refused("deploy", tmp_path / "n.net", *words)
+    for words, named in (
+        (("--weight-bits", 4, "--tolerance", 0.5), "--tolerance, --weight-bits: are for"),
+        (("--calibrate", data), "--calibrate: "),
+    ):
+        assert named in cli.refused("deploy", tmp_path / "n.net", *words, "--out", tmp_path / "b")
     assert not (tmp_path / "b").exists()

@@ -20,7 +20,7 @@ import numpy as np
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Accumulator, Affine, Delay, GateNeuron, HeldSum, Neuron, Op, Relay
+from spikewright.toolchain.ops import Affine, Delay, GateNeuron, Neuron, Op, Relay
 from spikewright.toolchain.passes.base import Pass, in_place, sends_messages
 
 
@@ -60,7 +60,9 @@ class CountTree(Pass):
         if not isinstance(op, Affine) or op.bias is not None or not sends_messages(graph, op.inputs[0]):
             return None
         read = np.flatnonzero(op.weight.any(axis=0))
-        counted = all(isinstance(reader, Accumulator | GateNeuron | HeldSum) for reader in graph.readers[op.name])
+        counted = all(
+            isinstance(reader, Neuron) and reader.sends in ("gate", "value") for reader in graph.readers[op.name]
+        )
         if len(read) <= self.most or not counted:
             return None
         kinds, kind = np.unique(op.weight[:, read], axis=1, return_inverse=True)

@@ -262,8 +262,12 @@ def test_an_attention_is_one_block_with_the_one_neuron_that_reads_it(rectifier: 
         wrong, _, rate = spikes_unlike(one, events(T, B, 8))
         assert wrong == 0
         assert rate > 0.01
+    made = deploy(joined, events(T, B, 8))  # in front of the first spike a host computes it
+    assert made.host is not None
+    assert made.compare(backends=["interpreter", "hw_sim"]).equal
+    behind = nn.Sequential(nn.Linear(8, 8), LIF(0.3, 0.1), joined)
     with pytest.raises(GateLoweringError, match="it sends a gated current, a real value in every step, to a sum"):
-        deploy(joined, events(T, B, 8))
+        deploy(behind, events(T, B, 8))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_attention_trained_for_another_t_is_refused() -> None:
     graph = chain(node, shape=(3,), out=(3,))
 
     assert from_nir(graph)["n0"].timesteps == T
-    with pytest.raises(ImportingError, match=f"T = 5; its weights were trained for T = {T}"):
+    with pytest.raises(ImportingError, match=f"T = 5; the graph was made for T = {T}"):
         from_nir(graph, timesteps=5)
 
 

@@ -146,16 +146,16 @@ def test_validation_reads_no_test_image_and_writes_nothing(
         return images_for(dataset, split, side, root)
 
     monkeypatch.setattr(vae, "images_for", spy)
-    out = tmp_path / "out"
     arguments = parse(
         "train", "fsvae-fashion", "--epochs", "1", "--validation", "16", "--precision", "bfloat16", "--data", str(folder),
-        "--out", str(out),
     )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
 
     outcome = arguments.run(arguments)
 
     assert asked == ["train"]
-    assert not out.exists()
+    assert set(tmp_path.iterdir()) == before
     assert set(outcome.data) == {"name", "validation", "reconstruction_mse", "spike_rate"}
     assert 0 < outcome.data["spike_rate"] < 1
 

@@ -23,6 +23,7 @@ from spikewright.toolchain.lowerings import Cell, Lowerings
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
+SIZES = ROOT / "benchmarks" / "published_sizes.jsonl"
 MARKED = re.compile(r"<!-- (table: ([\w-]+)|spikewright lowerings --markdown) -->\n(.*?)\n?<!-- end -->", re.DOTALL)
 RUNS: dict[str, tuple[str, ...]] = {
     "lowerings": ("spikewright.toolchain.cli.main", "lowerings", "--json"),
@@ -165,6 +166,21 @@ def mapping() -> str:
     return table(("net", "mapping", "cores", "a step", "energy × delay"), rows)
 
 
+def sizes() -> str:
+    """Return the networks of published size at their published width: neurons, chips, cores, time, memory, verdict."""
+    rows = [json.loads(line) for line in SIZES.read_text(encoding="utf-8").splitlines()]
+    return table(
+        ("net", "gates", "neurons", "chips", "cores", "deploy, CPU s", "a sample, CPU s", "peak MiB", "verdict"),
+        [_size(row) for row in sorted(rows, key=lambda row: str(row["net"])) if row["width"] == 1],
+    )
+
+
+def _size(row: dict[str, Any]) -> tuple[str, ...]:
+    numbers = (row[key] for key in ("neurons", "chips", "cores", "deploy_cpu_s", "sample_cpu_s", "peak_mib"))
+    verdict = re.sub(r"(died within [\w ]+, in [\w-]+): .*", r"\1", row["verdict"].partition("\n")[0])
+    return (row["net"], row["gates"], *("" if n is None else f"{n:,.0f}" for n in numbers), verdict)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "compiler": compiler,
     "frameworks": brief,
@@ -173,6 +189,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "silicon": silicon,
     "silicon-not-modelled": not_modelled,
     "silicon-short": silicon_short,
+    "sizes": sizes,
 }
 
 

@@ -179,6 +179,8 @@ def halted(graph: Graph, options: Options, name: str, card: Mapping[str, Any]) -
 
 
 def _twin(graph: Graph) -> Graph:
-    """Return the float twin; what it spreads over the steps is for those that the read-out runs."""
+    """Return the float twin; a mean is over the steps that the read-out runs, a held answer is that of its last step."""
+    if answer_of(graph).held:
+        return to_float(graph)
     seen = lived(arrival(graph)[answer_of(graph).inputs[0]], graph.timesteps, source_of(graph).stop)
     return replace(to_float(replace(graph, timesteps=seen)), timesteps=graph.timesteps)

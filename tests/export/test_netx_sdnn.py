@@ -127,6 +127,22 @@ def test_the_float_reading_answers_within_the_rounding_of_what_is_sent(rng: np.r
     assert np.abs(got).max() > 2.0**16
 
 
+@pytest.mark.parametrize("steps", ["layer", "chip"])
+def test_the_captured_net_holds_its_last_answer_wherever_a_chip_stops(
+    steps: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    net, x = sdnn_net(rng), frames(rng, 2)
+    export_net(net, tmp_path / "net.net")
+
+    made = deploy(str(tmp_path / "net.net"), samples=x, timesteps=T, steps=steps)
+
+    captured = answer(made.captured, run_float(made.captured, x.astype(float)))
+    np.testing.assert_allclose(captured, run_int(net, x).answer, atol=2.0**13)
+    same = np.array_equal(run_int(made.integer, x).answer, run_int(net, x).answer)
+    assert same == (steps == "layer")  # a chip that stops earlier answers from fewer steps
+    assert any(one.code == "netx-steps" for one in made.diagnostics)
+
+
 def test_a_change_that_leaves_the_payload_is_counted_and_the_rest_follows() -> None:
     soma = SigmaDelta(ints(0), ints(1), shift=2, payload_bits=3)
     state, full, sent = soma.start((1,)), Saturations(), []

@@ -30,6 +30,7 @@ from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.options import Options, with_options
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.passes.split_host import HostPart, is_still
+from spikewright.toolchain.pipeline import check_options
 from spikewright.toolchain.plugins import points
 from spikewright.toolchain.samples import Samples, arranged, repeated, steps_of
 
@@ -214,6 +215,7 @@ def load(folder: Path) -> Deployment:
             command=_without_out(found["command"]),
             diagnostics=diagnostics.read(found.get("diagnostics", ())),
         )
+        check_options(made.options, made.integer if made.drift is None else made.captured, made.chip)
     except (TypeError, MistypedError, InputError) as error:
         raise ImportingError(
             f"its manifest does not fit this version ({error})", where=str(folder), help=manifest.AGAIN

@@ -443,3 +443,16 @@ def test_an_exporter_that_fails_leaves_a_note_and_no_file(
     back = bundle.load(tmp_path / "net")
     assert back.diagnostics == written.diagnostics
     assert not (tmp_path / "net" / "half.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("weight_bits", 10**30), ("timesteps", -1), ("headroom", 0.5), ("seed", -1)]
+)
+def test_options_that_no_deployment_has_are_refused_though_the_bundle_is_sealed(
+    folder: Path, option: str, value: float
+) -> None:
+    options = json.loads((folder / manifest.NAME).read_text())["options"]
+    reseal(folder, options=options | {option: value})
+
+    with pytest.raises(ImportingError, match="does not fit this version"):
+        bundle.load(folder)

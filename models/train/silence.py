@@ -1,10 +1,11 @@
 r"""The silence term: neurons that reach their threshold without any input event are penalised.
 
-    L = loss + silence * sum over layers  mean over neurons  max(0, max over t of u[t] / v_threshold - MARGIN)
+    L = loss + silence * sum over layers  mean over the neurons above it  (max over t of u[t] / v_threshold - MARGIN)
 
 u[t] is the membrane of a net in which nothing comes in and nothing fires: what the biases (in evaluation: of the batch norms
 too), at gates of no events, drive alone. Where no neuron reaches its threshold so, by induction none fires without an event.
-A hinge, not a square: with enough weight it ends at the margin, not beyond it.
+A hinge, not a square: with enough weight it ends at the margin, not beyond it. A mean over the neurons above the margin, not
+over all: the last few channels of a wide layer are pushed as hard as the first.
 """
 
 from __future__ import annotations
@@ -73,5 +74,6 @@ def silence_loss(module: nn.Module, frame: Tensor, timesteps: int, *, encoded: b
 
 
 def excess(peak: Tensor) -> Tensor:
-    """Return the mean over neurons of what their largest membrane, as a share of the threshold, has above the margin."""
-    return (peak - MARGIN).clamp(min=0).mean()
+    """Return what a membrane's peak has above the margin, as a share of the threshold, in the mean over neurons above it."""
+    above = (peak - MARGIN).clamp(min=0)
+    return above.sum() / (above > 0).sum().clamp(min=1)

@@ -37,6 +37,14 @@ def test_it_is_what_biases_reach_above_the_margin_layer_by_layer(bias: float, en
     assert float(found.detach()) == pytest.approx(layers * (REACHED * bias - MARGIN), abs=1e-6)
 
 
+def test_one_channel_among_many_weighs_as_much_as_all() -> None:
+    net = layered(-1.0)
+    with torch.no_grad():
+        net[1].bias[0] = 0.6
+    found = silence_loss(net, torch.ones(1, 5, 5), T, encoded=False)
+    assert float(found.detach()) == pytest.approx(REACHED * 0.6 - MARGIN, abs=1e-6)
+
+
 def test_its_gradient_lowers_the_biases_that_fire() -> None:
     net = layered(0.6)
     silence_loss(net, torch.ones(1, 5, 5), T, encoded=False).backward()

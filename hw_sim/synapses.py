@@ -372,6 +372,8 @@ class ConvSynapses(Synapses):
         real, stored = taken
         size = (box[0].stop, box[1].stop)
         inside = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        if np.count_nonzero(places) == 1:
+            return self._seen(taken, places, box)
         covered = np.zeros((real.shape[1], *inside), np.float32)
         under = []
         for axis in (0, 1):
@@ -382,6 +384,24 @@ class ConvSynapses(Synapses):
             covered[tap, top, left] = places[rows, columns]
         counts = (real @ covered.reshape(real.shape[1], prod(inside))).astype(np.int32)
         return counts.reshape(real.shape[0], *inside), stored[:, None, None] * covered.sum(axis=0).astype(np.int32)
+
+    def _seen(
+        self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
+    ) -> tuple[Counts, Counts]:
+        """Do as ``_count`` for a single place: its taps lie on one pixel each, and a window of the whole map has many."""
+        real, stored = taken
+        under = []
+        for axis, place in enumerate(np.unravel_index(int(places.argmax()), places.shape)):
+            taps = np.arange(self.weight.shape[2 + axis])
+            pixels = int(place) * self.stride[axis] - self.padding[axis] + taps * self.dilation[axis]
+            inside = (pixels >= box[axis].start) & (pixels < box[axis].stop)
+            under.append((taps[inside], pixels[inside] - box[axis].start))
+        (top, rows), (left, columns) = under
+        size = [at.stop - at.start for at in box]
+        counts, walked = (np.zeros((real.shape[0], *size), np.int32) for _ in range(2))
+        counts[:, rows[:, None], columns] = real.reshape(-1, *self.weight.shape[2:])[:, top[:, None], left]
+        walked[:, rows[:, None], columns] = stored[:, None, None]
+        return counts, walked
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))

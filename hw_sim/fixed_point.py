@@ -40,7 +40,10 @@ BIAS_EXPONENT_MAX = 7
 
 def decay(state: Int, amount: Int | int) -> Int:
     """Decay a state towards zero: ``sign(x) * ((|x| * (4096 - amount)) >> 12)``."""
-    kept: Int = (np.abs(state) * (DECAY_ONE - np.asarray(amount, np.int64))) >> 12
+    amount = np.asarray(amount, np.int64)
+    if (amount == DECAY_ONE).all():
+        return np.zeros(np.broadcast_shapes(np.shape(state), amount.shape), np.int64)
+    kept: Int = (np.abs(state) * (DECAY_ONE - amount)) >> 12
     return np.sign(state) * kept
 
 
@@ -52,6 +55,8 @@ def gain(value: Int, level: Int | int, bits: int) -> Int:
 
 def wrap_current(u: Int) -> Int:
     """Wrap a current as lava-nc does: above 2^23 minus 2^24, at or below -2^23 plus 2^24 (+2^23 itself stays)."""
+    if u.max(initial=0) <= STATE_LIMIT and u.min(initial=0) > -STATE_LIMIT:
+        return u
     u = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
     return np.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u)
 

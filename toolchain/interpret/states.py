@@ -128,6 +128,9 @@ class FloatState:
     def fire(self, op: Lif, v: Array) -> Array:
         """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""
         s = spikes(op, v)
+        if op.refractory == 1:
+            self.v = after_reset(op, v, s)
+            return s
         free = self.hold == 0
         s = np.where(free, s, 0.0)
         self.v = np.where(free, after_reset(op, v, s), self.v)

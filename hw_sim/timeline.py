@@ -154,7 +154,7 @@ def _barrier_ns(trace: Trace, chip: Chip, busy: Float, noc: Float) -> Float:
     """Return how long each chip step waits at its end (S,), ns: for the host, or until the shortest step is over."""
     work = np.maximum(busy.max(axis=(0, 2), initial=0.0), noc.max(axis=1, initial=0.0))
     rest = np.minimum(trace.latency_ns.mean(axis=1) - work, chip.costs["barrier"].latency.nominal - work)
-    return np.maximum(overhead_ns(chip, trace.host), rest)
+    return np.asarray(np.maximum(overhead_ns(chip, trace.host), rest), np.float64)
 
 
 def _slice(name: str, pid: int, tid: int, begin: int, end: int) -> Event:

@@ -6,8 +6,9 @@ Messages and sums are flat, (..., n) in C order; the shapes of both ends come wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Shape = tuple[int, ...]
+_Seen = dict[tuple[object, ...], tuple[Counts, Counts, Counts]]
+"""What parts of a target reach, by their form: source neurons relative to the part's, synapses, entries walked."""
 Entries = tuple[IntArray, IntArray, IntArray]
 """Non-zero synapses one by one: target neuron, source neuron, weight."""
 WEIGHT_HELP = "scale and round the weights, and move the factor into the exponent"
@@ -53,6 +56,12 @@ class Reached:
     def part(self) -> IntArray:
         """(E,) the part of each entry."""
         return np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+
+    @cached_property
+    def sums(self) -> tuple[IntArray, IntArray]:
+        """Of each source neuron up to the last one with an entry: its synapses on all parts, and its parts."""
+        synapses = np.bincount(self.source, weights=self.synapses).astype(np.int64)
+        return synapses, np.bincount(self.source)
 
     def table(self, sources: int) -> IntArray:
         """Return the synapses as a table (n_source, parts)."""
@@ -347,8 +356,9 @@ class ConvSynapses(Synapses):
         source, target = planar(source), planar(target)
         order = np.argsort(part, kind="stable")
         start, kernel = np.searchsorted(part[order], np.arange(parts + 1)), np.zeros(parts, np.int64)
-        each: list[tuple[IntArray, Counts, Counts]] = []
+        each: list[tuple[IntArray | Counts, Counts, Counts]] = []
         plane, taken = prod(target[1:]), _Taken(self.weight != 0, self.groups)
+        seen: _Seen = {}
         for k in range(parts):
             neurons = order[start[k] : start[k + 1]]
             channels, first = np.unique(neurons // plane, return_index=True)
@@ -356,7 +366,7 @@ class ConvSynapses(Synapses):
             alike: dict[bytes, list[int]] = {}
             for c, places in zip(channels, np.split(neurons % plane, first[1:]), strict=False):
                 alike.setdefault(places.tobytes(), []).append(int(c))
-            each.append(self._reached(source, target, alike, taken))
+            each.append(self._reached(source, target, alike, taken, seen))
         sizes = [found[0].size for found in each]
         joined = [np.concatenate([found[i] for found in each]) for i in range(3)]
         return Reached(
@@ -364,24 +374,39 @@ class ConvSynapses(Synapses):
         )
 
     def _reached(
-        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]], taken: _Taken
-    ) -> tuple[IntArray, Counts, Counts]:
+        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]], taken: _Taken, seen: _Seen
+    ) -> tuple[IntArray | Counts, Counts, Counts]:
         """Return (source neuron, synapses, entries walked) of one part: by flat places, the channels it has there."""
-        several = len(alike) > 1
-        counts, walked = (np.zeros(source if several else (0, 0, 0), np.int32) for _ in range(2))
+        if len(alike) == 1:
+            ((places, channels),) = alike.items()
+            return self._alone(source, _grid(places, target), tuple(channels), taken, seen)
+        counts, walked = (np.zeros(source, np.int32) for _ in range(2))
         for places, channels in alike.items():
-            grid = np.zeros(prod(target[1:]), bool)
-            grid[np.frombuffer(places, np.int64)] = True
-            box = _box(grid.reshape(target[1:]), self, source)
-            found = self._count(taken.of(channels), grid.reshape(target[1:]), box)
-            if not several:
-                c, y, x = np.nonzero(found[0])
-                flat = (c * source[1] + y + box[0].start) * source[2] + x + box[1].start
-                return flat, found[0][c, y, x], found[1][c, y, x]
+            grid = _grid(places, target)
+            box = _box(grid, self, source)
+            found = self._count(taken.of(channels), grid, box)
             counts[:, box[0], box[1]] += found[0]
             walked[:, box[0], box[1]] += found[1]
         flat = np.flatnonzero(counts)
         return flat, counts.ravel()[flat], walked.ravel()[flat]
+
+    def _alone(
+        self, source: Shape, grid: NDArray[np.bool_], channels: tuple[int, ...], taken: _Taken, seen: _Seen
+    ) -> tuple[Counts, Counts, Counts]:
+        """Do as ``_reached`` for channels with the same places; parts that are moved copies of each other are counted once."""
+        box = _box(grid, self, source)
+        held = [np.flatnonzero(grid.any(axis=1 - axis)) for axis in (0, 1)]
+        window = grid[tuple(slice(here[0], here[-1] + 1) for here in held)]
+        moved = [int(h[0]) * step - at.start for h, step, at in zip(held, self.stride, box, strict=True)]
+        size = [at.stop - at.start for at in box]
+        key = (channels, window.shape, window.tobytes(), *moved, *size)
+        if key not in seen:
+            counts, walked = self._count(taken.of(channels), grid, box)
+            c, y, x = np.nonzero(counts)
+            first = ((c * source[1] + y) * source[2] + x).astype(np.int32)
+            seen[key] = first, counts[c, y, x], walked[c, y, x]
+        first, synapses, entries = seen[key]
+        return first + (box[0].start * source[2] + box[1].start), synapses, entries
 
     def _count(
         self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
@@ -390,6 +415,8 @@ class ConvSynapses(Synapses):
         real, stored = taken
         size = (box[0].stop, box[1].stop)
         inside = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        if np.count_nonzero(places) == 1:
+            return self._seen(taken, places, box)
         covered = np.zeros((real.shape[1], *inside), np.float32)
         under = []
         for axis in (0, 1):
@@ -400,6 +427,24 @@ class ConvSynapses(Synapses):
             covered[tap, top, left] = places[rows, columns]
         counts = (real @ covered.reshape(real.shape[1], prod(inside))).astype(np.int32)
         return counts.reshape(real.shape[0], *inside), stored[:, None, None] * covered.sum(axis=0).astype(np.int32)
+
+    def _seen(
+        self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
+    ) -> tuple[Counts, Counts]:
+        """Do as ``_count`` for a single place: its taps lie on one pixel each, and a window of the whole map has many."""
+        real, stored = taken
+        under = []
+        for axis, place in enumerate(np.unravel_index(int(places.argmax()), places.shape)):
+            taps = np.arange(self.weight.shape[2 + axis])
+            pixels = int(place) * self.stride[axis] - self.padding[axis] + taps * self.dilation[axis]
+            inside = (pixels >= box[axis].start) & (pixels < box[axis].stop)
+            under.append((taps[inside], pixels[inside] - box[axis].start))
+        (top, rows), (left, columns) = under
+        size = [at.stop - at.start for at in box]
+        counts, walked = (np.zeros((real.shape[0], *size), np.int32) for _ in range(2))
+        counts[:, rows[:, None], columns] = real.reshape(-1, *self.weight.shape[2:])[:, top[:, None], left]
+        walked[:, rows[:, None], columns] = stored[:, None, None]
+        return counts, walked
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
@@ -422,7 +467,7 @@ class _Taken:
         self.real, self.groups = real, groups
         self.known: dict[tuple[int, ...], tuple[NDArray[np.float32], Counts]] = {}
 
-    def of(self, channels: list[int]) -> tuple[NDArray[np.float32], Counts]:
+    def of(self, channels: Sequence[int]) -> tuple[NDArray[np.float32], Counts]:
         """Return by input channel the synapses at each tap (Ci, taps), and the output channels stored (Ci,)."""
         key = tuple(channels)
         if key not in self.known:
@@ -441,6 +486,13 @@ def _listed(part: IntArray, source: IntArray, counts: NDArray[np.signedinteger[A
     few = counts.astype(np.int32)
     start = np.searchsorted(part, np.arange(parts + 1))
     return Reached(start, source.astype(np.int32), few, few, np.zeros(parts, np.int64))
+
+
+def _grid(places: bytes, target: Shape) -> NDArray[np.bool_]:
+    """Return which places (H', W') of a target are held."""
+    grid = np.zeros(prod(target[1:]), bool)
+    grid[np.frombuffer(places, np.int64)] = True
+    return grid.reshape(target[1:])
 
 
 def _moved(at: slice, by: int) -> slice:

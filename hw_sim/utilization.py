@@ -91,9 +91,10 @@ class _Table:
             entries = np.diff(fan.reached.start)
             once = inside & ~several
             self.use["max_axons_in"][fan.cores[once]] += entries[once]
-            synapses += np.bincount(fan.source, weights=fan.synapses, minlength=population.size).astype(np.int64)
+            all_synapses, all_parts = fan.reached.sums
+            synapses[: all_synapses.size] += all_synapses
             if once.all():
-                sent += np.bincount(fan.source, minlength=population.size)
+                sent[: all_parts.size] += all_parts
                 continue
             sent += np.bincount(fan.source[np.repeat(once, entries)], minlength=population.size)
             for column in np.flatnonzero(inside & several):

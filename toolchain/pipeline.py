@@ -34,7 +34,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, MENDS, OUTLIER_LIMIT
 from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
-from spikewright.toolchain.ops import Array, Input, Op
+from spikewright.toolchain.ops import Array, Input, Neuron, Op
 from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
@@ -45,6 +45,7 @@ from spikewright.toolchain.passes.drop_flatten import DropFlatten
 from spikewright.toolchain.passes.early_delay import EarlyDelay
 from spikewright.toolchain.passes.fold_pool import FoldPool
 from spikewright.toolchain.passes.fold_scale import FoldScale
+from spikewright.toolchain.passes.long_delay import LongDelay
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, mean_gates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
@@ -204,6 +205,20 @@ def _count_tree(context: Context) -> Context:
     return passed(context, CountTree.name, graph, "exact", "float")
 
 
+def _long_delay(context: Context) -> Context:
+    """Send what is delayed for longer than the chip can over relays."""
+    longest = context.chip.core.max_delay
+    graph = LongDelay(longest)(context.graph)
+    relays = [op for op in graph if op.name not in context.graph and isinstance(op, Neuron)]
+    if relays:
+        where = ", ".join(dict.fromkeys(op.block for op in relays))
+        neurons = sum(math.prod(op.shape) for op in relays)
+        what = f"delays beyond the {longest} steps of chip {context.chip.name!r}: {neurons:,} neurons send on what comes late"
+        said = Diagnostic("delays-by-relays", where, what, severity="note")
+        context = replace(context, diagnostics=(*context.diagnostics, said))
+    return passed(context, LongDelay.name, graph, "exact", "float")
+
+
 def quantizer(
     options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
 ) -> Quantize:
@@ -340,6 +355,7 @@ PIPELINE: tuple[Stage, ...] = (
     _stage(FoldPool, again=2),
     _stage(LowerPool),
     _stage(Distribute, again=2),
+    Stage(LongDelay.name, _about(LongDelay), "exact", _long_delay, ("chip",)),
     _stage(LowerBias),
     Stage(
         Quantize.name,

@@ -597,7 +597,11 @@ def chip_bits(options: Options, chip: Chip) -> int:
 
 
 def check_options(options: Options, graph: Graph, chip: Chip) -> None:
-    """Refuse options out of range, and more bits than the chip has."""
+    """Refuse options out of range, and more bits than the chip has.
+
+    Raises:
+        InputError: The option, what was given, and what is allowed on this chip.
+    """
     bits, most = options.input_bits, min(INPUT_BITS_MAX, chip.core.payload_bits)
     ranges = (
         ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),

@@ -145,7 +145,11 @@ def run(
     progress: Bars = silent,
     options: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run samples; see ``Deployment.run``."""
+    """Run samples; see ``Deployment.run``.
+
+    Raises:
+        InputError: An option does not go with the backend or the numbers.
+    """
     machine = made.backend(backend, **(options or {}))
     if numbers not in ("int", "float"):
         raise InputError(f"{numbers!r}; int and float are allowed", where="--numbers", help="leave it out for integers")

@@ -125,7 +125,13 @@ class Synapses:
         raise NotImplementedError
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse.
+
+        Returns three arrays (synapses,): flat target, flat source, weight.
+
+        Raises:
+            NotImplementedError: The kind does not say.
+        """
         raise NotImplementedError
 
     def heaviest(self) -> int:
@@ -133,7 +139,7 @@ class Synapses:
         raise NotImplementedError
 
     def worst_sum(self, payload: int) -> int:
-        """Return the largest |W x| for messages up to ``payload``."""
+        """Return the largest |W x| for messages up to ``payload``. Over all of (n_target,), in units of the weight."""
         return self.heaviest() * payload
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
@@ -185,7 +191,7 @@ class DenseSynapses(Synapses):
     weight: IntArray
 
     def malformed(self) -> Iterator[Wrong]:
-        """Yield what is wrong with the form of the weight."""
+        """Yield what is wrong with the form of the weight. Its form is (n_target, n_source)."""
         yield from ranked("weight", self.weight, 2)
 
     def shape(self, source: Shape) -> Shape:
@@ -201,26 +207,26 @@ class DenseSynapses(Synapses):
         return "" if found == wanted else f"synapses of shape {found} do not fit the populations; expected {wanted}"
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W x in the fastest type that holds every sum exactly."""
+        """Return W x in the fastest type that holds every sum exactly. From (..., n_source) to (..., n_target)."""
         kind = exact(x, self.weight)
         found: IntArray = (x.astype(kind) @ self.weight.T.astype(kind)).astype(np.int64)
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse. Returns three arrays (synapses,): target, source, weight."""
         rows, columns = np.nonzero(self.weight)
         return rows, columns, self.weight[rows, columns]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights in a row."""
+        """Return the largest sum of absolute weights in a row. That is of one target of (n_target,)."""
         return int(np.abs(self.weight).sum(axis=1).max(initial=0))
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
-        """Return the non-zero rows of a column."""
+        """Return the non-zero rows of a column. Returns (n,), ascending."""
         return np.flatnonzero(self.weight[:, neuron])
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Count the non-zero weights of each row."""
+        """Count the non-zero weights of each row. Returns (n_target,)."""
         counts: IntArray = np.count_nonzero(self.weight, axis=1)
         return counts
 
@@ -255,7 +261,7 @@ class ConvSynapses(Synapses):
     groups: int = 1
 
     def malformed(self) -> Iterator[Wrong]:
-        """Yield what is wrong with the form of the kernel and its steps."""
+        """Yield what is wrong with the form of the kernel and its steps. Its form is (Co, Ci // groups, kh, kw)."""
         yield from ranked("weight", self.weight, 4)
         for name, low in (("stride", 1), ("padding", 0), ("dilation", 1)):
             yield from sizes(name, getattr(self, name), low)
@@ -278,7 +284,10 @@ class ConvSynapses(Synapses):
         return (co, size[1]) if flat else (co, *size)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W * x in the fastest type that holds every sum exactly."""
+        """Return W * x in the fastest type that holds every sum exactly.
+
+        From (..., n_source) to (..., n_target), both flat in C order of (C, H, W).
+        """
         kind = exact(x, self.weight)
         frames = x.reshape((-1, *planar(source))).astype(kind)
         out = conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.dilation, self.groups)
@@ -286,7 +295,10 @@ class ConvSynapses(Synapses):
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d)."""
+        """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d).
+
+        Returns three arrays (synapses,): target, source, weight; neurons flat, in C order of (C, H, W).
+        """
         source, target = planar(source), planar(target)
         co, per_group, kh, kw = self.weight.shape
         o, c, i, j, y, x = (
@@ -302,11 +314,17 @@ class ConvSynapses(Synapses):
         return rows[real], columns[real], weight[real]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights of one output channel."""
+        """Return the largest sum of absolute weights of one output channel.
+
+        The kernel is (Co, Ci // groups, kh, kw); the sum is over all but Co.
+        """
         return int(np.abs(self.weight).reshape(self.weight.shape[0], -1).sum(axis=1).max(initial=0))
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
-        """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside."""
+        """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside.
+
+        Returns (n,), flat in C order of the target's (C, H, W).
+        """
         source, target = planar(source), planar(target)
         channel, *pixel = np.unravel_index(neuron, source)
         out, per_group, *kernel = self.weight.shape
@@ -326,7 +344,7 @@ class ConvSynapses(Synapses):
         return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Let every source fire once through weights of one: what arrives is the fan-in."""
+        """Let every source fire once through weights of one: what arrives is the fan-in. Returns (n_target,)."""
         ones = replace(self, weight=(self.weight != 0).astype(np.int64))
         return ones.deliver(np.ones(prod(source), np.int64), source, target)
 
@@ -534,20 +552,20 @@ class SparseSynapses(Synapses):
         return (self.indptr.size - 1,)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W x."""
+        """Return W x. From (..., n_source) to (..., n_target)."""
         rows, columns, weight = self.entries(source, target)
         total = np.zeros((prod(target), *x.shape[:-1]), np.int64)
         np.add.at(total, rows, np.moveaxis(x[..., columns] * weight, -1, 0))
         return np.moveaxis(total, 0, -1)
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse. Returns three arrays (synapses,): target, source, weight."""
         keep = self.weight != 0
         rows = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
         return rows[keep], np.asarray(self.indices, np.int64)[keep], np.asarray(self.weight, np.int64)[keep]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights in a row."""
+        """Return the largest sum of absolute weights in a row. That is of one target of (n_target,)."""
         rows, _, weight = self.entries((), ())
         return int(np.bincount(rows, weights=np.abs(weight)).max(initial=0))
 
@@ -621,11 +639,17 @@ class GateLink(Synapses):
         return source
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return the levels, one for each target neuron or one for all."""
+        """Return the levels, one for each target neuron or one for all.
+
+        From (..., n_gate) to (..., n_target) or (..., 1).
+        """
         return spread(x, source, target)
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return which gate neuron scales which target neuron."""
+        """Return which gate neuron scales which target neuron.
+
+        Returns three arrays (links,): target, gate element, 1.
+        """
         rows = np.arange(prod(target))
         return rows, gate_index(source, target), np.ones(rows.size, np.int64)
 
@@ -634,7 +658,7 @@ class GateLink(Synapses):
         return 1
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Return zeros: a level ends at a gain, not at a weight."""
+        """Return zeros: a level ends at a gain, not at a weight. Returns (n_target,)."""
         return np.zeros(prod(target), np.int64)
 
     def wrong(self, core: CoreLimits | None = None) -> Iterator[Wrong]:
@@ -670,7 +694,7 @@ def spread(levels: NDArray[Any], gate: Shape, shape: Shape) -> NDArray[Any]:
 
 
 def gate_index(gate: Shape, shape: Shape) -> IntArray:
-    """Return the flat gate element of every neuron."""
+    """Return the flat gate element of every neuron. Returns (n,), flat in C order of ``shape``."""
     return np.broadcast_to(spread(np.arange(prod(gate)), gate, shape), (prod(shape),)).copy()
 
 

@@ -72,6 +72,8 @@ def fan_out(projection: Projection, source: Population, target: Population) -> F
     """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales.
 
     Asked again for the same cut of the target, as a mapper, its checks and the engine do, it counts nothing again.
+
+    Entries are (neurons, cores) with at least one synapse.
     """
     cores, column = _columns(target.cores)
     synapses, ends = projection.synapses, (source.shape, target.shape)
@@ -106,7 +108,7 @@ def index_bits(neurons: Index) -> Index:
 
 
 def stored_bits(fan: FanOut, core: CoreLimits) -> Index:
-    """Return the synaptic memory a projection takes on each of its target cores."""
+    """Return the synaptic memory, in bits, that a projection takes on each of its target cores, (cores,)."""
     match fan.kind:
         case "conv":
             return fan.reached.kernel * core.weight_bits

@@ -28,12 +28,15 @@ class Use:
 
     @property
     def share(self) -> float:
-        """Used over limit."""
+        """Used over limit, a share of 1."""
         return self.used / self.limit if self.limit else 0.0
 
 
 def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
-    """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
+    """Return (core, resource, used, limit) for every core in use and every resource, in this order.
+
+    Memory is in bits, all else a count.
+    """
     table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
     reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}

@@ -65,7 +65,10 @@ def transposed_conv2d(x: Any_, weight: Any_, stride: Pair, padding: Pair, more: 
 
 
 def exact(x: Any_, weight: Any_) -> type[np.float32] | type[np.float64] | type[np.int64]:
-    """Return the fastest type in which sums of ``weight * x`` are exact."""
+    """Return the fastest type in which sums of ``weight * x`` are exact.
+
+    Largest sums below 2^24 fit float32, below 2^53 float64; else 64 bits of an integer.
+    """
     flat = np.abs(weight.reshape(weight.shape[0], -1).astype(np.float64)).sum(axis=1)
     bound = float(flat.max(initial=0.0)) * float(np.abs(x).max(initial=0))
     if bound < EXACT_FLOAT32:

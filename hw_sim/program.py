@@ -26,7 +26,10 @@ FORMAT = 2
 
 
 def lag_of(source_start: int, delay: int, target_start: int) -> int:
-    """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together."""
+    """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together.
+
+    All are counted in steps.
+    """
     return source_start + delay - target_start
 
 
@@ -125,7 +128,10 @@ class Program:
         return lag_of(source.start, projection.delay, target.start)
 
     def life(self, population: Population, steps: int) -> int:
-        """Return how many of ``steps`` local steps a population lives: fewer, where the chip is halted before."""
+        """Return how many of ``steps`` local steps a population lives: fewer, where the chip is halted before.
+
+        All are counted in steps.
+        """
         return lived(population.start, steps, self.stop)
 
     def chip_steps(self, steps: int) -> int:

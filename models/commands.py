@@ -132,7 +132,11 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
 
 
 def run_train(arguments: Namespace) -> Outcome:
-    """Train, with progress on stderr, and write the checkpoint."""
+    """Train, with progress on stderr, and write the checkpoint.
+
+    Raises:
+        RecipeError: An option does not fit the recipe, or torch is missing.
+    """
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 

@@ -74,7 +74,11 @@ class Linear(Op):
     bias: Array | None = None
 
     def synapses(self, weight: NDArray[Any]) -> Synapses:
-        """Return the machine's synapses of this map, with other (integer) weights."""
+        """Return the machine's synapses of this map, with other (integer) weights.
+
+        Raises:
+            NotImplementedError: The map does not say.
+        """
         raise NotImplementedError
 
 

@@ -50,7 +50,7 @@ class ThresholdBatchNorm(nn.BatchNorm1d):
         self.scale = alpha * THRESHOLD
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise, all steps as one batch."""
+        """Normalise, all steps as one batch. From and to (T, B, C, H, W); source: Zheng et al., arXiv:2011.05280."""
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         return over_steps(partial(_normalise, self), input)
@@ -67,7 +67,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """Transposed convolution of every step."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Convolve every step."""
+        """Convolve every step. From (T, B, C, H, W)."""
         return over_steps(super().forward, input)
 
 

@@ -24,7 +24,7 @@ from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Input, Lif, Neuron, Output
+from spikewright.toolchain.ops import Array, Delay, Input, Lif, Neuron, Output
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
@@ -114,7 +114,11 @@ def test_time_is_a_scan_and_nodes_are_called_after_block_and_op() -> None:
     longer = net_model(Graph(graph.ops, timesteps=40))
 
     assert [len(model.graph.node)] == [len(longer.graph.node)]
-    assert "block/block.ca.count/Gemm" in {n.name for n in _every_node(model.graph)}
+    nodes = {n.name: n for n in _every_node(model.graph)}
+    made = {op.name for op in graph if not isinstance(op, Input | Output | Delay)}
+    assert made <= set(nodes)
+    assert {n.name for n in model.graph.node} & set(graph.by_name) == {"stem", "block", "flat", "late", "head", "sum"}
+    assert [(p.key, p.value) for p in nodes["block.ca.count"].metadata_props] == [("namespace", "block/block.ca.count")]
     shapes = {info.name: _dims(info) for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
     assert shapes["x"] == [T, "B", 2, 4, 6]
     assert shapes["answer"] == ["B", 3]

@@ -68,7 +68,11 @@ def add_backend_options(parser: Parser) -> None:
 
 
 def run(arguments: Namespace) -> Outcome:
-    """Run."""
+    """Run.
+
+    Raises:
+        InputError: The backend counts nothing and a trace is asked for, or ``--record`` stands without ``--save``.
+    """
     every = [one for options in backend_options().values() for one in options]
     for flag, path in (("--trace", arguments.trace), ("--trace-events", arguments.trace_events)):
         if path is not None and not load_backend(arguments.backend).counts:

@@ -151,7 +151,13 @@ class FloatRun:
         return np.asarray((self.total / self.first).reshape(self.B, -1))
 
     def whole(self, op: Op) -> None:
-        """Evaluate an op on the whole block."""
+        """Evaluate an op on the whole block.
+
+        Its result is (T', B, *shape).
+
+        Raises:
+            VerifyError: A gate table has neither one row nor one for each step.
+        """
         T, B = self.T, self.B
         operands = [self.out[name] for name in op.inputs]
         match op:
@@ -207,7 +213,13 @@ class FloatRun:
         return y
 
     def together(self, ops: tuple[Op, ...]) -> None:
-        """Evaluate the ops of a feedback loop step by step."""
+        """Evaluate the ops of a feedback loop step by step.
+
+        Results are (T', B, *shape).
+
+        Raises:
+            UnsupportedNodeError: One of them needs the whole sequence.
+        """
         T, B = self.T, self.B
         history: dict[str, list[Array]] = {op.name: [] for op in ops}
         membranes: dict[str, list[Array]] = {op.name: [] for op in ops if isinstance(op, Neuron)}
@@ -240,7 +252,10 @@ class FloatRun:
             self.membranes |= {name: np.stack(steps) for name, steps in membranes.items()}
 
     def stateless(self, op: Op, operands: list[Array], batch: int) -> Array:
-        """Apply a stateless op in a loop; the value before the first step (a scalar) is a constant signal."""
+        """Apply a stateless op in a loop; the value before the first step (a scalar) is a constant signal.
+
+        Operands and result are (B, *shape) of one step.
+        """
         grown = []
         for name, o in zip(op.inputs, operands, strict=True):
             shape = (batch, *self.signal_shapes[name])

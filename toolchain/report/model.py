@@ -133,37 +133,58 @@ class Report(Result):
         return summary_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole report as plain data."""
+        """Return the whole report as plain data.
+
+        Its figures have unit and basis, times in s and energies in J; the form is ``report.schema.json``.
+        """
         from spikewright.toolchain.report.data import to_data
 
         return to_data(self)
 
     def rows(self) -> list[Row]:
-        """Return one row a layer; counts are run totals."""
+        """Return one row a layer; counts are totals of the run, not means a sample."""
         from spikewright.toolchain.report.data import layer_rows
 
         return layer_rows(self)
 
     def json(self, path: str | Path | None = None) -> str:
-        """Return the report as JSON, and write it."""
+        """Return the report as JSON, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.data import to_json
 
         return _written(to_json(self), path)
 
     def csv(self, path: str | Path | None = None) -> str:
-        """Return the report as CSV, one row a layer, and write it."""
+        """Return the report as CSV, one row a layer, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.data import to_csv
 
         return _written(to_csv(self), path)
 
     def html(self, path: str | Path | None = None) -> str:
-        """Return the report as one HTML page without external parts, and write it."""
+        """Return the report as one HTML page without external parts, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.html import to_html
 
         return _written(to_html(self), path)
 
     def overlay(self, path: str | Path | None = None) -> str:
-        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it."""
+        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it.
+
+        SOPs and J a sample.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.overlay import to_overlay
 
         return _written(to_overlay(self), path)

@@ -3,7 +3,7 @@
     x = encoder(image)                               spikes (T, B, D)
     q[t] = posterior([x[t]; z[t - 1]])               spikes (T, B, D, k);  z[t, d] = q[t, d, i[t, d]],  i uniform in 0 .. k - 1
     r = decoder(z)                                   real (T, B, C, H, W); picture = tanh(sum_t F[t] r[t])
-    F[t] given (FSVAE: 0.8^(T - 1 - t)),  or  h((A Z) (C Z)) with Z[t, c] = mean_HW r[t, c]      (TCJA-VAE)
+    F[t] given (FSVAE: 0.8^(T - 1 - t)),  or  h((A Z) (C Z)) with Z[t, c] = mean_HW r[t, c]      (attention)
 
 The posterior's layers and the choice lie within one step behind z[t - 1], and a message of the chip takes a step a layer; so it
 stands on the host, between two programs. i is drawn before the run, from a seed: every backend gets the same.

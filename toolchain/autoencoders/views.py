@@ -95,7 +95,7 @@ def _readout(made: AutoencoderDeployment) -> Block:
     leaky = readout.gains is not None
     return Block(
         name="read-out",
-        family="vanilla" if leaky else "tcja-vae",
+        family="vanilla" if leaky else str(made.card.get("family", "vanilla")),
         cost_class="D",
         causal=leaky,
         scope="state" if leaky else "sequence",

@@ -1,4 +1,4 @@
-"""From an autoencoder in torch, of any read-out, to its parts: batch norms folded, equal to the module on a few samples, in float64."""
+"""From an autoencoder in torch to its parts: batch norms folded, equal to the module on a few samples, in float64."""
 
 from __future__ import annotations
 

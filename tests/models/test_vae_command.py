@@ -173,7 +173,18 @@ def test_the_zoo_lists_an_autoencoder_by_its_reconstruction_error(
     assert (row["accuracy"], row["reconstruction_mse"]) == (None, 0.1234)
     assert row["picture"] == str(tmp_path / "tcja-vae-fashion.png")
     columns = outcome.text.splitlines()[1].split()
-    assert columns == ["tcja-vae-fashion", "tcja-vae", "bytecode", "fashion-mnist", "16", "-", "0.1234", "1", "0.100"]
+    assert columns == [
+        "tcja-vae-fashion",
+        "tcja-vae",
+        "bytecode",
+        "fashion-mnist",
+        "16",
+        "-",
+        "0.1234",
+        "-",
+        "1",
+        "0.100",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,10 @@ SEED, RATE = 7, 0.02
 CHIP = "hala-point"
 LOUDER = 4.0
 """Factor on drawn weights of fully connected layers: those without a batch norm would stay silent."""
-AGAIN = 1 << 20
+AGAIN = 1 << 23
 """Neurons up to which a net is mapped at half and twice of the limit that decided, beside the seconds that count."""
+DELAY = 4
+"""Steps that causal gates come late, where counters of two levels are on their way; nets are trained with it."""
 Shape = tuple[int, int, int, int]
 
 
@@ -50,6 +52,11 @@ class Net:
     shape: Shape
     gates: str
     streams: str = "auto"
+
+    @property
+    def gate_delay(self) -> int | None:
+        """Steps that causal gates come late; None: it has none."""
+        return DELAY if self.gates == "causal" else None
 
     @property
     def images(self) -> bool:
@@ -68,7 +75,7 @@ def later(net: nn.Module) -> nn.Module:
     """Let causal gates act a step later than they need to, where counters of two levels fit (``count-tree``)."""
     for part in net.modules():
         if hasattr(part, "gate_delay"):
-            part.gate_delay = 4
+            part.gate_delay = DELAY
     return net
 
 
@@ -94,11 +101,15 @@ NETS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split."""
+    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split.
+
+    ``gate_delay``: steps that causal gates come late.
+    """
 
     net: str
     width: float = 1.0
     gates: str = ""
+    gate_delay: int | None = None
     neurons: int | None = None
     chips: int | None = None
     cores: int | None = None
@@ -141,7 +152,14 @@ def measure(name: str, width: float) -> Row:
     except ToolchainError as error:
         took, used = time.perf_counter() - begin, time.process_time() - cpu
         return Row(
-            name, width, net.gates, deploy_s=took, deploy_cpu_s=used, peak_mib=peak(), verdict=f"refused: {error}"
+            name,
+            width,
+            net.gates,
+            net.gate_delay,
+            deploy_s=took,
+            deploy_cpu_s=used,
+            peak_mib=peak(),
+            verdict=f"refused: {error}",
         )
     deployed, used = time.perf_counter(), time.process_time() - cpu
     _said(f"  {deployed - begin:6.1f} s {peak():6.0f} MiB  sample\n")
@@ -150,7 +168,7 @@ def measure(name: str, width: float) -> Row:
     took, most, sizes = done - deployed, peak(), made.to_dict()
     split = decided(made.program, made.chip, made.integer, largest=AGAIN)
     return Row(
-        name, width, net.gates,
+        name, width, net.gates, net.gate_delay,
         sizes["neurons"], sizes["chips"], sizes["cores"],
         deployed - begin, used, took, ran, most,
         run.summary["sops"]["total"],
@@ -166,7 +184,7 @@ def peak() -> float:
 
 def watched(name: str, width: float, seconds: float, mib: int) -> Row:
     """Measure one net in a process of its own; one that takes too long or too much is ended, and says so."""
-    limit = mib << 20
+    limit, net = mib << 20, NETS[name]
     words = [sys.executable, "-m", "benchmarks.published_sizes", "--child", "--width", str(width), "--nets", name]
     begin = time.perf_counter()
     try:
@@ -176,11 +194,13 @@ def watched(name: str, width: float, seconds: float, mib: int) -> Row:
         )  # fmt: skip
     except subprocess.TimeoutExpired as ended:
         took, at = time.perf_counter() - begin, _stage((ended.stderr or b"").decode())
-        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=f"ended after {seconds:.0f} s, in {at}")
+        return Row(
+            name, width, net.gates, net.gate_delay, deploy_s=took, verdict=f"ended after {seconds:.0f} s, in {at}"
+        )
     took = time.perf_counter() - begin
     if done.returncode:
         verdict = f"died within {mib} MiB, in {_stage(done.stderr)}: {_last(done.stderr)}"
-        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=verdict)
+        return Row(name, width, net.gates, net.gate_delay, deploy_s=took, verdict=verdict)
     return Row(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -231,7 +251,8 @@ def shown(row: Row) -> str:
         "-" if row.sops is None else f"{row.sops:,.0f}",
     )
     line = f"{row.net:22} {' '.join(f'{cell:>{width}}' for cell, width in zip(cells, WIDTHS, strict=True))}"
-    return f"{line}  {row.gates}: {row.verdict}" + (f"\n{'':22} {row.limit}" if row.limit else "")
+    late = "" if row.gate_delay is None else f", {row.gate_delay} steps late"
+    return f"{line}  {row.gates}{late}: {row.verdict}" + (f"\n{'':22} {row.limit}" if row.limit else "")
 
 
 def _words(text: str) -> list[str]:

@@ -43,7 +43,10 @@ def decay(state: Int, amount: Int | int) -> Int:
 
     As lava-nc 0.10.0 computes it, with 12-bit decays; of any shape (..., n).
     """
-    kept: Int = (np.abs(state) * (DECAY_ONE - np.asarray(amount, np.int64))) >> 12
+    amount = np.asarray(amount, np.int64)
+    if (amount == DECAY_ONE).all():
+        return np.zeros(np.broadcast_shapes(np.shape(state), amount.shape), np.int64)
+    kept: Int = (np.abs(state) * (DECAY_ONE - amount)) >> 12
     return np.sign(state) * kept
 
 
@@ -61,6 +64,8 @@ def wrap_current(u: Int) -> Int:
 
     A current has 24 bits.
     """
+    if u.max(initial=0) <= STATE_LIMIT and u.min(initial=0) > -STATE_LIMIT:
+        return u
     u = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
     return np.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u)
 

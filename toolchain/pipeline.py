@@ -19,14 +19,13 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.coding import INPUT_BITS_MAX, payloads, saturated
 from spikewright.toolchain.deployment import (
-    INPUT_BITS_MAX,
     Deployment,
     Drift,
     PassRecord,
     check_data,
     check_labels,
-    payloads,
 )
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
@@ -484,6 +483,11 @@ def deploy_graph(
         check_labels(samples.y, graph, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
     context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
+    if samples is not None and context.host is None:
+        found = saturated(context.graph, samples.x, "samples data")
+        context = replace(context, diagnostics=(*context.diagnostics, *found))
+        if options.strict:
+            refuse_losses(found, name)
     return deployment_of(context, card or {}, samples, calibration.source)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
 from spikewright.hw_sim.timeline import steps_shown, timeline
-from spikewright.toolchain.analysis import accuracy, activity, run_summary, saturations
+from spikewright.toolchain.analysis import accuracy, activity, lost, run_summary
 from spikewright.toolchain.analysis.numbers import several, si
 from spikewright.toolchain.backends import Backend, Recorded, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
@@ -172,7 +172,7 @@ def run(
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
-    found = (*made.diagnostics, *saturations(result, quantized=made.drift is not None))
+    found = (*made.diagnostics, *lost(made, samples.x, result))
     return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 

@@ -227,9 +227,15 @@ class Writer:
             axis = self.constant(np.array([2], np.int64))
             y = self.reshape(self.node("ReduceSum", patches, axis, keepdims=0), -1, shape[0], *size)
             return self.node("Mul", y, self.constant(scale))
+        if padding[0] >= kernel[0] or padding[1] >= kernel[1]:  # AveragePool takes no window of padding alone
+            x, pads = self._padded(x, pads), (0, 0, 0, 0)
         y = self.node("AveragePool", x, kernel_shape=kernel, strides=stride, pads=pads, count_include_pad=1)
         total = kernel[0] * kernel[1] * scale
         return y if total == 1 else self.node("Mul", y, self.constant(total))
+
+    def _padded(self, x: str, pads: tuple[int, int, int, int]) -> str:
+        """Return frames (N, C, H, W) with zeros above and left, below and right."""
+        return self.node("Pad", x, self.constant(np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)))
 
     def _patches(
         self,
@@ -243,7 +249,7 @@ class Writer:
         """Return the windows of frames as (N, C, kernel places, windows), and how many windows there are on each axis."""
         channels, high, wide = shape[0], shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
         if any(pads):
-            x = self.node("Pad", x, self.constant(np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)))
+            x = self._padded(x, pads)
         size = tuple(
             (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip((high, wide), kernel, stride, dilation, strict=True)
         )

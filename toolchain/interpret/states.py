@@ -137,6 +137,9 @@ class FloatState:
         They are (B, *shape) of one step.
         """
         s = spikes(op, v)
+        if op.refractory == 1:
+            self.v = after_reset(op, v, s)
+            return s
         free = self.hold == 0
         s = np.where(free, s, 0.0)
         self.v = np.where(free, after_reset(op, v, s), self.v)

@@ -127,6 +127,7 @@ def test_indices_come_from_the_seed_and_a_samples_do_not_depend_on_the_others(ma
 
 
 # ------------------------------------------------------------------------------------------ what is told
+@pytest.mark.slow
 def test_deploy_manifest_and_report_say_what_is_drawn_and_what_the_host_does(
     bundles: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +135,7 @@ def test_deploy_manifest_and_report_say_what_is_drawn_and_what_the_host_does(
     told = {one["code"]: one["what"] for one in json.loads((folder / "manifest.json").read_text())["diagnostics"]}
     assert "80 indices a sample, each one of 3, are drawn on the host before the run (seed 3)" in told["latent-drawn"]
     macs = T * (7 * 2 * D + 8 * 7 + D * K * 8)
-    assert f"3 layers and a choice to z[t] within one step" in told["latent-on-host"]  # noqa: F541
+    assert "3 layers and a choice to z[t] within one step" in told["latent-on-host"]
     assert f"{macs:,} MACs a sample, 80 spikes read" in told["latent-on-host"]
     assert "attention over all 16 steps and tanh, on the host" in told["read-out-on-host"]
     assert "16,384 sums read (16 steps of 1,024)" in told["read-out-on-host"]
@@ -157,6 +158,7 @@ def test_deploy_manifest_and_report_say_what_is_drawn_and_what_the_host_does(
     assert {line.split(",")[0] for line in files["csv"].read_text().splitlines()} == {"program", "encoder", "decoder"}
 
 
+@pytest.mark.slow
 def test_run_and_check_say_error_and_verdict_of_the_whole(
     bundles: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
-from spikewright.hw_sim.linear import Pair, conv2d, exact, planar
+from spikewright.hw_sim.linear import Pair, conv2d, exact, planar, transposed_conv2d
 from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
@@ -523,6 +523,81 @@ def _under(tap: int, axis: int, held: IntArray, conv: ConvSynapses, size: int) -
 
 
 @dataclass(frozen=True, eq=False)
+class TransposedConvSynapses(Synapses):
+    """A kernel that each source neuron lays over the target: ``weight`` (Co, Ci, kh, kw); (Ci, H, W) to (Co, H', W').
+
+    y[o, s i - p + a, s j - p + b] += weight[o, c, a, b] x[c, i, j];   n' = (n - 1) stride - 2 padding + k + output_padding
+
+    Stored as lists, one entry a synapse; that a core shared the kernel is not assumed.
+    """
+
+    weight: IntArray
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    output_padding: Pair = (0, 0)
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the kernel and its steps."""
+        yield from ranked("weight", self.weight, 4)
+        for name, low in (("stride", 1), ("padding", 0), ("output_padding", 0)):
+            yield from sizes(name, getattr(self, name), low)
+        for axis, k in enumerate(np.shape(self.weight)[2:]):
+            if np.ndim(self.weight) == 4 and self.padding[axis] >= k:
+                yield Wrong(f"padding {self.padding} of a {k} wide kernel", "pad less than the kernel is wide")
+            if self.output_padding[axis] >= self.stride[axis]:
+                yield Wrong(
+                    f"output_padding {self.output_padding} at stride {self.stride}", "let it be below the stride"
+                )
+
+    def shape(self, source: Shape) -> Shape:
+        """Return (Co, H', W')."""
+        co, ci, *kernel = (int(n) for n in np.shape(self.weight))
+        if len(source) != 3 or source[0] != ci:
+            raise MisfitError(source, f"({ci}, H, W)", "fix the channels of the weight")
+        size = [
+            (n - 1) * s - 2 * p + k + m
+            for n, s, p, k, m in zip(source[1:], self.stride, self.padding, kernel, self.output_padding, strict=True)
+        ]
+        if min(size) < 1:
+            raise MisfitError(source, "a larger map", "pad less, or use a larger kernel")
+        return (co, *size)
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W x in the fastest type that holds every sum exactly."""
+        kind = exact(x, self.weight)
+        frames = x.reshape((-1, *source)).astype(kind)
+        out = transposed_conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.output_padding)
+        found: IntArray = out.astype(np.int64).reshape((*x.shape[:-1], -1))
+        return found
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse: tap (a, b) of source (i, j) reaches (i s - p + a, j s - p + b)."""
+        _, height, width = self.shape(source)
+        o, c, a, b, i, j = (
+            axis.reshape(-1) for axis in np.indices((*np.shape(self.weight), *source[1:]), dtype=np.int64)
+        )
+        row = i * self.stride[0] - self.padding[0] + a
+        column = j * self.stride[1] - self.padding[1] + b
+        weight = np.asarray(self.weight, np.int64)[o, c, a, b]
+        real = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (weight != 0)
+        rows, columns = (o * height + row) * width + column, (c * source[1] + i) * source[2] + j
+        return rows[real], columns[real], weight[real]
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights of one target neuron: of taps a stride apart."""
+        size, (down, across) = np.abs(self.weight), self.stride
+        sums = [
+            size[:, :, a::down, b::across].sum(axis=(1, 2, 3)).max(initial=0)
+            for a in range(down)
+            for b in range(across)
+        ]
+        return int(max(sums))
+
+    def __str__(self) -> str:
+        return f"transposed conv {self.weight.shape} stride {self.stride} {shown(self.weight)}"
+
+
+@dataclass(frozen=True, eq=False)
 class SparseSynapses(Synapses):
     """CSR over targets: row pointers ``indptr`` (n_target + 1), source ``indices``, ``weight`` per synapse."""
 
@@ -699,6 +774,7 @@ def gate_index(gate: Shape, shape: Shape) -> IntArray:
 
 
 KINDS: Mapping[str, type[Synapses]] = {
-    kind.__name__: kind for kind in (DenseSynapses, ConvSynapses, SparseSynapses, IdentitySynapses, GateLink)
+    kind.__name__: kind
+    for kind in (DenseSynapses, ConvSynapses, TransposedConvSynapses, SparseSynapses, IdentitySynapses, GateLink)
 }
 """The kinds by the name files know them by."""

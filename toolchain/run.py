@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.hw_sim import Trace
 from spikewright.hw_sim.timeline import steps_shown, timeline
 from spikewright.toolchain.analysis import accuracy, activity, lost, run_summary
-from spikewright.toolchain.analysis.numbers import si
+from spikewright.toolchain.analysis.numbers import several, si
 from spikewright.toolchain.backends import Backend, Recorded, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
@@ -92,7 +92,7 @@ class Run(Result):
         """Return net, backend and samples in one line."""
         s = self.summary
         events = " (simulated events)" if s["simulated_events"] else ""
-        return f"{self.name} on {s['backend']}: {s['samples']} samples of {s['dataset']}{events}"
+        return f"{self.name} on {s['backend']}: {several(s['samples'], 'sample')} of {s['dataset']}{events}"
 
     def text(self) -> str:
         """Return accuracy, SOPs, latency and energy in a few lines: counts a sample, s and J a sample, with their basis."""

@@ -222,7 +222,8 @@ class Writer:
     def pooled_sum(self, x: str, shape: Shape, kernel: Pair, stride: Pair, padding: Pair, scale: float) -> str:
         """Return scale times the sums over windows of frames (N, *shape)."""
         pads = (*padding, *padding)
-        if self.double:
+        wider = padding[0] >= kernel[0] or padding[1] >= kernel[1]  # AveragePool takes no window of padding alone
+        if self.double or wider:
             patches, size = self._patches(x, shape, kernel, stride, pads)
             axis = self.constant(np.array([2], np.int64))
             y = self.reshape(self.node("ReduceSum", patches, axis, keepdims=0), -1, shape[0], *size)

@@ -24,7 +24,7 @@ from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Delay, Input, Lif, Neuron, Output
+from spikewright.toolchain.ops import Array, Delay, Input, Lif, Neuron, Output, SumPool, TransposedConv
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
@@ -189,6 +189,31 @@ def test_a_still_frame_is_computed_once_and_a_moving_one_in_every_step(name: str
 
     assert features.shape[0] == frames * 3
     assert np.abs(sent - run_float(graph, x)["block"]).max() < 1e-4
+
+
+def test_a_transposed_convolution_behind_a_padding_wider_than_its_window_sends_the_interpreters_spikes() -> None:
+    rng = np.random.default_rng(2)
+    ops = (
+        Input(name="input", shape=(3, 4, 6), binary=False),
+        SumPool(name="padded", inputs=("input",), kernel=(1, 1), stride=(1, 1), padding=(2, 1), scale=2.0),
+        TransposedConv(
+            name="up",
+            inputs=("padded",),
+            weight=rng.normal(size=(2, 3, 3, 3)),
+            bias=rng.normal(size=2),
+            stride=(2, 2),
+            padding=(1, 1),
+            output_padding=(1, 1),
+        ),
+        Lif(name="fire", inputs=("up",), shape=(2, 16, 16), beta=np.full((), 0.5), v_threshold=np.ones(())),
+        Output(name="y", inputs=("fire",)),
+    )
+    graph, x = Graph(ops, T), images(3, 4, 6, still=False)
+
+    (sent,) = run_onnx(net_model(graph, dense=True, record=["fire"]), x, ["fire"])
+
+    assert 0 < sent.mean() < 1
+    np.testing.assert_array_equal(sent, run_float(graph, x)["fire"])
 
 
 # --------------------------------------------------------------------------------------------- files, both ways

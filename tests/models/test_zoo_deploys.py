@@ -30,7 +30,12 @@ HOST = ("gac-fashion-published",)
 """A net whose gates stay on the host, though ``auto`` has too few samples to say that this loses nothing."""
 QUICK = ("ma-digits", "gac-digits", "tcja-digits", "staa-digits-published")
 """Nets that are deployed in a quick run too: one a family, one that looks ahead."""
-NETS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in classifying()]
+WEEKLY = {"gac-cifar10", "staa-cifar10"}
+"""Nets that take a minute each; smaller ones of their families show the same, and what they answer is compared below."""
+NETS = [
+    name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.weekly] * (name in WEEKLY)])
+    for name in classifying()
+]
 GOLDEN = Path(__file__).parents[1] / "golden" / "zoo.json"
 OTHERS = [name for name in zoo.names() if zoo.card(name).accuracy is None]
 

@@ -5,24 +5,18 @@ f(flatten x)  ->  flatten f(x)          f: a value of its own for each value of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from spikewright.toolchain.ir import Graph, fresh, rename_operands
-from spikewright.toolchain.ops import Accumulator, Add, Affine, Delay, Flatten, Lif, Op, Output, Scale, Shape
+from spikewright.toolchain.ops import Add, Affine, Delay, Flatten, Lif, Neuron, Op, Output, Scale, Shape
 from spikewright.toolchain.parameters import least
 from spikewright.toolchain.shapes import shapes
 
 READ_FLAT = (Affine, Output)
 """Who reads a flat signal as well as a map."""
-_FIELDS: dict[type[Op], tuple[str, ...]] = {
-    Scale: ("scale", "shift"),
-    Accumulator: ("decay", "alpha", "leak"),
-    Lif: (*("beta", "v_threshold", "gain", "alpha", "gain_u", "leak", "v_reset", "v_min", "v_subtract", "v_start"),),
-}
-"""Parameters that may be one a value."""
 
 
 def flatten_last(graph: Graph) -> Graph:
@@ -63,7 +57,7 @@ class _Maps:
         sources = [self.map.get(name, name) for name in op.inputs]
         if isinstance(op, Flatten):
             self.map[op.name] = sources[0]
-        elif isinstance(op, Lif | Accumulator | Scale | Delay | Add) and all(name in self.map for name in op.inputs):
+        elif isinstance(op, Neuron | Scale | Delay | Add) and all(name in self.map for name in op.inputs):
             of = {self.known[name] for name in sources}
             if len(of) == 1 and not (isinstance(op, Lif) and op.gates):
                 self.map[op.name], self.known[op.name] = op.name, of.pop()
@@ -72,10 +66,10 @@ class _Maps:
         """Return an op as it works on maps."""
         shape = self.known[op.name]
         made: dict[str, Any] = {"inputs": tuple(self.map[name] for name in op.inputs)}
-        if isinstance(op, Lif | Accumulator):
+        if isinstance(op, Neuron):
             made["shape"] = shape
-        for name in _FIELDS.get(type(op), ()):
-            value = getattr(op, name)
-            if np.size(value) > 1:
-                made[name] = least(np.reshape(value, shape), shape)
+        for parameter in fields(op):
+            value = getattr(op, parameter.name)
+            if isinstance(value, np.ndarray) and value.size > 1:  # one a value
+                made[parameter.name] = least(value.reshape(shape), shape)
         return replace(op, **made)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.linear import conv2d, planar, windows
+from spikewright.hw_sim.linear import conv2d, planar, transposed_conv2d, windows
 from spikewright.toolchain.attention_block import AttentionBlock, replayed
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Replayed,
     Scale,
     SumPool,
+    TransposedConv,
 )
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
@@ -53,6 +54,9 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = conv2d(frames, w, op.stride, op.padding, op.dilation, op.groups)
             y = y if b is None else y + b.reshape(-1, 1, 1)
             return y if x.ndim == 4 else y.reshape(*y.shape[:2], -1)
+        case TransposedConv(weight=w, bias=b):
+            y = transposed_conv2d(x, w, op.stride, op.padding, op.output_padding)
+            return y if b is None else y + b.reshape(-1, 1, 1)
         case SumPool() | AdaptivePool() | MaxPool():
             return pooled(op, x)
         case Scale(scale=s, shift=b):

@@ -9,6 +9,7 @@ from typing import Any
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.analysis import Analysis, Quantity, Use
+from spikewright.toolchain.analysis.numbers import several
 from spikewright.toolchain.analysis.review import DutyCycle
 from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
@@ -124,7 +125,7 @@ class Report(Result):
 
     def headline(self) -> str:
         """Return name, chip and samples in one line."""
-        return f"{self.title}: {self.accuracy.samples} samples of {self.dataset or 'given data'}"
+        return f"{self.title}: {several(self.accuracy.samples, 'sample')} of {self.dataset or 'given data'}"
 
     def text(self) -> str:
         """Return the report on one terminal screen."""

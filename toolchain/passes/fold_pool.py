@@ -32,7 +32,10 @@ def spread_kernel(weight: Array, taps: Pair, step: Pair) -> Array:
 
 
 def dilate_kernel(weight: Array, window: Pair, step: Pair) -> Array:
-    """Replace every tap of a kernel by a window of its value, ``step`` apart (windows may overlap)."""
+    """Replace every tap of a kernel by a window of its value, ``step`` apart (windows may overlap).
+
+    From (O, I, kh, kw) to (O, I, (kh - 1) step + window, ...).
+    """
     kh, kw = weight.shape[-2:]
     size = (window[0] + (kh - 1) * step[0], window[1] + (kw - 1) * step[1])
     out = np.zeros((*weight.shape[:-2], *size))
@@ -45,7 +48,7 @@ def dilate_kernel(weight: Array, window: Pair, step: Pair) -> Array:
 
 
 def conv_then_pool(conv: Conv, pool: SumPool) -> Conv:
-    """Return the one convolution that equals ``pool(conv(x))``; the pool has no padding."""
+    """Return the one convolution that equals ``pool(conv(x))``; the pool has no padding. Kernels are (O, I, kh, kw)."""
     weight = spread_kernel(conv.weight, pool.kernel, conv.stride) * pool.scale
     bias = None if conv.bias is None else conv.bias * (pool.kernel[0] * pool.kernel[1] * pool.scale)
     stride = (conv.stride[0] * pool.stride[0], conv.stride[1] * pool.stride[1])
@@ -53,7 +56,7 @@ def conv_then_pool(conv: Conv, pool: SumPool) -> Conv:
 
 
 def pool_then_conv(pool: SumPool, conv: Conv) -> Conv:
-    """Return the one convolution that equals ``conv(pool(x))``."""
+    """Return the one convolution that equals ``conv(pool(x))``. Kernels are (O, I, kh, kw)."""
     weight = dilate_kernel(conv.weight, pool.kernel, pool.stride) * pool.scale
     stride = (conv.stride[0] * pool.stride[0], conv.stride[1] * pool.stride[1])
     padding = (pool.padding[0] + conv.padding[0] * pool.stride[0], pool.padding[1] + conv.padding[1] * pool.stride[1])
@@ -106,7 +109,7 @@ class FoldPool(Pass):
 
 
 def as_convolution(pool: SumPool, channels: int) -> Conv:
-    """Return a pool as a depthwise convolution."""
+    """Return a pool as a depthwise convolution. Its kernel is (C, 1, kh, kw)."""
     weight = np.full((channels, 1, *pool.kernel), pool.scale)
     return Conv(
         name=pool.name,

@@ -54,7 +54,7 @@ class FoldScale(Pass):
 
 
 def vector(parameter: Array | None, n: int, default: float) -> Array:
-    """Return a scalar or per-channel parameter, or a default in its place, for each of ``n`` channels."""
+    """Return a scalar or per-channel parameter, or a default in its place, for each of ``n`` channels. Returns (n,)."""
     return np.full(n, default) if parameter is None else np.broadcast_to(np.asarray(parameter), (n,)).copy()
 
 

@@ -11,12 +11,13 @@ PYTEST ?=
 # Test files go to so many processes; WORKERS=0: all in one.
 WORKERS ?= 2
 
-.PHONY: help install demo test slow fuzz kills nir lint docs clean
+.PHONY: help install demo test slow weekly fuzz kills nir lint docs clean
 
 help:
 	@echo "make demo   deploy, check, run and report two attention networks (build/demo/)"
 	@echo "make test   run the tests; DATA=DIR names the folder of real data sets"
 	@echo "make slow   those that start Lava, train nets or take long"
+	@echo "make weekly those of the largest nets, once a week"
 	@echo "make fuzz   N=10000 hostile files of every format, as a table; make kills N=200: verbs killed at random moments"
 	@echo "make nir    N=300 random NIR nets against NIR's equations in plain numpy"
 	@echo "make lint   style, types, layering"
@@ -50,7 +51,11 @@ test: $(STAMP)
 
 slow: $(STAMP)
 	@mkdir -p build
-	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile -m slow --junitxml=build/slow.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile -m "slow and not weekly" --junitxml=build/slow.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
+
+weekly: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile -m weekly --junitxml=build/weekly.xml $(if $(DATA),--data=$(DATA)) $(PYTEST)
 
 fuzz: $(STAMP)
 	PYTHONPATH=tests/support $(BIN)/python tests/fuzz/fuzz.py --cases $(or $(N),500) $(FUZZ)

@@ -30,6 +30,8 @@ DOOR = {
 TELLS = re.compile(
     r"^\s*Raises:"
     r"|\((?:[TBCHWNDKEMS]|\.\.\.|1|n\w*|T \w|samples|steps|neurons|cores|layers|features)(?:,[^()]*)?\)"  # a shape
+    r"|\((?:[A-Z]'?|C[io]|slabs|pixels|classes|rows|links|chip step|per \w+), ?[^()]*\)"
+    r"|\b(?:the|so many) (?:bits|bytes|MACs|cycles)\b"
     r"|\b(?:in|as) (?:s|ns|us|ms|pJ|nJ|J|W|Hz|bits|bytes|percent|px|cycles|steps|words)\b"  # a unit
     r"|, (?:s|ns|us|ms|pJ|nJ|J|W|Hz|bits|bytes|V)\b|\b(?:shares? of|per sample|a sample|per step|a step)\b"
     r"|\b(?:words of|bits of|\d+[- ]bits?)\b"

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +31,17 @@ from spikewright.models.nets.staa_resnet import STAAResNet
 from spikewright.models.nets.tcja_nets import TCJANet
 from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.mapping.decided import decided
+from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 SEED, RATE = 7, 0.02
 CHIP = "hala-point"
 LOUDER = 4.0
 """Factor on drawn weights of fully connected layers: those without a batch norm would stay silent."""
-AGAIN = 1 << 20
+AGAIN = 1 << 23
 """Neurons up to which a net is mapped at half and twice of the limit that decided, beside the seconds that count."""
+DELAY = 4
+"""Steps that causal gates come late, where counters of two levels are on their way; nets are trained with it."""
 Shape = tuple[int, int, int, int]
 
 
@@ -50,6 +53,11 @@ class Net:
     shape: Shape
     gates: str
     streams: str = "auto"
+
+    @property
+    def gate_delay(self) -> int | None:
+        """Steps that causal gates come late; None: it has none."""
+        return DELAY if self.gates == "causal" else None
 
     @property
     def images(self) -> bool:
@@ -68,7 +76,7 @@ def later(net: nn.Module) -> nn.Module:
     """Let causal gates act a step later than they need to, where counters of two levels fit (``count-tree``)."""
     for part in net.modules():
         if hasattr(part, "gate_delay"):
-            part.gate_delay = 4
+            part.gate_delay = DELAY
     return net
 
 
@@ -94,11 +102,15 @@ NETS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split."""
+    """One net: sizes, seconds (and of all CPUs), peak MiB, SOPs of one sample, the verdict, what decided the split.
+
+    ``gate_delay``: steps that causal gates come late.
+    """
 
     net: str
     width: float = 1.0
     gates: str = ""
+    gate_delay: int | None = None
     neurons: int | None = None
     chips: int | None = None
     cores: int | None = None
@@ -126,13 +138,14 @@ def settled(net: nn.Module, x: NDArray[np.float32]) -> nn.Module:
     return net.eval()
 
 
-def measure(name: str, width: float) -> Row:
-    """Deploy one net and run one sample, here."""
+def measure(name: str, width: float) -> Iterator[Row]:
+    """Deploy one net and run one sample, here; yield its row, and again with the cores at other values of an assumed limit."""
     torch.manual_seed(SEED)
     net = NETS[name]
     x = net.sample()
     module = settled(net.build(width), x)
     begin, cpu = time.perf_counter(), time.process_time()
+    row = Row(name, width, net.gates, net.gate_delay)
     try:
         made = toolchain.deploy(
             module, torch.from_numpy(np.array(x)), chip=CHIP, mapping="greedy", gates=net.gates, streams=net.streams, name=name,
@@ -140,23 +153,30 @@ def measure(name: str, width: float) -> Row:
         )  # fmt: skip
     except ToolchainError as error:
         took, used = time.perf_counter() - begin, time.process_time() - cpu
-        return Row(
-            name, width, net.gates, deploy_s=took, deploy_cpu_s=used, peak_mib=peak(), verdict=f"refused: {error}"
-        )
+        yield replace(row, deploy_s=took, deploy_cpu_s=used, peak_mib=peak(), verdict=f"refused: {error}")
+        return
     deployed, used = time.perf_counter(), time.process_time() - cpu
     _said(f"  {deployed - begin:6.1f} s {peak():6.0f} MiB  sample\n")
     run = made.run(x)
     done, ran = time.perf_counter(), time.process_time() - cpu - used
-    took, most, sizes = done - deployed, peak(), made.to_dict()
+    row = replace(
+        row,
+        neurons=sum(p.size for p in made.program.populations if (p.core >= 0).any()),
+        chips=-(-cores_used(made.program) // made.chip.mesh.usable_cores_per_chip),
+        cores=cores_used(made.program),
+        deploy_s=deployed - begin,
+        deploy_cpu_s=used,
+        sample_s=done - deployed,
+        sample_cpu_s=ran,
+        peak_mib=peak(),
+        sops=run.summary["sops"]["total"],
+        verdict="spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
+        limit=str(decided(made.program, made.chip, made.integer, largest=0)),
+    )
+    yield row
     split = decided(made.program, made.chip, made.integer, largest=AGAIN)
-    return Row(
-        name, width, net.gates,
-        sizes["neurons"], sizes["chips"], sizes["cores"],
-        deployed - begin, used, took, ran, most,
-        run.summary["sops"]["total"],
-        "spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
-        str(split),
-    )  # fmt: skip
+    if split.others:
+        yield replace(row, limit=str(split))
 
 
 def peak() -> float:
@@ -166,7 +186,7 @@ def peak() -> float:
 
 def watched(name: str, width: float, seconds: float, mib: int) -> Row:
     """Measure one net in a process of its own; one that takes too long or too much is ended, and says so."""
-    limit = mib << 20
+    limit, row = mib << 20, Row(name, width, NETS[name].gates, NETS[name].gate_delay)
     words = [sys.executable, "-m", "benchmarks.published_sizes", "--child", "--width", str(width), "--nets", name]
     begin = time.perf_counter()
     try:
@@ -175,12 +195,14 @@ def watched(name: str, width: float, seconds: float, mib: int) -> Row:
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
         )  # fmt: skip
     except subprocess.TimeoutExpired as ended:
+        if ended.stdout:  # all but the cores at other values
+            return Row(**json.loads(ended.stdout.decode().splitlines()[-1]))
         took, at = time.perf_counter() - begin, _stage((ended.stderr or b"").decode())
-        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=f"ended after {seconds:.0f} s, in {at}")
+        return replace(row, deploy_s=took, verdict=f"ended after {seconds:.0f} s, in {at}")
     took = time.perf_counter() - begin
-    if done.returncode:
+    if done.returncode and not done.stdout:
         verdict = f"died within {mib} MiB, in {_stage(done.stderr)}: {_last(done.stderr)}"
-        return Row(name, width, NETS[name].gates, deploy_s=took, verdict=verdict)
+        return replace(row, deploy_s=took, verdict=verdict)
     return Row(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -231,7 +253,8 @@ def shown(row: Row) -> str:
         "-" if row.sops is None else f"{row.sops:,.0f}",
     )
     line = f"{row.net:22} {' '.join(f'{cell:>{width}}' for cell, width in zip(cells, WIDTHS, strict=True))}"
-    return f"{line}  {row.gates}: {row.verdict}" + (f"\n{'':22} {row.limit}" if row.limit else "")
+    late = "" if row.gate_delay is None else f", {row.gate_delay} steps late"
+    return f"{line}  {row.gates}{late}: {row.verdict}" + (f"\n{'':22} {row.limit}" if row.limit else "")
 
 
 def _words(text: str) -> list[str]:
@@ -264,7 +287,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in options.nets if name not in NETS]:
         parser.error(f"{', '.join(unknown)}; choose from {', '.join(NETS)}")
     if options.child:
-        sys.stdout.write(json.dumps(asdict(measure(options.nets[0], options.width[0]))) + "\n")
+        for row in measure(options.nets[0], options.width[0]):
+            sys.stdout.write(json.dumps(asdict(row)) + "\n")
+            sys.stdout.flush()
         return 0
     if not options.json:
         sys.stdout.write(

@@ -41,6 +41,7 @@ from spikewright.hw_sim.synapses import GateLink as GateLink
 from spikewright.hw_sim.synapses import IdentitySynapses as IdentitySynapses
 from spikewright.hw_sim.synapses import SparseSynapses as SparseSynapses
 from spikewright.hw_sim.synapses import Synapses as Synapses
+from spikewright.hw_sim.synapses import TransposedConvSynapses as TransposedConvSynapses
 from spikewright.hw_sim.timeline import timeline as timeline
 from spikewright.hw_sim.timing.analytic import HOSTS as HOSTS
 from spikewright.hw_sim.timing.analytic import Host as Host

@@ -57,7 +57,12 @@ def read_arrays(source: str | Path | bytes, names: Collection[str] | None = None
 
 
 def array_shapes(source: str | Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that an archive's arrays declare, by name; () where it declares none that is read; errors likewise."""
+    """Return the shapes that an archive's arrays declare, by name; () where it declares none that is read; errors likewise.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedError: It is no archive, or its table of contents cannot be read.
+    """
     if regular(Path(source)) is None:
         raise FileNotFoundError(2, "no such file", str(source))
     try:

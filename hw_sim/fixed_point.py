@@ -39,30 +39,47 @@ BIAS_EXPONENT_MAX = 7
 
 
 def decay(state: Int, amount: Int | int) -> Int:
-    """Decay a state towards zero: ``sign(x) * ((|x| * (4096 - amount)) >> 12)``."""
-    kept: Int = (np.abs(state) * (DECAY_ONE - np.asarray(amount, np.int64))) >> 12
+    """Decay a state towards zero: ``sign(x) * ((|x| * (4096 - amount)) >> 12)``.
+
+    As lava-nc 0.10.0 computes it, with 12-bit decays; of any shape (..., n).
+    """
+    amount = np.asarray(amount, np.int64)
+    if (amount == DECAY_ONE).all():
+        return np.zeros(np.broadcast_shapes(np.shape(state), amount.shape), np.int64)
+    kept: Int = (np.abs(state) * (DECAY_ONE - amount)) >> 12
     return np.sign(state) * kept
 
 
 def gain(value: Int, level: Int | int, bits: int) -> Int:
-    """Scale a value by a gate level, towards zero: ``sign(x) * ((|x| * level) >> bits)``; ``level = 2**bits`` is 1."""
+    """Scale a value by a gate level, towards zero: ``sign(x) * ((|x| * level) >> bits)``; ``level = 2**bits`` is 1.
+
+    Of any shape (..., n).
+    """
     scaled: Int = (np.abs(value) * np.asarray(level, np.int64)) >> bits
     return np.sign(value) * scaled
 
 
 def wrap_current(u: Int) -> Int:
-    """Wrap a current as lava-nc does: above 2^23 minus 2^24, at or below -2^23 plus 2^24 (+2^23 itself stays)."""
+    """Wrap a current as lava-nc does: above 2^23 minus 2^24, at or below -2^23 plus 2^24 (+2^23 itself stays).
+
+    A current has 24 bits.
+    """
+    if u.max(initial=0) <= STATE_LIMIT and u.min(initial=0) > -STATE_LIMIT:
+        return u
     u = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
     return np.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u)
 
 
 def clip_voltage(v: Int) -> Int:
-    """Clip a voltage to +-(2^23 - 1)."""
+    """Clip a voltage to +-(2^23 - 1). A voltage has 24 bits."""
     return np.clip(v, -STATE_MAX, STATE_MAX)
 
 
 def shift(value: Int, exponent: int) -> Int:
-    """Shift left by ``exponent``, or arithmetically right if it is negative."""
+    """Shift left by ``exponent``, or arithmetically right if it is negative.
+
+    Of any shape (..., n); a right shift rounds down.
+    """
     return value << exponent if exponent >= 0 else value >> -exponent
 
 

@@ -47,8 +47,28 @@ def conv2d(x: Any_, weight: Any_, stride: Pair, padding: Pair, dilation: Pair = 
     return out.reshape(n, co, h, w)
 
 
+def transposed_conv2d(x: Any_, weight: Any_, stride: Pair, padding: Pair, more: Pair) -> Any_:
+    """Lay ``weight`` (Co, Ci, kh, kw) over the target for each value of ``x`` (N, Ci, H, W), ``stride`` apart, and sum.
+
+        y[o, s i - p + a, s j - p + b] += weight[o, c, a, b] x[c, i, j];   n' = (n - 1) stride - 2 padding + k + more
+
+    As torch's ``conv_transpose2d``, whose weight is (Ci, Co, kh, kw) and ``more`` the output padding: a convolution of the
+    values set apart by zeros with the kernel turned round.
+    """
+    kernel = weight.shape[2:]
+    edge = [k - 1 - p for k, p in zip(kernel, padding, strict=True)]
+    size = [(n - 1) * s + 1 + 2 * e + m for n, s, e, m in zip(x.shape[2:], stride, edge, more, strict=True)]
+    apart = np.zeros((*x.shape[:2], *size), x.dtype)
+    rows, columns = (slice(e, e + (n - 1) * s + 1, s) for e, n, s in zip(edge, x.shape[2:], stride, strict=True))
+    apart[:, :, rows, columns] = x
+    return conv2d(apart, weight[:, :, ::-1, ::-1], (1, 1), (0, 0))
+
+
 def exact(x: Any_, weight: Any_) -> type[np.float32] | type[np.float64] | type[np.int64]:
-    """Return the fastest type in which sums of ``weight * x`` are exact."""
+    """Return the fastest type in which sums of ``weight * x`` are exact.
+
+    Largest sums below 2^24 fit float32, below 2^53 float64; else 64 bits of an integer.
+    """
     flat = np.abs(weight.reshape(weight.shape[0], -1).astype(np.float64)).sum(axis=1)
     bound = float(flat.max(initial=0.0)) * float(np.abs(x).max(initial=0))
     if bound < EXACT_FLOAT32:

@@ -21,7 +21,10 @@ DIRECTIONS = ("east", "west", "north", "south")
 
 
 def coordinates(mesh: Mesh, cores: Index) -> tuple[Index, Index]:
-    """Return the x and y of the routers of logical cores on the board's grid."""
+    """Return the x and y of the routers of logical cores on the board's grid.
+
+    From (n,) core numbers to two (n,), in routers.
+    """
     chip, local = np.divmod(np.asarray(cores, np.int64), mesh.usable_cores_per_chip)
     tile = local // mesh.cores_per_tile
     x = (chip % mesh.chips_x) * mesh.tiles_x + tile % mesh.tiles_x
@@ -30,7 +33,10 @@ def coordinates(mesh: Mesh, cores: Index) -> tuple[Index, Index]:
 
 
 def hops(mesh: Mesh, source: Index, target: Index) -> tuple[Index, Index]:
-    """Return the east-west and the north-south link crossings between cores."""
+    """Return the east-west and the north-south link crossings between cores.
+
+    From (n,) sources and targets to two (n,); a message goes along x first, then along y.
+    """
     (x0, y0), (x1, y1) = coordinates(mesh, source), coordinates(mesh, target)
     return np.abs(x1 - x0), np.abs(y1 - y0)
 
@@ -74,11 +80,11 @@ class Links:
         return f"router ({tile % self.columns}, {tile // self.columns}) {DIRECTIONS[direction]}"
 
     def is_north_south(self, links: Index) -> NDArray[np.bool_]:
-        """Return which links run north-south."""
+        """Return which links run north-south. From (n,) links to (n,)."""
         return (links < 4 * self.routers) & (links % 4 >= NORTH)
 
     def between_chips(self, links: Index) -> NDArray[np.bool_]:
-        """Return which links cross from one chip to the next."""
+        """Return which links cross from one chip to the next. From (n,) links to (n,)."""
         tile, direction = np.divmod(np.asarray(links, np.int64), 4)
         x, y = tile % self.columns % self.mesh.tiles_x, tile // self.columns % self.mesh.tiles_y
         edge = np.choose(direction, (x == self.mesh.tiles_x - 1, x == 0, y == 0, y == self.mesh.tiles_y - 1))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import io, somas, synapses
 from spikewright.hw_sim.errors import ProgramError
+from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.somas import HostGate, Soma, Source
 from spikewright.hw_sim.synapses import GateLink, MisfitError, Shape, Synapses, gate_axes
 from spikewright.hw_sim.text import text
@@ -26,7 +27,10 @@ FORMAT = 2
 
 
 def lag_of(source_start: int, delay: int, target_start: int) -> int:
-    """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together."""
+    """Return the local steps between sending and arriving: the one rule of how starts, delay and lag belong together.
+
+    All are counted in steps.
+    """
     return source_start + delay - target_start
 
 
@@ -105,9 +109,17 @@ class Program:
         """Return the population called ``name``.
 
         Raises:
-            StopIteration: There is none.
+            ProgramError: There is none.
         """
-        return next(p for p in self.populations if p.name == name)
+        found = next((p for p in self.populations if p.name == name), None)
+        if found is None:
+            names = [p.name for p in self.populations]
+            raise ProgramError(
+                f"no population is called {name!r}; there are {', '.join(names) or 'none'}",
+                where="program",
+                help=f"{did_you_mean(name, names)}name one of these",
+            )
+        return found
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -125,7 +137,10 @@ class Program:
         return lag_of(source.start, projection.delay, target.start)
 
     def life(self, population: Population, steps: int) -> int:
-        """Return how many of ``steps`` local steps a population lives: fewer, where the chip is halted before."""
+        """Return how many of ``steps`` local steps a population lives: fewer, where the chip is halted before.
+
+        All are counted in steps.
+        """
         return lived(population.start, steps, self.stop)
 
     def chip_steps(self, steps: int) -> int:

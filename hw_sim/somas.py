@@ -254,7 +254,7 @@ class Lif(Soma):
     v_start: IntArray = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def start(self, shape: tuple[int, ...]) -> State:
-        """Return the state before step 0: v at ``v_start``, all else 0."""
+        """Return the state before step 0: v at ``v_start``, all else 0. Each state is (..., n), as ``shape``."""
         return super().start(shape) | {"v": np.zeros(shape, np.int64) + self.v_start}
 
     def step(
@@ -297,7 +297,10 @@ class Lif(Soma):
         return False
 
     def scaled(self, v: IntArray, levels: Sequence[IntArray]) -> IntArray:
-        """Return membranes that have integrated, scaled before they may fire."""
+        """Return membranes that have integrated, scaled before they may fire.
+
+        From and to (..., n); a level is a fixed-point number of ``gate_bits`` bits.
+        """
         return v
 
     def _spikes(self, v: IntArray) -> IntArray:
@@ -456,7 +459,10 @@ class GatedMembrane(Lif):
         return 2 * int(self.squeeze.size + self.excite.size) + int(self.kernel.size) * places
 
     def scaled(self, v: IntArray, levels: Sequence[IntArray]) -> IntArray:
-        """Scale by the ports, then by the pooled gates."""
+        """Scale by the ports, then by the pooled gates.
+
+        From and to (..., n); pooled over the channels or the places of (C, H, W).
+        """
         for level in levels:
             v = fp.gain(v, level, self.gate_bits)
         if not self.pools:
@@ -485,7 +491,7 @@ class GatedMembrane(Lif):
         return np.asarray(found.reshape(maps.shape[0], -1))
 
     def looked_up(self, thresholds: IntArray, sums: IntArray) -> IntArray:
-        """Return the levels of sums."""
+        """Return the levels of sums. From sums (..., k) to levels (..., k)."""
         return np.asarray(self.levels[np.searchsorted(thresholds, sums, side="right")])
 
     def malformed(self, size: int) -> Iterator[Wrong]:
@@ -522,7 +528,7 @@ class GatedMembrane(Lif):
 
     @property
     def worst_pool(self) -> int:
-        """The largest |n| or |m| that any membranes can cause, |v| < 2^23."""
+        """The largest |n| or |m| that any membranes can cause; a membrane has 24 bits, |v| < 2^23."""
         places, reach = prod(self.grid[1:]), fp.STATE_LIMIT
         hidden = int(np.abs(self.squeeze).sum(axis=1).max(initial=0)) * places * reach
         channel = 2 * int(np.abs(self.excite).sum(axis=1).max(initial=0)) * hidden
@@ -548,7 +554,10 @@ class DeltaRelu(Soma):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Accumulate, rectify, send the change."""
+        """Accumulate, rectify, send the change.
+
+        From synaptic input (..., n) to signed changes (..., n); see ``Soma.step``.
+        """
         state["v"] = _accumulated(state["v"], self.decay, a, full)
         y = np.maximum(state["v"], 0) >> self.shift
         change = y - state["sent"]
@@ -590,7 +599,7 @@ class Relay(Soma):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Clip, round, send."""
+        """Clip, round, send. From synaptic input (..., n) to signed values (..., n); see ``Soma.step``."""
         state["v"] = np.clip(a, -self.limit, self.limit)
         if full is not None:
             full.clips += int(np.count_nonzero(state["v"] != a))
@@ -612,7 +621,10 @@ class Relay(Soma):
         return "graded"
 
     def largest_payload(self, current: int | None = None, steps: int = 1) -> int:
-        """Return the largest |payload|: all that its bits hold, or what the input can bring."""
+        """Return the largest |payload|: all that its bits hold, or what the input can bring.
+
+        In units of the payload; it fits in ``payload_bits`` bits.
+        """
         reach = self.limit if current is None else min(current, self.limit)
         return (reach + self.half) >> self.shift
 
@@ -657,7 +669,10 @@ class SigmaDelta(Soma):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Add up, rectify, send the change."""
+        """Add up, rectify, send the change.
+
+        From synaptic input (..., n) to signed changes (..., n); see ``Soma.step``.
+        """
         total = state["v"] + a if self.sums else a
         state["v"] = fp.clip_voltage(total)
         y = fp.clip_voltage(state["v"] + self.bias)
@@ -763,7 +778,10 @@ class Gate(_Levels):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Accumulate and look the level up."""
+        """Accumulate and look the level up.
+
+        From synaptic input (..., n) to the level it holds (..., n); see ``Soma.step``.
+        """
         state["v"] = _accumulated(state["v"], self.decay, a, full)
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] + self.bias, side="right")]
         return found
@@ -776,7 +794,7 @@ class Gate(_Levels):
             yield Wrong(f"thresholds has shape {np.shape(self.thresholds)}; expected one axis", "correct it")
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """Return where the level changes."""
+        """Return where the level changes. From levels (T, ..., n) to as many truth values."""
         return changed(self, out)
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
@@ -806,7 +824,7 @@ class HeldSum(_Levels):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Accumulate."""
+        """Accumulate. From synaptic input (..., n) to the sum it holds (..., n); see ``Soma.step``."""
         state["v"] = _accumulated(state["v"], self.decay, a, full)
         return state["v"].copy()
 
@@ -820,7 +838,7 @@ class HeldSum(_Levels):
         return fp.STATE_MAX
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """Return where the sum changes."""
+        """Return where the sum changes. From sums (T, ..., n) to as many truth values."""
         return changed(self, out)
 
 
@@ -845,7 +863,10 @@ class ProductGate(Gate):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Accumulate, multiply, and look the level up."""
+        """Accumulate, multiply, and look the level up.
+
+        From synaptic input (..., n) to the level it holds (..., n); see ``Soma.step``.
+        """
         state["v"] = _accumulated(state["v"], self.decay, a, full)
         found: IntArray = self.levels[np.searchsorted(self.thresholds, state["v"] * levels[0], side="right")]
         return found
@@ -869,7 +890,7 @@ class GateTable(_Levels):
     def step(
         self, state: State, a: IntArray, levels: Sequence[IntArray] = (), t: int = 0, full: Saturations | None = None
     ) -> IntArray:
-        """Return the row of this step."""
+        """Return the row of this step. Returns levels (..., n); see ``Soma.step``."""
         row: IntArray = self.table[t if len(self.table) > 1 else 0]
         return row
 
@@ -878,11 +899,11 @@ class GateTable(_Levels):
         yield from ranked("table", self.table, 2)
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """Return that nothing is sent."""
+        """Return that nothing is sent. From levels (T, ..., n) to as many zeros."""
         return np.zeros(out.shape, bool)
 
     def parameters(self) -> Sequence[IntArray]:
-        """Return the rows of the table."""
+        """Return the rows of the table. Each is (n,); one for all steps, or one for each."""
         return list(self.table)
 
     def wrong(self, size: int, steps: int | None = None, core: CoreLimits | None = None) -> Iterator[Wrong]:
@@ -908,7 +929,7 @@ class HostGate(_Levels):
     gate_bits: int = 8
 
     def messages(self, out: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """Return where the level changes."""
+        """Return where the level changes. From levels (T, ..., n) to as many truth values."""
         return changed(self, out)
 
     def refused(self, x: NDArray[np.generic]) -> str:

@@ -53,7 +53,11 @@ class SourcedYaml:
         return self.error(what, where=f"{self.where}{line}", help=help)
 
     def root(self, text: str) -> yaml.Node | None:
-        """Return the node of a whole file."""
+        """Return the node of a whole file.
+
+        Raises:
+            SpikewrightError: It is too long, no YAML, or nested too deeply.
+        """
         if len(text) > LONGEST:
             raise self.error(f"has {len(text):,} characters; {LONGEST:,} are read", where=self.where, help="shorten it")
         try:
@@ -84,7 +88,11 @@ class SourcedYaml:
     def mapping(
         self, node: yaml.Node | None, wanted: tuple[str, ...] | None, optional: str = ""
     ) -> dict[str, yaml.Node]:
-        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be."""
+        """Return the entries of a mapping node; ``wanted`` names all that must be there, and no other may be.
+
+        Raises:
+            SpikewrightError: It is no mapping, or a key is missing, unknown, or given twice; with its line.
+        """
         if not isinstance(node, yaml.MappingNode):
             raise self.fail(node, "found no mapping here", "write it as `key: value` lines")
         found: dict[str, yaml.Node] = {}
@@ -103,13 +111,21 @@ class SourcedYaml:
         return found
 
     def text(self, node: yaml.Node) -> str:
-        """Return one text."""
+        """Return one text.
+
+        Raises:
+            SpikewrightError: It is a mapping or a list; with its line.
+        """
         if not isinstance(node, yaml.ScalarNode):
             raise self.fail(node, "expected one text here", "write it on one line")
         return str(node.value)
 
     def line(self, node: yaml.Node) -> str:
-        """Return one text that can stand in a line: it is a name."""
+        """Return one text that can stand in a line: it is a name.
+
+        Raises:
+            SpikewrightError: It is empty, or holds a line break or control character.
+        """
         text = self.text(node)
         if not text.isprintable() or not text.strip():
             raise self.fail(
@@ -118,7 +134,11 @@ class SourcedYaml:
         return text
 
     def number(self, node: yaml.Node) -> float:
-        """Return one finite number."""
+        """Return one finite number.
+
+        Raises:
+            SpikewrightError: It is no number, not finite, or an exponent without a point, which YAML takes for a text.
+        """
         value: Any = None
         if isinstance(node, yaml.ScalarNode) and DECIMAL.fullmatch(node.value):
             with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError):  # tags, dates, too many digits
@@ -129,7 +149,12 @@ class SourcedYaml:
         return value
 
     def origin(self, entries: dict[str, yaml.Node], unit: str | None) -> dict[str, Any]:
-        """Return unit, basis, source and note."""
+        """Return unit, basis, source and note.
+
+        Raises:
+            SpikewrightError: The basis is unknown, the source is not listed in the file, or the unit is not the
+                expected one.
+        """
         found: dict[str, Any] = {
             key: self.text(entries[key]) for key in ("unit", "basis", "source", "note") if key in entries
         }
@@ -148,7 +173,11 @@ class SourcedYaml:
         return found
 
     def price(self, node: yaml.Node, unit: str) -> Price:
-        """Return a price with its band."""
+        """Return a price with its band.
+
+        Raises:
+            SpikewrightError: Low, nominal and high are not in order from 0 up.
+        """
         entries = self.mapping(node, ("low", "nominal", "high", "unit", "basis", "source"), optional="note")
         low, nominal, high = (self.number(entries[key]) for key in ("low", "nominal", "high"))
         if not 0 <= low <= nominal <= high:

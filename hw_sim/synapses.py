@@ -6,8 +6,9 @@ Messages and sums are flat, (..., n) in C order; the shapes of both ends come wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
-from spikewright.hw_sim.linear import Pair, conv2d, exact, planar
+from spikewright.hw_sim.linear import Pair, conv2d, exact, planar, transposed_conv2d
 from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Shape = tuple[int, ...]
+_Seen = dict[tuple[object, ...], tuple[Counts, Counts, Counts]]
+"""What parts of a target reach, by their form: source neurons relative to the part's, synapses, entries walked."""
 Entries = tuple[IntArray, IntArray, IntArray]
 """Non-zero synapses one by one: target neuron, source neuron, weight."""
 WEIGHT_HELP = "scale and round the weights, and move the factor into the exponent"
@@ -53,6 +56,12 @@ class Reached:
     def part(self) -> IntArray:
         """(E,) the part of each entry."""
         return np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+
+    @cached_property
+    def sums(self) -> tuple[IntArray, IntArray]:
+        """Of each source neuron up to the last one with an entry: its synapses on all parts, and its parts."""
+        synapses = np.bincount(self.source, weights=self.synapses).astype(np.int64)
+        return synapses, np.bincount(self.source)
 
     def table(self, sources: int) -> IntArray:
         """Return the synapses as a table (n_source, parts)."""
@@ -116,7 +125,13 @@ class Synapses:
         raise NotImplementedError
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse.
+
+        Returns three arrays (synapses,): flat target, flat source, weight.
+
+        Raises:
+            NotImplementedError: The kind does not say.
+        """
         raise NotImplementedError
 
     def heaviest(self) -> int:
@@ -124,7 +139,7 @@ class Synapses:
         raise NotImplementedError
 
     def worst_sum(self, payload: int) -> int:
-        """Return the largest |W x| for messages up to ``payload``."""
+        """Return the largest |W x| for messages up to ``payload``. Over all of (n_target,), in units of the weight."""
         return self.heaviest() * payload
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
@@ -176,7 +191,7 @@ class DenseSynapses(Synapses):
     weight: IntArray
 
     def malformed(self) -> Iterator[Wrong]:
-        """Yield what is wrong with the form of the weight."""
+        """Yield what is wrong with the form of the weight. Its form is (n_target, n_source)."""
         yield from ranked("weight", self.weight, 2)
 
     def shape(self, source: Shape) -> Shape:
@@ -192,26 +207,26 @@ class DenseSynapses(Synapses):
         return "" if found == wanted else f"synapses of shape {found} do not fit the populations; expected {wanted}"
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W x in the fastest type that holds every sum exactly."""
+        """Return W x in the fastest type that holds every sum exactly. From (..., n_source) to (..., n_target)."""
         kind = exact(x, self.weight)
         found: IntArray = (x.astype(kind) @ self.weight.T.astype(kind)).astype(np.int64)
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse. Returns three arrays (synapses,): target, source, weight."""
         rows, columns = np.nonzero(self.weight)
         return rows, columns, self.weight[rows, columns]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights in a row."""
+        """Return the largest sum of absolute weights in a row. That is of one target of (n_target,)."""
         return int(np.abs(self.weight).sum(axis=1).max(initial=0))
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
-        """Return the non-zero rows of a column."""
+        """Return the non-zero rows of a column. Returns (n,), ascending."""
         return np.flatnonzero(self.weight[:, neuron])
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Count the non-zero weights of each row."""
+        """Count the non-zero weights of each row. Returns (n_target,)."""
         counts: IntArray = np.count_nonzero(self.weight, axis=1)
         return counts
 
@@ -246,7 +261,7 @@ class ConvSynapses(Synapses):
     groups: int = 1
 
     def malformed(self) -> Iterator[Wrong]:
-        """Yield what is wrong with the form of the kernel and its steps."""
+        """Yield what is wrong with the form of the kernel and its steps. Its form is (Co, Ci // groups, kh, kw)."""
         yield from ranked("weight", self.weight, 4)
         for name, low in (("stride", 1), ("padding", 0), ("dilation", 1)):
             yield from sizes(name, getattr(self, name), low)
@@ -269,7 +284,10 @@ class ConvSynapses(Synapses):
         return (co, size[1]) if flat else (co, *size)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W * x in the fastest type that holds every sum exactly."""
+        """Return W * x in the fastest type that holds every sum exactly.
+
+        From (..., n_source) to (..., n_target), both flat in C order of (C, H, W).
+        """
         kind = exact(x, self.weight)
         frames = x.reshape((-1, *planar(source))).astype(kind)
         out = conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.dilation, self.groups)
@@ -277,7 +295,10 @@ class ConvSynapses(Synapses):
         return found
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d)."""
+        """Return every non-zero synapse: tap (i, j) of output (y, x) reads input (y s - p + i d, x s - p + j d).
+
+        Returns three arrays (synapses,): target, source, weight; neurons flat, in C order of (C, H, W).
+        """
         source, target = planar(source), planar(target)
         co, per_group, kh, kw = self.weight.shape
         o, c, i, j, y, x = (
@@ -293,11 +314,17 @@ class ConvSynapses(Synapses):
         return rows[real], columns[real], weight[real]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights of one output channel."""
+        """Return the largest sum of absolute weights of one output channel.
+
+        The kernel is (Co, Ci // groups, kh, kw); the sum is over all but Co.
+        """
         return int(np.abs(self.weight).reshape(self.weight.shape[0], -1).sum(axis=1).max(initial=0))
 
     def targets(self, neuron: int, source: Shape, target: Shape) -> IntArray:
-        """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside."""
+        """Find the windows that cover a pixel: y = (pixel + padding - k dilation) / stride, where that is whole and inside.
+
+        Returns (n,), flat in C order of the target's (C, H, W).
+        """
         source, target = planar(source), planar(target)
         channel, *pixel = np.unravel_index(neuron, source)
         out, per_group, *kernel = self.weight.shape
@@ -317,7 +344,7 @@ class ConvSynapses(Synapses):
         return reached
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Let every source fire once through weights of one: what arrives is the fan-in."""
+        """Let every source fire once through weights of one: what arrives is the fan-in. Returns (n_target,)."""
         ones = replace(self, weight=(self.weight != 0).astype(np.int64))
         return ones.deliver(np.ones(prod(source), np.int64), source, target)
 
@@ -329,8 +356,9 @@ class ConvSynapses(Synapses):
         source, target = planar(source), planar(target)
         order = np.argsort(part, kind="stable")
         start, kernel = np.searchsorted(part[order], np.arange(parts + 1)), np.zeros(parts, np.int64)
-        each: list[tuple[IntArray, Counts, Counts]] = []
+        each: list[tuple[IntArray | Counts, Counts, Counts]] = []
         plane, taken = prod(target[1:]), _Taken(self.weight != 0, self.groups)
+        seen: _Seen = {}
         for k in range(parts):
             neurons = order[start[k] : start[k + 1]]
             channels, first = np.unique(neurons // plane, return_index=True)
@@ -338,7 +366,7 @@ class ConvSynapses(Synapses):
             alike: dict[bytes, list[int]] = {}
             for c, places in zip(channels, np.split(neurons % plane, first[1:]), strict=False):
                 alike.setdefault(places.tobytes(), []).append(int(c))
-            each.append(self._reached(source, target, alike, taken))
+            each.append(self._reached(source, target, alike, taken, seen))
         sizes = [found[0].size for found in each]
         joined = [np.concatenate([found[i] for found in each]) for i in range(3)]
         return Reached(
@@ -346,24 +374,39 @@ class ConvSynapses(Synapses):
         )
 
     def _reached(
-        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]], taken: _Taken
-    ) -> tuple[IntArray, Counts, Counts]:
+        self, source: Shape, target: Shape, alike: Mapping[bytes, list[int]], taken: _Taken, seen: _Seen
+    ) -> tuple[IntArray | Counts, Counts, Counts]:
         """Return (source neuron, synapses, entries walked) of one part: by flat places, the channels it has there."""
-        several = len(alike) > 1
-        counts, walked = (np.zeros(source if several else (0, 0, 0), np.int32) for _ in range(2))
+        if len(alike) == 1:
+            ((places, channels),) = alike.items()
+            return self._alone(source, _grid(places, target), tuple(channels), taken, seen)
+        counts, walked = (np.zeros(source, np.int32) for _ in range(2))
         for places, channels in alike.items():
-            grid = np.zeros(prod(target[1:]), bool)
-            grid[np.frombuffer(places, np.int64)] = True
-            box = _box(grid.reshape(target[1:]), self, source)
-            found = self._count(taken.of(channels), grid.reshape(target[1:]), box)
-            if not several:
-                c, y, x = np.nonzero(found[0])
-                flat = (c * source[1] + y + box[0].start) * source[2] + x + box[1].start
-                return flat, found[0][c, y, x], found[1][c, y, x]
+            grid = _grid(places, target)
+            box = _box(grid, self, source)
+            found = self._count(taken.of(channels), grid, box)
             counts[:, box[0], box[1]] += found[0]
             walked[:, box[0], box[1]] += found[1]
         flat = np.flatnonzero(counts)
         return flat, counts.ravel()[flat], walked.ravel()[flat]
+
+    def _alone(
+        self, source: Shape, grid: NDArray[np.bool_], channels: tuple[int, ...], taken: _Taken, seen: _Seen
+    ) -> tuple[Counts, Counts, Counts]:
+        """Do as ``_reached`` for channels with the same places; parts that are moved copies of each other are counted once."""
+        box = _box(grid, self, source)
+        held = [np.flatnonzero(grid.any(axis=1 - axis)) for axis in (0, 1)]
+        window = grid[tuple(slice(here[0], here[-1] + 1) for here in held)]
+        moved = [int(h[0]) * step - at.start for h, step, at in zip(held, self.stride, box, strict=True)]
+        size = [at.stop - at.start for at in box]
+        key = (channels, window.shape, window.tobytes(), *moved, *size)
+        if key not in seen:
+            counts, walked = self._count(taken.of(channels), grid, box)
+            c, y, x = np.nonzero(counts)
+            first = ((c * source[1] + y) * source[2] + x).astype(np.int32)
+            seen[key] = first, counts[c, y, x], walked[c, y, x]
+        first, synapses, entries = seen[key]
+        return first + (box[0].start * source[2] + box[1].start), synapses, entries
 
     def _count(
         self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
@@ -372,6 +415,8 @@ class ConvSynapses(Synapses):
         real, stored = taken
         size = (box[0].stop, box[1].stop)
         inside = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        if np.count_nonzero(places) == 1:
+            return self._seen(taken, places, box)
         covered = np.zeros((real.shape[1], *inside), np.float32)
         under = []
         for axis in (0, 1):
@@ -382,6 +427,24 @@ class ConvSynapses(Synapses):
             covered[tap, top, left] = places[rows, columns]
         counts = (real @ covered.reshape(real.shape[1], prod(inside))).astype(np.int32)
         return counts.reshape(real.shape[0], *inside), stored[:, None, None] * covered.sum(axis=0).astype(np.int32)
+
+    def _seen(
+        self, taken: tuple[NDArray[np.float32], Counts], places: NDArray[np.bool_], box: tuple[slice, slice]
+    ) -> tuple[Counts, Counts]:
+        """Do as ``_count`` for a single place: its taps lie on one pixel each, and a window of the whole map has many."""
+        real, stored = taken
+        under = []
+        for axis, place in enumerate(np.unravel_index(int(places.argmax()), places.shape)):
+            taps = np.arange(self.weight.shape[2 + axis])
+            pixels = int(place) * self.stride[axis] - self.padding[axis] + taps * self.dilation[axis]
+            inside = (pixels >= box[axis].start) & (pixels < box[axis].stop)
+            under.append((taps[inside], pixels[inside] - box[axis].start))
+        (top, rows), (left, columns) = under
+        size = [at.stop - at.start for at in box]
+        counts, walked = (np.zeros((real.shape[0], *size), np.int32) for _ in range(2))
+        counts[:, rows[:, None], columns] = real.reshape(-1, *self.weight.shape[2:])[:, top[:, None], left]
+        walked[:, rows[:, None], columns] = stored[:, None, None]
+        return counts, walked
 
     def __str__(self) -> str:
         usual = (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)))
@@ -404,7 +467,7 @@ class _Taken:
         self.real, self.groups = real, groups
         self.known: dict[tuple[int, ...], tuple[NDArray[np.float32], Counts]] = {}
 
-    def of(self, channels: list[int]) -> tuple[NDArray[np.float32], Counts]:
+    def of(self, channels: Sequence[int]) -> tuple[NDArray[np.float32], Counts]:
         """Return by input channel the synapses at each tap (Ci, taps), and the output channels stored (Ci,)."""
         key = tuple(channels)
         if key not in self.known:
@@ -423,6 +486,13 @@ def _listed(part: IntArray, source: IntArray, counts: NDArray[np.signedinteger[A
     few = counts.astype(np.int32)
     start = np.searchsorted(part, np.arange(parts + 1))
     return Reached(start, source.astype(np.int32), few, few, np.zeros(parts, np.int64))
+
+
+def _grid(places: bytes, target: Shape) -> NDArray[np.bool_]:
+    """Return which places (H', W') of a target are held."""
+    grid = np.zeros(prod(target[1:]), bool)
+    grid[np.frombuffer(places, np.int64)] = True
+    return grid.reshape(target[1:])
 
 
 def _moved(at: slice, by: int) -> slice:
@@ -450,6 +520,81 @@ def _under(tap: int, axis: int, held: IntArray, conv: ConvSynapses, size: int) -
     count = max(last - first + 1, 0)
     start = first * step + offset if count else 0
     return slice(first, first + count), slice(start, start + max(count - 1, 0) * step + bool(count), step)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvSynapses(Synapses):
+    """A kernel that each source neuron lays over the target: ``weight`` (Co, Ci, kh, kw); (Ci, H, W) to (Co, H', W').
+
+    y[o, s i - p + a, s j - p + b] += weight[o, c, a, b] x[c, i, j];   n' = (n - 1) stride - 2 padding + k + output_padding
+
+    Stored as lists, one entry a synapse; that a core shared the kernel is not assumed.
+    """
+
+    weight: IntArray
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    output_padding: Pair = (0, 0)
+
+    def malformed(self) -> Iterator[Wrong]:
+        """Yield what is wrong with the form of the kernel and its steps."""
+        yield from ranked("weight", self.weight, 4)
+        for name, low in (("stride", 1), ("padding", 0), ("output_padding", 0)):
+            yield from sizes(name, getattr(self, name), low)
+        for axis, k in enumerate(np.shape(self.weight)[2:]):
+            if np.ndim(self.weight) == 4 and self.padding[axis] >= k:
+                yield Wrong(f"padding {self.padding} of a {k} wide kernel", "pad less than the kernel is wide")
+            if self.output_padding[axis] >= self.stride[axis]:
+                yield Wrong(
+                    f"output_padding {self.output_padding} at stride {self.stride}", "let it be below the stride"
+                )
+
+    def shape(self, source: Shape) -> Shape:
+        """Return (Co, H', W')."""
+        co, ci, *kernel = (int(n) for n in np.shape(self.weight))
+        if len(source) != 3 or source[0] != ci:
+            raise MisfitError(source, f"({ci}, H, W)", "fix the channels of the weight")
+        size = [
+            (n - 1) * s - 2 * p + k + m
+            for n, s, p, k, m in zip(source[1:], self.stride, self.padding, kernel, self.output_padding, strict=True)
+        ]
+        if min(size) < 1:
+            raise MisfitError(source, "a larger map", "pad less, or use a larger kernel")
+        return (co, *size)
+
+    def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
+        """Return W x in the fastest type that holds every sum exactly."""
+        kind = exact(x, self.weight)
+        frames = x.reshape((-1, *source)).astype(kind)
+        out = transposed_conv2d(frames, self.weight.astype(kind), self.stride, self.padding, self.output_padding)
+        found: IntArray = out.astype(np.int64).reshape((*x.shape[:-1], -1))
+        return found
+
+    def entries(self, source: Shape, target: Shape) -> Entries:
+        """Return every non-zero synapse: tap (a, b) of source (i, j) reaches (i s - p + a, j s - p + b)."""
+        _, height, width = self.shape(source)
+        o, c, a, b, i, j = (
+            axis.reshape(-1) for axis in np.indices((*np.shape(self.weight), *source[1:]), dtype=np.int64)
+        )
+        row = i * self.stride[0] - self.padding[0] + a
+        column = j * self.stride[1] - self.padding[1] + b
+        weight = np.asarray(self.weight, np.int64)[o, c, a, b]
+        real = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (weight != 0)
+        rows, columns = (o * height + row) * width + column, (c * source[1] + i) * source[2] + j
+        return rows[real], columns[real], weight[real]
+
+    def heaviest(self) -> int:
+        """Return the largest sum of absolute weights of one target neuron: of taps a stride apart."""
+        size, (down, across) = np.abs(self.weight), self.stride
+        sums = [
+            size[:, :, a::down, b::across].sum(axis=(1, 2, 3)).max(initial=0)
+            for a in range(down)
+            for b in range(across)
+        ]
+        return int(max(sums))
+
+    def __str__(self) -> str:
+        return f"transposed conv {self.weight.shape} stride {self.stride} {shown(self.weight)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -482,20 +627,20 @@ class SparseSynapses(Synapses):
         return (self.indptr.size - 1,)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W x."""
+        """Return W x. From (..., n_source) to (..., n_target)."""
         rows, columns, weight = self.entries(source, target)
         total = np.zeros((prod(target), *x.shape[:-1]), np.int64)
         np.add.at(total, rows, np.moveaxis(x[..., columns] * weight, -1, 0))
         return np.moveaxis(total, 0, -1)
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return every non-zero synapse."""
+        """Return every non-zero synapse. Returns three arrays (synapses,): target, source, weight."""
         keep = self.weight != 0
         rows = np.repeat(np.arange(self.indptr.size - 1), np.diff(self.indptr))
         return rows[keep], np.asarray(self.indices, np.int64)[keep], np.asarray(self.weight, np.int64)[keep]
 
     def heaviest(self) -> int:
-        """Return the largest sum of absolute weights in a row."""
+        """Return the largest sum of absolute weights in a row. That is of one target of (n_target,)."""
         rows, _, weight = self.entries((), ())
         return int(np.bincount(rows, weights=np.abs(weight)).max(initial=0))
 
@@ -569,11 +714,17 @@ class GateLink(Synapses):
         return source
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return the levels, one for each target neuron or one for all."""
+        """Return the levels, one for each target neuron or one for all.
+
+        From (..., n_gate) to (..., n_target) or (..., 1).
+        """
         return spread(x, source, target)
 
     def entries(self, source: Shape, target: Shape) -> Entries:
-        """Return which gate neuron scales which target neuron."""
+        """Return which gate neuron scales which target neuron.
+
+        Returns three arrays (links,): target, gate element, 1.
+        """
         rows = np.arange(prod(target))
         return rows, gate_index(source, target), np.ones(rows.size, np.int64)
 
@@ -582,7 +733,7 @@ class GateLink(Synapses):
         return 1
 
     def fan_in(self, source: Shape, target: Shape) -> IntArray:
-        """Return zeros: a level ends at a gain, not at a weight."""
+        """Return zeros: a level ends at a gain, not at a weight. Returns (n_target,)."""
         return np.zeros(prod(target), np.int64)
 
     def wrong(self, core: CoreLimits | None = None) -> Iterator[Wrong]:
@@ -618,11 +769,12 @@ def spread(levels: NDArray[Any], gate: Shape, shape: Shape) -> NDArray[Any]:
 
 
 def gate_index(gate: Shape, shape: Shape) -> IntArray:
-    """Return the flat gate element of every neuron."""
+    """Return the flat gate element of every neuron. Returns (n,), flat in C order of ``shape``."""
     return np.broadcast_to(spread(np.arange(prod(gate)), gate, shape), (prod(shape),)).copy()
 
 
 KINDS: Mapping[str, type[Synapses]] = {
-    kind.__name__: kind for kind in (DenseSynapses, ConvSynapses, SparseSynapses, IdentitySynapses, GateLink)
+    kind.__name__: kind
+    for kind in (DenseSynapses, ConvSynapses, TransposedConvSynapses, SparseSynapses, IdentitySynapses, GateLink)
 }
 """The kinds by the name files know them by."""

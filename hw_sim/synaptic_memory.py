@@ -27,6 +27,8 @@ from spikewright.hw_sim.program import Population, Projection
 from spikewright.hw_sim.synapses import Reached, Shape, Synapses
 
 Index = NDArray[np.int64]
+WIDE = 1 << 20
+"""Core numbers further apart than this, which no board has, are sorted."""
 _KNOWN: WeakKeyDictionary[Synapses, tuple[tuple[Shape, Shape], Index, Reached, Index]] = WeakKeyDictionary()
 """What was counted last of synapses, as long as they live: of what ends, by which cut of the target, entries and fan-in."""
 
@@ -70,9 +72,11 @@ def fan_out(projection: Projection, source: Population, target: Population) -> F
     """Return what each source neuron (flat, C order) reaches on each core; for a gate, the neurons it scales.
 
     Asked again for the same cut of the target, as a mapper, its checks and the engine do, it counts nothing again.
+
+    Entries are (neurons, cores) with at least one synapse.
     """
-    cores, column = np.unique(target.cores, return_inverse=True)
-    column, synapses, ends = column.astype(np.int64), projection.synapses, (source.shape, target.shape)
+    cores, column = _columns(target.cores)
+    synapses, ends = projection.synapses, (source.shape, target.shape)
     before = _KNOWN.get(synapses)
     if before is not None and before[0] != ends:
         before = None
@@ -86,6 +90,17 @@ def fan_out(projection: Projection, source: Population, target: Population) -> F
     return FanOut(synapses.storage, cores, neurons, reached, reached.source, fan_in)
 
 
+def _columns(cores: NDArray[np.signedinteger[Any]]) -> tuple[Index, Index]:
+    """Return the different cores, ascending, and which of them each neuron is on; sorting only where they lie far apart."""
+    low, high = int(cores.min(initial=0)), int(cores.max(initial=0))
+    if high - low > WIDE:
+        apart, column = np.unique(cores, return_inverse=True)
+        return apart, column.astype(np.int64)
+    held = np.bincount(cores.astype(np.int64) - low) > 0
+    number = np.cumsum(held) - 1
+    return np.flatnonzero(held) + low, number[cores - low]
+
+
 def index_bits(neurons: Index) -> Index:
     """Return the bits that name one of so many neurons."""
     bits: Index = np.ceil(np.log2(np.maximum(neurons, 2))).astype(np.int64)
@@ -93,7 +108,7 @@ def index_bits(neurons: Index) -> Index:
 
 
 def stored_bits(fan: FanOut, core: CoreLimits) -> Index:
-    """Return the synaptic memory a projection takes on each of its target cores."""
+    """Return the synaptic memory, in bits, that a projection takes on each of its target cores, (cores,)."""
     match fan.kind:
         case "conv":
             return fan.reached.kernel * core.weight_bits

@@ -5,10 +5,13 @@
     slices of a core in a chip step, all from its start, the longest outside:   (analytic: they overlap)
         synapse = max(SOPs t_sop, words t_word)    dendrite = updates t_neuron + gains t_gate
         soma = spikes t_spike                      axon = messages t_message
-    NoC: messages of the core that sends most, times t_link          chip steps: each named by what bounds it
+    NoC: messages of the core that sends most, times t_link
+    chip steps: each named by what bounds it; at its end the barrier, where a Lava host adds its overhead
 
-With the cycle timing a slice is as long as its stage worked. Several samples are shown as their mean. Source of the format:
-"Trace Event Format", catapult project (ph X: a slice, C: counters, M: names; times in us).
+With the cycle timing a slice is as long as its stage worked, and the depth of the axon-out queues is a counter. Several samples
+are shown as their mean. Source of the format: "Trace Event Format", catapult project (ph X: a slice, C: counters, M: names;
+times in us). Its viewers count in whole ns and drop a slice that ends behind the one around it or begins before the last has
+ended, so every border lies on a whole ns.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.chip import Chip
-from spikewright.hw_sim.timing.analytic import TERMS
+from spikewright.hw_sim.timing.analytic import TERMS, overhead_ns
 from spikewright.hw_sim.timing.cycle.record import STAGES
 from spikewright.hw_sim.trace import Trace
 
@@ -86,22 +89,24 @@ def _names(trace: Trace, chip: Chip, layers: Mapping[int, str]) -> Iterator[Even
 def _steps(trace: Trace, chip: Chip) -> Iterator[list[Event]]:
     """Yield the events of each chip step."""
     lengths = trace.latency_ns.mean(axis=1)
-    begins = np.concatenate([[0.0], np.cumsum(lengths)])
+    begins = np.rint(np.concatenate([[0.0], np.cumsum(lengths)])).astype(np.int64)
     busy = _busy_ns(trace, chip)
     noc = _noc_ns(trace, chip)
+    held = _barrier_ns(trace, chip, busy, noc)
     sops = _by_chip(trace.sops, chip) / trace.samples
     waits = None if trace.cycle is None else trace.cycle.stall_cycles * trace.cycle.cycle_ns / trace.samples
     for step in range(trace.chip_steps):
-        begin = begins[step]
+        begin, end = int(begins[step]), int(begins[step + 1])
         bound = TERMS[int(np.bincount(trace.term[step].astype(np.int64), minlength=len(TERMS)).argmax())]
-        events = [_slice(f"step {step}: {bound}", 0, STEPS, begin, lengths[step])]
+        events = [_slice(f"step {step}: {bound}", 0, STEPS, begin, end)]
+        events += [_slice("barrier", 0, STEPS, max(begin, end - round(held[step])), end)] if held[step] >= 1 else []
         for core in range(trace.cores):
             at = _chip_of(core, chip)
-            parts = [(busy[k, step, core], name) for k, name in enumerate(SLICES) if busy[k, step, core] > 0]
-            events += [_slice(name, at, core, begin, ns) for ns, name in sorted(parts, reverse=True)]
+            parts = [(busy[k, step, core], name) for k, name in enumerate(SLICES) if busy[k, step, core] >= 1]
+            events += [_slice(name, at, core, begin, min(begin + round(ns), end)) for ns, name in sorted(parts)[::-1]]
         for pid in range(sops.shape[1]):
-            if noc[step, pid] > 0:
-                events.append(_slice("NoC", pid, NOC, begin, noc[step, pid]))
+            if noc[step, pid] >= 1:
+                events.append(_slice("NoC", pid, NOC, begin, min(begin + round(noc[step, pid]), end)))
             events.append(_counter("SOPs", pid, begin, float(sops[step, pid])))
             if waits is not None:
                 depth = float(_by_chip(waits[step][None], chip)[0, pid] / lengths[step])
@@ -145,9 +150,16 @@ def _by_chip(counts: NDArray[Any], chip: Chip) -> Float:
     )
 
 
-def _slice(name: str, pid: int, tid: int, begin: float, ns: float) -> Event:
-    return {"ph": "X", "name": name, "pid": pid, "tid": tid, "ts": round(begin * 1e-3, 5), "dur": round(ns * 1e-3, 5)}
+def _barrier_ns(trace: Trace, chip: Chip, busy: Float, noc: Float) -> Float:
+    """Return how long each chip step waits at its end (S,), ns: for the host, or until the shortest step is over."""
+    work = np.maximum(busy.max(axis=(0, 2), initial=0.0), noc.max(axis=1, initial=0.0))
+    rest = np.minimum(trace.latency_ns.mean(axis=1) - work, chip.costs["barrier"].latency.nominal - work)
+    return np.asarray(np.maximum(overhead_ns(chip, trace.host), rest), np.float64)
 
 
-def _counter(name: str, pid: int, begin: float, value: float) -> Event:
-    return {"ph": "C", "name": name, "pid": pid, "ts": round(begin * 1e-3, 5), "args": {"value": round(value, 3)}}
+def _slice(name: str, pid: int, tid: int, begin: int, end: int) -> Event:
+    return {"ph": "X", "name": name, "pid": pid, "tid": tid, "ts": begin / 1000, "dur": (end - begin) / 1000}
+
+
+def _counter(name: str, pid: int, begin: int, value: float) -> Event:
+    return {"ph": "C", "name": name, "pid": pid, "ts": begin / 1000, "args": {"value": round(value, 3)}}

@@ -176,7 +176,10 @@ class Trace:
 
 
 def joined_traces(traces: Sequence[Trace]) -> Trace:
-    """Return the traces of some samples and of others, of one program, as one of all; recordings are left out."""
+    """Return the traces of some samples and of others, of one program, as one of all; recordings are left out.
+
+    Per-core counters (S, cores) are added; times (S, B) stand side by side.
+    """
     first, *others = traces
     if not others:
         return first
@@ -197,6 +200,8 @@ def in_sequence(traces: Sequence[Trace]) -> Trace:
     """Return the traces of runs of the same samples, one run behind the other, as one run: its steps are those of all.
 
     What came out, and what was recorded, is the last run's.
+
+    Per-core counters (S, cores) and times (S, B) stand behind each other along S.
     """
     *_, last = traces
     if len(traces) == 1:

@@ -28,12 +28,15 @@ class Use:
 
     @property
     def share(self) -> float:
-        """Used over limit."""
+        """Used over limit, a share of 1."""
         return self.used / self.limit if self.limit else 0.0
 
 
 def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
-    """Return (core, resource, used, limit) for every core in use and every resource, in this order."""
+    """Return (core, resource, used, limit) for every core in use and every resource, in this order.
+
+    Memory is in bits, all else a count.
+    """
     table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
     reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}
@@ -88,9 +91,10 @@ class _Table:
             entries = np.diff(fan.reached.start)
             once = inside & ~several
             self.use["max_axons_in"][fan.cores[once]] += entries[once]
-            synapses += np.bincount(fan.source, weights=fan.synapses, minlength=population.size).astype(np.int64)
+            all_synapses, all_parts = fan.reached.sums
+            synapses[: all_synapses.size] += all_synapses
             if once.all():
-                sent += np.bincount(fan.source, minlength=population.size)
+                sent[: all_parts.size] += all_parts
                 continue
             sent += np.bincount(fan.source[np.repeat(once, entries)], minlength=population.size)
             for column in np.flatnonzero(inside & several):

@@ -35,15 +35,17 @@ def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
 def run_zoo(_arguments: Namespace) -> Outcome:
     """List the shipped checkpoints."""
     rows = [_row(name) for name in names()]
-    head = f"{'name':22} {'family':8} {'variant':14} {'dataset':13} {'T':>3} {'accuracy':>9} {'MSE':>7} "
+    head = f"{'name':22} {'family':8} {'variant':14} {'dataset':13} {'T':>3} {'accuracy':>9} {'MSE':>7} {'on chip':>7} "
     head += f"{'parameters':>11} {'spike rate':>11}"
     lines = [
         f"{r['name']:22} {r['family']:8} {r['variant']:14} {r['dataset']:13} {r['timesteps']:3d} "
         f"{_percent(r['accuracy']):>9} {_number(r['reconstruction_mse']):>7} "
+        f"{_number(r['reconstruction_mse_on_chip']):>7} "
         f"{r['parameters']:11,d} {r['spike_rate']:11.3f}" + (" (simulated events)" if r["simulated"] else "")
         for r in rows
     ]
     note = "accuracy, MSE: test split, seed that ships; MSE: of autoencoders' reconstructions, images in [-1, 1]; "
+    note += "on chip: deployed, first 1,000 test images; "
     note += "spike rate: spikes per neuron and timestep"
     return Outcome(text="\n".join([head, *lines, note]), data=rows)
 
@@ -75,6 +77,7 @@ def _row(name: str) -> dict[str, Any]:
         "provenance": c.provenance,
         "cross_validation": None if c.cross_validation is None else asdict(c.cross_validation),
         "reconstruction_mse": c.reconstruction_mse,
+        "reconstruction_mse_on_chip": c.reconstruction_mse_on_chip,
         "picture": None if picture is None else str(picture),
     }
 
@@ -132,7 +135,11 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
 
 
 def run_train(arguments: Namespace) -> Outcome:
-    """Train, with progress on stderr, and write the checkpoint."""
+    """Train, with progress on stderr, and write the checkpoint.
+
+    Raises:
+        RecipeError: An option does not fit the recipe, or torch is missing.
+    """
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 

@@ -60,7 +60,12 @@ def run_finetune(arguments: Namespace) -> Outcome:
 
 
 def check_target(name: str, folder: Path, chip: str) -> None:
-    """Refuse a target before anything is trained: an unknown chip, an autoencoder, a folder that holds something else."""
+    """Refuse a target before anything is trained: an unknown chip, an autoencoder, a folder that holds something else.
+
+    Raises:
+        RecipeError: It is an autoencoder, which has no labels.
+        InputError: The chip is unknown, or the folder holds something else.
+    """
     if name in VAE_RECIPES:
         raise RecipeError(
             "autoencoders have no labels to be fine-tuned by", where="--target", help="leave --target out"

@@ -34,7 +34,11 @@ def add_import(subparsers: _SubParsersAction[Any]) -> None:
 
 
 def run_import(arguments: Namespace) -> Outcome:
-    """Import a checkpoint and write it."""
+    """Import a checkpoint and write it.
+
+    Raises:
+        CheckpointError: The output is the checkpoint itself, or torch and safetensors are missing.
+    """
     net, file = released(arguments.released), Path(arguments.checkpoint)
     out = Path(f"{net.name}{SUFFIX}") if arguments.out is None else arguments.out
     check_target(out, arguments.force)

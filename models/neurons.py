@@ -58,7 +58,11 @@ class Neuron(nn.Module):
     """While it is a list, nothing fires: membranes are put into it instead (see ``train.silence``)."""
 
     def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
-        """Return the membrane before reset; ``v`` None is the zero state."""
+        """Return the membrane before reset; ``v`` None is the zero state.
+
+        Raises:
+            NotImplementedError: The model does not say.
+        """
         raise NotImplementedError
 
     def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:

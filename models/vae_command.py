@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def run_train_vae(arguments: Namespace, command: str) -> Outcome:
-    """Train an autoencoder, with progress on stderr, and write it; ``command`` is recorded on its card."""
+    """Train an autoencoder, with progress on stderr, and write it; ``command`` is recorded on its card.
+
+    Raises:
+        RecipeError: Several processes were started, or torch and pillow are missing.
+    """
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 

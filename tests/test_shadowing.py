@@ -56,7 +56,6 @@ def test_library_and_command_line_work_beside_packages_of_the_same_names(beside:
     run(beside, sys.executable, "my_net.py")
     words = ("--calibrate", "train.npz", "--samples", "test.npz", "--out", "net")
     run(beside, command, "deploy", "my_net.py:make", *words, path=str(beside))
-    assert "spike-driven" in run(beside, command, "check", "net", path=str(beside))
 
 
 def test_nothing_but_our_root_is_installed() -> None:

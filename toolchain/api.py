@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.hw_sim.names import did_you_mean
-from spikewright.toolchain import bundle
+from spikewright.toolchain import autoencoders, bundle, manifest
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import HELD_OUT
 from spikewright.toolchain.data_sets import has_ends, known_sets, load_split
@@ -81,6 +81,17 @@ def deploy(
         "diagnostics": net.diagnostics,
     }
     imported = net.imported
+    if imported.autoencoder is not None:
+        both = autoencoders.deploy_autoencoder(
+            imported.autoencoder,
+            options,
+            net.calibration,
+            name=imported.name,
+            card=dict(imported.card),
+            samples=net.samples,
+            **stages,
+        )
+        return replace(both, command=net.command)
     if net.graph is None:
         integer = imported.integer_graph(dt_s=options.dt_s, timesteps=options.timesteps)
         travelling = None if net.samples is None else net.samples()
@@ -170,6 +181,7 @@ def read_model(
         imported = replace(imported, card=_coded(imported.card, options, integer, (samples,)))
         travel = None if samples is None else read(samples, "test", integer.timesteps)
         return Net(imported, None, read(calibration, "train", None), travel, lambda: None, diagnostics, command)
+    whole, imported = imported, imported.first()
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
     if not any(isinstance(op, AttentionBlock) for op in graph):
         refuse_unfit(options, {"attention": False, "graded": False}, imported.name)
@@ -178,6 +190,7 @@ def read_model(
     travels = samples is not None or bool(imported.card.get("dataset")) or imported.example is not None
     travel = read(samples, "test", T) if travels else None
     held_out = partial(_held_out, calibration, imported.card, T, folder)
+    imported = replace(imported, autoencoder=whole.autoencoder)
     return Net(imported, graph, read(calibration, "train", T), travel, held_out, diagnostics, command)
 
 
@@ -221,6 +234,8 @@ def load(folder: str | Path) -> Deployment:
     Raises:
         ToolchainError: The folder is not a bundle, damaged, or of another version.
     """
+    if manifest.of_programs(Path(folder)):
+        return autoencoders.load(Path(folder))
     return bundle.load(Path(folder))
 
 

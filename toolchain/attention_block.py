@@ -254,7 +254,11 @@ class AttentionBlock(Op, ABC):
                 raise ValueError(f"{type(self).__name__}: {option.name} is {value!r}; expected {what}")
 
     def shape_of(self, operands: list[Shape]) -> Shape:
-        """Return the shape of what it sends, from those of its operands, and check them."""
+        """Return the shape of what it sends, from those of its operands, and check them.
+
+        Raises:
+            VerifyError: The shapes do not fit the block.
+        """
         for found in operands:
             if found != self.reads and not (prod(found) == prod(self.reads) and 1 in (len(found), len(self.reads))):
                 raise self.misfit(found, self.reads, "give the neurons the shape of their current")
@@ -279,7 +283,11 @@ class AttentionBlock(Op, ABC):
         """Return the shape of each of its gates, by dimension."""
 
     def need_timesteps(self, T: int) -> None:
-        """Refuse an input of another number of steps than it was made for."""
+        """Refuse an input of another number of steps than it was made for.
+
+        Raises:
+            VerifyError: The input has another number of steps.
+        """
         if self.timesteps != T:
             raise VerifyError(
                 f"its weights are for T = {self.timesteps} steps; the input has {T}",

@@ -84,15 +84,25 @@ def save(deployment: Deployment, folder: Path) -> Deployment:
     place.parent.mkdir(parents=True, exist_ok=True)
     work = folder_swap.workplace(place.parent)
     try:
-        notes, failed = _exported(deployment, work)
-        deployment = replace(deployment, diagnostics=(*deployment.diagnostics, *failed))
-        command = f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
-        _write(deployment, work, command, notes)
+        deployment = write(deployment, work, command_of(deployment, folder))
         folder_swap.swap(work, place, manifest.names)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
     return deployment
+
+
+def write(deployment: Deployment, work: Path, command: str) -> Deployment:
+    """Write all files of a bundle into an empty folder, and return what was written; see ``save``."""
+    notes, failed = _exported(deployment, work)
+    deployment = replace(deployment, diagnostics=(*deployment.diagnostics, *failed))
+    _write(deployment, work, command, notes)
+    return deployment
+
+
+def command_of(deployment: Deployment, folder: Path) -> str:
+    """Return the command that makes the same bundle, or ""."""
+    return f"{deployment.command} {shlex.join(['--out', str(folder)])}" if deployment.command else ""
 
 
 def _exported(deployment: Deployment, work: Path) -> tuple[dict[str, str], list[Diagnostic]]:
@@ -212,7 +222,7 @@ def load(folder: Path) -> Deployment:
             drift=None if drift is None else build(Drift, drift),
             samples=_read_samples(folder / SAMPLES) if SAMPLES in found["sha256"] else None,
             calibrated=found["calibrated"],
-            command=_without_out(found["command"]),
+            command=without_out(found["command"]),
             diagnostics=diagnostics.read(found.get("diagnostics", ())),
         )
         check_options(made.options, made.integer if made.drift is None else made.captured, made.chip)
@@ -224,7 +234,8 @@ def load(folder: Path) -> Deployment:
     return made
 
 
-def _without_out(command: str) -> str:
+def without_out(command: str) -> str:
+    """Return a bundle's command without its last ``--out``."""
     head, out, _ = command.rpartition(" --out ")
     return head if out else command
 

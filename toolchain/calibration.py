@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import IntArray, added
 from spikewright.toolchain.budget import BUDGET, Cut
-from spikewright.toolchain.deployment import Drift, payloads
+from spikewright.toolchain.coding import payloads
+from spikewright.toolchain.deployment import Drift
 from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of
 from spikewright.toolchain.interpret import FloatRun, IntRun, float_answers, float_blocks, float_cut, int_blocks
 from spikewright.toolchain.ir import Graph
@@ -218,7 +219,7 @@ def drift(seen: Seen, integer: Graph, x: Data) -> tuple[Drift, IntArray]:
         batch = chosen.stop - chosen.start
         if steps.start == 0:
             run = IntRun(integer, batch, keep=differ)
-        run.advance(payloads(integer, x[steps, chosen]))
+        run.advance(payloads(integer, x[steps, chosen], saturate=True))
         for name, kind in seen.firing.items():
             rows = (steps.stop - steps.start) * batch
             wanted = seen.spikes.next(kind.bytes(rows))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.toolchain.analysis import saturations
+from spikewright.toolchain.analysis import lost
 from spikewright.toolchain.backends import IntArray, Recording, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
@@ -184,7 +184,8 @@ def compare(
     blocks = {op.name: op.block for op in deployment.integer}
     results = {name: stream.result(name) for name in backends}
     made = seen.comparison(results, blocks, timesteps=timesteps, samples=samples, net=deployment.name)
-    return replace(made, diagnostics=saturations(*results.values(), quantized=deployment.drift is not None))
+    data = payloads.x if isinstance(payloads, Payloads) else None
+    return replace(made, diagnostics=lost(deployment, data, *results.values()))
 
 
 def compare_results(

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Chip, Program
 from spikewright.toolchain.backends import Backend, IntArray, Progress, Recorded, load_backend
-from spikewright.toolchain.budget import BUDGET, blocks, slices
+from spikewright.toolchain.budget import blocks
+from spikewright.toolchain.coding import payload_type, payloads
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.diagnostics import Diagnostic, lines, plain
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, IntNeuron, answer_of, life, source_of
+from spikewright.toolchain.integer import IntNeuron, answer_of, life
 from spikewright.toolchain.interpret import float_answers, float_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping.decided import Decided, decided
@@ -41,10 +42,6 @@ Data = Samples | Path | str | Any
 """Data for a net: ``Samples``, an array (T, B, *shape), a ``FILE.npz``, or the name of a data set."""
 Bars = Callable[[str], Progress]
 """Makes the progress callback of a stage by its title."""
-INPUT_BITS_MAX = 16
-"""Bits of an event count at most."""
-PAYLOAD_COPIES = 4
-"""Values in 64 bits that encoding one makes: real, scaled, rounded, compared."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,9 @@ class Deployment(Result):
     def encode(self, x: NDArray[Any], *, compact: bool = False) -> IntArray:
         """Return the chip's integer payloads for data in the net's own coding, both (T, B, *shape).
 
-        The host part is evaluated in float64 and rounded once, so that all backends see the same integers.
+        The host part is evaluated in float64 and rounded once, so that all backends see the same integers. Counts beyond the
+        input's bits are sent as the largest it holds, which ``run``, ``compare``, ``check`` and ``report`` tell; a net that was
+        deployed with ``strict`` refuses them.
 
         Args:
             x: The data.
@@ -174,7 +173,8 @@ class Deployment(Result):
         x = self.check_input(np.asarray(x))
         kind = payload_type(self.integer) if compact else np.int64
         if self.host is None:
-            return payloads(self.integer, x, levels_only=True).astype(kind, copy=False)
+            found = payloads(self.integer, x, levels_only=True, saturate=not self.options.strict)
+            return found.astype(kind, copy=False)
         made = np.empty((*x.shape[:2], *self.integer.input.shape), kind)
         boundary = self.host.boundary
         for chosen, steps, _, signals in float_blocks(self.host.graph, x, keep=(boundary,)):
@@ -496,71 +496,3 @@ def check_data(x: NDArray[Any], timesteps: int, shape: tuple[int, ...], *, where
         raise InputError("x holds no samples", where=where, help="give at least one sample")
     if x.dtype.kind == "f" and not all(np.isfinite(part).all() for part in blocks(x)):
         raise InputError("x holds values that are not finite (NaN or infinity)", where=where, help="clean the data")
-
-
-def payload_type(integer: Graph) -> type[np.integer[Any]]:
-    """Return the smallest type that holds an input's payloads; backends take any."""
-    source = source_of(integer)
-    return np.uint8 if source.soma.payload_bits <= 8 and not source.soma.signed else np.int32
-
-
-def payloads(integer: Graph, sent: NDArray[Any], levels_only: bool = False) -> NDArray[Any]:
-    """Return what the chip gets as integers of ``payload_type``, both (T, B, *shape).
-
-    Args:
-        integer: The integer graph; its input says what one unit is worth, and how many bits there are.
-        sent: Real values: what the host sends, or the data itself; whole numbers are looked at in their own type.
-        levels_only: Refuse values between the levels instead of rounding them.
-
-    Raises:
-        InputError: The values do not fit the input's coding.
-    """
-    source, kind = source_of(integer), payload_type(integer)
-    if source.scale == 1 and sent.dtype.kind in "iu":
-        _check_payloads(source, sent)
-        return sent.astype(kind, copy=False)
-    made = np.empty(sent.shape, kind)
-    for steps in slices(sent.shape[0], max(1, BUDGET // max(1, PAYLOAD_COPIES * 8 * sent[:1].size))):
-        real = np.asarray(sent[steps], np.float64)
-        payload = np.round(real / source.scale)
-        if levels_only and np.abs(payload * source.scale - real).max(initial=0.0) > 1e-6:
-            bits = source.soma.payload_bits
-            coding = "binary spikes" if bits == 1 else f"whole numbers below {1 << bits}"
-            raise InputError(
-                f"x holds values between the levels of the input's coding, which is {coding}, as the calibration data was",
-                where="input",
-                help="encode the data so (as the model card says, where there is one), or deploy again with calibration "
-                "data like it (--calibrate)",
-            )
-        _check_payloads(source, payload)
-        made[steps] = payload
-    return made
-
-
-def check_range(integer: Graph, x: NDArray[Any]) -> None:
-    """Refuse data of a net without host part, (T, B, *shape), that goes beyond the input's bits, before any of it runs.
-
-    Raises:
-        InputError: With the option that takes it.
-    """
-    source = source_of(integer)
-    _check_payloads(source, np.array([x.min(initial=0), x.max(initial=0)]) / source.scale)
-
-
-def _check_payloads(source: IntInput, payload: NDArray[Any]) -> None:
-    if refused := source.soma.refused(payload):
-        low, high = int(payload.min(initial=0)), int(payload.max(initial=0))
-        raise InputError(refused, where="input", help=_wider(source, low, high))
-
-
-def _wider(source: IntInput, low: int, high: int) -> str:
-    """Return how to deploy a net so that payloads of this range fit."""
-    data = "calibration data that covers this range (--calibrate)"
-    if source.scale != 1:
-        return f"the host sends more than it did on the calibration data: deploy again with {data}"
-    if low < 0 and not source.soma.signed:
-        return "deploy again with calibration data that has negative values too (--calibrate)"
-    bits = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0)
-    if bits > INPUT_BITS_MAX:
-        return f"counts take {INPUT_BITS_MAX} bits: scale the data down, or deploy again with {data}"
-    return f"deploy again with --input-bits {bits}, or with {data}"

@@ -15,7 +15,7 @@ import numpy as np
 from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from spikewright.hw_sim.somas import Lif as LifSoma
 from spikewright.hw_sim.somas import SigmaDelta as SigmaDeltaSoma
-from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, IdentitySynapses, TransposedConvSynapses
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.integer import (
     IntArray,
@@ -42,6 +42,7 @@ from spikewright.toolchain.ops import (
     Scale,
     Shape,
     SigmaDelta,
+    TransposedConv,
 )
 
 
@@ -92,6 +93,16 @@ def _connection(op: IntConnection) -> list[Op]:
                 padding=conv.padding,
                 dilation=conv.dilation,
                 groups=conv.groups,
+            )
+        case TransposedConvSynapses() as conv:
+            made = TransposedConv(
+                name=op.name,
+                block=op.block,
+                inputs=inputs,
+                weight=_real(conv.weight, op.exponent),
+                stride=conv.stride,
+                padding=conv.padding,
+                output_padding=conv.output_padding,
             )
         case IdentitySynapses(weight=one):
             factor = _real(np.full(1, one, np.int64), op.exponent)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.typed import parse_json
 from spikewright.toolchain import nirx
+from spikewright.toolchain.autoencoder import Autoencoder
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
-from spikewright.toolchain.errors import ImportingError, InputError
+from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
 from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
 from spikewright.toolchain.integer import IntInput, with_timesteps
 from spikewright.toolchain.ir import Graph
@@ -47,6 +48,7 @@ class Imported:
         diagnostics: What was assumed, noted or lost on the way; deploy tells it.
         reads_data: Reading it looked at its data set.
         sized: For a model that does not say the shape of its input: the model for one.
+        autoencoder: The parts of an autoencoder, which becomes two programs.
     """
 
     nir_graph: nir.NIRGraph | None
@@ -60,6 +62,7 @@ class Imported:
     diagnostics: tuple[Diagnostic, ...] = ()
     reads_data: bool = False
     sized: Callable[[Shape], Imported] | None = None
+    autoencoder: Autoencoder | None = None
 
     def float_graph(
         self, *, dt_s: float | None = None, timesteps: int | None = None, reading: Reading | None = None
@@ -70,6 +73,12 @@ class Imported:
             InputError: An option is for something else, or says something else than the model itself.
         """
         refuse_unfit(reading, self.facts, self.name)
+        if self.autoencoder is not None:
+            raise UnsupportedNodeError(
+                "is an autoencoder: two nets that spike, and a latent between them that a host draws",
+                where=self.name,
+                help="deploy it, and take its bundle, or one program of it: DIR/encoder, DIR/decoder",
+            )
         if self.sized is not None:
             raise self.no_size()
         if self.integer is not None:
@@ -77,6 +86,10 @@ class Imported:
         if self.graph is not None:
             return self._as_said(dt_s, timesteps)
         return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name, reading=reading)
+
+    def first(self) -> Imported:
+        """Return the net that the data goes into: of an autoencoder its encoder, else the model itself."""
+        return self if self.autoencoder is None else replace(self, graph=self.autoencoder.encoder, autoencoder=None)
 
     def integer_graph(self, *, dt_s: float | None = None, timesteps: int | None = None) -> Graph:
         """Return the integer graph for samples of T steps; a file may leave T open, and say a length of its own.

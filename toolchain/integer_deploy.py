@@ -15,7 +15,8 @@ from spikewright.hw_sim.program import lived
 from spikewright.hw_sim.somas import Source
 from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import RunResult, added
-from spikewright.toolchain.deployment import Deployment, check_data, check_labels, payloads
+from spikewright.toolchain.coding import payloads
+from spikewright.toolchain.deployment import Deployment, check_data, check_labels
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -107,3 +107,10 @@ def rename_operands(op: Op, alias: dict[str, str]) -> Op:
     if not any(name in alias for name in op.inputs):
         return op
     return replace(op, inputs=tuple(alias.get(name, name) for name in op.inputs))
+
+
+def fresh(name: str, taken: Container[str]) -> str:
+    """Return a name like ``name`` that is not taken."""
+    while name in taken:
+        name += "_"
+    return name

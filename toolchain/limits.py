@@ -36,6 +36,8 @@ HEADROOM = 1.5
 """Default of ``--headroom``: other data may drive a neuron so many times as far as calibration data did."""
 EXACT_HEADROOM = 1.25
 """The same where weights are on the chip's grid as they are: they lose by a coarser unit, so they get less room."""
+UNLIKE = 4
+"""Times more, or fewer, spikes than on the calibration data, from which a run says so: drift was measured there."""
 COUNTS_ROOM = 2
 """Event counts may be so many times busier than in the calibration data; ``--input-bits`` says otherwise."""
 COUNT_LIMIT = 1 << 16

@@ -53,10 +53,15 @@ def losses(
     return (
         *_saturations(drift),
         *_weights(lowered, integer),
-        *_spikes(drift),
-        *_silenced(drift),
-        *_answers(wanted, got, y, tolerance),
+        *run_losses(drift, wanted, got, y, tolerance),
     )
+
+
+def run_losses(
+    drift: Drift, wanted: Array, got: Array, y: NDArray[np.int64] | None, tolerance: float
+) -> tuple[Diagnostic, ...]:
+    """Return what depends on the data alone of ``losses``: spikes, silent layers and neurons, answers; arguments as there."""
+    return (*_spikes(drift), *_silenced(drift), *_answers(wanted, got, y, tolerance))
 
 
 def _saturations(drift: Drift) -> Iterator[Diagnostic]:
@@ -134,7 +139,7 @@ def _answers(wanted: Array, got: Array, y: NDArray[np.int64] | None, tolerance: 
     worse = changed(wanted, got, y)
     if worse > max(tolerance * n, 1 if tolerance else 0):
         against = "than the float net" if y is None else "than the float net is right about"
-        what = f"{worse} of {n} calibration samples are answered worse {against} (--tolerance allows {100 * tolerance:g} %)"
+        what = f"{worse} of {n} samples are answered worse {against} (--tolerance allows {100 * tolerance:g} %)"
         yield Diagnostic("answers-change", "answer", what, f"allow more with --tolerance, or {FINER}")
     spread = float(np.std(wanted)) if wanted.size > 1 else float(np.abs(wanted).mean())
     error = float(np.abs(wanted - got).mean())

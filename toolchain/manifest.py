@@ -29,6 +29,14 @@ TYPES: dict[str, Any] = {
     "samples": str | None,
 }
 """What its entries are; more may be there."""
+OF_PROGRAMS: dict[str, Any] = {
+    **dict.fromkeys(("name", "command", "readout", "seal"), str),
+    **dict.fromkeys(("programs", "versions", "sha256"), dict[str, str]),
+    **dict.fromkeys(("options", "card"), dict[str, Any]),
+    "latent": dict[str, int],
+    "diagnostics": tuple[dict[str, str], ...],
+}
+"""Likewise, of a bundle of several programs: ``programs`` holds their seals."""
 
 
 def sealed(manifest: dict[str, Any], folder: Path) -> bytes:
@@ -51,6 +59,8 @@ def names(folder: Path) -> frozenset[str]:
     except (OSError, ValueError, RecursionError):
         return frozenset()
     hashes = found.get("sha256") if isinstance(found, dict) and isinstance(found.get("format"), int) else None
+    if isinstance(hashes, dict) and isinstance(found.get("programs"), dict):
+        return frozenset({NAME, *filter(PLAIN.fullmatch, hashes), *filter(PLAIN.fullmatch, found["programs"])})
     if not isinstance(hashes, dict) or "program.npz" not in hashes:
         return frozenset()
     return frozenset({NAME, *filter(PLAIN.fullmatch, hashes)})
@@ -82,6 +92,33 @@ def read(folder: Path) -> dict[str, Any]:
         ImportingError: Not a bundle, of another version, or changed after deployment.
     """
     found = _read(folder)
+    _check_hashes(folder, found)
+    return found
+
+
+def of_programs(folder: Path) -> bool:
+    """Say whether a folder is a bundle of several programs, whole or not."""
+    try:
+        found = _json(folder)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "programs" in found
+
+
+def read_autoencoder(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle of two programs and a host's part; see ``read``."""
+    where, found = str(folder / NAME), _sealed(folder)
+    try:
+        typed = {key: fitted(tuples(found.get(key)), hint, key) for key, hint in OF_PROGRAMS.items()}
+    except MistypedError as error:
+        raise ImportingError(f"does not fit this version ({error})", where=where, help=AGAIN) from error
+    if missing := [name for name in ("encoder", "decoder") if name not in typed["programs"]]:
+        raise ImportingError(f"names no {', '.join(missing)}", where=where, help=AGAIN)
+    _check_hashes(folder, typed)
+    return typed
+
+
+def _check_hashes(folder: Path, found: dict[str, Any]) -> None:
     for name, digest in found["sha256"].items():
         try:
             changed = hashlib.sha256(read_bytes(_inside(folder, name))).hexdigest() != digest
@@ -91,10 +128,10 @@ def read(folder: Path) -> dict[str, Any]:
             raise ImportingError(f"is not read ({error})", where=str(folder / NAME), help=AGAIN) from error
         if changed:
             raise ImportingError("is missing or was changed after deployment", where=str(folder / name), help=AGAIN)
-    return found
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _sealed(folder: Path) -> dict[str, Any]:
+    """Return a manifest of this version with its seal as written."""
     where = str(folder / NAME)
     try:
         found = _json(folder)
@@ -113,6 +150,17 @@ def _read(folder: Path) -> dict[str, Any]:
         )
     if found.get("seal") != _seal(found):
         raise ImportingError("was changed after deployment", where=where, help=AGAIN)
+    return found
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    where, found = str(folder / NAME), _sealed(folder)
+    if "programs" in found:
+        raise ImportingError(
+            f"is a bundle of {len(found['programs'])} programs; this is for one",
+            where=str(folder),
+            help="give one of " + ", ".join(str(folder / str(name)) for name in found["programs"]),
+        )
     try:
         typed = {key: fitted(tuples(found.get(key)), hint, key) for key, hint in TYPES.items()}
     except MistypedError as error:

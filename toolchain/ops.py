@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.linear import conv2d
-from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Synapses
+from spikewright.hw_sim.synapses import ConvSynapses, DenseSynapses, Synapses, TransposedConvSynapses
 from spikewright.toolchain.gates import GateName, gate_function
 
 Array = NDArray[np.float64]
@@ -74,7 +74,11 @@ class Linear(Op):
     bias: Array | None = None
 
     def synapses(self, weight: NDArray[Any]) -> Synapses:
-        """Return the machine's synapses of this map, with other (integer) weights."""
+        """Return the machine's synapses of this map, with other (integer) weights.
+
+        Raises:
+            NotImplementedError: The map does not say.
+        """
         raise NotImplementedError
 
 
@@ -99,6 +103,22 @@ class Conv(Linear):
     def synapses(self, weight: NDArray[Any]) -> Synapses:
         """Return a shared kernel."""
         return ConvSynapses(weight, self.stride, self.padding, self.dilation, self.groups)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransposedConv(Linear):
+    """y[o, s i - p + a, s j - p + b] += W[o, c, a, b] x[c, i, j], + b: torch's ConvTranspose2d.
+
+    x (Ci, H, W), W (Co, Ci, kh, kw), b (Co,); n' = (n - 1) stride - 2 padding + k + output_padding.
+    """
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    output_padding: Pair = (0, 0)
+
+    def synapses(self, weight: NDArray[Any]) -> Synapses:
+        """Return a kernel that every source lays over the target."""
+        return TransposedConvSynapses(weight, self.stride, self.padding, self.output_padding)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

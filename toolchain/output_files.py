@@ -34,7 +34,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all; errors as ``write_text``."""
+    """Write a file, whole or not at all; errors as ``write_text``.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     try:
         write_whole(path, data)
     except OSError as error:

@@ -19,14 +19,13 @@ from spikewright.toolchain.auto import choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.coding import INPUT_BITS_MAX, payloads, saturated
 from spikewright.toolchain.deployment import (
-    INPUT_BITS_MAX,
     Deployment,
     Drift,
     PassRecord,
     check_data,
     check_labels,
-    payloads,
 )
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError, PassError
@@ -34,13 +33,14 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import COUNT_LIMIT, COUNTS_ROOM, MENDS, OUTLIER_LIMIT
 from spikewright.toolchain.losses import losses, second_projections, to_refine
 from spikewright.toolchain.mapping import map_graph, strategy_called
-from spikewright.toolchain.ops import Array, Input, Op
+from spikewright.toolchain.ops import Array, Input, Neuron, Op
 from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.count_tree import CountTree, check_counters
 from spikewright.toolchain.passes.early_delay import EarlyDelay
+from spikewright.toolchain.passes.long_delay import LongDelay
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, mean_gates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
@@ -198,6 +198,20 @@ def _count_tree(context: Context) -> Context:
     return passed(context, CountTree.name, graph, "exact", "float")
 
 
+def _long_delay(context: Context) -> Context:
+    """Send what is delayed for longer than the chip can over relays."""
+    longest = context.chip.core.max_delay
+    graph = LongDelay(longest)(context.graph)
+    relays = [op for op in graph if op.name not in context.graph and isinstance(op, Neuron)]
+    if relays:
+        where = ", ".join(dict.fromkeys(op.block for op in relays))
+        neurons = sum(math.prod(op.shape) for op in relays)
+        what = f"delays beyond the {longest} steps of chip {context.chip.name!r}: {neurons:,} neurons send on what comes late"
+        said = Diagnostic("delays-by-relays", where, what, severity="note")
+        context = replace(context, diagnostics=(*context.diagnostics, said))
+    return passed(context, LongDelay.name, graph, "exact", "float")
+
+
 def quantizer(
     options: Options, chip: Chip, code: InputCode, seen: Seen, refine: Mapping[str, float] | None = None
 ) -> Quantize:
@@ -326,6 +340,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
     _stage(NormalForm, lambda _: NormalForm("all"), again=2),
+    Stage(LongDelay.name, _about(LongDelay), "exact", _long_delay, ("chip",)),
     _stage(LowerBias),
     Stage(
         Quantize.name,
@@ -454,6 +469,11 @@ def deploy_graph(
         check_labels(samples.y, graph, where="samples data")
     context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
     context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
+    if samples is not None and context.host is None:
+        found = saturated(context.graph, samples.x, "samples data")
+        context = replace(context, diagnostics=(*context.diagnostics, *found))
+        if options.strict:
+            refuse_losses(found, name)
     return deployment_of(context, card or {}, samples, calibration.source)
 
 
@@ -563,7 +583,11 @@ def chip_bits(options: Options, chip: Chip) -> int:
 
 
 def check_options(options: Options, graph: Graph, chip: Chip) -> None:
-    """Refuse options out of range, and more bits than the chip has."""
+    """Refuse options out of range, and more bits than the chip has.
+
+    Raises:
+        InputError: The option, what was given, and what is allowed on this chip.
+    """
     bits, most = options.input_bits, min(INPUT_BITS_MAX, chip.core.payload_bits)
     ranges = (
         ("--weight-bits", chip_bits(options, chip), 2, chip.core.weight_bits),

@@ -84,7 +84,7 @@ def run(
         found = backend.run_gated(made, x, gates, record=True)
         held = {name: found.recordings[name].v for op in known for name in op.inputs}
         gates |= {op.name: host_levels(made.integer, op, held) for op in known}
-        results.append(_billed(found, sum(held[name][0, 0].size for name in held)))
+        results.append(billed(found, sum(held[name][0, 0].size for name in held)))
     last = backend.run_gated(made, x, gates, record=record, progress=progress)
     return _joined([*results, last])
 
@@ -95,7 +95,7 @@ def _open(op: IntReplay, steps: int, samples: int) -> IntArray:
     return np.full((steps, samples, *op.shape), op.soma.idle, np.int64)
 
 
-def _billed(found: RunResult, values: int) -> RunResult:
+def billed(found: RunResult, values: int) -> RunResult:
     """Return a run with the values that the host read in each of its steps."""
     if found.trace is None:
         return found

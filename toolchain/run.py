@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
 from spikewright.hw_sim.timeline import steps_shown, timeline
-from spikewright.toolchain.analysis import accuracy, activity, run_summary, saturations
-from spikewright.toolchain.analysis.numbers import si
+from spikewright.toolchain.analysis import accuracy, activity, lost, run_summary
+from spikewright.toolchain.analysis.numbers import several, si
 from spikewright.toolchain.backends import Backend, Recorded, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import Diagnostic, plain
@@ -92,7 +92,7 @@ class Run(Result):
         """Return net, backend and samples in one line."""
         s = self.summary
         events = " (simulated events)" if s["simulated_events"] else ""
-        return f"{self.name} on {s['backend']}: {s['samples']} samples of {s['dataset']}{events}"
+        return f"{self.name} on {s['backend']}: {several(s['samples'], 'sample')} of {s['dataset']}{events}"
 
     def text(self) -> str:
         """Return accuracy, SOPs, latency and energy in a few lines: counts a sample, s and J a sample, with their basis."""
@@ -145,7 +145,11 @@ def run(
     progress: Bars = silent,
     options: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run samples; see ``Deployment.run``."""
+    """Run samples; see ``Deployment.run``.
+
+    Raises:
+        InputError: An option does not go with the backend or the numbers.
+    """
     machine = made.backend(backend, **(options or {}))
     if numbers not in ("int", "float"):
         raise InputError(f"{numbers!r}; int and float are allowed", where="--numbers", help="leave it out for integers")
@@ -168,7 +172,7 @@ def run(
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
-    found = (*made.diagnostics, *saturations(result, quantized=made.drift is not None))
+    found = (*made.diagnostics, *lost(made, samples.x, result))
     return Run(made.name, result.answer, data | _origin(samples), result, found)
 
 

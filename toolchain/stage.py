@@ -116,7 +116,11 @@ class Stage:
 
 
 def passed(context: Context, name: str, graph: Graph, check: Check, level: Level) -> Context:
-    """Verify a stage's graph, compare its answer with the one before, and record both."""
+    """Verify a stage's graph, compare its answer with the one before, and record both.
+
+    Raises:
+        PassError: An exact pass changes the answer by more than rounding.
+    """
     verify(graph, level=level)
     got, error = context.answer, 0.0
     if graph is not context.graph and context.answer is not None:
@@ -134,7 +138,11 @@ def passed(context: Context, name: str, graph: Graph, check: Check, level: Level
 
 
 def position(name: str, names: list[str], *, where: str, error: type[ToolchainError]) -> int:
-    """Return a stage's place, or refuse a name that is none with the one that is meant."""
+    """Return a stage's place, or refuse a name that is none with the one that is meant.
+
+    Raises:
+        SpikewrightError: Of the kind given as ``error``: there is no such stage.
+    """
     if name in names:
         return names.index(name)
     raise error(

@@ -28,7 +28,8 @@ from spikewright.toolchain.backends import (
     added,
 )
 from spikewright.toolchain.budget import RECORDED_BYTES, Cut, cut
-from spikewright.toolchain.deployment import Bars, Deployment, check_range, payload_type, payloads, silent
+from spikewright.toolchain.coding import check_range, payload_type, payloads
+from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.integer import IntNeuron, replays_of
 from spikewright.toolchain.interpret import int_cut
 
@@ -45,18 +46,19 @@ class Payloads:
     hosted: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse counts that are beyond the input's bits.
+        """Refuse values that the input's coding does not take; of counts only where the net was deployed with ``strict``.
 
         Raises:
             InputError: With the option that takes them.
         """
         if self.made.host is None:
-            check_range(self.made.integer, self.x)
+            check_range(self.made.integer, self.x, saturate=not self.made.options.strict)
 
     def take(self, samples: slice, steps: slice) -> NDArray[Any]:
         """Return the payloads of some samples and their next steps; a host computes all steps of a sample at once."""
         if self.made.host is None:
-            return payloads(self.made.integer, self.x[steps, samples], levels_only=True)
+            chosen = self.x[steps, samples]
+            return payloads(self.made.integer, chosen, levels_only=True, saturate=not self.made.options.strict)
         if self.hosted is None or steps.start == 0:
             self.hosted = self.made.encode(self.x[:, samples], compact=True)
         return self.hosted[steps]

@@ -23,7 +23,11 @@ Rule = Callable[[Graph], None]
 
 
 def forms_are_right(graph: Graph) -> None:
-    """Ranks, sizes and counts of all fields are such that shapes can be inferred from them."""
+    """Ranks, sizes and counts of all fields are such that shapes can be inferred from them.
+
+    Raises:
+        VerifyError: They are not.
+    """
     for where, wrong in malformed(graph):
         raise VerifyError(wrong.what, where=where, help=wrong.help)
 
@@ -39,7 +43,11 @@ def feedback_is_delayed(graph: Graph) -> None:
 
 
 def one_input_one_output(graph: Graph) -> None:
-    """There is one input and one output."""
+    """There is one input and one output.
+
+    Raises:
+        VerifyError: There are none, or several.
+    """
     for kinds, word in (((f.Input, i.IntInput), "input"), ((f.Output, i.IntOutput), "output")):
         found = [op.name for op in graph if isinstance(op, kinds)]
         if len(found) != 1:
@@ -51,7 +59,11 @@ def one_input_one_output(graph: Graph) -> None:
 
 
 def names_stand_in_a_line(graph: Graph) -> None:
-    """No name holds a line break: it could write lines of its own into what a command prints."""
+    """No name holds a line break: it could write lines of its own into what a command prints.
+
+    Raises:
+        VerifyError: One does.
+    """
     for op in graph:
         if "\n" in f"{op.name}{op.block}":
             raise VerifyError(
@@ -60,7 +72,11 @@ def names_stand_in_a_line(graph: Graph) -> None:
 
 
 def values_are_finite(graph: Graph) -> None:
-    """No parameter is NaN or infinite."""
+    """No parameter is NaN or infinite.
+
+    Raises:
+        VerifyError: One is not.
+    """
     for op in graph:
         for name, value in _arrays(op):
             if not np.isfinite(value).all():
@@ -85,7 +101,11 @@ def _arrays(op: f.Op) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np
 
 
 def only_lowered_ops(graph: Graph) -> None:
-    """Only what quantize understands is left."""
+    """Only what quantize understands is left.
+
+    Raises:
+        VerifyError: An op cannot run on a neurocore and no pass lowers it.
+    """
     allowed = (f.Input, f.Linear, f.Delay, f.Neuron, f.GateTable, f.Replayed, f.Output)
     for op in graph:
         if not isinstance(op, allowed):
@@ -109,7 +129,11 @@ _HELP: dict[type[f.Op], str] = {
 
 
 def non_spiking_neurons_end_the_net(graph: Graph) -> None:
-    """An accumulator is read by the output or the host, or its changes are counted by gates; nobody else takes its value."""
+    """An accumulator is read by the output or the host, or its changes are counted by gates; nobody else takes its value.
+
+    Raises:
+        VerifyError: A layer reads its value.
+    """
     for op in graph:
         if not isinstance(op, f.Accumulator):
             continue
@@ -138,7 +162,11 @@ def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
 
 
 def connections_have_one_reader(graph: Graph) -> None:
-    """Every connection feeds one neuron, and reads a neuron or the input."""
+    """Every connection feeds one neuron, and reads a neuron or the input.
+
+    Raises:
+        VerifyError: It has several, or reads no neuron.
+    """
     for op in graph:
         if not isinstance(op, i.IntConnection):
             continue
@@ -151,7 +179,11 @@ def connections_have_one_reader(graph: Graph) -> None:
 
 
 def gate_links_are_at_their_ports(graph: Graph) -> None:
-    """The last operands of a neuron are the links of its gate ports, in order, and no other operand is a link."""
+    """The last operands of a neuron are the links of its gate ports, in order, and no other operand is a link.
+
+    Raises:
+        VerifyError: They are not.
+    """
     for op in graph:
         if not isinstance(op, i.IntNeuron):
             continue
@@ -172,14 +204,22 @@ def _synapses(graph: Graph, name: str) -> Synapses | None:
 
 
 def integers_in_range(graph: Graph) -> None:
-    """The integers of every soma and synapse kind are legal, as the machine's own classes say."""
+    """The integers of every soma and synapse kind are legal, as the machine's own classes say.
+
+    Raises:
+        VerifyError: One is not.
+    """
     for op in graph:
         for wrong in i.wrong(op, graph.timesteps):
             raise VerifyError(wrong.what, where=f"op {op.name!r}", help=wrong.help)
 
 
 def delays_match_starts(graph: Graph) -> None:
-    """Delay = start(target) + lag - start(source), at least 1."""
+    """Delay = start(target) + lag - start(source), at least 1.
+
+    Raises:
+        VerifyError: It is another.
+    """
     for op in graph:
         if isinstance(op, i.IntConnection) and (what := i.wrong_delay(graph, op)):
             raise VerifyError(what, where=f"connection {op.name!r}", help="run align again")

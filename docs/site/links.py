@@ -34,8 +34,9 @@ def main(folder: str) -> int:
     found = foreign(pages)
     for place in found:
         print(f"{place}\n  help: the site must hold it itself", file=sys.stderr)
-    print(f"{len(list(pages.rglob('*.html')))} pages, {len(found)} things loaded from elsewhere")
-    return int(bool(found))
+    count = len(list(pages.rglob("*.html")))
+    print(f"{count} pages, {len(found)} things loaded from elsewhere")
+    return int(bool(found) or not count)
 
 
 if __name__ == "__main__":

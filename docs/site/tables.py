@@ -168,17 +168,60 @@ def mapping() -> str:
 
 def sizes() -> str:
     """Return the networks of published size at their published width: neurons, chips, cores, time, memory, verdict."""
-    rows = [json.loads(line) for line in SIZES.read_text(encoding="utf-8").splitlines()]
     return table(
-        ("net", "gates", "neurons", "chips", "cores", "deploy, CPU s", "a sample, CPU s", "peak MiB", "verdict"),
-        [_size(row) for row in sorted(rows, key=lambda row: str(row["net"])) if row["width"] == 1],
+        (
+            "net",
+            "gates",
+            "neurons",
+            "chips",
+            "cores",
+            "decided by",
+            "deploy, CPU s",
+            "a sample, CPU s",
+            "peak MiB",
+            "verdict",
+        ),
+        [_size(row) for row in _sizes() if row["width"] == 1],
     )
 
 
+def _sizes() -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in SIZES.read_text(encoding="utf-8").splitlines()]
+    return sorted(rows, key=lambda row: (str(row["net"]), row["width"]))
+
+
 def _size(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = (row[key] for key in ("neurons", "chips", "cores", "deploy_cpu_s", "sample_cpu_s", "peak_mib"))
     verdict = re.sub(r"(died within [\w ]+, in [\w-]+): .*", r"\1", row["verdict"].partition("\n")[0])
-    return (row["net"], row["gates"], *("" if n is None else f"{n:,.0f}" for n in numbers), verdict)
+    split = re.search(r"decided by (\w+) = ([\d,]+) \[(\w+)\]", row["limit"])
+    decided = "" if split is None else f"{split[1]} = {split[2]} [{split[3]}]"
+    return (row["net"], _gates(row), *_numbers(row, "neurons", "chips", "cores"), decided, *_costs(row), verdict)
+
+
+def _gates(row: dict[str, Any]) -> str:
+    late = row["gate_delay"]
+    return row["gates"] if late is None else f"{row['gates']}, {late} steps late"
+
+
+def _costs(row: dict[str, Any]) -> tuple[str, ...]:
+    return _numbers(row, "deploy_cpu_s", "sample_cpu_s", "peak_mib")
+
+
+def _numbers(row: dict[str, Any], *keys: str) -> tuple[str, ...]:
+    return tuple("" if row[key] is None else f"{row[key]:,.0f}" for key in keys)
+
+
+def widths() -> str:
+    """Return what was measured of the nets whose channels are a part of the published ones, beside the whole."""
+    rows = [row for row in _sizes() if row["cores"] is not None]
+    several = {row["net"] for row in rows if row["width"] != 1}
+    return table(
+        ("net", "width", "gates", "neurons", "cores", "deploy, CPU s", "a sample, CPU s", "peak MiB"),
+        [
+            (row["net"], f"{row['width']:g}", _gates(row), *_numbers(row, "neurons", "cores"), *_costs(row))
+            for row in rows
+            if row["net"] in several
+        ],
+    )
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -190,6 +233,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "silicon-not-modelled": not_modelled,
     "silicon-short": silicon_short,
     "sizes": sizes,
+    "sizes-widths": widths,
 }
 
 

@@ -29,7 +29,12 @@ ADVICE: dict[str, str] = {
 
 
 def output(rec: Recorder, result: Any) -> None:
-    """Make what forward returns the output; of several tensors, the first signal."""
+    """Make what forward returns the output; of several tensors, the first signal.
+
+    Raises:
+        UnsupportedNodeError: It returns no tensor, or one that does not depend on the input in a way that can be
+            followed.
+    """
     tensors = [x for x in pytree.tree_leaves(result) if isinstance(x, Tensor)]
     if not tensors:
         raise rec.refuse(f"forward returns a {type(result).__name__}", "return one tensor", rec.where)

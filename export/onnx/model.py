@@ -30,7 +30,8 @@ from spikewright.toolchain.shapes import shapes
 
 OPSET = 18
 """ONNX operator set (2022-12); every runtime of 2023 or later has it."""
-IR_VERSION = 9
+IR_VERSION = 10
+"""The first (2024) in which a node may say where it belongs."""
 LARGEST = 1 << 31
 """Bytes of a protobuf file, at most."""
 
@@ -182,6 +183,8 @@ class _Loop:
         inputs = [(net.every(name), net.shapes[name]) for name in self.read]
         names = [op.name for op in self.given]
         make.scan(states, inputs, self._step, names)
+        block = self.ops[0].block
+        make.called(names[-1], block if block in names else names[-1])
         for op in self.given:
             make.info(op.name, [make.timesteps, BATCH, *net.shapes[op.name]])
             net.signals[op.name] = _Signal(net.shapes[op.name], op.name)
@@ -213,6 +216,7 @@ class _Loop:
             if not isinstance(op, Delay):
                 with self.make.owned(op.name, op.block):
                     here[op.name], after[op.name] = self._one(op, here, held[op.name])
+                    self.make.called(here[op.name], op.name)
         for op in self.ops:
             if isinstance(op, Delay):
                 after[op.name] = [*held[op.name][1:], here[op.inputs[0]]]

@@ -31,6 +31,7 @@ from spikewright.toolchain.ops import (
     Scale,
     Shape,
     SumPool,
+    TransposedConv,
 )
 from spikewright.toolchain.parameters import grid
 
@@ -51,6 +52,10 @@ def stateless(make: Writer, op: Op, operands: list[str], shapes: list[Shape]) ->
         case Conv(weight=w, bias=b):
             pads = (*op.padding, *op.padding)
             return make.conv(x, shape, w, bias=b, stride=op.stride, pads=pads, dilation=op.dilation, groups=op.groups)
+        case TransposedConv(weight=w, bias=b):
+            terms = (make.constant(w.swapaxes(0, 1), "weight"), *(() if b is None else (make.constant(b, "bias"),)))
+            pads, more = (*op.padding, *op.padding), op.output_padding
+            return make.node("ConvTranspose", x, *terms, strides=op.stride, pads=pads, output_padding=more)
         case Affine(weight=w, bias=b):
             flat = x if len(shape) == 1 else make.reshape(x, -1, prod(shape))
             bias = () if b is None else (make.constant(b, "bias"),)

@@ -99,13 +99,22 @@ class Writer:
         return name
 
     def named(self, tensor: str, name: str) -> str:
-        """Give a result that was just made its final name."""
-        for node in reversed(self.nodes):
-            if tensor in node.output:
-                node.output[list(node.output).index(tensor)] = name
-                return name
-        self.nodes.append(helper.make_node("Identity", [tensor], [name], name=self.label("Identity")))
+        """Give a result that was just made its final name, and its operator too."""
+        made = next((node for node in reversed(self.nodes) if tensor in node.output), None)
+        if made is None:
+            made = helper.make_node("Identity", [tensor], [tensor], name=self.label("Identity"))
+            self.nodes.append(made)
+        made.output[list(made.output).index(tensor)] = name
+        self.called(name, name)
         return name
+
+    def called(self, tensor: str, name: str) -> None:
+        """Call the operator of a result by an op's name, as viewers look for it; where it stood goes to its metadata."""
+        made = next((node for node in reversed(self.nodes) if tensor in node.output), None)
+        if made is not None and not made.metadata_props:
+            place, _, _ = made.name.rpartition("/")
+            made.name = name
+            made.metadata_props.append(onnx.StringStringEntryProto(key="namespace", value=place))
 
     def info(self, name: str, dims: Sequence[int | str]) -> None:
         """Record the shape of a tensor."""
@@ -213,7 +222,8 @@ class Writer:
     def pooled_sum(self, x: str, shape: Shape, kernel: Pair, stride: Pair, padding: Pair, scale: float) -> str:
         """Return scale times the sums over windows of frames (N, *shape)."""
         pads = (*padding, *padding)
-        if self.double:
+        wider = padding[0] >= kernel[0] or padding[1] >= kernel[1]  # AveragePool takes no window of padding alone
+        if self.double or wider:
             patches, size = self._patches(x, shape, kernel, stride, pads)
             axis = self.constant(np.array([2], np.int64))
             y = self.reshape(self.node("ReduceSum", patches, axis, keepdims=0), -1, shape[0], *size)

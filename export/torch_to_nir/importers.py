@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import nir
 
-from spikewright.export.torch_to_nir.refusal import refuse_autoencoder
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.importing import Imported, import_nir, no_layout
@@ -45,14 +44,14 @@ def _checkpoint(spec: str, data: Path | None) -> Imported | None:
 
     if spec not in zoo.names() and not spec.endswith(".safetensors"):
         return None
-    found = zoo.card(spec)
-    refuse_autoencoder(spec, found.net, dict(found.arguments))
     _need_torch(spec)
     import torch
 
+    from spikewright.export.torch_to_nir.autoencoder import autoencoder_of
     from spikewright.export.torch_to_nir.capture import capture
     from spikewright.models import datasets
     from spikewright.models.errors import DatasetError
+    from spikewright.models.nets.fsvae import FSVAE
     from spikewright.models.released.example import example
 
     module, card = zoo.build(spec)
@@ -65,6 +64,10 @@ def _checkpoint(spec: str, data: Path | None) -> Imported | None:
         if card.source_file is None:
             raise
         x = example(card)  # an author's net: whoever brings it may have its data in files of another form
+    if isinstance(module, FSVAE):
+        parts = autoencoder_of(module, x.astype("float64"), name=card.name)
+        note = f"taken apart from torch: latent spikes and pictures equal on {x.shape[1]} samples, float64"
+        return Imported(None, card.name, card.dataset, asdict(card), note, reads_data=True, autoencoder=parts)
     graph = capture(module, torch.from_numpy(x), name=card.name)
     return _with_card(graph, card.name, card.dataset, asdict(card), x.shape[1])
 

@@ -31,6 +31,8 @@ ENTRY_NS, LANE_NS = 1.0, 0.03
 """Cost of one entry of a sparse row, and of one of a row taken whole (measured, as in ``synapses``)."""
 SMALL = 1 << 12
 """Neurons up to which all counters are read off one class: walking the events twice then costs more than longer tables."""
+CROSSINGS = 1 << 22
+"""Counts of (class, link) that are found at once (32 MiB)."""
 Kind = Literal["sops", "reads", "spikes", "messages", "messages_in", "hops_x", "hops_y", "links", "host"]
 
 
@@ -217,15 +219,14 @@ def _joined(class_of: NDArray[np.int32], blocks: list[_Block]) -> Emitter:
     runs, start, parts = [], 0, []
     for kind, ids, entries, of in blocks:
         runs.append(Columns(kind, start, ids, of))
-        parts.append((entries.row, entries.column + start, entries.amount))
+        parts.append([values.astype(np.int32) for values in (entries.row, entries.column + start, entries.amount)])
         start += ids.size
     row, columns, amounts = (np.concatenate(found) for found in zip(*parts, strict=True))
     order = np.lexsort((columns, row))
     order = order[amounts[order] != 0]
     indptr = np.zeros(classes + 1, np.int64)
     np.cumsum(np.bincount(row[order], minlength=classes), out=indptr[1:])
-    columns, amounts = columns[order].astype(np.int32), amounts[order].astype(np.int32)
-    return Emitter(class_of, indptr, columns, amounts, tuple(runs), start)
+    return Emitter(class_of, indptr, columns[order], amounts[order], tuple(runs), start)
 
 
 def _classes(own: Index, tables: list[_Table]) -> tuple[NDArray[np.int32], Index]:
@@ -307,16 +308,23 @@ def _traffic(neurons: Index, leads: Index, reach: _Table, mesh: Mesh) -> list[_B
 
 
 def _link_table(own: Index, rows: Index, targets: Index, mesh: Mesh) -> tuple[Index, _Entries]:
-    """Return the links in use and how often one firing of each class crosses them."""
+    """Return the links in use and how often one firing of each class crosses them, a block of classes at a time."""
     links = Links(mesh)
     pairs, pair = np.unique(own[rows] * mesh.cores + targets, return_inverse=True)
     routes = [links.route(int(p // mesh.cores), int(p % mesh.cores)) for p in pairs]
     lengths = np.array([len(route) for route in routes], np.int64)
     used, column = np.unique(np.array([x for route in routes for x in route], np.int64), return_inverse=True)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    repeats = lengths[pair]
-    row = np.repeat(rows, repeats)
-    offset = np.arange(row.size) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    crossed = column.ravel()[np.repeat(starts[pair], repeats) + offset]
-    keys, times = np.unique(row * max(used.size, 1) + crossed, return_counts=True)
-    return used, _Entries(keys // max(used.size, 1), keys % max(used.size, 1), times)
+    starts, column = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), column.ravel()
+    order = np.argsort(rows, kind="stable")
+    rows, pair = rows[order], pair.ravel()[order]
+    found: list[tuple[Index, Index, Index]] = [(rows[:0], rows[:0], rows[:0])]
+    classes = max(1, CROSSINGS // max(used.size, 1))
+    for first in range(0, own.size, classes):
+        here = slice(*np.searchsorted(rows, (first, first + classes)))
+        repeats = lengths[pair[here]]
+        offset = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        crossed = column[np.repeat(starts[pair[here]], repeats) + offset]
+        times = np.bincount(np.repeat(rows[here] - first, repeats) * used.size + crossed)
+        keys = np.flatnonzero(times)
+        found.append((keys // used.size + first, keys % used.size, times[keys]))
+    return used, _Entries(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

@@ -18,7 +18,7 @@ Index = NDArray[np.int64]
 
 
 def order(population: Population) -> Index:
-    """Return the flat index of each internal position."""
+    """Return the flat index of each internal position. Returns (n,), a permutation."""
     flat = np.arange(population.size, dtype=np.int64)
     return np.moveaxis(flat.reshape(population.shape), 0, -1).ravel() if len(population.shape) > 1 else flat
 
@@ -36,14 +36,20 @@ def to_program(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
 
 
 def inverse(order: Index) -> Index:
-    """Return the internal position of each flat index."""
+    """Return the internal position of each flat index. Takes and returns (n,)."""
     result = np.empty_like(order)
     result[order] = np.arange(order.size)
     return result
 
 
 def expand(values: NDArray[np.int64], order: Index, name: str) -> NDArray[np.int64]:
-    """Return a parameter of length 1 or n as n values in internal order."""
+    """Return a parameter of length 1 or n as n values in internal order.
+
+    Returns (n,) values.
+
+    Raises:
+        ProgramError: It has neither 1 nor n values.
+    """
     flat = np.asarray(values, np.int64).ravel()
     if flat.size not in (1, order.size):
         raise ProgramError(

@@ -19,7 +19,10 @@ ROWS = 16
 
 @kernel
 def find(row, found):  # type: ignore[no-untyped-def]
-    """Write the indices of the non-zeros of ``row`` into ``found`` and return how many."""
+    """Write the indices of the non-zeros of ``row`` into ``found`` and return how many.
+
+    ``row`` and ``found`` are (n,).
+    """
     each = 64 // row.itemsize
     whole = row.size // each * each
     count = 0
@@ -38,7 +41,7 @@ def find(row, found):  # type: ignore[no-untyped-def]
 
 @kernel
 def add(target, weight, payload):  # type: ignore[no-untyped-def]
-    """Add ``weight * payload`` to a run of targets."""
+    """Add ``weight * payload`` to a run of targets. ``target`` and ``weight`` are (n,)."""
     if payload == 1:
         for j in range(target.size):
             target[j] += weight[j]
@@ -133,7 +136,10 @@ def dense(x, binary, table, drive, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def diagonal(x, weight, drive, start, stop):  # type: ignore[no-untyped-def]
-    """Add ``weight * x`` of rows ``start`` to ``stop``, neuron by neuron."""
+    """Add ``weight * x`` of rows ``start`` to ``stop``, neuron by neuron.
+
+    ``x`` and ``drive`` are (R, n), ``weight`` (n,).
+    """
     for r in range(start, stop):
         for i in range(weight.size):
             drive[r, i] += weight[i] * x[r, i]
@@ -141,7 +147,10 @@ def diagonal(x, weight, drive, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def sparse(x, indptr, targets, weight, drive, start, stop):  # type: ignore[no-untyped-def]
-    """Walk the synapse list ``indptr[s] : indptr[s + 1]`` of every source with an event, rows ``start`` to ``stop``."""
+    """Walk the synapse list ``indptr[s] : indptr[s + 1]`` of every source with an event, rows ``start`` to ``stop``.
+
+    ``x`` is (R, n_source), ``drive`` (R, n_target), ``indptr`` (n_source + 1,).
+    """
     found = np.empty(x.shape[1], np.int32)
     for r in range(start, stop):
         for k in range(find(x[r], found)):

@@ -29,7 +29,10 @@ def machine(code: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def lanes(itemsize: int) -> int:
-    """Return how many elements of a size one vector holds."""
+    """Return how many elements of a size one vector holds.
+
+    The size is in bytes; a vector has as many bits as the processor's widest.
+    """
     return BYTES // itemsize
 
 

@@ -83,7 +83,11 @@ class Cuda:
 
 
 def require() -> None:
-    """Raise ``ProgramError`` unless numba finds a CUDA device."""
+    """Raise ``ProgramError`` unless numba finds a CUDA device.
+
+    Raises:
+        ProgramError: numba finds no CUDA device.
+    """
     if not cuda.is_available():
         raise ProgramError(
             "device 'cuda': numba finds no CUDA device",

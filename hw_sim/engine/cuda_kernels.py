@@ -73,7 +73,10 @@ def dense(x, weight, shift, drive):  # type: ignore[no-untyped-def]
 
 @_kernel
 def sparse(x, indptr, sources, weight, shift, drive):  # type: ignore[no-untyped-def]
-    """Gather through the synapse list ``indptr[i] : indptr[i + 1]`` of every target."""
+    """Gather through the synapse list ``indptr[i] : indptr[i + 1]`` of every target.
+
+    ``x`` is (R, n_source), ``drive`` (R, n_target), ``indptr`` (n_target + 1,).
+    """
     word = drive.dtype.type
     k = cuda.grid(1)
     n = drive.shape[1]
@@ -89,7 +92,7 @@ def sparse(x, indptr, sources, weight, shift, drive):  # type: ignore[no-untyped
 
 @_kernel
 def diagonal(x, weight, shift, drive):  # type: ignore[no-untyped-def]
-    """Scale neuron by neuron."""
+    """Scale neuron by neuron. ``x`` and ``drive`` are (R, n), ``weight`` (n,)."""
     word = drive.dtype.type
     k = cuda.grid(1)
     n = drive.shape[1]

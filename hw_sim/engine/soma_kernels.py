@@ -23,7 +23,10 @@ NO_FLOOR = -(1 << 31)
 
 @kernel
 def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped-def]
-    """U = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps."""
+    """U = wrap24(decay(u) + (a << 6)); current = u + bias; return the number of wraps.
+
+    All are (n,) of one sample and step; u has 24 bits.
+    """
     word = u.dtype.type
     zero, limit, wrap = word(0), word(LIMIT), word(WRAP)
     wraps = 0
@@ -42,7 +45,10 @@ def integrate_current(u, drive, keep, bias, current):  # type: ignore[no-untyped
 
 @kernel
 def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
-    """Current = sign(current) * ((|current| * level) >> bits)."""
+    """Current = sign(current) * ((|current| * level) >> bits).
+
+    ``current`` and ``index`` are (n,); ``levels`` has one value for each gate neuron.
+    """
     word = current.dtype.type
     zero = word(0)
     low = word((1 << bits) - 1)
@@ -56,7 +62,10 @@ def apply_gain(current, levels, index, bits):  # type: ignore[no-untyped-def]
 
 @kernel
 def integrate_voltage(v, current, keep, floor):  # type: ignore[no-untyped-def]
-    """V = clip24(decay(v) + max(current, floor)); return the number of clips."""
+    """V = clip24(decay(v) + max(current, floor)); return the number of clips.
+
+    All are (n,) of one sample and step; v has 24 bits.
+    """
     word = v.dtype.type
     zero, top = word(0), word(LIMIT - 1)
     clips = 0
@@ -73,7 +82,10 @@ def integrate_voltage(v, current, keep, floor):  # type: ignore[no-untyped-def]
 
 @kernel
 def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
-    """Out = v > threshold; reset where it fired. Few arrays a loop: beyond that LLVM does not vectorize."""
+    """Out = v > threshold; reset where it fired. Few arrays a loop: beyond that LLVM does not vectorize.
+
+    ``v`` and ``out`` are (n,).
+    """
     word = v.dtype.type
     for i in range(v.size):
         fired = v[i] > threshold[i]
@@ -84,7 +96,7 @@ def fire(v, threshold, reset, subtract, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def integrate_voltage_free(v, current, keep, floor, hold):  # type: ignore[no-untyped-def]
-    """Do as ``integrate_voltage`` where ``hold`` is 0; a neuron that is held keeps its voltage."""
+    """Do as ``integrate_voltage`` where ``hold`` is 0; a neuron that is held keeps its voltage. All are (n,)."""
     word = v.dtype.type
     zero, top = word(0), word(LIMIT - 1)
     clips = 0
@@ -102,7 +114,7 @@ def integrate_voltage_free(v, current, keep, floor, hold):  # type: ignore[no-un
 
 @kernel
 def fire_free(v, threshold, reset, subtract, hold, out):  # type: ignore[no-untyped-def]
-    """Do as ``fire`` where ``hold`` is 0."""
+    """Do as ``fire`` where ``hold`` is 0. All are (n,)."""
     word = v.dtype.type
     zero = word(0)
     for i in range(v.size):
@@ -114,7 +126,10 @@ def fire_free(v, threshold, reset, subtract, hold, out):  # type: ignore[no-unty
 
 @kernel
 def fire_often(v, threshold, spacing, most, reset, subtract, hold, out):  # type: ignore[no-untyped-def]
-    """Out = how many of threshold, threshold + spacing, ... v is above, at most ``most``; reset; where ``hold`` is 0."""
+    """Out = how many of threshold, threshold + spacing, ... v is above, at most ``most``; reset; where ``hold`` is 0.
+
+    All are (n,).
+    """
     word = v.dtype.type
     for i in range(v.size):
         count = 0
@@ -126,14 +141,14 @@ def fire_often(v, threshold, spacing, most, reset, subtract, hold, out):  # type
 
 @kernel
 def raise_to(v, floor):  # type: ignore[no-untyped-def]
-    """V = max(v, floor)."""
+    """V = max(v, floor). ``v`` is (n,)."""
     for i in range(v.size):
         v[i] = max(v[i], floor[i])
 
 
 @kernel
 def count_down(hold, refractory, out):  # type: ignore[no-untyped-def]
-    """Hold = refractory - 1 where a neuron fired, else one less."""
+    """Hold = refractory - 1 where a neuron fired, else one less. ``hold``, in steps, and ``out`` are (n,)."""
     word = hold.dtype.type
     zero, one, whole = word(0), word(1), word(refractory - 1)
     for i in range(hold.size):
@@ -142,7 +157,10 @@ def count_down(hold, refractory, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def fire_held(v, params, most, subtract, hold, refractory, out):  # type: ignore[no-untyped-def]
-    """Fire and reset where ``hold`` is 0, and count it down; ``params`` as in ``lif``."""
+    """Fire and reset where ``hold`` is 0, and count it down; ``params`` as in ``lif``.
+
+    ``v``, ``hold`` and ``out`` are (n,).
+    """
     if most > 1:
         fire_often(v, params[3], params[7], most, params[4], subtract, hold, out)
     else:

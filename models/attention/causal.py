@@ -107,7 +107,13 @@ class CountGates(FixedTimesteps):
 
 
 def check_causal(where: str, dims: str, gate_delay: int, decay: float) -> None:
-    """Refuse a delay shorter than the gate's way (3 synapses with a channel gate, else 2), and a decay outside 0 to 1."""
+    """Refuse a delay shorter than the gate's way (3 synapses with a channel gate, else 2), and a decay outside 0 to 1.
+
+    The delay is in steps.
+
+    Raises:
+        ModelError: The value, and what is allowed.
+    """
     hops = 3 if "C" in dims else 2
     if gate_delay < hops:
         raise ModelError(

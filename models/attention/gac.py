@@ -107,7 +107,7 @@ class GAC(FixedTimesteps):
         return {"variant": self.variant, "gate": self.gate}
 
     def gains(self, current: Tensor) -> Tensor:
-        """Return the gate h(A F), of the shape of ``current``."""
+        """Return the gate h(A F), of the shape of ``current``. It is (T, B, C, H, W)."""
         score = time_score(current, self.ta_w0, self.ta_w1) if self.variant == "code" else self.ta[:, None]
         return apply_gate(self.gate, score[:, :, None, None, None] * over_steps(self._space_channel, current))
 

@@ -18,7 +18,7 @@ Gate = GateName
 
 
 def hard(x: Tensor) -> Tensor:
-    """Return clip(x / 4 + 1/2, 0, 1)."""
+    """Return clip(x / 4 + 1/2, 0, 1). Of any shape (..., n)."""
     return (x / 4.0 + 0.5).clamp(0.0, 1.0)
 
 
@@ -30,7 +30,7 @@ def _nearest_pow2(y: Tensor) -> Tensor:
 
 
 def apply_gate(gate: Gate, x: Tensor) -> Tensor:
-    """Return the gain h(x) in [0, 1] of a score."""
+    """Return the gain h(x) in [0, 1] of a score. Of any shape (..., n)."""
     match gate:
         case "sigmoid":
             return torch.sigmoid(x)
@@ -45,7 +45,11 @@ def apply_gate(gate: Gate, x: Tensor) -> Tensor:
 
 
 def check_gate(gate: str, where: str) -> None:
-    """Refuse a gate function that does not exist."""
+    """Refuse a gate function that does not exist.
+
+    Raises:
+        ModelError: The name, and those that exist.
+    """
     if gate not in GATES:
         raise ModelError(f"gate {gate!r}; allowed are {', '.join(GATES)}", where=where, help="use gate='hard'")
 
@@ -68,7 +72,11 @@ class FixedTimesteps(nn.Module):
         self.timesteps = timesteps
 
     def check_timesteps(self, found: int) -> None:
-        """Refuse an input of ``found`` steps other than T."""
+        """Refuse an input of ``found`` steps other than T.
+
+        Raises:
+            TimestepsError: It has another number of steps.
+        """
         if found != self.timesteps:
             raise TimestepsError(
                 f"input of T = {found}; the layer was made for T = {self.timesteps}",
@@ -81,7 +89,11 @@ class FixedTimesteps(nn.Module):
         return torch.tensor([self.timesteps])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse weights of another T."""
+        """Refuse weights of another T.
+
+        Raises:
+            TimestepsError: They were trained for another number of steps.
+        """
         found = int(state.item())
         if found != self.timesteps:
             raise TimestepsError(
@@ -98,6 +110,9 @@ def register(module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
 
 
 def uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    """Make a parameter drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for linear maps and convolutions."""
+    """Make a parameter drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for linear maps and convolutions.
+
+    Source: He et al., arXiv:1502.01852, as ``torch.nn.Linear.reset_parameters`` calls it with a = sqrt(5).
+    """
     bound = fan_in**-0.5
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))

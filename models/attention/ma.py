@@ -89,7 +89,10 @@ def space_score(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def added(x: Tensor, found: Mapping[str, Tensor], fired: Mapping[str, Tensor]) -> Tensor:
-    """Return X' of currents x, the sums f_D and the spikes s_D by dimension; see ``sda``."""
+    """Return X' of currents x, the sums f_D and the spikes s_D by dimension; see ``sda``.
+
+    All are (T, B, C, H, W) or broadcast to it.
+    """
     total = torch.zeros_like(x)
     for dim, f in found.items():
         for other, s in fired.items():
@@ -308,7 +311,7 @@ class MAAttention(_MA):
         return found | ({"kernel": self.sa_kernel.shape[-1]} if "S" in self.dims else {})
 
     def forward(self, current: Tensor) -> Tensor:
-        """Return the gated current."""
+        """Return the gated current. It is (T, B, C, H, W)."""
         return self.attend(self.to_maps(current)).reshape(current.shape)
 
 
@@ -371,7 +374,7 @@ class MALIF(_MA):
         return {name: getattr(self, name) for name in names}
 
     def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes, of the shape of ``current``, from zero state."""
+        """Return the spikes, of the shape of ``current``, from zero state. It is (T, B, C, H, W)."""
         x = self.to_maps(current)
         match self.variant:
             case "code":
@@ -383,7 +386,7 @@ class MALIF(_MA):
         return spikes.reshape(current.shape)
 
     def trace(self, current: Tensor) -> GateTrace:
-        """Return spikes, membrane before reset and gains, of the shape of ``current``."""
+        """Return spikes, membrane before reset and gains, of the shape of ``current``. It is (T, B, C, H, W)."""
         x = self.to_maps(current)
         if self.variant in ("code", "sda"):
             gated = self.attend(x) if self.variant == "code" else self.enhance(x)

@@ -113,14 +113,20 @@ class STAALIF(CountGates):
         register(self, parameters)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes, graded by the step attention (causal: binary), of the shape of ``current``."""
+        """Return the spikes, graded by the step attention (causal: binary), of the shape of ``current``.
+
+        It is (T, B, C, H, W).
+        """
         spikes = spikes_of(self._steps(current))
         if self.variant == "causal":
             return spikes
         return self.step_gains(spikes)[:, :, None, None, None] * spikes
 
     def trace(self, current: Tensor) -> GateTrace:
-        """Return binary spikes, membrane before reset and the gains on the current, all of its shape."""
+        """Return binary spikes, membrane before reset and the gains on the current, all of its shape.
+
+        It is (T, B, C, H, W).
+        """
         return trace_of(self._steps(current))
 
     def _steps(self, current: Tensor) -> Iterator[GateStep]:

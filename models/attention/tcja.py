@@ -141,7 +141,13 @@ class TCJA(FixedTimesteps):
         return channel_attention(n.flatten(0, 1)[None], self.cla)[0].reshape(n.shape)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Return the graded spikes g S, of the shape of ``spikes``."""
+        """Return the graded spikes g S, of the shape of ``spikes``.
+
+        They are (T, B, C, H, W).
+
+        Raises:
+            ModelError: They have other channels.
+        """
         self.check_timesteps(spikes.shape[0])
         if spikes.ndim != 5 or spikes.shape[2] != self.channels:
             raise ModelError(

@@ -60,9 +60,13 @@ class TCJAReadout(FixedTimesteps):
             return time_attention(z, self.tla, (TAPS - 1) // 2)
         return conv1d(z.permute(1, 2, 0), self.tla, stride=STRIDE, padding=PADDING).permute(2, 0, 1)
 
+    def channel_scores(self, z: Tensor) -> Tensor:
+        """Return Q (T, B, C) of Z (T, B, C)."""
+        return channel_attention(z, self.cla)
+
     def forward(self, r: Tensor) -> Tensor:
         """Return the image (B, C, H, W) in (-1, 1)."""
         self.check_timesteps(r.shape[0])
         z = r.mean((3, 4))
-        gain = apply_gate(self.gate, self.time_scores(z) * channel_attention(z, self.cla))
+        gain = apply_gate(self.gate, self.time_scores(z) * self.channel_scores(z))
         return torch.tanh((gain[..., None, None] * r).sum(0))

@@ -69,12 +69,12 @@ def cifar100(split: Split, root: Path | None) -> Images:
 
 
 def cifar10_normalized(split: Split, root: Path | None) -> Images:
-    """Load a split of CIFAR-10, normalised per channel."""
+    """Load a split of CIFAR-10, normalised per channel. Images are (N, 3, 32, 32), float32."""
     return _normalized(cifar10(split, root), MEAN10, DEVIATION10)
 
 
 def cifar100_normalized(split: Split, root: Path | None) -> Images:
-    """Load a split of CIFAR-100 with its fine labels, normalised per channel."""
+    """Load a split of CIFAR-100 with its fine labels, normalised per channel. Images are (N, 3, 32, 32), float32."""
     return _normalized(cifar100(split, root), MEAN100, DEVIATION100)
 
 

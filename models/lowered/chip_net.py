@@ -65,7 +65,11 @@ class ChipNet:
 
     # ------------------------------------------------------------------------------- integers and their gradients
     def worth(self, name: str) -> float:
-        """Return what one unit of a message is worth in the float net."""
+        """Return what one unit of a message is worth in the float net.
+
+        Raises:
+            UnsupportedNodeError: The layer sends no messages.
+        """
         op = self.graph[name]
         if isinstance(op, IntInput):
             return op.scale

@@ -50,7 +50,7 @@ class ThresholdBatchNorm(nn.BatchNorm1d):
         self.scale = alpha * THRESHOLD
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise, all steps as one batch."""
+        """Normalise, all steps as one batch. From and to (T, B, C, H, W); source: Zheng et al., arXiv:2011.05280."""
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         return over_steps(partial(_normalise, self), input)
@@ -67,7 +67,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """Transposed convolution of every step."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Convolve every step."""
+        """Convolve every step. From (T, B, C, H, W)."""
         return over_steps(super().forward, input)
 
 
@@ -197,11 +197,19 @@ class FSVAE(nn.Module):
         """
         latent = self.encoder(x)
         draw = torch.randint(self.samples, (x.shape[0], x.shape[1], self.latent, 1), generator=generator).to(x.device)
-        z_before = self._sample_posterior(latent.detach(), draw)
-        posterior = self.posterior(torch.cat([latent, z_before], dim=2))
-        z = posterior.gather(3, draw).squeeze(3)
+        posterior, z = self._posterior(latent, draw)
         prior = self.prior(self._prior_inputs(z.detach(), own, generator))
         return VAEOutput(self.decode(z), posterior, prior)
+
+    def drawn_latents(self, latent: Tensor, draw: Tensor) -> Tensor:
+        """Return z (T, B, D) of the encoder's spikes (T, B, D) and indices (T, B, D, 1) in 0 .. k - 1."""
+        return self._posterior(latent, draw)[1]
+
+    def _posterior(self, latent: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's spikes (T, B, D, k) and z (T, B, D)."""
+        z_before = self._sample_posterior(latent.detach(), draw)
+        posterior = self.posterior(torch.cat([latent, z_before], dim=2))
+        return posterior, posterior.gather(3, draw).squeeze(3)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the images (B, C, H, W) of latent spikes (T, B, D)."""

@@ -74,7 +74,7 @@ class MSBlock(nn.Module):
             self.shortcut = nn.Sequential(*pool, conv, _norm(p.out, p.gammas[0]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's sum."""
+        """Return the block's sum. From and to (T, B, C, H, W)."""
         r = self.bn2(self.conv2(self.lif2(self.bn1(self.conv1(self.lif1(x))))))
         y: Tensor = self.attention(r) + self.shortcut(x)
         return y

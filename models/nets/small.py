@@ -117,7 +117,7 @@ class Residual(nn.Module):
         self.bn2 = BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's sum."""
+        """Return the block's sum. From and to (T, B, C, H, W)."""
         y: Tensor = self.bn2(self.conv2(self.act2(self.bn1(self.conv1(self.act1(x))))))
         return y + x
 

@@ -51,7 +51,7 @@ class Block(nn.Module):
         self.fc2, self.bn4 = Conv2d(hidden, channels, 1, bias=False), BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's sum."""
+        """Return the block's sum. From and to (T, B, C, H, W)."""
         x = x + self.bn2(self.proj(self.attention(self.act2(self.bn1(self.qkv(self.act1(x)))))))
         y: Tensor = x + self.bn4(self.fc2(self.act4(self.bn3(self.fc1(self.act3(x))))))
         return y

@@ -72,7 +72,7 @@ class STAABlock(nn.Module):
         self.act2 = activation(out)
 
     def forward(self, s: Tensor) -> Tensor:
-        """Return the block's spikes."""
+        """Return the block's spikes. From and to (T, B, C, H, W)."""
         y: Tensor = self.act2(self.bn2(self.conv2(self.act1(self.bn1(self.conv1(s))))) + self.shortcut(s))
         return y
 

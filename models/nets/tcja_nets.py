@@ -83,7 +83,7 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
     """Adaptive average pooling of every step."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Pool every step."""
+        """Pool every step. From (T, B, C, H, W)."""
         return over_steps(super().forward, input)
 
 
@@ -95,7 +95,7 @@ class Vote(nn.Module):
         self.votes = votes
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of every group."""
+        """Return the mean of every group. From (T, B, votes K) to (T, B, K)."""
         means: Tensor = x.unflatten(2, (-1, self.votes)).mean(3)
         return means
 

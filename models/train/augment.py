@@ -42,7 +42,7 @@ class Drawn:
 
 
 def draw(augmentation: Augmentation, batch: int, generator: torch.Generator) -> Drawn:
-    """Draw for a batch."""
+    """Draw for a batch. Of images (T, B, C, H, W), one draw a sample."""
     shift = augmentation.shift
     return Drawn(
         torch.randint(0, 2 * shift + 1, (batch, 2), generator=generator) if shift else None,
@@ -85,7 +85,10 @@ class Mix:
 
 
 def draw_mix(batch: int, height: int, width: int, generator: torch.Generator) -> Mix:
-    """Draw a CutMix for a batch; one box for all, as in the released code of GAC."""
+    """Draw a CutMix for a batch; one box for all, as in the released code of GAC.
+
+    Height and width are in px; source: Yun et al., arXiv:1905.04899.
+    """
     partner = torch.randperm(batch, generator=generator)
     kept, row, column = torch.rand(3, generator=generator).tolist()
     cut = (1.0 - kept) ** 0.5

@@ -25,11 +25,11 @@ class Data:
         return len(self.y)
 
     def steps(self, x: Tensor) -> Tensor:
-        """Return some samples with all T steps."""
+        """Return some samples with all T steps. They are (T, B, C, H, W)."""
         return x.expand(self.timesteps, *x.shape[1:])
 
     def take(self, index: Tensor) -> Data:
-        """Return some of the samples."""
+        """Return some of the samples. Images are (T, B, C, H, W), labels (B,)."""
         return Data(self.x[:, index], self.y[index], self.timesteps, self.simulated)
 
     def to(self, device: str) -> Data:

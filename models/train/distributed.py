@@ -89,7 +89,7 @@ class _AllSum(torch.autograd.Function):
 
 
 def all_sum(x: Tensor) -> Tensor:
-    """Return the sum over processes, differentiable."""
+    """Return the sum over processes, differentiable. Of any shape (..., n)."""
     total: Tensor = _AllSum.apply(x)  # type: ignore[no-untyped-call]
     return total
 

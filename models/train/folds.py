@@ -45,7 +45,10 @@ def folds_of(y: NDArray[np.int64], count: int, seed: int) -> list[NDArray[np.int
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a fraction ``right / n``."""
+    """Return the 95 % confidence interval of a fraction ``right / n``.
+
+    Shares of 1; source: Wilson, JASA 22(158):209-212, 1927, doi 10.1080/01621459.1927.10502953.
+    """
     p, z2 = right / n, Z95**2
     middle, half = p + z2 / (2 * n), Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)

@@ -31,11 +31,11 @@ class SpikeCount:
 
     @property
     def rate(self) -> float:
-        """Spikes per neuron and timestep."""
+        """Spikes per neuron and timestep, a share of 1."""
         return self.spikes / max(self.neuron_steps, 1)
 
     def hook(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Count what a neuron layer gave."""
+        """Count what a neuron layer gave. It is (T, B, ...)."""
         self.spikes += float(output.count_nonzero())
         self.neuron_steps += output.numel()
 

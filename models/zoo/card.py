@@ -60,6 +60,7 @@ class Card:
         torch: Version of torch that trained it.
         cross_validation: What k-fold cross-validation of the same recipe and seed found, where it was made.
         reconstruction_mse: Autoencoders: mean squared error on the test split, images in [-1, 1].
+        reconstruction_mse_on_chip: The same of the deployed net, on the test samples that travel with its bundle.
         side: Events: side of smaller, square frames than the sensor's; see ``models.datasets.load``.
         window_us: Events framed by time: length of a step in µs, where it is fixed.
         source_file: Imported checkpoints: name of the file the weights were read from.
@@ -88,6 +89,7 @@ class Card:
     format: int = field(default=FORMAT)
     cross_validation: CrossValidation | None = None
     reconstruction_mse: float | None = None
+    reconstruction_mse_on_chip: float | None = None
     side: int | None = None
     window_us: float | None = None
     source_file: str | None = None

@@ -1,4 +1,4 @@
-"""A user's own attention block, from outside the source: installed beside us, nothing of ours touched, bit for bit on Lava."""
+"""A user's own attention block, installed beside us, bit for bit on Lava; its tutorial, tested too, shows the rest."""
 
 from __future__ import annotations
 
@@ -35,14 +35,11 @@ found = {"captured": type(graph["1"]).__name__, "codes": {}}
 for gates in ("causal", "static"):
     made = str(out / gates)
     words = ["--calibrate", str(out / "x.npz"), "--samples", str(out / "x.npz"), "--gates", gates, "--out", made]
-    commands = {
-        "deploy": ["deploy", file, *words],
-        "check": ["check", made],
-        "compare": ["compare", made, "--backends", "interpreter", "hw_sim", "lava", "--limit", "3"],
-    }
+    commands = {"deploy": ["deploy", file, *words], "check": ["check", made]}
+    if gates == "causal":
+        commands["compare"] = ["compare", made, "--backends", "interpreter", "hw_sim", "lava", "--limit", "2"]
     found["codes"][gates] = {name: main(command) for name, command in commands.items()}
     found[gates] = sorted({type(op).__name__ for op in bundle.load(Path(made)).lowered})
-found["refused"] = main(["deploy", file, "--calibrate", str(out / "x.npz"), "--gates", "barrier", "--out", str(out / "no")])
 Path(sys.argv[3]).write_text(json.dumps(found))
 """
 
@@ -87,10 +84,8 @@ def test_a_block_of_ones_own_goes_from_torch_to_lava(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["captured"] == "DepthGate"
-    good = {"deploy": 0, "check": 0, "compare": 0}
-    assert found["codes"] == {"causal": good, "static": good}, done.stdout + done.stderr
+    good = {"deploy": 0, "check": 0}
+    assert found["codes"] == {"causal": good | {"compare": 0}, "static": good}, done.stdout + done.stderr
     assert "GateNeuron" in found["causal"]
     assert "GateTable" in found["static"]
-    assert found["refused"] == 2
-    assert "DepthGate '1' cannot be lowered by 'barrier': none of its gates reads the membrane" in done.stderr
     assert "depth-gate" in done.stdout

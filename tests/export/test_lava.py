@@ -17,6 +17,7 @@ from int_nets import (
     int_identity,
     int_input,
     int_lif,
+    int_transposed_conv,
 )
 from mapped import mapped
 from numpy.typing import NDArray
@@ -94,6 +95,17 @@ def conv_with_stride_padding_dilation_groups(rng: np.random.Generator) -> Net:
         lif("h", "c", shape=(4, 3, 6), bias=rng.integers(-50, 200, 72), threshold=rng.integers(1, 100, 72) << 6),
         int_conv(name="c2", inputs=("h",), weight=even(rng, 2, 4, 2, 2), dilation=(1, 2), padding=(0, 1)),
         lif("l", "c2", shape=(2, 2, 6), decay_v=rng.integers(0, 4096, 24)),
+    )
+
+
+def transposed_conv_with_stride_and_padding(rng: np.random.Generator) -> Net:
+    weight = even(rng, 3, 2, 3, 3)
+    wider = {"stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1)}
+    return net(
+        rng,
+        int_input(name="x", shape=(2, 3, 2)),
+        int_transposed_conv(name="c", inputs=("x",), weight=weight, exponent=1, **wider),
+        lif("l", "c", shape=(3, 6, 4), bias=rng.integers(-50, 200, 72)),
     )
 
 
@@ -217,6 +229,7 @@ MAKERS: tuple[Callable[[np.random.Generator], Net], ...] = (
     gates_with_feedback,
     subtract_reset_and_full_thresholds,
     spike_counts_of_a_stock_neuron,
+    transposed_conv_with_stride_and_padding,
 )
 
 

@@ -24,7 +24,7 @@ from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, Input, Lif, Neuron, Output
+from spikewright.toolchain.ops import Array, Delay, Input, Lif, Neuron, Output, SumPool, TransposedConv
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
@@ -114,7 +114,11 @@ def test_time_is_a_scan_and_nodes_are_called_after_block_and_op() -> None:
     longer = net_model(Graph(graph.ops, timesteps=40))
 
     assert [len(model.graph.node)] == [len(longer.graph.node)]
-    assert "block/block.ca.count/Gemm" in {n.name for n in _every_node(model.graph)}
+    nodes = {n.name: n for n in _every_node(model.graph)}
+    made = {op.name for op in graph if not isinstance(op, Input | Output | Delay)}
+    assert made <= set(nodes)
+    assert {n.name for n in model.graph.node} & set(graph.by_name) == {"stem", "block", "flat", "late", "head", "sum"}
+    assert [(p.key, p.value) for p in nodes["block.ca.count"].metadata_props] == [("namespace", "block/block.ca.count")]
     shapes = {info.name: _dims(info) for info in (*model.graph.value_info, *model.graph.input, *model.graph.output)}
     assert shapes["x"] == [T, "B", 2, 4, 6]
     assert shapes["answer"] == ["B", 3]
@@ -185,6 +189,31 @@ def test_a_still_frame_is_computed_once_and_a_moving_one_in_every_step(name: str
 
     assert features.shape[0] == frames * 3
     assert np.abs(sent - run_float(graph, x)["block"]).max() < 1e-4
+
+
+def test_a_transposed_convolution_behind_a_padding_wider_than_its_window_sends_the_interpreters_spikes() -> None:
+    rng = np.random.default_rng(2)
+    ops = (
+        Input(name="input", shape=(3, 4, 6), binary=False),
+        SumPool(name="padded", inputs=("input",), kernel=(1, 1), stride=(1, 1), padding=(2, 1), scale=2.0),
+        TransposedConv(
+            name="up",
+            inputs=("padded",),
+            weight=rng.normal(size=(2, 3, 3, 3)),
+            bias=rng.normal(size=2),
+            stride=(2, 2),
+            padding=(1, 1),
+            output_padding=(1, 1),
+        ),
+        Lif(name="fire", inputs=("up",), shape=(2, 16, 16), beta=np.full((), 0.5), v_threshold=np.ones(())),
+        Output(name="y", inputs=("fire",)),
+    )
+    graph, x = Graph(ops, T), images(3, 4, 6, still=False)
+
+    (sent,) = run_onnx(net_model(graph, dense=True, record=["fire"]), x, ["fire"])
+
+    assert 0 < sent.mean() < 1
+    np.testing.assert_array_equal(sent, run_float(graph, x)["fire"])
 
 
 # --------------------------------------------------------------------------------------------- files, both ways

@@ -73,7 +73,10 @@ def check_in_blocks(seeds: range) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", [f"check(range(0, {SIMULATED.stop}))", "check_in_blocks(range(0, 12))"])
+@pytest.mark.parametrize(
+    "call",
+    [f"check(range(0, {SIMULATED.stop}))", pytest.param("check_in_blocks(range(0, 12))", marks=pytest.mark.weekly)],
+)
 def test_cuda_gives_the_same_integers_in_the_simulator(call: str) -> None:
     paths = (HERE.parents[1], HERE.parent / "support", HERE)
     done = subprocess.run(

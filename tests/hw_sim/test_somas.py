@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright.hw_sim import (
+    ConvSynapses,
     DenseSynapses,
     GatedMembrane,
     GateLink,
@@ -64,6 +66,36 @@ def test_every_method_of_a_synapse_kind_agrees_with_its_matrix(seed: int) -> Non
         )
         assert (reached.walked >= reached.synapses).all()
         assert (reached.synapses > 0).all()
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)), dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    groups=st.sampled_from((1, 2)), bands=st.tuples(st.integers(1, 4), st.integers(1, 4)), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_tiles_of_some_channels_reach_what_their_entries_say(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    bands: tuple[int, int],
+    seed: int,
+) -> None:
+    """Tiles are moved copies of each other, single places, or at the border, where windows see less."""
+    weight = np.random.default_rng(seed).integers(-1, 2, (4, 4 // groups, *kernel))
+    conv = ConvSynapses(weight, stride, padding, dilation, groups)
+    source = (4, 9, 8)
+    target = conv.shape(source)
+    channel, row, column = np.indices(target)
+    tile = row * bands[0] // target[1] * bands[1] + column * bands[1] // target[2]
+    part = (channel // 2 * bands[0] * bands[1] + tile).reshape(-1)
+    parts = 2 * bands[0] * bands[1]
+
+    rows, columns, _ = conv.entries(source, target)
+    wanted = np.zeros((prod(source), parts), np.int64)
+    np.add.at(wanted, (columns, part[rows]), 1)
+    np.testing.assert_array_equal(conv.fan_out(source, target, part, parts).table(prod(source)), wanted)
 
 
 shapes = st.tuples(*(st.integers(1, 4) for _ in range(3)))

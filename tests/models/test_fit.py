@@ -101,12 +101,12 @@ from dataclasses import replace
 from spikewright.models.nets import make
 
 torch.set_num_threads(1)
-chosen = replace(recipe("tcja-digits"), epochs=6, batch=100, shift=1, flip=True, timesteps=4, learning_rate=1e-2,
+chosen = replace(recipe("tcja-digits"), epochs=3, batch=100, shift=1, flip=True, timesteps=4, learning_rate=1e-2,
                  arguments={"T": 4, "side": 8, "attention": "tcja", "channels": (4, 8)})
 with workers("cpu") as me:
     torch.manual_seed(0)
     module = make(chosen.net, chosen.arguments).double()
-    data = loop.training_data(chosen, "train").take(torch.arange(450))
+    data = loop.training_data(chosen, "train").take(torch.arange(250))
     data = replace(data, x=data.x.double())
     losses = []
     fitting.fit(module, data, chosen, 0, fitting.Running(workers=me), lambda e: losses.append(e.loss))

@@ -1,7 +1,8 @@
-"""Every net that ships deploys, exactly where its gates are causal, or is refused by name with the reason."""
+"""Every net that ships deploys, exactly where its gates are causal, or is refused by name; it answers as it did (golden)."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from benchmarks.zoo_check import beside
 from numpy.typing import NDArray
-from zoo_nets import captured, deployed, gates_of
+from zoo_nets import captured, classifying, deployed, gates_of, zoo_answers
 
 from spikewright import toolchain
 from spikewright.models import zoo
@@ -25,15 +26,17 @@ NO_LOWERING = {
     "staa-cifar10": "SumPool cannot run on a neurocore",
 }
 """Nets that no gate lowering makes spike-driven, and what is said: a pool of gated spikes in the stem."""
-HOST = ("gac-fashion-published", "gac-cifar10")
-"""Nets whose gates stay on the host, though ``auto`` has too few samples to say that this loses nothing."""
+HOST = ("gac-fashion-published",)
+"""A net whose gates stay on the host, though ``auto`` has too few samples to say that this loses nothing."""
 QUICK = ("ma-digits", "gac-digits", "tcja-digits", "staa-digits-published")
 """Nets that are deployed in a quick run too: one a family, one that looks ahead."""
+WEEKLY = {"gac-cifar10", "staa-cifar10"}
+"""Nets that take a minute each; smaller ones of their families show the same, and what they answer is compared below."""
 NETS = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name in zoo.names()
-    if zoo.card(name).accuracy is not None
+    name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.weekly] * (name in WEEKLY)])
+    for name in classifying()
 ]
+GOLDEN = Path(__file__).parents[1] / "golden" / "zoo.json"
 OTHERS = [name for name in zoo.names() if zoo.card(name).accuracy is None]
 
 
@@ -69,7 +72,6 @@ def test_a_shipped_net_is_exact_on_the_interpreter_and_deploys_or_is_refused(nam
             deployed(name, "causal", data)
         assert "block" in refusal.value.where
         assert "--gates static" in refusal.value.help
-        gates = "static"
     if name in NO_LOWERING:
         with pytest.raises(ToolchainError, match=NO_LOWERING[name]) as no:
             deployed(name, gates, data)
@@ -79,6 +81,12 @@ def test_a_shipped_net_is_exact_on_the_interpreter_and_deploys_or_is_refused(nam
     made = deployed(name, gates, data)
     assert verdict_of(made).spike_driven
     assert compare(made, ["interpreter", "hw_sim"], made.encode(x[:, :2])).equal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", classifying())
+def test_a_net_of_the_zoo_answers_as_it_did(name: str, data: Path | None) -> None:
+    assert zoo_answers(name, data) == json.loads(GOLDEN.read_text())[name]
 
 
 @pytest.mark.parametrize("name", OTHERS)

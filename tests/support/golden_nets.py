@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from checked_nets import ma
@@ -10,12 +11,30 @@ from joint_nets import events, joint, joint_net, staa, staa_net
 from random_nets import NetMaker
 from report_nets import coded
 
+from spikewright.hw_sim import simulate
+from spikewright.hw_sim.compiled.stages import compile as compile_program
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Input, Output
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
+
+SAMPLES = 8
+
+
+def counted(made: Deployment, count: int = SAMPLES) -> dict[str, Any]:
+    """Answers, spikes a layer and SOPs of the first samples on the machine."""
+    assert made.samples is not None
+    payload = made.encode(made.samples.x[:, :count])
+    source = made.program.populations[0].name
+    trace = simulate(compile_program(made.program, made.chip), {source: payload}, record=True)
+    spikes = {name: int((out != 0).sum()) for name, out in sorted(trace.spikes.items())}
+    return {
+        "answers": np.asarray(trace.outputs).astype(int).tolist(),
+        "spikes": spikes,
+        "sops": int(trace.sops.sum()),
+    }
 
 
 def _made(seed: int, *layers: str) -> Graph:

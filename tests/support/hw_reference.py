@@ -39,6 +39,13 @@ def matrix(program: Program, projection: hw.Projection) -> Int:  # noqa: C901 - 
                     column = x * conv.stride[1] - conv.padding[1] + kx * conv.dilation[1]
                     if 0 <= row < source.shape[1] and 0 <= column < source.shape[2]:
                         w[i, at_source[o // per_group_out * per_group + c, row, column]] += value
+        case hw.TransposedConvSynapses(weight=weight, stride=stride, padding=padding):
+            at_target = np.arange(target.size).reshape(target.shape)
+            for (c, i, j), n in np.ndenumerate(np.arange(source.size).reshape(source.shape)):
+                for (o, a, b), value in np.ndenumerate(weight[:, c]):
+                    row, column = i * stride[0] - padding[0] + a, j * stride[1] - padding[1] + b
+                    if 0 <= row < target.shape[1] and 0 <= column < target.shape[2]:
+                        w[at_target[o, row, column], n] += value
         case hw.GateLink():
             axes = (*source.shape, *(1,) * (len(target.shape) - len(source.shape)))  # channel first
             index = np.broadcast_to(np.arange(source.size).reshape(axes), target.shape).ravel()

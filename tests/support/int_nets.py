@@ -19,6 +19,7 @@ from spikewright.hw_sim import (
     Lif,
     Source,
     Synapses,
+    TransposedConvSynapses,
 )
 from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, lif
 from spikewright.toolchain.ir import Graph
@@ -67,6 +68,11 @@ def int_dense(weight: Ints, **fields: Any) -> IntConnection:
 def int_conv(weight: Ints, **fields: Any) -> IntConnection:
     own = _of_op(fields)
     return _connection(ConvSynapses(weight, **fields), own)
+
+
+def int_transposed_conv(weight: Ints, **fields: Any) -> IntConnection:
+    own = _of_op(fields)
+    return _connection(TransposedConvSynapses(weight, **fields), own)
 
 
 def int_identity(weight: int, **fields: Any) -> IntConnection:

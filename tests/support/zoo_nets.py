@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from golden_nets import counted
 
 from spikewright.models import zoo
 from spikewright.toolchain.data_sets import load_split
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.lower_gates import Strategy
@@ -47,3 +51,17 @@ def deployed(name: str, gates: Strategy, data: Path | None) -> Deployment:
         card=imported.card,
         samples=few("test", SAMPLES, None),
     )
+
+
+def classifying() -> list[str]:
+    """Return the nets that classify."""
+    return [name for name in zoo.names() if zoo.card(name).accuracy is not None]
+
+
+def zoo_answers(name: str, data: Path | None) -> dict[str, Any]:
+    """Deploy a net of the zoo, causal ones with causal gates, and count; or say how it is refused."""
+    gates = gates_of(name)
+    try:
+        return {"gates": gates, **counted(deployed(name, gates, data))}
+    except ToolchainError as error:
+        return {"gates": gates, "refused": f"{type(error).__name__}: {error.where}"}

@@ -17,7 +17,8 @@ from tiny import tiny_graph, tiny_samples
 
 from spikewright.export.lava import LavaBackend
 from spikewright.hw_sim import ProgramError, compile, drc, load_chip, simulate
-from spikewright.toolchain.deployment import Deployment, payloads
+from spikewright.toolchain.coding import payloads
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError, VerifyError
 from spikewright.toolchain.integer import IntOutput
 from spikewright.toolchain.interpret import run_int

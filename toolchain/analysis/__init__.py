@@ -25,6 +25,7 @@ from spikewright.toolchain.analysis.quantity import Quantity as Quantity
 from spikewright.toolchain.analysis.quantity import total as total
 from spikewright.toolchain.analysis.review import Review as Review
 from spikewright.toolchain.analysis.review import duty_cycle as duty_cycle
+from spikewright.toolchain.analysis.saturation import lost as lost
 from spikewright.toolchain.analysis.saturation import saturations as saturations
 from spikewright.toolchain.analysis.summary import Analysis as Analysis
 from spikewright.toolchain.analysis.summary import accuracy as accuracy

@@ -88,7 +88,7 @@ class Layer:
 
     @property
     def spike_rate(self) -> float | None:
-        """Spikes per spiking neuron and step; None where nothing can fire (a read-out)."""
+        """Spikes per spiking neuron, a step; None where nothing can fire (a read-out)."""
         return self.spikes / self.firing if self.firing else None
 
 
@@ -165,13 +165,16 @@ class Activity:
 
     @property
     def spike_rate(self) -> float:
-        """Spikes per neuron and step, over all spiking neurons on cores."""
+        """Spikes per neuron, a step, over all spiking neurons on cores."""
         on_chip = [layer for layer in self.layers if layer.neurons]
         firing = sum(layer.firing for layer in on_chip)
         return sum(layer.spikes for layer in on_chip) / firing if firing else 0.0
 
     def total(self, field: str) -> int:
-        """Return the sum of one counter over all cores, e.g. ``messages``, ``hops``, ``neuron_updates``."""
+        """Return the sum of one counter over all cores, e.g. ``messages``, ``hops``, ``neuron_updates``.
+
+        Of all samples, not per sample.
+        """
         return sum(int(getattr(core, field)) for core in self.cores)
 
 

@@ -73,7 +73,7 @@ class Latency:
 
 
 def latency(trace: Trace, chip: Chip) -> Latency:
-    """Return the latency of a run, with its bottleneck named."""
+    """Return the latency of a run, with its bottleneck named. Times are in s, per sample."""
     times = trace.latency_s
     mean = float(times.mean())
     band = [mean * _scaled(trace, chip, end) / _scaled(trace, chip, "nominal") for end in ("low", "high")]

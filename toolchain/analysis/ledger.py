@@ -92,13 +92,16 @@ def ledger(counts: Activity, chip: Chip, host_macs: int, weight_bits: int) -> Le
 def ann_twin(of: Ledger, macs: int, neurons: int) -> Ledger:
     """Return the ledger of a quantized artificial net of the same shape on the same memories: one frame, every activation sent.
 
-    Each multiply-accumulate reads its weight and index as a SOP does (nothing is reused), each neuron is updated once and sends
+    Each multiply-accumulate reads its weight and index as a SOP does (nothing is reused), each neuron is updated once
+    and sends
     one message, to as many cores over as many hops as a spike of the net.
 
     Args:
         of: The spiking net's.
         macs: Multiply-accumulates of one frame.
         neurons: Its neurons.
+
+    Activations have ceil(log2(T + 1)) bits; counts are per sample.
     """
     have = of.counts
     sops = have["accumulate"] + have["multiply_accumulate"]

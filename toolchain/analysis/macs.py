@@ -1,6 +1,6 @@
 """Multiply-accumulates of float ops: what a host computes in front of the first spike, and what a dense network would.
 
-    conv: C_out (C_in / groups) kh kw H' W'      affine: O I      scale, product: one multiply an element
+    conv: C_out (C_in / groups) kh kw H' W' (transposed: / stride^2)   affine: O I   scale, product: one multiply an element
     attention block: what it says itself (``AttentionBlock.cost``), its gates and their application
 
 Poolings and joins only add and count 0; so does a neuron (its updates are counted apart).
@@ -12,7 +12,7 @@ from math import prod
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Conv, Multiply, Op, Scale
+from spikewright.toolchain.ops import Affine, Conv, Multiply, Op, Scale, TransposedConv
 from spikewright.toolchain.shapes import Shape, shapes
 
 
@@ -33,7 +33,7 @@ def macs_per_sample(graph: Graph, *, still: bool) -> int:
 def linear_macs_per_frame(graph: Graph) -> int:
     """Return the MACs of one frame's convolutions and affine maps only: the artificial network of the same shape."""
     known = shapes(graph)
-    return sum(_frame(op, known[op.name]) for op in graph if isinstance(op, Conv | Affine))
+    return sum(_frame(op, known[op.name]) for op in graph if isinstance(op, Conv | TransposedConv | Affine))
 
 
 def _frame(op: Op, shape: Shape) -> int:
@@ -42,6 +42,8 @@ def _frame(op: Op, shape: Shape) -> int:
             return int(weight.size)
         case Conv(weight=weight):
             return int(weight.size) * prod(shape[1:])
+        case TransposedConv(weight=weight, stride=stride):
+            return int(weight.size) * prod(shape[1:]) // prod(stride)
         case Scale() | Multiply():
             return prod(shape)
         case _:

@@ -51,6 +51,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def several(number: int, word: str) -> str:
+    """Return a number of things with its word, e.g. ``1 sample``, ``2,000 samples``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def ratio(value: float, other: float) -> str:
     """Return value / other, e.g. ``1.25 ×``."""
     return "–" if not other else f"{significant(value / other)} ×"

@@ -80,7 +80,7 @@ class PaperEnergy:
 
     @property
     def total_j(self) -> float:
-        """E."""
+        """E in J, per sample, by the literature's 45 nm convention (Horowitz, ISSCC 2014, Fig. 1.1.9)."""
         return self.first_j + self.spiking_j + self.attention_j
 
 

@@ -115,7 +115,7 @@ def _node(top: Mapping[str, yaml.Node]) -> yaml.Node:
 
 
 def price(ledger: Ledger, prices: PriceList) -> Priced:
-    """Return a ledger under a list."""
+    """Return a ledger under a list. In J, per sample."""
     items = {}
     for name, one in prices.energies.items():
         if ledger.counts.get(name):

@@ -91,13 +91,19 @@ class Review:
 
     @property
     def per_synapse_stands(self) -> Standing:
-        """Where the spikes per synapse stand to ``SYNAPSE_BOUNDS``."""
+        """Where the spikes per synapse stand to ``SYNAPSE_BOUNDS``.
+
+        Source: Dampfhoffer et al., IEEE TETCI 7(3):731-741, 2023.
+        """
         low, high = SYNAPSE_BOUNDS
         return "below" if self.spikes_per_synapse < low else "between" if self.spikes_per_synapse <= high else "above"
 
     @property
     def rate_stands(self) -> Standing:
-        """Where the spike rate stands to ``RATE_BOUND``, which is published for T = 5."""
+        """Where the spike rate stands to ``RATE_BOUND``, which is published for T = 5.
+
+        Source: Yan et al., arXiv:2409.08290v4.
+        """
         return "below" if self.spike_rate < RATE_BOUND else "above"
 
 

@@ -73,7 +73,11 @@ class OwnSpikes(AttentionBlock):
     decay: float = 1.0
 
     def check(self) -> None:
-        """Check options and parameters."""
+        """Check options and parameters.
+
+        Raises:
+            ValueError: Steps, delay or decay are out of range, or a parameter has another shape.
+        """
         super().check()
         if self.timesteps < 1 or self.gate_delay < self.least_delay or not 0 <= self.decay <= 1:
             raise ValueError(

@@ -63,7 +63,13 @@ class GAC(AttentionBlock):
         return "graded"
 
     def expected(self) -> Mapping[str, tuple[int | None, ...]]:
-        """Return the shapes of its parameters."""
+        """Return the shapes of its parameters.
+
+        The current is (T, C, H, W).
+
+        Raises:
+            ValueError: The shape is not (C, H, W).
+        """
         if len(self.shape) != 3:
             raise ValueError(f"GAC: shape {self.shape}; expected (C, H, W)")
         c, t = self.shape[0], self.timesteps

@@ -67,7 +67,11 @@ class SpikeAttention(AttentionBlock):
         return {}
 
     def check(self) -> None:
-        """Check options."""
+        """Check options.
+
+        Raises:
+            ValueError: The shape is not (C, H, W), or the heads do not divide C.
+        """
         super().check()
         if len(self.shape) != 3 or self.heads < 1 or self.shape[0] % self.heads:
             raise ValueError(

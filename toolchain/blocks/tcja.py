@@ -94,7 +94,11 @@ class TCJA(AttentionBlock):
         return f"TCJA ({self.dims}, variant {self.variant!r})"
 
     def check(self) -> None:
-        """Check options and parameters."""
+        """Check options and parameters.
+
+        Raises:
+            ValueError: Steps, delay or decay are out of range, or a parameter has another shape.
+        """
         super().check()
         if self.timesteps < 1 or self.gate_delay < 0 or not 0 <= self.decay <= 1:
             raise ValueError(
@@ -109,7 +113,13 @@ class TCJA(AttentionBlock):
         return {name: own[dim] for dim, name in (("T", "tla"), ("C", "cla")) if dim in self.dims}
 
     def shape_of(self, operands: list[Shape]) -> Shape:
-        """Return the shape of what it scales; the spikes that are counted have its channels."""
+        """Return the shape of what it scales; the spikes that are counted have its channels.
+
+        Both are (C, H, W).
+
+        Raises:
+            VerifyError: The two do not have the same channels.
+        """
         if operands[-1] != self.shape or operands[0][0] != self.shape[0]:
             found = " and ".join(map(str, operands))
             allowed = f"{self.shape}, {self.shape[0]} channels"

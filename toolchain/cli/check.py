@@ -32,7 +32,11 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 
 def run(arguments: Namespace) -> Outcome:
-    """Check."""
+    """Check.
+
+    Raises:
+        InputError: An option of the other kind of target is given: of a bundle or of a model.
+    """
     if Path(arguments.target).is_dir():
         given = [one.flag for one in declared(AsTrained) if hasattr(arguments, one.name)]
         given += [] if arguments.data is None else ["--data"]

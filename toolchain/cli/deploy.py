@@ -43,7 +43,11 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 
 def run(arguments: Namespace) -> Outcome:
-    """Deploy."""
+    """Deploy.
+
+    Raises:
+        InputError: The folder of the bundle is missing, or given where none is written.
+    """
     if arguments.stop_after is not None and arguments.out is not None:
         raise InputError("no bundle is written", where="--out, --stop-after", help="leave one of the two out")
     if arguments.stop_after is None:

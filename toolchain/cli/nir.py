@@ -33,7 +33,11 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 
 
 def run(arguments: Namespace) -> Outcome:
-    """Write the file; a net that standard NIR has no nodes for is refused by the name of the op."""
+    """Write the file; a net that standard NIR has no nodes for is refused by the name of the op.
+
+    Raises:
+        InputError: The file does not end in ``.nir``.
+    """
     out: Path | None = arguments.out
     if out is None or out.suffix != ".nir":
         raise InputError(f"{out}; a .nir file is expected", where="--out", help="give --out FILE.nir")

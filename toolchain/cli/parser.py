@@ -18,11 +18,19 @@ class Parser(argparse.ArgumentParser):
     late: Callable[[Parser], None] | None = None
 
     def error(self, message: str) -> NoReturn:
-        """Raise what the command line prints."""
+        """Raise what the command line prints.
+
+        Raises:
+            InputError: Always.
+        """
         raise InputError(message, where=self.prog, help=f"see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse, and refuse an option that the verb does not have."""
+        """Parse, and refuse an option that the verb does not have.
+
+        Raises:
+            InputError: An option is unknown; the nearest one is named.
+        """
         if self.late is not None:
             self.late(self)
             self.late = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from spikewright.toolchain import api
 from spikewright.toolchain.analysis import list_prices
+from spikewright.toolchain.autoencoders import AutoencoderDeployment
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.outputs import check_outputs
 from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
@@ -53,6 +54,8 @@ def run(arguments: Namespace) -> Outcome:
         {f"--{kind}": path for kind, path in files.items()}, (arguments.bundle, arguments.twin, arguments.input)
     )
     loaded = api.load(arguments.bundle)
+    if isinstance(loaded, AutoencoderDeployment) and arguments.overlay is not None:
+        raise loaded.one_program("an overlay", "--overlay")
     twin = None if arguments.twin is None else api.load(arguments.twin)
     with bars() as bar:
         report = loaded.report(

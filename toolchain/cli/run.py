@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.toolchain import api
+from spikewright.toolchain.autoencoders import AutoencoderDeployment
 from spikewright.toolchain.backends import backend_class, backend_points, load_backend
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.outputs import check_outputs
@@ -67,7 +68,11 @@ def add_backend_options(parser: Parser) -> None:
 
 
 def run(arguments: Namespace) -> Outcome:
-    """Run."""
+    """Run.
+
+    Raises:
+        InputError: The backend counts nothing and a trace is asked for, or ``--record`` stands without ``--save``.
+    """
     every = [one for options in backend_options().values() for one in options]
     for flag, path in (("--trace", arguments.trace), ("--trace-events", arguments.trace_events)):
         if path is not None and not load_backend(arguments.backend).counts:
@@ -78,6 +83,8 @@ def run(arguments: Namespace) -> Outcome:
     outputs = {"--trace": arguments.trace, "--trace-events": arguments.trace_events, "--save": arguments.save}
     check_outputs(outputs, (arguments.bundle, arguments.input))
     made = api.load(arguments.bundle)
+    if isinstance(made, AutoencoderDeployment) and (arguments.trace or arguments.trace_events):
+        raise made.one_program("a trace", "--trace, --trace-events")
     with bars() as bar:
         found = made.run(
             **chosen(arguments),

@@ -64,7 +64,7 @@ class Measured:
 
     @property
     def energy(self) -> Quantity:
-        """Energy with its band."""
+        """Energy with its band. In J, per sample."""
         basis: Any = self.energy_basis
         return Quantity(self.energy_j, "J", basis, self.energy_low_j, self.energy_high_j)
 

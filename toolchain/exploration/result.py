@@ -57,7 +57,10 @@ class Exploration(Result):
         return tuple(able[k] for k in front([self.goals(i) for i in able]))
 
     def goals(self, place: int) -> tuple[float, ...]:
-        """Return the objectives of a measured configuration; an energy as it is printed: what differs less is no gain."""
+        """Return the objectives of a measured configuration; an energy as it is printed: what differs less is no gain.
+
+        Energy is in J, time in s, per sample; loss of accuracy a share of 1.
+        """
         point = self.outcomes[place]
         assert isinstance(point, Measured)
         figures = asdict(point) | {"sops": point.sops_binary + point.sops_graded}
@@ -85,7 +88,7 @@ class Exploration(Result):
         return to_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return all of it as plain data. Energy is in J and time in s, per sample."""
         return {
             "name": self.name,
             "chip": self.chip,
@@ -97,19 +100,30 @@ class Exploration(Result):
         }
 
     def rows(self) -> list[Row]:
-        """Return one row a configuration: its values, what it came to, whether it stands on the front."""
+        """Return one row a configuration: its values, what it came to, whether it stands on the front.
+
+        Loss of accuracy is a share of 1, energy in J, time in s, all per sample.
+        """
         return [
             {"number": i, **dict(c.values), "on_front": i in self.front, **_figures(self.outcomes[i])}
             for i, c in enumerate(self.configurations)
         ]
 
     def csv(self, path: str | Path | None = None) -> str:
-        """Return the rows as CSV, and write it."""
+        """Return the rows as CSV, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         rows = [{k: "; ".join(v) if isinstance(v, tuple) else v for k, v in row.items()} for row in self.rows()]
         return _written(csv_table(rows), path)
 
     def html(self, path: str | Path | None = None) -> str:
-        """Return the table and the front as one HTML page without external parts, and write it."""
+        """Return the table and the front as one HTML page without external parts, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.exploration.page import to_html
 
         return _written(to_html(self), path)

@@ -55,12 +55,12 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
 
 
 def points(share: float) -> str:
-    """Return a loss of accuracy in points."""
+    """Return a loss of accuracy, given as a share of 1, in points: 0.012 is 1.2 points."""
     return f"{100 * share:.1f} pt"
 
 
 def shown(name: str, value: float) -> str:
-    """Return a value of an objective."""
+    """Return a value of an objective. Energy is given in J, time in s."""
     return points(value) if name == "drop" else si(value, UNITS[name]) if UNITS[name] else count(value)
 
 

@@ -35,7 +35,11 @@ def evaluated(key: str, packed: bytes, group: Group) -> list[tuple[int, Point]]:
 
 
 def serve(socket: Connection) -> None:
-    """Evaluate groups until the other end closes."""
+    """Evaluate groups until the other end closes.
+
+    Raises:
+        SystemExit: The other end is gone.
+    """
     try:
         evaluator = Evaluator(unpack(socket.recv_bytes()))
         while True:

@@ -10,12 +10,13 @@ import numpy as np
 
 from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import ImportingError, ToolchainError
+from spikewright.toolchain.from_nir.flat_signals import flatten_last
 from spikewright.toolchain.from_nir.flatten import Flat, flatten
 from spikewright.toolchain.from_nir.lower import lower
 from spikewright.toolchain.from_nir.meaning import Meaning, meaning
 from spikewright.toolchain.from_nir.neurons import Place, without_reset
-from spikewright.toolchain.from_nir.order import explicit_recurrence, fresh, sort
-from spikewright.toolchain.ir import Graph, rename_operands
+from spikewright.toolchain.from_nir.order import explicit_recurrence, sort
+from spikewright.toolchain.ir import Graph, fresh, rename_operands
 from spikewright.toolchain.nirx.metadata import check_version
 from spikewright.toolchain.ops import Add, GateTable, Input, Op, Output, Shape
 from spikewright.toolchain.shapes import infer, shapes
@@ -69,7 +70,7 @@ def from_nir(
         except ToolchainError as error:
             failed = failed or error
         else:
-            return built
+            return flatten_last(built)
     assert failed is not None
     raise failed
 

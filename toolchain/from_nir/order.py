@@ -16,6 +16,7 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.from_nir.flatten import Edge, Flat
+from spikewright.toolchain.ir import fresh
 
 Key = TypeVar("Key", str, int)
 
@@ -100,13 +101,6 @@ def _cycle(loop: list[str], edges: list[Edge]) -> str:
     while path.count(path[-1]) < 2:
         path.append(min(b for a, b in edges if a == path[-1] and b in loop))
     return " -> ".join(path[path.index(path[-1]) :])
-
-
-def fresh(name: str, taken: Iterable[str]) -> str:
-    """Return a name like ``name`` that is not taken."""
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _kahn(names: Iterable[Key], edges: set[tuple[Key, Key]], rank: dict[Key, str]) -> list[Key]:

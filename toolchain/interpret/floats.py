@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.hw_sim.linear import conv2d, planar, windows
+from spikewright.hw_sim.linear import conv2d, planar, transposed_conv2d, windows
 from spikewright.toolchain.attention_block import AttentionBlock, replayed
 from spikewright.toolchain.budget import Cut, cut
 from spikewright.toolchain.errors import UnsupportedNodeError, VerifyError
@@ -36,6 +36,7 @@ from spikewright.toolchain.ops import (
     Replayed,
     Scale,
     SumPool,
+    TransposedConv,
 )
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.shapes import shapes
@@ -53,6 +54,9 @@ def apply(op: Op, operands: list[Array]) -> Array:
             y = conv2d(frames, w, op.stride, op.padding, op.dilation, op.groups)
             y = y if b is None else y + b.reshape(-1, 1, 1)
             return y if x.ndim == 4 else y.reshape(*y.shape[:2], -1)
+        case TransposedConv(weight=w, bias=b):
+            y = transposed_conv2d(x, w, op.stride, op.padding, op.output_padding)
+            return y if b is None else y + b.reshape(-1, 1, 1)
         case SumPool() | AdaptivePool() | MaxPool():
             return pooled(op, x)
         case Scale(scale=s, shift=b):
@@ -147,7 +151,13 @@ class FloatRun:
         return np.asarray((self.total / self.first).reshape(self.B, -1))
 
     def whole(self, op: Op) -> None:
-        """Evaluate an op on the whole block."""
+        """Evaluate an op on the whole block.
+
+        Its result is (T', B, *shape).
+
+        Raises:
+            VerifyError: A gate table has neither one row nor one for each step.
+        """
         T, B = self.T, self.B
         operands = [self.out[name] for name in op.inputs]
         match op:
@@ -203,7 +213,13 @@ class FloatRun:
         return y
 
     def together(self, ops: tuple[Op, ...]) -> None:
-        """Evaluate the ops of a feedback loop step by step."""
+        """Evaluate the ops of a feedback loop step by step.
+
+        Results are (T', B, *shape).
+
+        Raises:
+            UnsupportedNodeError: One of them needs the whole sequence.
+        """
         T, B = self.T, self.B
         history: dict[str, list[Array]] = {op.name: [] for op in ops}
         membranes: dict[str, list[Array]] = {op.name: [] for op in ops if isinstance(op, Neuron)}
@@ -236,7 +252,10 @@ class FloatRun:
             self.membranes |= {name: np.stack(steps) for name, steps in membranes.items()}
 
     def stateless(self, op: Op, operands: list[Array], batch: int) -> Array:
-        """Apply a stateless op in a loop; the value before the first step (a scalar) is a constant signal."""
+        """Apply a stateless op in a loop; the value before the first step (a scalar) is a constant signal.
+
+        Operands and result are (B, *shape) of one step.
+        """
         grown = []
         for name, o in zip(op.inputs, operands, strict=True):
             shape = (batch, *self.signal_shapes[name])

@@ -23,7 +23,7 @@ class NotAvailable(VerifyError):
 
 
 def lag_of(op: Op) -> int:
-    """Return how many local steps later an op's operand arrives."""
+    """Return how many local steps later an op's operand arrives. In steps."""
     match op:
         case Delay(steps=steps):
             return steps
@@ -34,7 +34,12 @@ def lag_of(op: Op) -> int:
 
 
 def loops(graph: Graph) -> list[tuple[int, int]]:
-    """Return the spans of op indices that must advance together, step by step (merged where they overlap)."""
+    """Return the spans of op indices that must advance together, step by step (merged where they overlap).
+
+    Raises:
+        VerifyError: An operand does not exist.
+        NotAvailable: A value is read in the step in which it is computed later.
+    """
     index = {op.name: i for i, op in enumerate(graph)}
     spans = []
     for i, op in enumerate(graph):
@@ -68,7 +73,10 @@ def spans(graph: Graph) -> Iterator[tuple[tuple[Op, ...], bool]]:
 
 
 def shifted(x: Signal, lag: int, initial: float) -> Signal:
-    """Return a sequence ``lag`` steps later, filled with ``initial``."""
+    """Return a sequence ``lag`` steps later, filled with ``initial``.
+
+    It is (T, B, *shape), and so is what is returned; the lag is in steps.
+    """
     if lag == 0:
         return x
     out = np.full_like(x, initial)
@@ -102,7 +110,7 @@ def most_alive(graph: Graph, sizes: Mapping[str, int], keep: Collection[str]) ->
 
 
 def longest_lags(graph: Graph) -> dict[str, int]:
-    """Return for every signal how many steps back its readers look."""
+    """Return for every signal how far back its readers look, in steps."""
     found = dict.fromkeys((op.name for op in graph), 0)
     for op in graph:
         for name in op.inputs:

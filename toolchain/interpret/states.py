@@ -19,7 +19,10 @@ def spread(gate: Array, shape: Shape) -> Array:
 
 
 def spikes(neuron: Lif, v: Array) -> Array:
-    """Return how often membranes fire in one step: how many multiples of the threshold they are above, or reach."""
+    """Return how often membranes fire in one step: how many multiples of the threshold they are above, or reach.
+
+    From (B, *shape) to (B, *shape).
+    """
     threshold = grid(neuron.v_threshold, neuron.shape)
     fired = (v > threshold) if neuron.comparison == ">" else (v >= threshold)
     if neuron.max_spikes == 1:
@@ -30,7 +33,7 @@ def spikes(neuron: Lif, v: Array) -> Array:
 
 
 def after_reset(neuron: Lif, v: Array, s: Array) -> Array:
-    """Return membranes behind ``s`` spikes, and above the floor."""
+    """Return membranes behind ``s`` spikes, and above the floor. All are (B, *shape)."""
     taken = neuron.v_threshold if neuron.v_subtract is None else neuron.v_subtract
     to = grid(neuron.v_reset, neuron.shape) if neuron.reset == "value" else v - s * grid(taken, neuron.shape)
     v = np.where(s > 0, to, v)
@@ -84,7 +87,7 @@ class FloatState:
                 raise UnsupportedNodeError(f"no float meaning for {type(op).__name__}", where=f"op {op.name!r}")
 
     def sigma_delta(self, op: SigmaDelta, x: Array) -> Array:
-        """Advance a ``SigmaDelta`` with changes ``x``; ``u`` is what it has sent."""
+        """Advance a ``SigmaDelta`` with changes ``x``; ``u`` is what it has sent. All are (B, *shape) of one step."""
         self.v = self.v + x if op.sums else x
         y = self.v + grid(op.bias, op.shape)
         change = (np.maximum(y, 0) if op.rectify else y) - self.u
@@ -93,12 +96,12 @@ class FloatState:
         return np.asarray(change / op.unit)
 
     def total(self, currents: list[Array]) -> Array:
-        """Return the sum of currents, each of the neurons' shape or flat."""
+        """Return the sum of currents, each of the neurons' shape or flat. Returns (B, *shape)."""
         shaped = (c.reshape(self.v.shape) if c.size == self.v.size else c for c in currents)
         return np.asarray(sum(shaped, np.zeros(self.v.shape)))
 
     def lif(self, op: Lif, i: Array, gates: list[Array]) -> Array:
-        """Advance a ``Lif`` with current ``i``."""
+        """Advance a ``Lif`` with current ``i``. It is (B, *shape) of one step; so are the spikes that are returned."""
         self.u = grid(op.alpha, op.shape) * self.u + grid(op.gain_u, op.shape) * i
         drive = grid(op.gain, op.shape) * self.u
         inner = gates[:-1] if op.output_gate else gates
@@ -114,7 +117,10 @@ class FloatState:
         return s * spread(gates[-1], op.shape) if op.output_gate else s
 
     def scaled(self, op: Lif, v: Array, gates: list[Array]) -> Array:
-        """Return membranes that have integrated, scaled before they may fire: by gates, and by those pooled from them."""
+        """Return membranes that have integrated, scaled before they may fire: by gates, and by those pooled from them.
+
+        They are (B, *shape), gates broadcast to it.
+        """
         for gate in gates:
             v = v * spread(gate, op.shape)
         return v if op.pooled is None else op.pooled.scaled(v)
@@ -126,8 +132,14 @@ class FloatState:
                 np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
 
     def fire(self, op: Lif, v: Array) -> Array:
-        """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""
+        """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are.
+
+        They are (B, *shape) of one step.
+        """
         s = spikes(op, v)
+        if op.refractory == 1:
+            self.v = after_reset(op, v, s)
+            return s
         free = self.hold == 0
         s = np.where(free, s, 0.0)
         self.v = np.where(free, after_reset(op, v, s), self.v)

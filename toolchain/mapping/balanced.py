@@ -72,7 +72,7 @@ class Balanced:
         return place(best, chip, trace)
 
     def measure(self, program: Program, chip: Chip) -> Trace:
-        """Return the trace of a few samples."""
+        """Return the trace of a few samples. The trace's counters are (S, cores)."""
         inputs = {name: self.x[:, :MEASURED_SAMPLES] for name in program.sources}
         return simulate(load(program, chip), inputs)
 
@@ -112,6 +112,8 @@ def slabs(
         shares: Its cores.
         work: Of every layer.
         by_channel: Layers that are cut along channels; the others along space.
+
+    Returns (n,) core numbers by layer.
     """
     placed: Cores = {}
     first = 0

@@ -15,8 +15,8 @@ from spikewright.toolchain.mapping.partition import coarsest, cores_used, fit
 
 FULL = 0.5
 """A core is full of what it uses more than half of: with half as many cores it would have too much."""
-MAPPED_AGAIN = 1 << 18
-"""Neurons up to which a net is mapped once more to count its cores at other values; above, that takes minutes."""
+MAPPED_AGAIN = 1 << 19
+"""Neurons up to which a net is mapped once more to count its cores at other values; above, that takes its time."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Decided:
             for value, cores in self.others
         ]
         other = f"; {', '.join(found)} as greedy maps" if found else ""
+        if self.basis == "assumed" and not found:
+            other = f"; not mapped again at other values: it has more than {MAPPED_AGAIN:,} neurons"
         return (
             f"{self.cores:,} cores, decided by {self.resource} = {self.limit:,} [{self.basis}], the fullest on {self.full:,}; "
             f"the neurons alone would take {self.neurons_alone:,}{other}"

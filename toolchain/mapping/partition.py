@@ -60,7 +60,7 @@ class Partition:
         return prod(self.shape)
 
     def part_of(self) -> NDArray[np.int64]:
-        """Return the part of every neuron, flat in C order."""
+        """Return the part of every neuron, flat in C order. Returns (n,)."""
         c, rest = self.shape[0], prod(self.shape[1:])
         channel, tiles = np.arange(c) * self.channels // c, self.tiles
         if tiles is None:

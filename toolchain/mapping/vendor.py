@@ -47,7 +47,7 @@ class Vendor:
 
 
 def core_of(layer: Layer, cut: Cut) -> NDArray[np.int64]:
-    """Return the core of every neuron, counted inside the layer, flat in C order."""
+    """Return the core of every neuron, counted inside the layer, flat in C order. Returns (n,)."""
     if cut.chunk is not None:
         return np.arange(layer.size, dtype=np.int64) // cut.chunk
     assert cut.slice is not None

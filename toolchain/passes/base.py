@@ -40,7 +40,11 @@ class Pass:
     """``exact``, or ``drift`` if it means to change answers."""
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
-        """Return a new graph if the rule matches at ``op``, else None."""
+        """Return a new graph if the rule matches at ``op``, else None.
+
+        Raises:
+            PassError: The pass has no rule.
+        """
         raise PassError("has no rule", where=f"pass {self.name!r}")
 
     def __call__(self, graph: Graph) -> Graph:

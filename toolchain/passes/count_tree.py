@@ -6,6 +6,8 @@
 Columns of W that are alike form groups of at most ``most`` / 2 values; a group's counter is a ``Relay``, which sends how many
 came in this step. Exact, but what is counted arrives one synapse later: a gate on its way back to the neurons that are counted
 needs a delay of that many steps. A map whose columns differ is left alone: its partial sums are no counts.
+
+Whole channels are counted by a convolution with a window of the whole map: P then holds a one for each of N values, not G N.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Affine, Delay, GateNeuron, Neuron, Op, Relay
+from spikewright.toolchain.ops import Affine, Array, Conv, Delay, GateNeuron, Linear, Neuron, Op, Relay, Shape
 from spikewright.toolchain.passes.base import Pass, in_place, sends_messages
+from spikewright.toolchain.shapes import shapes
 
 
 @dataclass(frozen=True)
@@ -65,22 +69,54 @@ class CountTree(Pass):
         )
         if len(read) <= self.most or not counted:
             return None
-        kinds, kind = np.unique(op.weight[:, read], axis=1, return_inverse=True)
+        kinds, kind = _alike(op.weight[:, read])
+        shape = shapes(graph)[op.inputs[0]]
         groups = [
             (k, part)
             for k in range(kinds.shape[1])
-            for members in [read[kind.reshape(-1) == k]]
-            for part in np.array_split(members, -(-2 * len(members) // self.most))
+            for members in [read[kind == k]]
+            for part in np.split(members, _cuts(members.size, shape, -(-2 * members.size // self.most)))
         ]
         if len(groups) > self.most:
             return None
-        ones = np.zeros((len(groups), op.weight.shape[1]))
-        for row, (_, members) in enumerate(groups):
-            ones[row, members] = 1
-        partial = Affine(name=f"{op.name}.partial", inputs=op.inputs, block=op.block, weight=ones)
-        counters = Relay(name=f"{op.name}.counts", inputs=(partial.name,), block=op.block, shape=(len(groups),))
+        groups.sort(key=lambda group: int(group[1][0]))
+        partial = _counts(op, [members for _, members in groups], shape)
+        grid = (len(groups), 1, 1) if isinstance(partial, Conv) else (len(groups),)
+        counters = Relay(name=f"{op.name}.counts", inputs=(partial.name,), block=op.block, shape=grid)
         last = replace(op, inputs=(counters.name,), weight=kinds[:, [k for k, _ in groups]])
         return in_place(graph, op, [partial, counters, last])
+
+
+def _alike(weight: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Return the different columns of a matrix, and which of them each is; runs of equal ones are looked at once."""
+    new = np.concatenate([[True], (weight[:, 1:] != weight[:, :-1]).any(axis=0)])
+    kinds, kind = np.unique(weight[:, new], axis=1, return_inverse=True)
+    return kinds, kind.reshape(-1)[np.cumsum(new) - 1]
+
+
+def _cuts(size: int, shape: Shape, parts: int) -> NDArray[np.int64]:
+    """Return where to cut ``size`` values of a map into at least so many parts: between channels, where that divides them."""
+    channels = size // prod(shape[1:])
+    even = next((n for n in range(parts, channels + 1) if channels % n == 0), parts)
+    return np.cumsum([len(part) for part in np.array_split(np.arange(size), even)])[:-1]
+
+
+def _counts(op: Affine, groups: list[NDArray[np.int64]], shape: Shape) -> Linear:
+    """Return the map that adds up each group of the values of a map of ``shape``."""
+    name, size = f"{op.name}.partial", prod(shape)
+    each = size // len(groups)
+    if (
+        len(shape) == 3
+        and shape[0] % len(groups) == 0
+        and np.array_equal(np.concatenate(groups), np.arange(size))
+        and all(len(members) == each for members in groups)
+    ):
+        ones = np.ones((len(groups), shape[0] // len(groups), *shape[1:]))
+        return Conv(name=name, inputs=op.inputs, block=op.block, weight=ones, groups=len(groups))
+    ones = np.zeros((len(groups), size))
+    for row, members in enumerate(groups):
+        ones[row, members] = 1
+    return Affine(name=name, inputs=op.inputs, block=op.block, weight=ones)
 
 
 def _hops(graph: Graph, source: str, target: str) -> int | None:

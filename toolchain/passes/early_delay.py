@@ -2,6 +2,7 @@
 
     delay(W x + b)  ->  W delay(x) + b delay(1)         delay(s x), delay(pool x), delay(flatten x), delay(x + y) likewise
     delay(delay(x)) ->  one delay of both
+    delay(x, s)     ->  0 x                             s >= T: nothing of it arrives
 
 Exact: before its time a delayed bias is 0 like all else, so it comes from a neuron that always fires, through the same delay.
 """
@@ -13,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ir import Graph, fresh
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Delay, Flatten, Linear, Op, Scale, Shape, SumPool
-from spikewright.toolchain.passes.base import Pass, in_place
+from spikewright.toolchain.passes.base import Pass, in_place, sends_messages
 from spikewright.toolchain.passes.lower_bias import always_on
 from spikewright.toolchain.shapes import shapes
 
@@ -31,29 +32,38 @@ class EarlyDelay(Pass):
         if not isinstance(op, Delay) or op.initial:
             return None
         source = graph[op.inputs[0]]
+        if op.steps >= graph.timesteps and sends_messages(graph, source.name):
+            feeds_back = graph.ops.index(source) > graph.ops.index(op)
+            never = Scale(name=op.name, inputs=op.inputs, block=op.block, scale=np.zeros(()))
+            return None if feeds_back else in_place(graph, op, [never])
         match source:
             case Delay(initial=0.0):
                 return graph.replace((op,), replace(op, inputs=source.inputs, steps=op.steps + source.steps))
             case Scale(shift=b) if b is not None and np.ndim(b) > 1:
                 return None
             case Linear() | Scale() | SumPool() | Flatten() | Add():
-                return in_place(graph, op, _moved(op, source, shapes(graph)[op.name]))
+                return in_place(graph, op, _moved(graph, op, source))
             case _:
                 return None
 
 
-def _moved(op: Delay, source: Op, shape: Shape) -> list[Op]:
+def _moved(graph: Graph, op: Delay, source: Op) -> list[Op]:
     """Return the ops in the place of a delay of ``source``; the last one has its name."""
-    late = [replace(op, name=f"{op.name}.{k}", inputs=(name,)) for k, name in enumerate(source.inputs)]
+    shape = shapes(graph)[op.name]
+
+    def named(part: str) -> str:
+        return fresh(f"{op.name}.{part}", graph)
+
+    late = [replace(op, name=named(str(k)), inputs=(name,)) for k, name in enumerate(source.inputs)]
     made = replace(source, name=op.name, inputs=tuple(one.name for one in late))
     constant = _constant(source, shape)
     if constant is None:
         return [*late, made]
     none: dict[str, Any] = {"bias" if isinstance(source, Linear) else "shift": None}
-    free = replace(made, name=f"{op.name}.map", **none)
-    clock = always_on(f"{op.name}.on", op.block, (1, *shape[1:]))
-    step = replace(op, name=f"{op.name}.begins", inputs=(clock.name,))
-    drive: Op = Affine(name=f"{op.name}.bias", inputs=(step.name,), block=op.block, weight=constant[:, None])
+    free = replace(made, name=named("map"), **none)
+    clock = always_on(named("on"), op.block, (1, *shape[1:]))
+    step = replace(op, name=named("begins"), inputs=(clock.name,))
+    drive: Op = Affine(name=named("bias"), inputs=(step.name,), block=op.block, weight=constant[:, None])
     if len(shape) > 1:  # a clock for every place of the map, and one kernel of one tap
         kernel = constant.reshape(-1, 1, 1, 1)
         drive = Conv(name=drive.name, inputs=drive.inputs, block=op.block, weight=kernel)

@@ -87,7 +87,10 @@ class Choice:
     steps: int
 
     def unit(self, *, refine: float | None) -> Unit:
-        """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share."""
+        """Return S; ``refine``: as fine as the state allows, with second projections of rows that lose more than this share.
+
+        It is (1,), or (C,) where each channel has its own.
+        """
         joined = any(b.linear is None for b in self.branches) or self.op.pooled is not None
         found = self.weighed(per_channel=not joined)
         kept = self.on_grid(found, per_channel=not joined)
@@ -125,7 +128,10 @@ class Choice:
         return max(0, ceil(log2(max(max(tops, default=0.0) / sc.levels(self.chip.weight_bits), 1e-300)) - 1e-9))
 
     def weighed(self, *, per_channel: bool) -> Array:
-        """Return the S that the weights ask for, or the fields; channels without a weight take one that thresholds ask for."""
+        """Return the S that the weights ask for, or the fields; channels without a weight take one that thresholds ask for.
+
+        Returns (1,) or (C,).
+        """
         found = sc.unit_of(self.branches, self.chip, per_channel=per_channel, floor=0.0)
         state = np.maximum(self.state.tallest, np.abs(self.state.constant))
         own = self.by_channel(found.size, state) / sc.levels(self.chip.weight_bits)
@@ -168,7 +174,10 @@ class Choice:
         return both
 
     def on_grid(self, usual: Array, *, per_channel: bool) -> Array | None:
-        """Return a unit in which all integers are as they are; a threshold on a lattice may lie between two of them."""
+        """Return a unit in which all integers are as they are; a threshold on a lattice may lie between two of them.
+
+        Takes and returns (1,) or (C,).
+        """
         exact = grid_unit(self.branches, self.chip, self.keeps, usual, per_channel=per_channel)
         if exact is None and lattice(self.op):
             return grid_unit(self.branches, self.chip, self.keeps_sums, usual, per_channel=per_channel)

@@ -29,7 +29,11 @@ class LowerMaxPool(Pass):
     name: ClassVar[str] = "lower-max-pool"
 
     def rewrite(self, graph: Graph, op: Op) -> Graph | None:
-        """Lower the pool at ``op``."""
+        """Lower the pool at ``op``.
+
+        Raises:
+            UnsupportedNodeError: What it pools is not binary spikes.
+        """
         if not isinstance(op, MaxPool):
             return None
         source = graph[op.inputs[0]]

@@ -89,7 +89,10 @@ class Branch:
     """Whether payloads can be negative."""
 
     def magnitudes(self) -> Array:
-        """Return the largest effective weight of each output channel (one value for an identity), ``shift`` bits up."""
+        """Return the largest effective weight of each output channel (one value for an identity), ``shift`` bits up.
+
+        Returns (Co,) or (1,).
+        """
         worth = abs(self.unit) * 2.0**self.shift
         if self.linear is None:
             return np.array([worth])
@@ -289,7 +292,11 @@ def spread_unit(unit: Array, shape: Shape) -> Array:
 
 
 def check_state(value: float, where: str, what: str, most: int) -> None:
-    """Refuse an integer that leaves its field."""
+    """Refuse an integer that leaves its field.
+
+    Raises:
+        PassError: It does; weights that are tiny beside the threshold cause that.
+    """
     if abs(value) > most:
         raise PassError(
             f"{what} of {value:.0f} state units; the chip's field holds {most}",

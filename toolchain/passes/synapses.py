@@ -46,7 +46,12 @@ class Synapses:
         return name, steps, initial
 
     def branches(self, op: Op, names: tuple[str, ...]) -> list[sc.Branch]:
-        """Return the operands of a neuron as linear maps on messages."""
+        """Return the operands of a neuron as linear maps on messages.
+
+        Raises:
+            PassError: A delayed signal does not start at 0.
+            UnsupportedNodeError: An operand sends no messages.
+        """
         found = []
         for name in names:
             source, lag, initial = self.resolve(name)

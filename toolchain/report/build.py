@@ -20,15 +20,18 @@ from spikewright.toolchain.analysis import (
     analyze,
     duty_cycle,
     load_prices,
+    lost,
     run_summary,
-    saturations,
     utilization,
 )
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
+from spikewright.toolchain.calibration import drift, observe, sent_by, to_units
 from spikewright.toolchain.compare import Comparison, compare
 from spikewright.toolchain.deployment import Bars, Deployment, silent
+from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.losses import run_losses
 from spikewright.toolchain.report.model import Accuracy, Report
 from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.spike_driven import Audit, EventDriven, Faithful, Verdict, event_driven
@@ -171,8 +174,23 @@ def build_report(
         twin=twin,
         versions=versions(),
         fingerprints=_fingerprints(deployment, given),
-        diagnostics=(*deployment.diagnostics, *saturations(_counted(runs), quantized=deployment.drift is not None)),
+        diagnostics=(*deployment.diagnostics, *_lost(deployment, given, counted)),
     )
+
+
+def _lost(made: Deployment, samples: Samples | None, run: RunResult | None) -> tuple[Diagnostic, ...]:
+    """Return what the run of the samples lost, and what integers and float net make of the first samples."""
+    found = lost(made, None if samples is None else samples.x, run)
+    if samples is None or made.drift is None:
+        return found
+    few = first(samples, COMPARED)
+    sent = few.x if made.host is None else sent_by(made.host, few.x)
+    seen = observe(made.lowered, sent)
+    changed, got = drift(seen, made.integer, sent)
+    said = {(one.code, one.where) for one in (*made.diagnostics, *found)}
+    more = run_losses(changed, seen.answers, to_units(made.integer, got), few.y, made.options.tolerance)
+    fresh = [one for one in more if one.severity == "warning" and (one.code, one.where) not in said]
+    return (*found, *(replace(one, what=f"on the first {len(few)} samples: {one.what}") for one in fresh))
 
 
 WALL_CLOCK = ("startup_s", "run_s", "samples_per_s", "speed")

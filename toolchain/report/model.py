@@ -9,6 +9,7 @@ from typing import Any
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.analysis import Analysis, Quantity, Use
+from spikewright.toolchain.analysis.numbers import several
 from spikewright.toolchain.analysis.review import DutyCycle
 from spikewright.toolchain.compare import Speed
 from spikewright.toolchain.deployment import Drift, PassRecord
@@ -124,7 +125,7 @@ class Report(Result):
 
     def headline(self) -> str:
         """Return name, chip and samples in one line."""
-        return f"{self.title}: {self.accuracy.samples} samples of {self.dataset or 'given data'}"
+        return f"{self.title}: {several(self.accuracy.samples, 'sample')} of {self.dataset or 'given data'}"
 
     def text(self) -> str:
         """Return the report on one terminal screen."""
@@ -133,37 +134,58 @@ class Report(Result):
         return summary_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole report as plain data."""
+        """Return the whole report as plain data.
+
+        Its figures have unit and basis, times in s and energies in J; the form is ``report.schema.json``.
+        """
         from spikewright.toolchain.report.data import to_data
 
         return to_data(self)
 
     def rows(self) -> list[Row]:
-        """Return one row a layer; counts are run totals."""
+        """Return one row a layer; counts are totals of the run, not means a sample."""
         from spikewright.toolchain.report.data import layer_rows
 
         return layer_rows(self)
 
     def json(self, path: str | Path | None = None) -> str:
-        """Return the report as JSON, and write it."""
+        """Return the report as JSON, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.data import to_json
 
         return _written(to_json(self), path)
 
     def csv(self, path: str | Path | None = None) -> str:
-        """Return the report as CSV, one row a layer, and write it."""
+        """Return the report as CSV, one row a layer, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.data import to_csv
 
         return _written(to_csv(self), path)
 
     def html(self, path: str | Path | None = None) -> str:
-        """Return the report as one HTML page without external parts, and write it."""
+        """Return the report as one HTML page without external parts, and write it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.html import to_html
 
         return _written(to_html(self), path)
 
     def overlay(self, path: str | Path | None = None) -> str:
-        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it."""
+        """Return SOPs, energy and verdict of every node for Model Explorer, as JSON, and write it.
+
+        SOPs and J a sample.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         from spikewright.toolchain.report.overlay import to_overlay
 
         return _written(to_overlay(self), path)

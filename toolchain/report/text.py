@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import Any
 
 from spikewright.toolchain.analysis import Analysis, fullest
-from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, si, significant
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, ratio, several, si, significant
 from spikewright.toolchain.analysis.review import RATE_BOUND, RATE_STEPS, SYNAPSE_BOUNDS, Review
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.report.model import Report
@@ -61,7 +61,7 @@ def _accuracy(report: Report) -> str:
     events = ", events simulated from images" if report.simulated_events else ""
     stages = (("float", found.float), ("quantized", found.quantized), ("on chip", found.on_chip))
     text = ", ".join(f"{name} {quantity(value)}" for name, value in stages if value is not None)
-    return f"{text or 'no labels'}  ({found.samples} samples of {report.dataset or 'given data'}{events})"
+    return f"{text or 'no labels'}  ({several(found.samples, 'sample')} of {report.dataset or 'given data'}{events})"
 
 
 def _verdict(report: Report) -> str:

@@ -108,7 +108,7 @@ class Audit(Result):
         if self.projections:
             lines.append(f"  totals differ in projections {', '.join(self.projections)}")
         lines += [f"  without input: {what}" for what in self.unexplained]
-        driven = ", ".join(self.bias_driven)
+        driven = ", ".join(map(repr, self.bias_driven))
         silent = f"without input: {self.silent_sops:,} SOPs per sample"
         lines.append(f"  {silent}" + (f"; fire by their bias alone: {driven}" if driven else ""))
         return "\n".join(lines)
@@ -254,7 +254,7 @@ class EventDriven(Result):
             if layer.silent_sops
         ]
         if self.alone:
-            lines.append(f"  fire by themselves: {', '.join(self.alone)}")
+            lines.append(f"  fire by themselves: {', '.join(map(repr, self.alone))}")
         return "\n".join(lines)
 
 

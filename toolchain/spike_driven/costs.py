@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from spikewright.hw_sim.linear import planar
-from spikewright.toolchain.ops import AdaptivePool, Affine, Conv, MaxPool, Op, Shape, SumPool
+from spikewright.toolchain.ops import AdaptivePool, Affine, Conv, MaxPool, Op, Shape, SumPool, TransposedConv
 
 
 def macs(op: Op, out: Shape) -> int:
@@ -21,6 +21,8 @@ def macs(op: Op, out: Shape) -> int:
             return int(w.size)
         case Conv(weight=w):
             return int(prod(out) * prod(w.shape[1:]))
+        case TransposedConv(weight=w, stride=stride):
+            return int(prod(out) * prod(w.shape[1:])) // prod(stride)
         case SumPool(kernel=k) | MaxPool(kernel=k):
             return prod(out) * prod(k)
         case _:
@@ -35,6 +37,8 @@ def synapses(op: Op, source: Shape, out: Shape) -> int:
         case Conv(weight=w):
             taps = _taps(w.shape[2:], op.stride, op.padding, op.dilation, source, out)
             return int(taps * w.shape[0] * w.shape[1])
+        case TransposedConv(weight=w):
+            return int(op.synapses(np.ones_like(w, np.int64)).fan_in(source, out).sum())
         case AdaptivePool():
             return source[0] * prod(int(np.count_nonzero(op.rows(axis, source[1 + axis]))) for axis in (0, 1))
         case SumPool(kernel=k) | MaxPool(kernel=k):

@@ -122,12 +122,18 @@ class Check(Result):
         }
 
     def rows(self) -> list[Row]:
-        """Return one row a block."""
+        """Return one row a block. MACs of a violation are per step."""
         return self.verdict.rows()
 
 
 def check_deployment(made: Deployment, *, max_silent: float | None = None, trace: Trace | None = None) -> Check:
-    """Check a deployment; see ``Deployment.check``. ``trace``: counters of a run of its samples, where there was one."""
+    """Check a deployment; see ``Deployment.check``. ``trace``: counters of a run of its samples, where there was one.
+
+    ``max_silent`` is a share of 1.
+
+    Raises:
+        InputError: ``max_silent`` is outside 0 .. 1, or there are no samples to run.
+    """
     if max_silent is not None and not 0 <= max_silent <= 1:
         raise InputError(f"{max_silent}; 0 .. 1 is allowed", where="--max-silent", help="give a share, e.g. 0.1")
     if made.samples is None and max_silent is not None:

@@ -28,6 +28,7 @@ from spikewright.toolchain.ops import (
     Relu,
     Scale,
     SumPool,
+    TransposedConv,
 )
 from spikewright.toolchain.spike_driven import costs, neurons
 from spikewright.toolchain.spike_driven.faults import dense_read, gate_message, real_value_taken
@@ -185,6 +186,7 @@ RULES: Mapping[type[Op], Rule] = {
     Input: _input,
     Affine: _linear,
     Conv: _linear,
+    TransposedConv: _linear,
     SumPool: _sum_pool,
     AdaptivePool: _sum_pool,
     MaxPool: _max_pool,

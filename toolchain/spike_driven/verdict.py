@@ -119,7 +119,8 @@ class Verdict(Result):
         lines = [self.headline(), "", *self._table()]
         for number, block in enumerate(self.violations, 1):
             lines += ["", f"violation {number}: block {block.name!r}", f"  what: {block.violation}"]
-            lines += [f"  path: {block.witness}", f"  cost: {block.macs_per_step:,} MACs per step"]
+            lines += [f"  path: {block.witness}"]
+            lines += [f"  cost: {block.macs_per_step:,} MACs per step"] if block.macs_per_step else []
             lines += [f"  help: {block.help}"]
         notes = [f"  {block.name}: {note}" for block in self.blocks for note in block.notes]
         return "\n".join([*lines, *(["", "notes", *notes] if notes else [])])

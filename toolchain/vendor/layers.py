@@ -87,7 +87,7 @@ class Layer:
         return sum(link.words(first, last) for link in self.on_lists)
 
     def fullest(self, chunk: int) -> int:
-        """Return the most words that a core takes with so many neurons on each."""
+        """Return the most words that a core takes with so many neurons on each. In words of 64 bits."""
         if any(isinstance(link, Sparse) for link in self.connections):
             return max(self.words(k, min(k + chunk, self.size)) for k in range(0, self.size, chunk))
         return self.words(0, min(chunk, self.size))

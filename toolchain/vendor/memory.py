@@ -42,7 +42,7 @@ class Bar:
 
     @property
     def used(self) -> float:
-        """Fraction of the core's memory."""
+        """Share of the core's memory in use: 0.1536 before the net, and its words of 64 bits over 20,480."""
         return BASE_FRACTION + self.words / CORE_WORDS
 
 
@@ -93,7 +93,10 @@ def _cores(layer: Layer, cut: Cut, compiler: Compiler) -> list[tuple[int, Cells]
 
 
 def slice_neurons(shape: tuple[int, int, int], core: Slice) -> list[int]:
-    """Return the neurons on each core of a grid, x fastest, then y, then channels."""
+    """Return the neurons on each core of a grid, x fastest, then y, then channels.
+
+    ``shape`` is (C, H, W), a slice (x, y, c); returns (cores,).
+    """
     c, h, w = shape
     x, y, k = core
     starts = [(a, b, d) for a in range(0, c, k) for b in range(0, h, y) for d in range(0, w, x)]

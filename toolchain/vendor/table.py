@@ -77,12 +77,12 @@ class Row:
 
     @property
     def total(self) -> int | None:
-        """Words of all columns, or None where one is not known."""
+        """Words of all columns, or None where one is not known. In words of 64 bits."""
         return total(self.cells)
 
     @property
     def known(self) -> int:
-        """Words of the columns that are known."""
+        """Words of the columns that are known. In words of 64 bits."""
         return sum(words for words in self.cells.values() if words is not None)
 
     @property
@@ -155,7 +155,7 @@ class VendorTable:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data; words, whatever the unit of the printed table."""
+        """Return it as plain data; words, whatever the unit of the printed table. A word has 64 bits."""
         return {
             "compiler": self.compiler.name,
             "printed_unit": self.compiler.unit,
@@ -202,7 +202,7 @@ def _list_cells(layer: Layer, chunk: int, *, mean: bool) -> Cells:
 
 
 def list_core(layer: Layer, first: int, last: int) -> Cells:
-    """Return what one core of a list takes."""
+    """Return what one core of a list takes. Words of 64 bits by column, None where no rule is known."""
     n = last - first
     axons = sum(link.axons_in(first, last) for link in layer.on_lists)
     axons += sum(isinstance(link, FromHost) for link in layer.connections)
@@ -219,7 +219,10 @@ def list_core(layer: Layer, first: int, last: int) -> Cells:
 
 
 def grid_core(layer: Layer, core: Slice, compiler: Compiler) -> Cells:
-    """Return what a full core of a grid takes; a part-filled one is allocated the same."""
+    """Return what a full core of a grid takes; a part-filled one is allocated the same.
+
+    Words of 64 bits by column, None where no rule is known.
+    """
     x, y, c = core
     known = not layer.gated and ONE_TO_ONE not in layer.notes
     convolutions = [link for link in layer.connections if isinstance(link, Conv)]

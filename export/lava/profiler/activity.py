@@ -20,17 +20,23 @@ class Loihi2Activity(PerCore):
 
     @property
     def syn_ops(self) -> Int:
-        """Synaptic operations: arriving messages times their non-zero synapses (a zero weight counts on no chip either)."""
+        """Synaptic operations: arriving messages times their non-zero synapses (a zero weight counts on no chip either).
+
+        (cores,) in use.
+        """
         return self.per_core(self.simulated.trace.sops)
 
     @property
     def dendrite_updates(self) -> Int:
-        """Neuron updates: neurons x steps, exact. The chip's own counter shows more: ``dendrite_updates_silicon_estimate``."""
+        """Neuron updates: neurons x steps, exact. The chip's own counter shows more: ``dendrite_updates_silicon_estimate``.
+
+        (cores,) in use.
+        """
         return self.per_core(self.simulated.trace.neuron_updates)
 
     @property
     def neuron_updates(self) -> Int:
-        """``dendrite_updates`` by its proper name."""
+        """``dendrite_updates`` by its proper name. (cores,) in use."""
         return self.dendrite_updates
 
     @property
@@ -56,22 +62,25 @@ class Loihi2Activity(PerCore):
 
     @property
     def axon_out(self) -> Int:
-        """Messages sent: one per spike and core it goes to (the published counters of PilotNet agree with this reading)."""
+        """Messages sent: one per spike and core it goes to (the published counters of PilotNet agree with this reading).
+
+        (cores,) in use.
+        """
         return self.per_core(self.simulated.trace.messages)
 
     @property
     def spikes_out(self) -> Int:
-        """Spikes sent, each once however many cores it goes to."""
+        """Spikes sent, each once however many cores it goes to. (cores,) in use."""
         return self.per_core(self.simulated.trace.spikes_out)
 
     @property
     def spikes_in(self) -> Int:
-        """Messages that reached the core."""
+        """Messages that reached the core. (cores,) in use."""
         return self.per_core(self.simulated.trace.messages_in)
 
     @property
     def spike_axon_in(self) -> Int:
-        """Axon-in entries looked up: here one per message, so the same as ``spikes_in``."""
+        """Axon-in entries looked up: here one per message, so the same as ``spikes_in``. (cores,) in use."""
         return self.spikes_in
 
     @property

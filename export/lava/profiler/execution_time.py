@@ -55,42 +55,45 @@ class Loihi2ExecutionTime(Probe):
 
     @property
     def execution_time_per_step(self) -> Floats:
-        """Time of each step kept: ``spiking`` and ``host``."""
+        """Time of each step kept: ``spiking`` and ``host``. (steps,), in us."""
         return self.simulated.step_s[self._kept] * 1e6
 
     @property
     def time_per_step(self) -> Floats:
-        """An older name of ``execution_time_per_step``."""
+        """An older name of ``execution_time_per_step``. (steps,), in us."""
         return self.execution_time_per_step
 
     @property
     def avg_time_per_step(self) -> float:
-        """Mean of ``execution_time_per_step``."""
+        """Mean of ``execution_time_per_step``. It is in us."""
         return float(self.execution_time_per_step.mean())
 
     @property
     def spiking_time_per_step(self) -> Floats:
-        """Time of the steps that cores, links or the barrier bound; 0 in the others."""
+        """Time of the steps that cores, links or the barrier bound; 0 in the others. (steps,), in us."""
         return np.where(self.simulated.host_bound[self._kept], 0.0, self.execution_time_per_step)
 
     @property
     def host_time_per_step(self) -> Floats:
-        """Time of the steps that messages of the host bound; 0 in the others."""
+        """Time of the steps that messages of the host bound; 0 in the others. (steps,), in us."""
         return np.where(self.simulated.host_bound[self._kept], self.execution_time_per_step, 0.0)
 
     @property
     def management_time_per_step(self) -> Floats:
-        """0: the embedded processors are not simulated, and no published figure says what they take."""
+        """0: the embedded processors are not simulated, and no published figure says what they take.
+
+        (steps,), in us.
+        """
         return np.zeros_like(self.execution_time_per_step)
 
     @property
     def learning_time_per_step(self) -> Floats:
-        """0: nothing learns."""
+        """0: nothing learns. (steps,), in us."""
         return np.zeros_like(self.execution_time_per_step)
 
     @property
     def pre_lrn_time_per_step(self) -> Floats:
-        """0: nothing learns."""
+        """0: nothing learns. (steps,), in us."""
         return np.zeros_like(self.execution_time_per_step)
 
     @property

@@ -40,42 +40,42 @@ class Loihi2Power(Probe):
 
     @property
     def total_power(self) -> Floats:
-        """Static and dynamic."""
+        """Static and dynamic. (steps,), in W."""
         return self.measured.series_w
 
     @property
     def static_total_power(self) -> float:
-        """Static power of the chips in use."""
+        """Static power of the chips in use. It is in W."""
         return self.measured.static_w
 
     @property
     def vdd_power(self) -> Floats:
-        """Logic: neurocores, mesh."""
+        """Logic: neurocores, mesh. (steps,), in W."""
         return self.measured.series_w * rail_share("vdd")
 
     @property
     def vddm_power(self) -> Floats:
-        """Memory."""
+        """Memory. (steps,), in W."""
         return self.measured.series_w * rail_share("vddm")
 
     @property
     def vddio_power(self) -> Floats:
-        """Interfaces."""
+        """Interfaces. (steps,), in W."""
         return self.measured.series_w * rail_share("vddio")
 
     @property
     def static_vdd_power(self) -> float:
-        """Static power of the logic."""
+        """Static power of the logic. It is in W."""
         return self.measured.static_w * rail_share("vdd")
 
     @property
     def static_vddm_power(self) -> float:
-        """Static power of the memory."""
+        """Static power of the memory. It is in W."""
         return self.measured.static_w * rail_share("vddm")
 
     @property
     def static_vddio_power(self) -> float:
-        """Static power of the interfaces."""
+        """Static power of the interfaces. It is in W."""
         return self.measured.static_w * rail_share("vddio")
 
     @property

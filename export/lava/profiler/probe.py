@@ -68,12 +68,12 @@ class PerCore(Probe):
 
     @property
     def core_idx(self) -> Int:
-        """Core on its chip."""
+        """Core on its chip. (cores,) in use."""
         return self.simulated.cores % self.simulated.chip.mesh.usable_cores_per_chip
 
     @property
     def chip_idx(self) -> Int:
-        """Chip."""
+        """Chip. (cores,) in use."""
         return self.simulated.cores // self.simulated.chip.mesh.usable_cores_per_chip
 
     def per_core(self, counter: Int) -> Int:

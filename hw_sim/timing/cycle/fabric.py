@@ -74,7 +74,10 @@ class Fabric:
 
 
 def fabric(mesh: Mesh, source: Int, target: Int, cores: int, link_cycles: int, chip_link_cycles: int) -> Fabric:
-    """Build the fabric for distinct pairs of cores; a message goes along x first, then along y (``noc.Links.route``)."""
+    """Build the fabric for distinct pairs of cores; a message goes along x first, then along y (``noc.Links.route``).
+
+    ``source`` and ``target`` are (n,); link times are in cycles.
+    """
     numbers = Links(mesh)
     routes = [numbers.route(int(a), int(b)) for a, b in zip(source, target, strict=True)]
     used, flat = np.unique(np.array([x for route in routes for x in route], np.int64), return_inverse=True)

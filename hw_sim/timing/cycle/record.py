@@ -45,7 +45,7 @@ class CycleRecord:
     host_messages: Int
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return every field as an array, for a file."""
+        """Return every field as an array, for a file. Shapes as the fields say, the cycle's length in ns."""
         return {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
 
 
@@ -55,14 +55,17 @@ def record_of(arrays: dict[str, NDArray[Any]]) -> CycleRecord:
 
 
 def joined_records(records: Sequence[CycleRecord]) -> CycleRecord:
-    """Return the records of some samples and of others as one of all."""
+    """Return the records of some samples and of others as one of all.
+
+    Step times (S, B) stand side by side along B; counts (S, cores) are added.
+    """
     found = {f.name: [getattr(r, f.name) for r in records] for f in fields(CycleRecord) if f.name != "cycle_ns"}
     steps = np.concatenate(found.pop("step_cycles"), axis=1)
     return replace(records[0], step_cycles=steps, **{name: sum(rest, first) for name, (first, *rest) in found.items()})
 
 
 def empty_record(cycle_ns: float, steps: int, samples: int, cores: int, links: int) -> CycleRecord:
-    """Return a record of nothing, to be added to."""
+    """Return a record of nothing, to be added to. Its step times are (S, B), its counters (S, cores)."""
     per_core = {
         name: np.zeros((steps, cores), np.int64)
         for name in ("stall_cycles", "sops", "messages", "messages_in", "hops_east_west", "hops_north_south")

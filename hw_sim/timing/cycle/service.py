@@ -31,7 +31,7 @@ class Service:
 
 
 def service(chip: Chip, host: Host = "lava") -> Service:
-    """Return the service times of a chip under a host."""
+    """Return the service times of a chip under a host. All are whole numbers of cycles, in cycles of ``cycle_ns``."""
 
     def cycles(ns: float) -> int:
         return max(round(ns / chip.timing.cycle_ns), 1 if ns > 0 else 0)

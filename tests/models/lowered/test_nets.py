@@ -14,7 +14,8 @@ from trained_nets import deployed, quarters
 from spikewright.models.lowered.chip_net import ChipNet
 from spikewright.models.lowered.float_net import FloatNet
 from spikewright.toolchain.calibration import observe
-from spikewright.toolchain.deployment import Deployment, payloads
+from spikewright.toolchain.coding import payloads
+from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.ops import Neuron
 from spikewright.toolchain.options import Options

@@ -231,7 +231,7 @@ def test_too_much_without_input_is_a_violation_of_its_own_kind_and_off_by_defaul
     assert strict.silent_violation is not None
     assert f"violation: {strict.silent_violation}" in strict.text()
     assert "in lif1" in strict.text()
-    assert "fire by themselves: lif1" in free.text()
+    assert "fire by themselves: 'lif1'" in free.text()
     assert strict.to_dict()["silent_violation"] == strict.silent_violation
     assert strict.to_dict()["event_driven_share"]["total"] == free.event_driven.share
     for share in (-0.1, 1.1, float("nan")):

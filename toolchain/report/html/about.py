@@ -114,4 +114,12 @@ def repeat(report: Report) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    match value:
+        case str():
+            return value
+        case None:
+            return "not given"
+        case float():
+            return f"{value:.6g}"
+        case _:
+            return json.dumps(value, sort_keys=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from spikewright.toolchain.analysis import Analysis
 from spikewright.toolchain.analysis.latency import Bottleneck
-from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, si
+from spikewright.toolchain.analysis.numbers import band, count, percent, quantity, several, si
 from spikewright.toolchain.report.html.cost import TERM_WORDS
 from spikewright.toolchain.report.html.parts import basis, esc
 from spikewright.toolchain.report.model import Report
@@ -112,9 +112,9 @@ def right(report: Report) -> Answer:
         spikes, samples = report.comparison.get("spikes_compared", 0), report.comparison.get("samples", 0)
         tone = GOOD if report.equal else BAD
         sentences.append(
-            f"{names} agree bit for bit on {spikes:,} spike values of {samples} samples."
+            f"The backends {names} agree bit for bit on {spikes:,} spike values of {several(samples, 'sample')}."
             if report.equal
-            else f"{names} do NOT agree: {report.comparison.get('first_mismatch') or 'see below'}."
+            else f"The backends {names} do NOT agree: {report.comparison.get('first_mismatch') or 'see below'}."
         )
     if report.drift is not None:
         sentences.append(f"Integers answer as floats on {percent(report.drift.agreement)} of the calibration data.")
@@ -134,7 +134,9 @@ def _accuracy(report: Report) -> str:
     where = "on chip" if found.on_chip else "by the integers"
     float_ = f", {quantity(found.float)} in float" if found.float is not None else ""
     events = " (events simulated from images)" if report.simulated_events else ""
-    return f"{quantity(found.on_chip or found.quantized)} {where}{float_}, on {found.samples} samples{events}."
+    return (
+        f"{quantity(found.on_chip or found.quantized)} {where}{float_}, on {several(found.samples, 'sample')}{events}."
+    )
 
 
 def fast(report: Report) -> Answer:

@@ -30,7 +30,7 @@ def header(report: Report) -> str:
 def diagnostics(report: Report) -> str:
     """What was lost, assumed or noted, by the deployment and in this run."""
     if not report.diagnostics:
-        return "<p>Nothing was lost beyond its limit, and nothing had to be assumed.</p>"
+        return "<p>Deploying lost nothing beyond its limit, and had to assume nothing about the net.</p>"
     rows = [
         (
             f'<span class="{"bad" if one.severity == "warning" else "dim"}">{esc(WORDS[one.severity])}</span>',
@@ -92,7 +92,8 @@ def _audit(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     tone, word = ("good", "passed") if row["ok"] else ("bad", "failed")
-    sops = ", ".join(f"{value:,} {kind}" for kind, value in row["sops"].items())
+    words = {"gate": "gate deliveries"}
+    sops = ", ".join(f"{value:,} {words.get(kind, f'{kind} SOPs')}" for kind, value in row["sops"].items())
     driven = ", ".join(row["bias_driven"])
     faults = "".join(
         f"<br>{esc(line)}" for line in (*row["shown"], *(f"without input: {w}" for w in row["unexplained"]))
@@ -101,8 +102,8 @@ def _audit(row: dict[str, Any] | None) -> str:
         f", fired by the biases of {driven}." if driven else "."
     )
     return (
-        f'<p>Dynamic audit: <span class="{tone}">{word}</span>. {row["events"]:,} events, walked one by one, cause {esc(sops)} '
-        f"SOPs; {row['differences']} counters of the run differ. {esc(silent)}{faults}</p>"
+        f'<p>Dynamic audit: <span class="{tone}">{word}</span>. {row["events"]:,} events, walked one by one, cause '
+        f"{esc(sops)}; {row['differences']} counters of the run differ. {esc(silent)}{faults}</p>"
     )
 
 
@@ -117,10 +118,10 @@ def _event_driven(found: dict[str, Any] | None) -> str:
         (esc(row["layer"]), f"{row['sops']:,}", f"{row['silent_sops']:,}", percent(row["share"]))
         for row in found["layers"]
     ]
-    head = ("SOPs arriving at", "in the run", "in the same run without input", "event-driven share")
+    head = ("SOPs of all samples at", "in the run", "in the same run without input", "event-driven share")
     return (
         f'<p>Event-driven share: <span class="{tone}">{percent(found["total"])}</span>; '
-        f"{found['sops']:,} SOPs, {found['silent_sops']:,} in the same run without any input.{esc(by_bias)}</p>"
+        f"{found['sops']:,} SOPs of all samples, {found['silent_sops']:,} in the same run without any input.{esc(by_bias)}</p>"
         + details("by layer", table(head, rows, numeric=(1, 2, 3)))
     )
 

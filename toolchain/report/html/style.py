@@ -77,7 +77,7 @@ font-size:12.5px;font-weight:400} .wrap{overflow-x:visible}}
 """
 PRINT = """
 @media print{@page{margin:14mm} nav{display:none} body{font-size:10.5pt} main{max-width:none;padding:0}
-section,.questions article{break-inside:auto;border-color:#bbb} h2,h3,summary{break-after:avoid} tr,svg,
+section,.questions article{break-inside:auto;border-color:#bbb} h2,h3,summary,.legend{break-after:avoid} tr,svg,
 .questions article{break-inside:avoid}
 details::details-content{content-visibility:visible;display:block;height:auto} summary{list-style:none}
 .wrap{overflow:visible} table{font-size:8.5pt} td,th{padding:2px 5px} .n{white-space:normal} a{color:inherit}

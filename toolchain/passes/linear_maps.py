@@ -72,7 +72,7 @@ class Diagonal(LinearMap):
         return self.factor.ndim <= 1
 
     def apply(self, x: Array) -> Array:
-        """Scale; values keep their C order."""
+        """Scale signals (N, *source); values keep their C order."""
         return (x * grid(self.factor, self.source)).reshape(x.shape[0], *self.target)
 
     @property
@@ -81,7 +81,7 @@ class Diagonal(LinearMap):
         return prod(self.target)
 
     def values(self) -> Array:
-        """Return the factor of every value, flat."""
+        """Return the factor of every value, flat: (n,)."""
         return np.broadcast_to(grid(self.factor, self.source), self.source).reshape(-1)
 
     def op(self, name: str, inputs: tuple[str, ...], block: str, bias: Array | None) -> Op | None:
@@ -117,7 +117,7 @@ class Kernel(LinearMap):
         return (kh - 1) * dh + 1, (kw - 1) * dw + 1
 
     def apply(self, x: Array) -> Array:
-        """Convolve."""
+        """Convolve signals (N, C, H, W); a source without planes is one of 1 x 1."""
         frames = x.reshape(-1, *planar(self.source))
         y = conv2d(frames, self.weight, self.stride, self.padding, self.dilation, self.groups)
         return y.reshape(x.shape[0], *self.target)
@@ -128,7 +128,7 @@ class Kernel(LinearMap):
         return prod(self.target) * prod(self.weight.shape[1:])
 
     def op(self, name: str, inputs: tuple[str, ...], block: str, bias: Array | None) -> Op:
-        """Return a convolution."""
+        """Return a convolution of weights (C_out, C_in / groups, kh, kw)."""
         return Conv(
             name=name, inputs=inputs, block=block, weight=self.weight, bias=bias,
             stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
@@ -151,7 +151,7 @@ class Means(LinearMap):
     columns: Array
 
     def apply(self, x: Array) -> Array:
-        """Take the means."""
+        """Take the means of signals (N, C, H, W) over uneven windows."""
         return np.asarray(self.rows @ x @ self.columns.T)
 
     @property
@@ -172,7 +172,7 @@ class Matrix(LinearMap):
     weight: Array
 
     def apply(self, x: Array) -> Array:
-        """Multiply."""
+        """Multiply signals (N, *source), flat, with the weights (n_target, n_source)."""
         return (x.reshape(x.shape[0], -1) @ self.weight.T).reshape(x.shape[0], *self.target)
 
     @property
@@ -186,7 +186,7 @@ class Matrix(LinearMap):
 
 
 def identity(shape: Shape) -> Diagonal:
-    """Return the map that changes nothing."""
+    """Return the map of signals (N, *shape) that changes nothing."""
     return Diagonal(shape, shape, np.ones(()))
 
 
@@ -263,7 +263,7 @@ def _channels_scaled(b: Kernel, factor: Array) -> Array:
 
 
 def listed(maps: tuple[LinearMap, ...]) -> Matrix | None:
-    """Return maps in a row as one matrix, found on unit inputs; None where it is too large."""
+    """Return maps in a row as one matrix (n_target, n_source), found on unit inputs; None where it is too large."""
     source, target = maps[0].source, maps[-1].target
     n, made = prod(source), prod(target)
     if n * made > LARGEST:

@@ -111,6 +111,11 @@ class Kernel(LinearMap):
         return self.weight.shape[:2] == (self.groups, 1) and self.groups == self.source[0]
 
     @property
+    def picks(self) -> bool:
+        """Whether every channel is one of the source's, times a factor."""
+        return self.weight.shape[2:] == (1, 1) and bool((np.count_nonzero(self.weight, axis=(1, 2, 3)) <= 1).all())
+
+    @property
     def reach(self) -> Pair:
         """Rows and columns from a window's first to its last tap."""
         (kh, kw), (dh, dw) = self.weight.shape[2:], self.dilation
@@ -280,6 +285,8 @@ def listed(maps: tuple[LinearMap, ...]) -> Matrix | None:
 def synapses_of(a: LinearMap, b: LinearMap) -> float:
     """Return the synapses of both in one, before it is made."""
     match a, b:
+        case Kernel(), Kernel() if a.picks and a.ends_in(b):
+            return float(b.synapses)
         case Kernel(), Kernel() if a.ends_in(b):
             grown = [len(np.unique(_positions(a, b, axis))) for axis in (0, 1)]
             inside = a.weight.shape[1] * (1 if b.depthwise else a.groups // gcd(a.groups, b.groups))

@@ -198,7 +198,7 @@ def _fan(op: Op) -> tuple[float, float]:
     match op:
         case Conv():
             taps = prod(op.weight.shape[2:])
-            return float(prod(op.weight.shape[1:])), float(taps)
+            return np.count_nonzero(op.weight) / op.weight.shape[0], float(taps)
         case Affine():
             return float(op.weight.shape[1]), 1.0
         case SumPool():

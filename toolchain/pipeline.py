@@ -39,21 +39,15 @@ from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
 from spikewright.toolchain.passes.count_tree import CountTree, check_counters
-from spikewright.toolchain.passes.distribute import Distribute
-from spikewright.toolchain.passes.drop_flatten import DropFlatten
 from spikewright.toolchain.passes.early_delay import EarlyDelay
-from spikewright.toolchain.passes.fold_pool import FoldPool
-from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.long_delay import LongDelay
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, mean_gates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
-from spikewright.toolchain.passes.lower_pool import LowerPool, too_large
-from spikewright.toolchain.passes.lower_scale import LowerScale
-from spikewright.toolchain.passes.merge_maps import MergeMaps
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
-from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host
+from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host, too_large
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.shapes import shapes
@@ -323,10 +317,7 @@ def _map(context: Context) -> Context:
 
 
 PIPELINE: tuple[Stage, ...] = (
-    _stage(FoldScale),
-    _stage(FoldPool),
-    _stage(FoldScale, again=2),
-    _stage(DropFlatten),
+    _stage(NormalForm),
     Stage("split-host", _about(split_host), "cut", _split_host, ("strategies", "code", "x"), blind=_split_blind),
     _stage(EarlyDelay),
     Stage(
@@ -338,8 +329,6 @@ PIPELINE: tuple[Stage, ...] = (
         options=("streams",),
         blind=_relay_blind,
     ),
-    _stage(MergeMaps),
-    _stage(LowerScale),
     _stage(LowerMaxPool),
     Stage(
         LowerGates.name,
@@ -350,10 +339,7 @@ PIPELINE: tuple[Stage, ...] = (
         blind=_gates_blind,
     ),
     Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
-    _stage(Distribute),
-    _stage(FoldPool, again=2),
-    _stage(LowerPool),
-    _stage(Distribute, again=2),
+    _stage(NormalForm, lambda _: NormalForm("all"), again=2),
     Stage(LongDelay.name, _about(LongDelay), "exact", _long_delay, ("chip",)),
     _stage(LowerBias),
     Stage(

@@ -35,7 +35,7 @@ from spikewright.toolchain.ops import (
     SumPool,
 )
 from spikewright.toolchain.parameters import grid
-from spikewright.toolchain.passes.fold_scale import FoldScale
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.shapes import shapes
 
 FILE = "graph.nir"
@@ -85,7 +85,7 @@ def to_nir(graph: Graph, metadata: dict[str, Any] | None = None) -> nir.NIRGraph
     Raises:
         UnsupportedNodeError: An op that no standard node means; it is named.
     """
-    folded = FoldScale()(graph)
+    folded = NormalForm("scales")(graph)
     known = shapes(folded)
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []

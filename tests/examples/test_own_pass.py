@@ -101,7 +101,7 @@ def test_passes_of_other_packages_may_stand_beside_each_other(
         {
             "b": written(monkeypatch, "b", name="b", before="a"),
             "a": written(monkeypatch, "a", name="a", after="quantize"),
-            "c": written(monkeypatch, "c", name="c", before="fold-scale"),
+            "c": written(monkeypatch, "c", name="c", before="normal-form"),
         }
     )
 
@@ -135,7 +135,7 @@ def test_an_exact_pass_that_changes_the_answer_is_refused_on_floats_and_on_integ
     def negate(_: object, graph: Graph) -> Graph:
         return graph.map(negated)
 
-    for anchor in ("drop-flatten", "quantize", "align"):
+    for anchor in ("normal-form", "quantize", "align"):
         with monkeypatch.context() as patch:
             install({"bad": written(patch, "bad", name="bad", after=anchor, __call__=negate)}, name=f"bad_{anchor}")
             with pytest.raises(PassError, match=r"pass 'bad': changes the answer by .* on the golden input"):

@@ -8,21 +8,17 @@ from numpy.typing import NDArray
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.passes.align import Align
-from spikewright.toolchain.passes.distribute import Distribute
-from spikewright.toolchain.passes.drop_flatten import DropFlatten
-from spikewright.toolchain.passes.fold_pool import FoldPool
-from spikewright.toolchain.passes.fold_scale import FoldScale
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.verify import verify
 
 
 def lower(graph: Graph) -> Graph:
     """Return the graph after all float passes, causal gates."""
-    lowering = (LowerMaxPool(), LowerGates("causal"), Distribute(), FoldPool(), LowerBias())
-    for step in (FoldScale(), FoldPool(), DropFlatten(), *lowering):
+    for step in (NormalForm(), LowerMaxPool(), LowerGates("causal"), NormalForm("all"), LowerBias()):
         graph = step(graph)
     verify(graph, level="lowered")
     return graph

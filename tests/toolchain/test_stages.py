@@ -119,7 +119,7 @@ def test_where_it_stops_is_where_the_whole_way_passes() -> None:
     same(integer.graph, whole.integer)
 
 
-@pytest.mark.parametrize("stage", ["fold-pool", "lower-gates", "distribute-2", "quantize", "align"])
+@pytest.mark.parametrize("stage", ["normal-form", "lower-gates", "normal-form-2", "quantize", "align"])
 def test_auto_stops_with_the_graph_of_the_strategy_that_wins(stage: str, tmp_path: Path) -> None:
     chosen = deploy("ma", "auto")
     strategy: Any = next(iter(chosen.strategies.values()))
@@ -207,7 +207,7 @@ def test_every_stage_is_kept_as_what_the_next_one_read(
     assert [record["name"] for record in records] == [record.name for record in made.passes]
 
 
-@pytest.mark.parametrize("stage", ["fold-pool", "lower-gates", "quantize", "map"])
+@pytest.mark.parametrize("stage", ["normal-form", "lower-gates", "quantize", "map"])
 def test_what_was_done_before_a_stage_that_fails_is_kept_whole(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,14 +243,14 @@ def test_stages_kept_before_give_way_and_other_files_stay(tmp_path: Path) -> Non
     deploy("ma", "causal", keep_stages=tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
 
-    stopped_after("fold-scale", deploy, "ma", "causal", keep_stages=tmp_path)
+    stopped_after("normal-form", deploy, "ma", "causal", keep_stages=tmp_path)
 
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == [
         "00-captured.npz",
         "00-captured.txt",
-        "01-fold-scale.npz",
-        "01-fold-scale.txt",
+        "01-normal-form.npz",
+        "01-normal-form.txt",
         "notes.txt",
         "stages.json",
     ]

@@ -1,4 +1,4 @@
-"""Let a residual stream travel by relays, signed linear neurons, where a sum is read more than once or by a map.
+"""Let a current travel by relays, signed linear neurons, where it is read more than once or by a map.
 
     y = sum of A_k x_k + c,  read by r    ->   relay = sum of A_k x_k,   r reads relay + c      (c as a bias of what r reads)
 
@@ -19,17 +19,17 @@ from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.ir import Graph, rename_operands
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Linear, Op, Relay, Scale, Shape
 from spikewright.toolchain.passes.base import Pass, drop_unread, sends_messages
-from spikewright.toolchain.passes.lower_scale import WIDEST
+from spikewright.toolchain.passes.linear_maps import WIDEST
 from spikewright.toolchain.shapes import shapes
 
 
 @dataclass(frozen=True)
 class Relays(Pass):
-    """Replace sums by relays."""
+    """Replace current nodes by relays."""
 
     name: ClassVar[str] = "relay"
     sums: tuple[str, ...] = ()
-    """The ``Add`` s to replace, in order."""
+    """The sums and maps to replace, in order."""
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with relays."""
@@ -85,18 +85,18 @@ def restorable(constant: Array) -> bool:
 
 
 def _relayed(graph: Graph, name: str) -> Graph:
-    """Return the graph with one sum as a relay."""
+    """Return the graph with one current as a relay."""
     total = graph[name]
-    assert isinstance(total, Add)
     constant = constants(graph)(name)
     if not restorable(constant):
         raise PassError(
             "its maps leave a constant that differs along the map, which no bias of a channel holds",
-            where=f"sum {name!r}",
+            where=f"current {name!r}",
             help="distribute it (--streams distribute)",
         )
     moved: list[Op] = []
-    inputs = tuple(_stripped(graph, operand, name, moved) for operand in total.inputs)
+    summed = total.inputs if isinstance(total, Add) else (name,)
+    inputs = tuple(_stripped(graph, operand, name, moved) for operand in summed)
     relay = Relay(name=name, block=total.block, inputs=inputs, shape=constant.shape)
     fresh: list[Op] = [*moved, relay]
     renamed: dict[str, Op] = {}

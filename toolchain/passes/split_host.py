@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.budget import blocks
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Add, Affine, Conv, Input, Lif, Linear, Neuron, Op, Output, Shape
+from spikewright.toolchain.ops import AdaptivePool, Add, Affine, Conv, Input, Lif, Linear, Neuron, Op, Output, Shape
+from spikewright.toolchain.passes import linear_maps
 from spikewright.toolchain.passes.base import drop_unread
 from spikewright.toolchain.shapes import shapes
 
@@ -58,6 +60,18 @@ class HostPart:
 def is_still(x: NDArray[Any]) -> bool:
     """Say whether samples (T, B, *shape) repeat one frame over all T."""
     return all(bool((part == x[:1]).all()) for part in blocks(x))
+
+
+def too_large(graph: Graph) -> Op | None:
+    """Return the pool in front of the first map that the two would be too large a matrix for: it belongs to the host."""
+    known = shapes(graph)
+    for op in graph:
+        if not isinstance(op, AdaptivePool) or op.inputs != (graph.input.name,):
+            continue
+        for reader in graph.readers[op.name]:
+            if isinstance(reader, Conv) and prod(graph.input.shape) * prod(known[reader.name]) > linear_maps.LARGEST:
+                return op
+    return None
 
 
 def fires(op: Op) -> bool:

@@ -20,7 +20,20 @@ from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.interpret.floats import float_blocks
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import RELAYED_UP_TO
-from spikewright.toolchain.ops import Add, Affine, Conv, Linear, Neuron, Op, Output, Shape, SumPool
+from spikewright.toolchain.ops import (
+    AdaptivePool,
+    Add,
+    Affine,
+    Conv,
+    Flatten,
+    Linear,
+    Neuron,
+    Op,
+    Output,
+    Scale,
+    Shape,
+    SumPool,
+)
 from spikewright.toolchain.passes.base import sends_messages
 from spikewright.toolchain.passes.relay import constants, restorable
 from spikewright.toolchain.shapes import shapes
@@ -28,6 +41,8 @@ from spikewright.toolchain.shapes import shapes
 PJ_PER_UJ = 1e6
 NOISE = 1e-9
 """A sum this near to its constant, as a share of the largest, has not moved."""
+MAPS = (Add, Linear, SumPool, AdaptivePool, Scale, Flatten)
+"""What currents are made of."""
 ROUNDS = 64
 """Most changes of the set that a search makes."""
 
@@ -47,15 +62,17 @@ def sums(graph: Graph) -> tuple[str, ...]:
     constant = constants(graph)
     found = []
     for op in graph:
-        if not isinstance(op, Add) or not _is_stream(graph, op) or not all(_linear(graph, name) for name in op.inputs):
+        if not isinstance(op, Add | Linear) or not _is_stream(graph, op) or not _linear(graph, op.name):
             continue
         if restorable(constant(op.name)) and all(_takes(graph, r, constant(op.name)) for r in graph.readers[op.name]):
             found.append(op.name)
     return tuple(found)
 
 
-def _is_stream(graph: Graph, op: Add) -> bool:
+def _is_stream(graph: Graph, op: Op) -> bool:
     readers = graph.readers[op.name]
+    if not isinstance(op, Add):  # a map of a map, where both in one have more synapses; what a sum reads is the sum's
+        return any(isinstance(reader, Linear | SumPool | AdaptivePool) for reader in readers)
     return len(readers) > 1 or any(isinstance(reader, Add | Linear | SumPool) for reader in readers)
 
 
@@ -64,7 +81,7 @@ def _linear(graph: Graph, name: str) -> bool:
     op = graph[name]
     if sends_messages(graph, name):
         return True
-    return isinstance(op, Linear | Add | SumPool) and all(_linear(graph, operand) for operand in op.inputs)
+    return isinstance(op, MAPS) and all(_linear(graph, operand) for operand in op.inputs)
 
 
 def _takes(graph: Graph, reader: Op, constant: NDArray[np.float64]) -> bool:
@@ -76,8 +93,10 @@ def _takes(graph: Graph, reader: Op, constant: NDArray[np.float64]) -> bool:
             return (reader.padding == (0, 0) and reader.groups == 1) or not constant.any()
         case Affine():
             return True
-        case SumPool():
+        case SumPool() | AdaptivePool():
             return not constant.any()
+        case Scale() | Flatten():
+            return True
         case _:
             return False
 
@@ -179,7 +198,7 @@ def _fan(op: Op) -> tuple[float, float]:
     match op:
         case Conv():
             taps = prod(op.weight.shape[2:])
-            return float(prod(op.weight.shape[1:])), float(taps)
+            return np.count_nonzero(op.weight) / op.weight.shape[0], float(taps)
         case Affine():
             return float(op.weight.shape[1]), 1.0
         case SumPool():

@@ -134,7 +134,7 @@ def test_configurations_share_the_stages_in_front_of_what_they_vary() -> None:
         evaluator.deployed(one)
 
     ran = evaluator.prefixes.ran
-    assert (ran["fold-scale"], ran["lower-gates"], ran["quantize"], ran["align"], ran["map"]) == (1, 2, 4, 4, 8)
+    assert (ran["normal-form"], ran["lower-gates"], ran["quantize"], ran["align"], ran["map"]) == (1, 2, 4, 4, 8)
     assert evaluator.prefixes.shared["lower-gates"] == 6
 
 

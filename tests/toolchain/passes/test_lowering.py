@@ -26,9 +26,9 @@ from spikewright.toolchain.ops import (
     Output,
     Relu,
 )
-from spikewright.toolchain.passes.distribute import Distribute
 from spikewright.toolchain.passes.lower_gates import LowerGates, Strategy, mean_gates, strategies_for
 from spikewright.toolchain.passes.lower_max_pool import LowerMaxPool
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.split_host import split_host
 
 T, C, H = 6, 4, 5
@@ -159,27 +159,29 @@ def test_a_residual_sum_becomes_synapses_of_every_neuron_that_reads_it(rng: np.r
     )
     x = (rng.random((T, 2, C, H, H)) < 0.3).astype(float)
 
-    after = Distribute()(before)
+    after = NormalForm("all")(before)
 
     assert not any(isinstance(op, Add) for op in after)
     assert after["two"].inputs == ("in", "branch@two")
     np.testing.assert_array_equal(run_float(after, x)["three"], run_float(before, x)["three"])
 
 
-def test_a_shortcut_convolution_on_membranes_is_refused_by_name(rng: np.random.Generator) -> None:
-    branch = Conv(name="branch", inputs=("one",), weight=rng.normal(size=(C, C, 1, 1)))
-    shortcut = Conv(name="shortcut", inputs=("total",), weight=rng.normal(size=(C, C, 1, 1)))
+def test_a_shortcut_convolution_on_membranes_becomes_kernels_on_the_spikes_in_front(rng: np.random.Generator) -> None:
+    bias, twice = rng.normal(size=C), rng.normal(size=(C, C, 1, 1))
+    branch = Conv(name="branch", inputs=("one",), weight=rng.normal(size=(C, C, 3, 3)), padding=(1, 1), bias=bias)
+    shortcut = Conv(name="shortcut", inputs=("total",), weight=twice, bias=bias)
     before = graph(
         lif("one", "in"), branch, Add(name="total", inputs=("in", "branch")), shortcut, lif("two", "shortcut")
     )
+    x = (rng.random((T, 2, C, H, H)) < 0.3).astype(float)
 
-    with pytest.raises(UnsupportedNodeError) as caught:
-        Distribute()(before)
+    after = NormalForm("all")(before)
 
-    assert str(caught.value) == (
-        "op 'shortcut': Conv reads the real-valued signal of Conv 'branch', not spikes: a dense product every step\n"
-        "  help: put a spiking neuron between 'branch' and 'shortcut' (and retrain)"
-    )
+    assert [(op.name, op.inputs) for op in after if isinstance(op, Conv)] == [
+        ("shortcut.0", ("in",)),
+        ("shortcut.1", ("one",)),
+    ]
+    np.testing.assert_array_equal(run_float(after, x)["two"], run_float(before, x)["two"])
 
 
 def test_max_pooling_of_spikes_is_an_or(rng: np.random.Generator) -> None:

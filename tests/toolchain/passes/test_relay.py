@@ -18,7 +18,7 @@ from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, Output, Relay
-from spikewright.toolchain.passes.merge_maps import MergeMaps
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
 from spikewright.toolchain.samples import Samples
@@ -66,7 +66,7 @@ def test_relays_change_no_number(seed: int) -> None:
     found = sums(graph)
 
     after = Relays(sums=found)(graph)
-    merged = MergeMaps()(after)
+    merged = NormalForm("all")(after)
 
     assert found == ("0.sum", "1.sum", "2.sum")  # the last sum is read once, by a neuron
     for changed in (after, merged):

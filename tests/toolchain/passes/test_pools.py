@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from spikewright.toolchain.compare import compare
+from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.interpret.floats import apply
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import AdaptivePool, Add, Affine, Conv, Flatten, Input, Lif, Op, Output, SumPool
 from spikewright.toolchain.options import Options
-from spikewright.toolchain.passes import lower_pool
-from spikewright.toolchain.passes.fold_pool import FoldPool
-from spikewright.toolchain.passes.lower_pool import LowerPool
+from spikewright.toolchain.passes import linear_maps
+from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
@@ -66,7 +66,7 @@ def test_a_map_that_the_windows_do_not_divide_is_pooled_exactly_on_the_chip(
 
     made = deploy_graph(graph, Options(), data, name="net", samples=data)
 
-    assert {record.name: record.check for record in made.passes}["lower-pool"] == "exact"
+    assert {record.name: record.check for record in made.passes}["normal-form-2"] == "exact"
     assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
     assert made.drift is not None
     assert made.drift.spike_mismatch["lif2"] < 0.03
@@ -77,9 +77,9 @@ def test_a_padded_pool_behind_a_convolution_with_a_bias_keeps_the_function(rng: 
     graph = net(conv("conv1", "in", 2, rng), pool("conv1", 3, 2, 1), lif("lif1", "pool", 4))
     x = events(rng).x.astype(np.float64)
 
-    lowered = LowerPool()(graph)
+    lowered = NormalForm("all")(graph)
 
-    assert [type(op) for op in lowered] == [Input, Affine, Lif, Flatten, Affine, Output]
+    assert [type(op) for op in lowered] == [Input, Affine, Lif, Affine, Output]
     np.testing.assert_allclose(run_float(lowered, x)["out"], run_float(graph, x)["out"], atol=1e-12)
 
 
@@ -96,15 +96,23 @@ def test_a_pool_of_a_residual_sum_reaches_every_branch(rng: np.random.Generator)
     assert compare(made, ["interpreter", "hw_sim"], made.encode(data.x.astype(np.float64))).equal
 
 
-def test_what_folds_is_left_to_folding_and_what_is_too_large_to_the_verifier(
+def test_what_is_no_kernel_and_too_large_a_matrix_is_refused_with_the_maths(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = net(pool("in", 2, 2, 0), conv("conv1", "pool", 2, rng), lif("lif1", "conv1", 3))
     free = net(conv("conv1", "in", 2, rng), pool("conv1", 2, 2, 0), lif("lif1", "pool", 3))
-    monkeypatch.setattr(lower_pool, "LARGEST", 98 * 27 - 1)
+    monkeypatch.setattr(linear_maps, "LARGEST", 98 * 27 - 1)
 
-    assert LowerPool()(FoldPool()(odd)) is odd
-    assert not any(isinstance(op, SumPool) for op in FoldPool()(free))
+    assert not any(isinstance(op, SumPool) for op in NormalForm("all")(free))
+    with pytest.raises(UnsupportedNodeError) as refused:
+        NormalForm("all")(odd)
+
+    assert str(refused.value) == (
+        "op 'conv1': Conv reads the real-valued signal of SumPool 'pool', not spikes. The two are no convolution of the spikes "
+        "in front: the second adds zeros at the edge, where windows of the first still overlap its map; and the matrix of both "
+        "has 2,646 entries (2,645 are listed)\n"
+        "  help: put a spiking neuron between 'pool' and 'conv1' (and retrain), or deploy with --streams relay"
+    )
 
 
 def test_an_uneven_pool_of_the_input_that_is_too_large_a_matrix_is_the_hosts_and_deploy_says_so(
@@ -112,7 +120,7 @@ def test_an_uneven_pool_of_the_input_that_is_too_large_a_matrix_is_the_hosts_and
 ) -> None:
     pooled = AdaptivePool(name="pool", inputs=("in",), size=(4, 4))
     graph = net(pooled, conv("conv1", "pool", 2, rng), lif("lif1", "conv1", 4))
-    monkeypatch.setattr(lower_pool, "LARGEST", 98 * 48 - 1)
+    monkeypatch.setattr(linear_maps, "LARGEST", 98 * 48 - 1)
     data = events(rng)
 
     made = deploy_graph(graph, Options(), data, name="net")

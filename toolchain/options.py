@@ -42,6 +42,8 @@ FACTS = {
     "foreign": "a .nir file of another framework, which leaves open how it is read",
     "float": "a model that is not integer yet",
     "integer": "a .net file, or another integer net",
+    "judged": "a model that is not integer yet, and answers",
+    "latent": "an autoencoder, whose latent is drawn",
     "unsized": "a .net file that begins with a convolution",
     "attention": "a net with attention",
     "graded": "a net whose attention the host computes, so that its spikes come with a payload",
@@ -292,7 +294,7 @@ class Options(Reading):
         "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "
         "labels the float net's",
         kind=float,
-        applies=("float",),
+        applies=("judged",),
     )
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     steps: Literal["layer", "chip"] = option(
@@ -349,7 +351,11 @@ class Options(Reading):
         applies=("data set",),
     )
     seed: int = option(
-        0, "draws the calibration samples; of a search", kind=int, metavar="N", applies=("drawn", "measured")
+        0,
+        "draws the calibration samples, and an autoencoder's latent; of a search",
+        kind=int,
+        metavar="N",
+        applies=("drawn", "latent", "measured"),
     )
     strict: bool = option(False, "refuse a net that loses anything beyond the limits, instead of warning", kind=bool)
     mapping: Literal["greedy", "balanced", "vendor", "search"] = option(

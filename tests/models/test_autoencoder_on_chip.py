@@ -13,10 +13,12 @@ import spikewright as sw
 from spikewright.models.nets.fsvae import FSVAE, ThresholdBatchNorm
 from spikewright.models.zoo.card import Card
 from spikewright.models.zoo.checkpoint import save
+from spikewright.toolchain.api import read_model
 from spikewright.toolchain.autoencoder import Readout
 from spikewright.toolchain.autoencoders import AutoencoderDeployment
 from spikewright.toolchain.cli.main import main
 from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
+from spikewright.toolchain.options import Options
 
 T, K, D = 16, 3, 5
 SHAPE = {"widths": [3, 4, 5, 6], "latent": D, "samples": K, "hidden": [7, 8]}
@@ -201,6 +203,18 @@ def test_what_is_of_one_program_is_refused_for_two(
     moving[3] += 0.5
     with pytest.raises(InputError, match="changes over its steps"):
         made.run(moving)
+    for labelled in (made.run, made.report):
+        with pytest.raises(InputError, match="class numbers are given"):
+            labelled(made.samples.x[:, :2], [0, 1])
+
+
+def test_a_tolerance_is_for_what_answers_and_a_seed_for_what_draws(bundles: dict[str, Path], folder: Path) -> None:
+    path = str(bundles["leaky"].parent / "vae-leaky.safetensors")
+    x = np.zeros((T, 2, 1, *sw.load(bundles["leaky"]).input_shape[1:]), np.float32)
+
+    with pytest.raises(InputError, match="--tolerance"):
+        read_model(path, options=Options(tolerance=0.3), data=folder)
+    read_model(path, options=Options(seed=5), calibration=x, data=folder)
 
 
 def test_a_changed_program_or_host_part_is_noticed(bundles: dict[str, Path], tmp_path: Path) -> None:

@@ -111,13 +111,13 @@ class AutoencoderDeployment(Deployment):
         """Give images back: pictures, their error, and what both programs and the host cost; see ``Deployment.run``.
 
         Raises:
-            InputError: A recording is asked for: it is of one program, ``encoder`` or ``decoder``.
+            InputError: A recording is asked for: it is of one program, ``encoder`` or ``decoder``; or class numbers are given.
         """
         from spikewright.toolchain.autoencoders.run import reconstruct
 
         if record or save is not None:
             raise self.one_program("a recording", "record, --save")
-        chosen = self.choose(x, limit=limit, data=data)
+        chosen = self.images(x, y, limit, data)
         return reconstruct(self, chosen, backend=backend, numbers=numbers, progress=progress, options=options)
 
     def compare(
@@ -150,14 +150,26 @@ class AutoencoderDeployment(Deployment):
         """Report the whole, and both programs; arguments as ``Deployment.report``.
 
         Raises:
-            InputError: A twin or a rate is given: both are of one program.
+            InputError: A twin or a rate is given: both are of one program; or class numbers are.
         """
         from spikewright.toolchain.autoencoders.views import report_autoencoder
 
         if twin is not None or rate is not None:
             raise self.one_program("a twin or a rate", "--twin, --rate")
-        chosen = self.choose(x, limit=limit, data=data)
+        chosen = self.images(x, y, limit, data)
         return report_autoencoder(self, chosen, backends=backends, prices=prices, progress=progress)
+
+    def images(self, x: Data | None, y: Any, limit: int | None, data: str | Path | None) -> Samples:
+        """Return the images to run; see ``Deployment.choose``.
+
+        Raises:
+            InputError: Class numbers come with them.
+        """
+        if y is not None:
+            raise InputError(
+                f"class numbers are given; {self.name!r} gives images back", where="y", help="leave them out: run(x)"
+            )
+        return self.choose(x, limit=limit, data=data)
 
     def one_program(self, what: str, where: str) -> InputError:
         """Return the refusal of what is for one program."""
@@ -238,7 +250,7 @@ def deploy_autoencoder(
 
     Args:
         parts: The net.
-        options: What was asked for; ``seed`` draws the latent's indices, too. There are no classes: no tolerance applies.
+        options: What was asked for; ``seed`` draws the latent's indices, too. There are no classes, and no tolerance.
         calibration: Reads images that decide ranges.
         name: Name of the model.
         card: Model card.

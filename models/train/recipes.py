@@ -9,7 +9,7 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import RecipeError
 from spikewright.models.train.paper_recipes import NARROW_RECIPES, PAPER_RECIPES
 from spikewright.models.train.recipe import Recipe as Recipe
-from spikewright.models.train.small_recipes import SILENCE, SMALL_RECIPES
+from spikewright.models.train.small_recipes import SMALL_RECIPES
 from spikewright.models.train.vae_recipes import VAE_RECIPES
 
 _MA = "MA-SNN, Yao et al., TPAMI 45(8):9393, 2023; small net of ours"
@@ -19,7 +19,7 @@ _CAUSAL = "; causal gates are our substitute, trained as they are deployed"
 _DIGITS = (
     Recipe(
         "ma-digits", "ma_digits", "ma", "causal", 8, "digits", "rate", "mse-rate",
-        {"T": 8, "variant": "causal"}, epochs=120, learning_rate=5e-3, silence=SILENCE, provenance=_MA + _CAUSAL,
+        {"T": 8, "variant": "causal"}, epochs=120, learning_rate=5e-3, provenance=_MA + _CAUSAL,
     ),
     Recipe(
         "ma-digits-published", "ma_digits", "ma", "paper", 8, "digits", "rate", "mse-rate",
@@ -27,20 +27,18 @@ _DIGITS = (
     ),
     Recipe(
         "ma-digits-vanilla", "ma_digits", "vanilla", "none", 8, "digits", "rate", "mse-rate",
-        {"T": 8, "attention": False}, epochs=120, learning_rate=5e-3, silence=SILENCE,
-        provenance=_MA + "; without attention",
+        {"T": 8, "attention": False}, epochs=120, learning_rate=5e-3, provenance=_MA + "; without attention",
     ),
     Recipe(
-        "gac-digits", "gac_digits", "gac", "code", 6, "digits", "direct", "cross-entropy", {"T": 6}, silence=SILENCE,
-        provenance=_GAC,
+        "gac-digits", "gac_digits", "gac", "code", 6, "digits", "direct", "cross-entropy", {"T": 6}, provenance=_GAC,
     ),
     Recipe(
         "gac-digits-causal", "gac_digits", "gac", "causal", 6, "digits", "direct", "cross-entropy",
-        {"T": 6, "gate": "binary"}, silence=SILENCE, provenance=_GAC + "; the gate is a mask, our substitute",
+        {"T": 6, "gate": "binary"}, provenance=_GAC + "; the gate is a mask, our substitute",
     ),
     Recipe(
         "gac-digits-vanilla", "gac_digits", "vanilla", "none", 6, "digits", "direct", "cross-entropy",
-        {"T": 6, "attention": False}, silence=SILENCE, provenance=_GAC + "; without attention",
+        {"T": 6, "attention": False}, provenance=_GAC + "; without attention",
     ),
 )  # fmt: skip
 
@@ -52,7 +50,7 @@ _TRANSFORMERS = tuple(
         f"{kind}-{name}", "spike_transformer", "vanilla" if attention == "none" else "sdsa",
         attention, T, dataset, "direct", "cross-entropy",
         {"T": T, "side": side, "channels": channels, "strides": strides, "attention": attention, "dropout": dropout},
-        epochs=epochs, batch=batch, flip=flip, silence=SILENCE, provenance=source,
+        epochs=epochs, batch=batch, flip=flip, silence=1.0, provenance=source,
     )
     for name, dataset, T, side, channels, strides, dropout, epochs, batch, flip in (
         ("digits", "digits", 4, 8, 32, (1, 2), 0.0, 60, 64, False),

@@ -14,9 +14,6 @@ from typing import Any, Literal
 from spikewright.models.datasets import Coding
 from spikewright.models.train.recipe import Family, Recipe
 
-SILENCE = 1.0
-"""Weight of the silence term of what is trained for the chip, and of its twins: no neuron of theirs fires by its bias alone."""
-
 
 @dataclass(frozen=True)
 class SetPlan:
@@ -102,7 +99,6 @@ def _one(name: str, plan: SetPlan, family: Family, form: Literal["causal", "publ
         learning_rate=plan.learning_rate,
         shift=plan.shift,
         flip=plan.flip,
-        silence=0.0 if form == "published" else SILENCE,
         provenance=source,
     )
 

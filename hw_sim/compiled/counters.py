@@ -27,12 +27,15 @@ from spikewright.hw_sim.somas import GateTable
 from spikewright.hw_sim.synaptic_memory import FanOut, words_read
 
 Index = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 ENTRY_NS, LANE_NS = 1.0, 0.03
 """Cost of one entry of a sparse row, and of one of a row taken whole (measured, as in ``synapses``)."""
 SMALL = 1 << 12
 """Neurons up to which all counters are read off one class: walking the events twice then costs more than longer tables."""
 CROSSINGS = 1 << 22
-"""Counts of (class, link) that are found at once (32 MiB)."""
+"""Counts of (class, link) that are found, and entries that are placed, at once (32 MiB)."""
+WIDEST = 1 << 27
+"""Counts of a table of whole rows, at most (512 MiB): larger ones are walked entry by entry, whatever is faster."""
 Kind = Literal["sops", "reads", "spikes", "messages", "messages_in", "hops_x", "hops_y", "links", "host"]
 
 
@@ -79,10 +82,10 @@ class Emitter:
 
     @cached_property
     def table(self) -> NDArray[Any] | None:
-        """The rows (classes, padded width), as wide as the largest count; None where walking their entries is cheaper."""
+        """The rows (classes, padded width), as wide as the largest count; None: it is too large, or walking entries cheaper."""
         classes = self.indptr.size - 1
         padded = -(-self.width // vectors.lanes(4)) * vectors.lanes(4)
-        if self.columns.size * ENTRY_NS < classes * padded * LANE_NS:
+        if self.columns.size * ENTRY_NS < classes * padded * LANE_NS or classes * padded > WIDEST:
             return None
         row = np.repeat(np.arange(classes), np.diff(self.indptr))
         times = np.bincount(self.class_of, minlength=classes)[row]
@@ -94,11 +97,11 @@ class Emitter:
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """Entries of a table: row (a class), column, amount."""
+    """Entries of a table: row (a class), column, amount; each (E,), of 32 bits where there are many."""
 
-    row: Index
-    column: Index
-    amount: Index
+    row: Integers
+    column: Integers
+    amount: Integers
 
 
 _Block = tuple[Kind, Index, _Entries, Projection | None]
@@ -118,7 +121,7 @@ class _Table:
 
     cores: Index
     start: Index
-    source: NDArray[np.signedinteger[Any]]
+    source: Integers
     amounts: tuple[NDArray[np.int32], ...]
 
     def parts(self) -> Iterator[slice]:
@@ -216,17 +219,38 @@ def _reach(fans: list[FanOut]) -> _Table:
 def _joined(class_of: NDArray[np.int32], blocks: list[_Block]) -> Emitter:
     """Put blocks of columns beside each other."""
     classes = 1 + int(class_of.max(initial=-1))
-    runs, start, parts = [], 0, []
+    runs, start, parts, filled = [], 0, [], np.zeros(classes + 1, np.int64)
     for kind, ids, entries, of in blocks:
         runs.append(Columns(kind, start, ids, of))
-        parts.append([values.astype(np.int32) for values in (entries.row, entries.column + start, entries.amount)])
+        parts.append((_sorted(entries), start))
+        filled[1:] += np.bincount(parts[-1][0].row, minlength=classes)
         start += ids.size
-    row, columns, amounts = (np.concatenate(found) for found in zip(*parts, strict=True))
-    order = np.lexsort((columns, row))
-    order = order[amounts[order] != 0]
-    indptr = np.zeros(classes + 1, np.int64)
-    np.cumsum(np.bincount(row[order], minlength=classes), out=indptr[1:])
-    return Emitter(class_of, indptr, columns[order], amounts[order], tuple(runs), start)
+    indptr = np.cumsum(filled)
+    columns, amounts = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int32)
+    free = indptr[:-1].copy()
+    for entries, offset in parts:  # a row has the blocks' entries behind each other
+        times = np.bincount(entries.row, minlength=classes)
+        ahead = free - (np.cumsum(times) - times)
+        for a in range(0, entries.row.size, CROSSINGS):
+            part = slice(a, min(a + CROSSINGS, entries.row.size))
+            place = ahead[entries.row[part]] + np.arange(part.start, part.stop)
+            columns[place] = entries.column[part] + offset
+            amounts[place] = entries.amount[part]
+        free += times
+    return Emitter(class_of, indptr, columns, amounts, tuple(runs), start)
+
+
+def _sorted(entries: _Entries) -> _Entries:
+    """Return the entries that are not zero, by row and then by column."""
+    row, column, amount = entries.row, entries.column, entries.amount
+    if not amount.all():
+        chosen = np.flatnonzero(amount)
+        row, column, amount = row[chosen], column[chosen], amount[chosen]
+    ahead = (row[1:] < row[:-1]) | ((row[1:] == row[:-1]) & (column[1:] < column[:-1]))
+    if ahead.any():
+        order = np.lexsort((column, row))
+        row, column, amount = row[order], column[order], amount[order]
+    return _Entries(row, column, amount)
 
 
 def _classes(own: Index, tables: list[_Table]) -> tuple[NDArray[np.int32], Index]:
@@ -317,7 +341,7 @@ def _link_table(own: Index, rows: Index, targets: Index, mesh: Mesh) -> tuple[In
     starts, column = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), column.ravel()
     order = np.argsort(rows, kind="stable")
     rows, pair = rows[order], pair.ravel()[order]
-    found: list[tuple[Index, Index, Index]] = [(rows[:0], rows[:0], rows[:0])]
+    found = [(np.zeros(0, np.int32),) * 3]
     classes = max(1, CROSSINGS // max(used.size, 1))
     for first in range(0, own.size, classes):
         here = slice(*np.searchsorted(rows, (first, first + classes)))
@@ -326,5 +350,6 @@ def _link_table(own: Index, rows: Index, targets: Index, mesh: Mesh) -> tuple[In
         crossed = column[np.repeat(starts[pair[here]], repeats) + offset]
         times = np.bincount(np.repeat(rows[here] - first, repeats) * used.size + crossed)
         keys = np.flatnonzero(times)
-        found.append((keys // used.size + first, keys % used.size, times[keys]))
+        made = (keys // used.size + first, keys % used.size, times[keys])
+        found.append(tuple(values.astype(np.int32) for values in made))  # type: ignore[arg-type]  # of three
     return used, _Entries(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

@@ -133,9 +133,21 @@ class _Table:
         """Return (class, column, entry) of what the first neuron of each class has."""
         number = np.full(neurons, -1, np.int64)
         number[leads] = np.arange(leads.size)
-        row = number[self.source]
-        chosen = np.flatnonzero(row >= 0)
-        return row[chosen], np.searchsorted(self.start, chosen, side="right") - 1, chosen
+        found = [np.flatnonzero(number[self.source[part]] >= 0) + part.start for part in self.pieces()]
+        chosen = np.concatenate([np.zeros(0, np.int64), *found])
+        return number[self.source[chosen]], np.searchsorted(self.start, chosen, side="right") - 1, chosen
+
+    def lengths(self, neurons: int) -> Index:
+        """Return how many entries each neuron has: (neurons,)."""
+        total = np.zeros(neurons, np.int64)
+        for part in self.pieces():
+            total += np.bincount(self.source[part], minlength=neurons)
+        return total
+
+    def pieces(self) -> Iterator[slice]:
+        """Yield all entries, so many at a time that indices of 64 bits take little room."""
+        for first in range(0, self.source.size, CROSSINGS):
+            yield slice(first, first + CROSSINGS)
 
 
 def emitters(population: Population, outgoing: list[tuple[Projection, FanOut]], chip: Chip) -> tuple[Emitter, ...]:
@@ -260,7 +272,7 @@ def _classes(own: Index, tables: list[_Table]) -> tuple[NDArray[np.int32], Index
     """
     lengths = np.zeros(own.size, np.int64)
     for table in tables:
-        lengths += np.bincount(table.source, minlength=own.size)
+        lengths += table.lengths(own.size)
     columns = sum(len(table.amounts) * table.cores.size for table in tables)
     for seed in range(1, 1 << 16):
         mix = np.random.default_rng(seed).integers(1, 1 << 62, size=columns + 2) | 1

@@ -16,6 +16,7 @@ formats are a model: no vendor publishes its memory layout (basis: assumed, afte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -122,12 +123,15 @@ def words_read(fan: FanOut, core: CoreLimits) -> NDArray[np.int32]:
     """Return the words one message of each entry's source neuron reads on its core (E,)."""
     if fan.kind == "gate":
         return np.ones(fan.synapses.size, np.int32)
-    entries, bits = fan.reached.walked.astype(np.int64), np.full(fan.cores.size, core.weight_bits)
+    bits, every = np.full(fan.cores.size, core.weight_bits), np.zeros(fan.cores.size, bool)
     if fan.kind == "listed":
-        sparse = _sparse_bits(fan, core) < _dense_bits(fan, core)
-        entries = np.where(sparse[fan.column], entries, fan.neurons[fan.column])
-        bits = np.where(sparse, core.weight_bits + index_bits(fan.neurons), core.weight_bits)
-    return np.asarray(-(-entries * bits[fan.column] // core.synapse_word_bits), np.int32)
+        every = _sparse_bits(fan, core) >= _dense_bits(fan, core)
+        bits = np.where(every, core.weight_bits, core.weight_bits + index_bits(fan.neurons))
+    words = np.empty(fan.synapses.size, np.int32)
+    for column, (a, b) in enumerate(pairwise(fan.reached.start.tolist())):  # core by core: indices of 64 bits are large
+        entries = int(fan.neurons[column]) if every[column] else fan.reached.walked[a:b].astype(np.int64)
+        words[a:b] = -(-entries * int(bits[column]) // core.synapse_word_bits)
+    return words
 
 
 def _dense_bits(fan: FanOut, core: CoreLimits) -> Index:
@@ -136,6 +140,6 @@ def _dense_bits(fan: FanOut, core: CoreLimits) -> Index:
 
 
 def _sparse_bits(fan: FanOut, core: CoreLimits) -> Index:
-    sums = np.concatenate([[0], np.cumsum(fan.synapses, dtype=np.int64)])[fan.reached.start]
-    bits: Index = np.diff(sums) * (core.weight_bits + index_bits(fan.neurons))
+    sums = [fan.synapses[a:b].sum(dtype=np.int64) for a, b in pairwise(fan.reached.start.tolist())]
+    bits: Index = np.array(sums, np.int64) * (core.weight_bits + index_bits(fan.neurons))
     return bits

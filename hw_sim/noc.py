@@ -18,6 +18,8 @@ Index = NDArray[np.int64]
 
 EAST, WEST, NORTH, SOUTH = range(4)
 DIRECTIONS = ("east", "west", "north", "south")
+ROUTES = 1 << 16
+"""Routes that are walked at once: links of 64 bits, some ten times over, take little room so."""
 
 
 def coordinates(mesh: Mesh, cores: Index) -> tuple[Index, Index]:
@@ -57,8 +59,13 @@ class Links:
         """Routers on the board."""
         return self.columns * self.mesh.chips_y * self.mesh.tiles_y
 
-    def router(self, x: int, y: int, direction: int) -> int:
-        """Return the link that leaves router (x, y) in a direction."""
+    @property
+    def count(self) -> int:
+        """All links."""
+        return 4 * self.routers + 2 * self.mesh.cores
+
+    def router(self, x: Index, y: Index, direction: Index) -> Index:
+        """Return the links that leave routers (x, y) in directions; all (n,)."""
         return 4 * (y * self.columns + x) + direction
 
     def into(self, core: int) -> int:
@@ -92,17 +99,41 @@ class Links:
 
     def route(self, source: int, target: int) -> list[int]:
         """Return the links of the XY route between two cores, core links included."""
-        (x, y), (x1, y1) = ((int(a), int(b)) for a, b in (_at(self.mesh, source), _at(self.mesh, target)))
-        path = [self.into(source)]
-        while x != x1:
-            path.append(self.router(x, y, EAST if x1 > x else WEST))
-            x += 1 if x1 > x else -1
-        while y != y1:
-            path.append(self.router(x, y, SOUTH if y1 > y else NORTH))
-            y += 1 if y1 > y else -1
-        return [*path, self.out_of(target)]
+        found: list[int] = self.routes(np.array([source]), np.array([target]))[1].tolist()
+        return found
 
+    def routes(self, source: Index, target: Index) -> tuple[Index, NDArray[np.int32]]:
+        """Return the links of XY routes behind each other: route k has ``start[k] : start[k + 1]``.
 
-def _at(mesh: Mesh, core: int) -> tuple[int, int]:
-    x, y = coordinates(mesh, np.array([core]))
-    return int(x[0]), int(y[0])
+        From two (n,) of cores to start (n + 1,) and links (L,), core links included.
+        """
+        across, along = hops(self.mesh, source, target)
+        start = np.concatenate([np.zeros(1, np.int64), np.cumsum(across + along + 2)])
+        links = np.empty(start[-1], np.int32)
+        for first in range(0, source.size, ROUTES):
+            part = slice(first, min(first + ROUTES, source.size))
+            links[start[part.start] : start[part.stop]] = self._walked(source[part], target[part])
+        return start, links
+
+    def numbered(self, links: NDArray[np.int32]) -> tuple[Index, NDArray[np.int32]]:
+        """Return the links that are there, ascending, and which of them each is: from (L,) to (used,) and (L,)."""
+        taken = np.zeros(self.count, bool)
+        taken[links] = True
+        return np.flatnonzero(taken), (np.cumsum(taken, dtype=np.int32) - 1)[links]
+
+    def _walked(self, source: Index, target: Index) -> Index:
+        (x0, y0), (x1, y1) = coordinates(self.mesh, source), coordinates(self.mesh, target)
+        across, along = np.abs(x1 - x0), np.abs(y1 - y0)
+        lengths = across + along + 2
+        of = np.repeat(np.arange(source.size), lengths)
+        step = np.arange(of.size) - np.repeat(np.cumsum(lengths) - lengths, lengths) - 1  # -1: into the router
+        right, down = np.sign(x1 - x0), np.sign(y1 - y0)
+        on_row = step < across[of]
+        x = np.where(on_row, x0[of] + right[of] * step, x1[of])
+        y = np.where(on_row, y0[of], y0[of] + down[of] * (step - across[of]))
+        direction = np.where(on_row, np.where(right > 0, EAST, WEST)[of], np.where(down > 0, SOUTH, NORTH)[of])
+        links = self.router(x, y, direction)
+        ends = np.cumsum(lengths)
+        links[ends - lengths] = self.into(0) + source
+        links[ends - 1] = self.out_of(0) + target
+        return links

@@ -347,10 +347,8 @@ def _link_table(own: Index, rows: Index, targets: Index, mesh: Mesh) -> tuple[In
     """Return the links in use and how often one firing of each class crosses them, a block of classes at a time."""
     links = Links(mesh)
     pairs, pair = np.unique(own[rows] * mesh.cores + targets, return_inverse=True)
-    routes = [links.route(int(p // mesh.cores), int(p % mesh.cores)) for p in pairs]
-    lengths = np.array([len(route) for route in routes], np.int64)
-    used, column = np.unique(np.array([x for route in routes for x in route], np.int64), return_inverse=True)
-    starts, column = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), column.ravel()
+    starts, walked = links.routes(pairs // mesh.cores, pairs % mesh.cores)
+    lengths, (used, column) = np.diff(starts), links.numbered(walked)
     order = np.argsort(rows, kind="stable")
     rows, pair = rows[order], pair.ravel()[order]
     found = [(np.zeros(0, np.int32),) * 3]

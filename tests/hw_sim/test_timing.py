@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hw_workloads import conv, fc
 
-from spikewright.hw_sim import ProgramError, compile, load_chip, simulate
+from spikewright.hw_sim import ProgramError, compile, load_chip, noc, simulate
 from spikewright.hw_sim.noc import Links, coordinates, hops
 from spikewright.hw_sim.timing.analytic import TERMS, Loads, link_ns, step_times
 
@@ -102,6 +102,27 @@ def test_a_route_goes_along_x_then_y_and_has_as_many_links_as_hops() -> None:
     for a, b in ((0, 0), (0, 119), (119, 0), (17, 93)):
         across, along = hops(mesh, np.array([a]), np.array([b]))
         assert len(links.route(a, b)) == across[0] + along[0] + 2
+
+
+def test_routes_of_many_pairs_are_those_walked_link_by_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noc, "ROUTES", 7)
+    mesh = load_chip("loihi2-x32").mesh
+    links = Links(mesh)
+    ends = np.random.default_rng(0).integers(0, mesh.cores, (2, 60))
+
+    start, walked = links.routes(*ends)
+
+    for k, (a, b) in enumerate(ends.T.tolist()):
+        (x, x1), (y, y1) = (np.array(one).tolist() for one in coordinates(mesh, np.array([a, b])))
+        names = [f"core {a} out"]
+        while (x, y) != (x1, y1):
+            way = ("east" if x < x1 else "west") if x != x1 else "south" if y < y1 else "north"
+            names.append(f"router ({x}, {y}) {way}")
+            x, y = x + (way == "east") - (way == "west"), y + (way == "south") - (way == "north")
+        assert [links.name(link) for link in walked[start[k] : start[k + 1]].tolist()] == [*names, f"core {b} in"]
+    used, which = links.numbered(walked)
+    assert (used[which] == walked).all()
+    assert used.size == np.unique(walked).size
 
 
 def test_messages_between_chips_are_counted_and_take_longer() -> None:

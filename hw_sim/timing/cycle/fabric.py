@@ -74,15 +74,14 @@ class Fabric:
 
 
 def fabric(mesh: Mesh, source: Int, target: Int, cores: int, link_cycles: int, chip_link_cycles: int) -> Fabric:
-    """Build the fabric for distinct pairs of cores; a message goes along x first, then along y (``noc.Links.route``).
+    """Build the fabric for distinct pairs of cores; a message goes along x first, then along y (``noc.Links.routes``).
 
     ``source`` and ``target`` are (n,); link times are in cycles.
     """
     numbers = Links(mesh)
-    routes = [numbers.route(int(a), int(b)) for a, b in zip(source, target, strict=True)]
-    used, flat = np.unique(np.array([x for route in routes for x in route], np.int64), return_inverse=True)
-    route = flat.ravel().astype(np.int64)
-    start = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(r) for r in routes], dtype=np.int64)])
+    start, walked = numbers.routes(np.asarray(source, np.int64), np.asarray(target, np.int64))
+    used, flat = numbers.numbered(walked)
+    route = flat.astype(np.int64)
     links = np.zeros(used.size, LINK)
     links["service"] = np.where(numbers.between_chips(used), chip_link_cycles, link_cycles)
     core = used - 4 * numbers.routers
@@ -94,7 +93,7 @@ def fabric(mesh: Mesh, source: Int, target: Int, cores: int, link_cycles: int, c
     inlet[links["injects"][entries]] = entries
     feed_start, feed = _feeders(route, start, used.size)
     links["feed_start"], links["feeders"] = feed_start[:-1], np.diff(feed_start)
-    slowest = np.maximum.reduceat(links["service"][route], start[:-1]) if routes else np.zeros(0, np.int64)
+    slowest = np.maximum.reduceat(links["service"][route], start[:-1]) if route.size else np.zeros(0, np.int64)
     ends = (np.asarray(source, np.int32), np.asarray(target, np.int32))
     return Fabric(
         used, links, inlet, feed.astype(np.int32), *ends, start.astype(np.int32), route.astype(np.int32), slowest

@@ -121,7 +121,6 @@ class Imported:
             "foreign": self.nir_graph is not None and not says_all(self.nir_graph),
             "float": not whole,
             "integer": whole,
-            "judged": not whole and self.autoencoder is None,
             "latent": self.autoencoder is not None,
             "unsized": self.sized is not None,
             **({"attention": False, "graded": False} if whole else {}),

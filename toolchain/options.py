@@ -42,7 +42,6 @@ FACTS = {
     "foreign": "a .nir file of another framework, which leaves open how it is read",
     "float": "a model that is not integer yet",
     "integer": "a .net file, or another integer net",
-    "judged": "a model that is not integer yet, and answers",
     "latent": "an autoencoder, whose latent is drawn",
     "unsized": "a .net file that begins with a convolution",
     "attention": "a net with attention",
@@ -294,7 +293,7 @@ class Options(Reading):
         "share of the samples that quantizing, and gates that auto chooses, may answer worse: right ones, or without "
         "labels the float net's",
         kind=float,
-        applies=("judged",),
+        applies=("float",),
     )
     timesteps: int | None = option(None, "T, where the model does not say it", kind=int, metavar="T")
     steps: Literal["layer", "chip"] = option(

@@ -148,6 +148,7 @@ def test_deploy_manifest_and_report_say_what_is_drawn_and_what_the_host_does(
     assert main(["report", str(folder), "--limit", "2", *words]) == 0
     text = capsys.readouterr().out
     assert "drawn on the host before the run (seed 3)" in text
+    assert "answered worse" not in text  # pictures are no classes
     found = json.loads(files["json"].read_text())
     host = found["autoencoder"]["host"]
     assert host["latent"] == {"indices": 80, "choices": 3, "seed": 3, "macs": macs}
@@ -213,7 +214,7 @@ def test_a_tolerance_is_for_what_answers_and_a_seed_for_what_draws(bundles: dict
     x = np.zeros((T, 2, 1, *sw.load(bundles["leaky"]).input_shape[1:]), np.float32)
 
     with pytest.raises(InputError, match="--tolerance"):
-        read_model(path, options=Options(tolerance=0.3), data=folder)
+        sw.deploy(path, data=folder, tolerance=0.3)
     read_model(path, options=Options(seed=5), calibration=x, data=folder)
 
 

@@ -97,18 +97,18 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
 
     return {
         "foreign": Kind(
-            cut(str(place / "foreign.nir"), x, timesteps=T), frozenset({"foreign", "float", "judged"})
+            cut(str(place / "foreign.nir"), x, timesteps=T), frozenset({"foreign", "float"})
         ),
         "drawn": Kind(
             of(frame_net(), timesteps=T, calibration="digits", samples="digits"),
-            frozenset({"foreign", "float", "judged", "drawn", "data set"}),
+            frozenset({"foreign", "float", "drawn", "data set"}),
         ),
         "ours": Kind(
-            cut(str(place / "ours.nir"), x), frozenset({"float", "judged"}), frozenset({"timesteps", "dt_s"})
+            cut(str(place / "ours.nir"), x), frozenset({"float"}), frozenset({"timesteps", "dt_s"})
         ),
-        "graph": Kind(of(net.captured, calibration=x), frozenset({"float", "judged"}), frozenset({"timesteps", "dt_s"})),
+        "graph": Kind(of(net.captured, calibration=x), frozenset({"float"}), frozenset({"timesteps", "dt_s"})),
         "attention": Kind(
-            of(gated, calibration=events), frozenset({"float", "judged", "attention"}), frozenset({"timesteps", "dt_s"})
+            of(gated, calibration=events), frozenset({"float", "attention"}), frozenset({"timesteps", "dt_s"})
         ),
         "net": Kind(run, frozenset({"integer"})),
         "unsized": Kind(sized, frozenset({"integer", "unsized"})),

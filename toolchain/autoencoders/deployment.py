@@ -49,7 +49,8 @@ class AutoencoderDeployment(Deployment):
         """The program behind, as a deployment of its own: latent spikes (T, B, D) to steps (T, B, C, H, W)."""
         names = {one.name for one in fields(Deployment) if one.init}
         kept = {name: getattr(self, name) for name in names - {"samples", "card"}}
-        return Deployment(**kept | {"name": f"{self.name}-decoder", "diagnostics": self.own("decoder")})
+        own = {"name": f"{self.name}-decoder", "diagnostics": self.own("decoder"), "options": unjudged(self.options)}
+        return Deployment(**kept | own)
 
     def own(self, program: str) -> tuple[Diagnostic, ...]:
         """Return what was told of one program, its places named as there."""
@@ -267,7 +268,12 @@ def deploy_autoencoder(
         raise InputError(
             f"{name!r} is two programs; a stage is of one", where="--stop-after", help="keep all: --keep-stages DIR"
         )
-    unlabelled = replace(options, tolerance=1.0)
+    if options.tolerance != Options().tolerance:
+        raise InputError(
+            f"is for answers; {name!r} gives pictures back",
+            where="--tolerance",
+            help="leave it out; `run` says their error",
+        )
     made: dict[str, Deployment] = {}
     images = replace(calibration(), y=None)
     travelling = None if samples is None else replace(samples(), y=None)
@@ -275,7 +281,7 @@ def deploy_autoencoder(
     def compiled(program: str, data: Samples, travels: Samples | None) -> Deployment:
         return deploy_graph(
             getattr(parts, program),
-            unlabelled,
+            unjudged(options),
             data,
             name=f"{name}-{program}",
             card=coded(card),
@@ -292,6 +298,11 @@ def deploy_autoencoder(
     own = {"name": name, "card": card, "options": options, "samples": travelling}
     whole = AutoencoderDeployment(**held | own, encoder=made["encoder"], parts=parts)
     return replace(whole, diagnostics=(*diagnostics, *host.said(whole), *told))
+
+
+def unjudged(options: Options) -> Options:
+    """Return the options of one program, whose answers are no classes: any share of them may differ from the float net's."""
+    return replace(options, tolerance=1.0)
 
 
 def coded(card: dict[str, Any]) -> dict[str, Any]:

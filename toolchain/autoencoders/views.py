@@ -17,6 +17,7 @@ from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.escaping import esc
 from spikewright.toolchain.output_files import check_file, write_text
 from spikewright.toolchain.report import Report, report_on, to_csv, to_data, to_html
+from spikewright.toolchain.report.html import page
 from spikewright.toolchain.results import Row
 from spikewright.toolchain.results import plain as as_json
 from spikewright.toolchain.samples import Samples
@@ -197,16 +198,16 @@ class AutoencoderReport(Report):
     def html(self, path: str | Path | None = None) -> str:
         """Return the report as one HTML page without external parts: the whole, then each program's page in a frame."""
         frames = "".join(
-            f'<h2>{name}</h2><iframe title="{name}" srcdoc="{esc(to_html(report))}" '
-            'style="width:100%;height:80vh;border:1px solid #888"></iframe>\n'
+            f'<section><h2>{name}</h2><iframe title="{name}" srcdoc="{esc(to_html(report))}" '
+            'style="width:100%;height:85vh;border:0"></iframe></section>\n'
             for name, report in (("encoder", self.encoder), ("decoder", self.decoder))
         )
-        text = f"{self.whole}\n\n{self.check.verdict.text()}"
-        page = (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{esc(self.title)}</title></head>\n<body>'
-            f"<h1>{esc(self.headline())}</h1><pre>{esc(text)}</pre>\n{frames}</body></html>\n"
+        parts = ((self.headline(), str(self.whole)), ("Verdict", self.check.verdict.text()))
+        texts = "".join(
+            f'<section><h2>{esc(head)}</h2><div class="wrap"><pre>{esc(text)}</pre></div></section>\n'
+            for head, text in parts
         )
-        return _written(page, path)
+        return _written(page(self.title, f"<h1>{esc(self.title)}</h1>{texts}{frames}"), path)
 
     def overlay(self, path: str | Path | None = None) -> str:
         """Refuse: an overlay lies over one program's net.

@@ -37,10 +37,14 @@ def to_html(report: Report) -> str:
     body = "".join(
         f'<section id="{name}"><h2>{esc(title)}</h2>{render(report)}</section>\n' for name, title, render in SECTIONS
     )
+    return page(report.title, f"{result.header(report)}{questions.questions(report)}<nav>{links}</nav>\n{body}")
+
+
+def page(title: str, body: str) -> str:
+    """Return a whole page in the report's style; ``body`` is HTML."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{esc(report.title)}</title><style>{CSS}{PRINT}</style></head>\n<body><main>"
-        f"{result.header(report)}{questions.questions(report)}<nav>{links}</nav>\n{body}</main></body></html>\n"
+        f"<title>{esc(title)}</title><style>{CSS}{PRINT}</style></head>\n<body><main>{body}</main></body></html>\n"
     )

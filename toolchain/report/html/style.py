@@ -34,6 +34,7 @@ padding:12px 16px} .questions article.is-good{border-top-color:var(--good)}
 .basis{display:inline-block;font-size:11px;border:1px solid var(--line);border-radius:4px;padding:0 5px;
 color:var(--dim);
 background:var(--soft);white-space:nowrap} .basis.assumed{color:var(--warn);border-color:var(--warn)}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:12.5px;margin:0}
 .wrap{overflow-x:auto} table{border-collapse:collapse;width:100%;font-size:13.5px}
 th{text-align:left;color:var(--dim);font-weight:600;font-size:12.5px;border-bottom:1px solid var(--line);
 padding:5px 8px;vertical-align:bottom}

@@ -106,7 +106,7 @@ def _fan_in(op: Linear, known: Mapping[str, Shape]) -> int:
     most = int(np.count_nonzero(op.weight.reshape(op.weight.shape[0], -1), axis=1).max(initial=0))
     if isinstance(op, Conv):
         source = known[op.inputs[0]]
-        return min(most, op.weight.shape[1] * prod(source[1:]))
+        return min(most, int(op.weight.shape[1]) * prod(source[1:]))
     return most
 
 

@@ -73,7 +73,7 @@ class Net:
 
 
 def later(net: nn.Module) -> nn.Module:
-    """Let causal gates act a step later than they need to, where counters of two levels fit (``count-tree``)."""
+    """Let causal gates act a step later than they need to, where counters of two levels fit (``fan-in``)."""
     for part in net.modules():
         if hasattr(part, "gate_delay"):
             part.gate_delay = DELAY

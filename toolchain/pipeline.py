@@ -38,8 +38,8 @@ from spikewright.toolchain.options import Options, refuse_unfit
 from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.passes.base import Check, Pass, installed
-from spikewright.toolchain.passes.count_tree import CountTree, check_counters
 from spikewright.toolchain.passes.early_delay import EarlyDelay
+from spikewright.toolchain.passes.fan_in import FanIn, check_counters
 from spikewright.toolchain.passes.long_delay import LongDelay
 from spikewright.toolchain.passes.lower_bias import LowerBias
 from spikewright.toolchain.passes.lower_gates import LowerGates, by_block, mean_gates, strategies_for
@@ -183,19 +183,21 @@ def _relay(context: Context) -> Context:
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
 
 
-def _count_tree(context: Context) -> Context:
-    """Split counters that read more neurons than a core of the chip has axons for."""
-    most = context.chip.core.max_axons_in
-    graph = CountTree(most)(context.graph)
-    if graph is not context.graph:
-        where = ", ".join(dict.fromkeys(op.block for op in graph if op.name not in context.graph))
+def _fan_in(context: Context) -> Context:
+    """Split what reads more neurons than a core of the chip has axons for, or takes synapses of one neuron."""
+    core = context.chip.core
+    most = min(core.max_axons_in, core.max_fan_in)
+    graph = FanIn(most)(context.graph)
+    relays = [op for op in graph if op.name not in context.graph and isinstance(op, Neuron)]
+    if relays:
+        where = ", ".join(dict.fromkeys(op.block or op.name for op in relays))
         what = (
-            f"gates count more neurons than the {most:,} axons of a core of {context.chip.name!r}, in two levels: the counts "
-            "arrive one synapse later"
+            f"more neurons are added up than the {most:,} axons of a core of {context.chip.name!r}: in two levels, "
+            f"{sum(math.prod(op.shape) for op in relays):,} neurons send partial sums, which arrive one synapse later"
         )
-        said = Diagnostic("counted-in-two-levels", where, what, severity="note")
+        said = Diagnostic("added-in-two-levels", where, what, severity="note")
         context = replace(context, diagnostics=(*context.diagnostics, said))
-    return passed(context, CountTree.name, graph, "exact", "float")
+    return passed(context, FanIn.name, graph, "exact", "float")
 
 
 def _long_delay(context: Context) -> Context:
@@ -338,8 +340,8 @@ PIPELINE: tuple[Stage, ...] = (
         ("gates", "strategies", "code", "x"),
         blind=_gates_blind,
     ),
-    Stage(CountTree.name, _about(CountTree), "exact", _count_tree, ("chip",)),
     _stage(NormalForm, lambda _: NormalForm("all"), again=2),
+    Stage(FanIn.name, _about(FanIn), "exact", _fan_in, ("chip",)),
     Stage(LongDelay.name, _about(LongDelay), "exact", _long_delay, ("chip",)),
     _stage(LowerBias),
     Stage(

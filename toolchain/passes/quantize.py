@@ -464,7 +464,11 @@ class _Quantizer(Synapses):
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        names = self.connect(op, branches, unit, low=0.0 if lost else None)
+        relayed = any(b.linear is None and isinstance(self.graph[b.source], Relay) for b in branches)
+        if relayed:  # a power of two, so that what relays send is taken up as it is, but for its last bits
+            unit = np.array([sc.power_of_two(float(unit[0]))])
+        shift = -self.chip.exponent_min if relayed else None
+        names = self.connect(op, branches, unit, shift=shift, low=0.0 if lost else None)
         total = f"{op.name}.sum"
         soma = lif(
             decay_v=np.zeros(1, np.int64),

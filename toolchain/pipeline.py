@@ -48,7 +48,7 @@ from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host, too_large
-from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
+from spikewright.toolchain.passes.streams import Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
@@ -175,9 +175,7 @@ def _relay(context: Context) -> Context:
         )
     if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
-    costs = context.chip.costs
-    of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
-    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
+    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), context.chip)
     chosen, said = streams.choice(how)
     context = replace(context, diagnostics=(*context.diagnostics, *said))
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
@@ -327,7 +325,7 @@ PIPELINE: tuple[Stage, ...] = (
         _about(Relays),
         "exact",
         _relay,
-        ("options", "code", "x"),
+        ("options", "chip", "code", "x"),
         options=("streams",),
         blind=_relay_blind,
     ),

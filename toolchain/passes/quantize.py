@@ -366,7 +366,10 @@ class _Quantizer(Synapses):
                 where=f"op {op.name!r}",
                 help="start the gate's delay at 1",
             )
-        made = IntConnection(name=f"{source}.link", inputs=(source,), block=op.block, synapses=GateLink(port), lag=lag)
+        linked = f"{source}.link"
+        if any(made.name == linked for made in self.ops):  # several layers read it
+            linked = f"{source}.{op.name}.link"
+        made = IntConnection(name=linked, inputs=(source,), block=op.block, synapses=GateLink(port), lag=lag)
         self.ops.append(made)
         return made.name
 

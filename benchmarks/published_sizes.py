@@ -33,6 +33,7 @@ from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.mapping.decided import decided
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.spike_driven.deployed import verdict_of
+from spikewright.toolchain.spike_driven.verdict import Verdict
 
 SEED, RATE = 7, 0.02
 CHIP = "hala-point"
@@ -170,13 +171,23 @@ def measure(name: str, width: float) -> Iterator[Row]:
         sample_cpu_s=ran,
         peak_mib=peak(),
         sops=run.summary["sops"]["total"],
-        verdict="spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
+        verdict=judged(verdict_of(made, run.trace)),
         limit=str(decided(made.program, made.chip, made.integer, largest=0)),
     )
     yield row
     split = decided(made.program, made.chip, made.integer, largest=AGAIN)
     if split.others:
         yield replace(row, limit=str(split))
+
+
+def judged(verdict: Verdict) -> str:
+    """Return a verdict with the densities of the run: spike-driven, or how many blocks are not and what the first one does."""
+    if verdict.spike_driven:
+        return "spike-driven"
+    wrong = verdict.violations
+    return (
+        f"NOT spike-driven: {len(wrong)} of {len(verdict.blocks)} blocks, first {wrong[0].name}: {wrong[0].violation}"
+    )
 
 
 def peak() -> float:

@@ -284,7 +284,7 @@ class Options(Reading):
     streams: Literal["auto", "distribute", "relay"] = option(
         "auto",
         "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
-        "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
+        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores",
         choices=("auto", "distribute", "relay"),
         applies=("float",),
     )

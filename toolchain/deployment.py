@@ -274,6 +274,7 @@ class Deployment(Result):
         record: bool = False,
         save: str | Path | None = None,
         saved: Sequence[Recorded] = ("spikes",),
+        strict: bool = False,
         progress: Bars = silent,
         **options: str,
     ) -> Run:
@@ -289,6 +290,7 @@ class Deployment(Result):
             record: Keep every neuron's messages and states in memory.
             save: An ``.npz`` for answers and recordings, written part by part; ``RecordedRun`` reads it.
             saved: What of every layer: ``spikes``, ``v``, ``u``.
+            strict: Refuse data on which anything is lost beyond the limits; a net that was deployed so always does.
             progress: Makes a progress callback by a title.
             options: What the backend declares, e.g. ``timing="cycle"`` or ``device="cuda"`` of ``hw_sim``.
 
@@ -299,8 +301,8 @@ class Deployment(Result):
 
         chosen = self.choose(x, y, limit=limit, data=data)
         return run(
-            self, chosen, backend=backend, numbers=numbers, record=record, save=save, saved=saved, progress=progress,
-            options=options,
+            self, chosen, backend=backend, numbers=numbers, record=record, save=save, saved=saved, strict=strict,
+            progress=progress, options=options,
         )  # fmt: skip
 
     def compare(
@@ -341,6 +343,7 @@ class Deployment(Result):
         data: str | Path | None = None,
         prices: Sequence[str | Path] = (),
         rate: float | None = None,
+        strict: bool = False,
         progress: Bars = silent,
     ) -> Report:
         """Run it and collect everything known about it; ``Report.save`` writes JSON, HTML or CSV. Arguments as ``run``.
@@ -354,16 +357,20 @@ class Deployment(Result):
             backends: Compared spike by spike on the first samples; () for none.
             prices: Price lists beside those that ship: YAML files.
             rate: Samples a second at which the mean power is wanted.
+            strict: See ``run``.
             progress: Makes a progress callback by a title.
 
         Raises:
             InputError: A price list cannot be read, or samples take longer than the rate leaves them.
+            PassError: ``strict``, and something is lost.
         """
         from spikewright.toolchain.report import report_on
 
         chosen = self.choose(x, y, limit=limit, data=data)
         beside = None if twin is None else report_on(twin, twin.choose(limit=limit), progress=progress)
-        return report_on(self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, progress=progress)
+        return report_on(
+            self, chosen, backends=backends, twin=beside, prices=prices, rate_hz=rate, strict=strict, progress=progress
+        )
 
     def save(self, folder: str | Path) -> Deployment:
         """Write the bundle; ``spikewright.load`` reads it.

@@ -59,8 +59,12 @@ def read(rows: Iterable[dict[str, Any]]) -> tuple[Diagnostic, ...]:
     return tuple(Diagnostic(**row) for row in rows)
 
 
-def refuse_losses(found: Sequence[Diagnostic], name: str) -> None:
-    """Refuse a net that loses something: ``--strict``.
+DEPLOYED = "mend them as said above, or leave --strict out to deploy with warnings"
+RUN = "mend them as said above, or leave --strict out; a net that was deployed with it refuses them always"
+
+
+def refuse_losses(found: Sequence[Diagnostic], name: str, help: str = DEPLOYED) -> None:
+    """Refuse a net that loses something: ``--strict``; ``help``: ``RUN`` where the data of a run does.
 
     Raises:
         PassError: With every warning among them.
@@ -70,5 +74,5 @@ def refuse_losses(found: Sequence[Diagnostic], name: str) -> None:
         raise PassError(
             f"{len(losses)} {'loss' if len(losses) == 1 else 'losses'} beyond the limits:\n" + "\n".join(lines(losses)),
             where=f"{name}, --strict",
-            help="mend them as said above, or leave --strict out to deploy with warnings",
+            help=help,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from spikewright.hw_sim import Trace
 from spikewright.hw_sim.timeline import steps_shown, timeline
-from spikewright.toolchain.analysis import accuracy, activity, lost, run_summary
+from spikewright.toolchain.analysis import accuracy, activity, judged, lost, run_summary
 from spikewright.toolchain.analysis.numbers import several, si
 from spikewright.toolchain.backends import Backend, Recorded, RunResult
 from spikewright.toolchain.deployment import Bars, Deployment, silent
-from spikewright.toolchain.diagnostics import Diagnostic, plain
-from spikewright.toolchain.diagnostics import lines as told
+from spikewright.toolchain.diagnostics import RUN, Diagnostic, plain, refuse_losses
+from spikewright.toolchain.diagnostics import lines as told_lines
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.interpret import float_answers
 from spikewright.toolchain.output_files import write_text
@@ -120,9 +120,16 @@ class Run(Result):
                 f"  energy      {si(energy['total'], 'J')} a sample: {si(energy['dynamic'], 'J')} dynamic, "
                 f"{si(energy['static'], 'J')} static, {si(energy['host'], 'J')} host (estimate; basis: {energy['basis']})"
             )
+        if data.get("judged"):
+            first = (
+                "all samples" if data["judged"] == data["samples"] else f"the first {several(data['judged'], 'sample')}"
+            )
+            lines.append(
+                f"  judged      integers against the float net on {first}: losses beyond the limits stand below"
+            )
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
-        return "\n".join([*lines, *told(self.diagnostics)])
+        return "\n".join([*lines, *told_lines(self.diagnostics)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: means per sample, whole-run totals beside them."""
@@ -142,6 +149,7 @@ def run(
     record: bool = False,
     save: str | Path | None = None,
     saved: Sequence[Recorded] = ("spikes",),
+    strict: bool = False,
     progress: Bars = silent,
     options: Mapping[str, str] | None = None,
 ) -> Run:
@@ -149,6 +157,7 @@ def run(
 
     Raises:
         InputError: An option does not go with the backend or the numbers.
+        PassError: ``strict``, and something is lost.
     """
     machine = made.backend(backend, **(options or {}))
     if numbers not in ("int", "float"):
@@ -162,35 +171,64 @@ def run(
             raise InputError(
                 "what is recorded is the integer net", where="--numbers float --save", help="leave one of them out"
             )
-        return _float(made, samples, progress)
+        return _float(made, samples, strict, progress)
     made.check_input(samples.x)
     payloads = Payloads(made, samples.x)
+    before = judged(made, samples, made.diagnostics)
+    known = unless(strict, made, (*made.diagnostics, *before.found))
+
+    def told(result: RunResult) -> tuple[Diagnostic, ...]:
+        said = {(one.code, one.where) for one in before.found}
+        fresh = (one for one in lost(made, samples.x, result) if (one.code, one.where) not in said)
+        return unless(strict, made, (*known, *fresh))
+
     if save is None:
         result = run_parts(made, machine, payloads, record, progress(machine.name))
+        found = told(result)
     else:
-        result = _saved(made, samples, machine, payloads, Path(save), saved, progress)
+        result, found = _saved(made, samples, machine, payloads, Path(save), saved, told, progress)
     data = run_summary(replace(made, samples=samples), result, samples.y, backend=machine.name)
     if result.trace is not None:
         data |= {"timing": result.trace.timing, "host": result.trace.host}
-    found = (*made.diagnostics, *lost(made, samples.x, result))
-    return Run(made.name, result.answer, data | _origin(samples), result, found)
+    return Run(made.name, result.answer, data | {"judged": before.samples} | _origin(samples), result, found)
+
+
+def unless(strict: bool, made: Deployment, found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """Return diagnostics; refuse losses among them where the run, or the deployment, was asked to."""
+    if strict or made.options.strict:
+        refuse_losses(found, made.name, RUN)
+    return found
 
 
 def _saved(
     made: Deployment, samples: Samples, machine: Backend, payloads: Payloads, path: Path, what: Sequence[Recorded],
-    progress: Bars,
-) -> RunResult:  # fmt: skip
-    """Run part by part, and write each to the file as it is there."""
+    told: Callable[[RunResult], tuple[Diagnostic, ...]], progress: Bars,
+) -> tuple[RunResult, tuple[Diagnostic, ...]]:  # fmt: skip
+    """Run part by part, and write each to the file as it is there; the file gets its name once nothing is refused."""
     stream = Stream(made, {machine.name: machine}, payloads, len(samples), progress)
     with RecordingFile(path, made, len(samples), what) as file:
         for chosen, steps, recordings in stream.parts():
             file.add(chosen, steps, recordings[machine.name])
         result = stream.result(machine.name)
+        found = told(result)
         file.finish(result.answer, samples.y, {"net": made.name, "backend": machine.name, "dataset": samples.dataset})
-    return result
+    return result, found
 
 
-def _float(made: Deployment, samples: Samples, progress: Bars) -> Run:
+def no_losses_before_quantizing(strict: bool) -> None:
+    """Refuse ``strict`` of the float net.
+
+    Raises:
+        InputError: It is asked for.
+    """
+    if strict:
+        raise InputError(
+            "nothing is lost before quantizing", where="--numbers float, --strict", help="leave one of them out"
+        )
+
+
+def _float(made: Deployment, samples: Samples, strict: bool, progress: Bars) -> Run:
+    no_losses_before_quantizing(strict)
     count = len(samples)
     x = made.check_input(samples.x)
     answer = float_answers(made.captured, x[: made.answer_steps], progress("interpreter, float"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ VERBS: dict[str, Callable[[Deployment, Array], tuple[Diagnostic, ...]]] = {
     "compare": lambda made, x: made.compare(x).diagnostics,
     "report": lambda made, x: made.report(x, backends=()).diagnostics,
 }
-EVERYWHERE, REPORT = frozenset({"run", "compare", "report"}), frozenset({"report"})
+EVERYWHERE, JUDGED = frozenset({"run", "compare", "report"}), frozenset({"run", "report"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ SIGNALS = (
     Signal("unlike-calibration", net(6.0, 0.9), spikes(0.03), spikes(0.5)),
     Signal("current-wraps", wide(), spikes(0.01, 2, 2, 4000), spikes(0.99, 2, 2, 4000)),
     Signal("layer-silent", net(extra=outlier()), first_pixel(spikes(0.4), 1), first_pixel(spikes(0.4), 0)),
-    Signal("answer-drifts", net(extra=outlier()), first_pixel(spikes(0.4), 1), first_pixel(spikes(0.4), 0), REPORT),
+    Signal("answer-drifts", net(extra=outlier()), first_pixel(spikes(0.4), 1), first_pixel(spikes(0.4), 0), JUDGED),
 )
 
 
@@ -128,3 +129,29 @@ def test_counts_that_saturate_act_as_the_largest_that_the_input_holds() -> None:
     assert said.help.startswith("deploy again with --input-bits 6")
     with pytest.raises(InputError, match="negative values too"):
         made.run(-COUNTS)
+
+
+def test_strict_refuses_data_that_a_run_loses_and_writes_nothing(tmp_path: Path) -> None:
+    calm, lossy = first_pixel(spikes(0.4), 1), first_pixel(spikes(0.4), 0)
+    made = deployed(net(), spikes(0.4))
+    before, after = deployed(net(), spikes(0.4), strict=True), tmp_path / "r.npz"
+
+    assert made.run(spikes(0.4), strict=True).summary["judged"] == B
+    for refused in (made.run, made.report):
+        with pytest.raises(PassError, match="layer 'lif': sends nothing on this data"):
+            refused(spikes(0.0), strict=True)
+    for data, one, more in ((lossy, deployed(net(extra=outlier()), calm), {"strict": True}), (spikes(0.0), before, {})):
+        with pytest.raises(PassError, match="leave --strict out; a net that was deployed with it refuses them always"):
+            one.run(data, save=after, **more)
+    assert not after.exists()
+
+
+def test_a_run_is_judged_on_as_many_samples_as_deploy_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deployed(net(), spikes(0.4)[:, :5])
+    more = spikes(0.4)
+
+    assert made.run(more).summary["judged"] == 5
+    assert "integers against the float net on the first 5 samples" in made.run(more).text()
+    assert made.run(more, limit=3).summary["judged"] == 3
+    monkeypatch.setattr("spikewright.toolchain.analysis.judging.UPDATES", 8 * T * 2)
+    assert made.run(more).summary["judged"] == 2

@@ -11,6 +11,8 @@ from spikewright.toolchain.analysis.activity import activity as activity
 from spikewright.toolchain.analysis.energy import Energy as Energy
 from spikewright.toolchain.analysis.energy import energy as energy
 from spikewright.toolchain.analysis.energy import event_counts as event_counts
+from spikewright.toolchain.analysis.judging import Judged as Judged
+from spikewright.toolchain.analysis.judging import judged as judged
 from spikewright.toolchain.analysis.latency import Latency as Latency
 from spikewright.toolchain.analysis.latency import latency as latency
 from spikewright.toolchain.analysis.ledger import Ledger as Ledger

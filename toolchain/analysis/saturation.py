@@ -16,7 +16,7 @@ from spikewright.toolchain.limits import FEW, UNLIKE
 
 HELP = "deploy again with calibration data as busy as this (--calibrate), or with --headroom for what it did not show"
 
-UNLIKE_HELP = "calibrate with data like this (--calibrate); `spikewright report` compares it with the float net"
+UNLIKE_HELP = "calibrate with data like this (--calibrate)"
 
 INTEGER_HELP = "its integers are the file's own: scale weights, biases and thresholds of the layer down together"
 

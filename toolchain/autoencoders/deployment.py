@@ -106,6 +106,7 @@ class AutoencoderDeployment(Deployment):
         record: bool = False,
         save: str | Path | None = None,
         saved: Sequence[Recorded] = ("spikes",),
+        strict: bool = False,
         progress: Bars = silent,
         **options: str,
     ) -> Reconstruction:
@@ -119,7 +120,9 @@ class AutoencoderDeployment(Deployment):
         if record or save is not None:
             raise self.one_program("a recording", "record, --save")
         chosen = self.images(x, y, limit, data)
-        return reconstruct(self, chosen, backend=backend, numbers=numbers, progress=progress, options=options)
+        return reconstruct(
+            self, chosen, backend=backend, numbers=numbers, strict=strict, progress=progress, options=options
+        )
 
     def compare(
         self,
@@ -146,6 +149,7 @@ class AutoencoderDeployment(Deployment):
         data: str | Path | None = None,
         prices: Sequence[str | Path] = (),
         rate: float | None = None,
+        strict: bool = False,
         progress: Bars = silent,
     ) -> AutoencoderReport:
         """Report the whole, and both programs; arguments as ``Deployment.report``.
@@ -158,7 +162,7 @@ class AutoencoderDeployment(Deployment):
         if twin is not None or rate is not None:
             raise self.one_program("a twin or a rate", "--twin, --rate")
         chosen = self.images(x, y, limit, data)
-        return report_autoencoder(self, chosen, backends=backends, prices=prices, progress=progress)
+        return report_autoencoder(self, chosen, backends=backends, prices=prices, strict=strict, progress=progress)
 
     def images(self, x: Data | None, y: Any, limit: int | None, data: str | Path | None) -> Samples:
         """Return the images to run; see ``Deployment.choose``.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spikewright.toolchain import replay
-from spikewright.toolchain.analysis import run_summary, saturations
+from spikewright.toolchain.analysis import judged, run_summary, saturations
 from spikewright.toolchain.analysis.energy import HOST_MAC, PICO
 from spikewright.toolchain.analysis.numbers import si
 from spikewright.toolchain.autoencoders import host
@@ -20,7 +20,7 @@ from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.ops import Array
-from spikewright.toolchain.run import Run
+from spikewright.toolchain.run import Run, no_losses_before_quantizing, unless
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.streaming import Given, Payloads
 
@@ -79,6 +79,7 @@ def reconstruct(
     *,
     backend: str,
     numbers: Literal["int", "float"],
+    strict: bool = False,
     progress: Bars,
     options: Mapping[str, str],
 ) -> Reconstruction:
@@ -91,6 +92,7 @@ def reconstruct(
             raise InputError(
                 f"backend {backend!r} computes integers", where="--numbers float", help="add --backend interpreter"
             )
+        no_losses_before_quantizing(strict)
         shown = host.float_pictures(made, x)
         found = head | {"mse": host.error(made, shown, x)} | card
         return Reconstruction(made.name, shown.reshape(len(shown), -1), found, None, made.diagnostics, made.parts.shape)
@@ -107,13 +109,21 @@ def reconstruct(
     results = dict(zip(PROGRAMS, (first, second), strict=True))
     priced = priced_programs(made, results, samples, backend)
     summed = head | {"mse": host.error(made, shown, x)} | card | together(made, priced)
-    lost = [
-        replace(one, where=f"{name}: {one.where}")
-        for name in PROGRAMS
-        for one in saturations(results[name], quantized=True)
-    ]
-    told: tuple[Diagnostic, ...] = (*made.diagnostics, *lost)
+    given = {"encoder": replace(samples, y=None), "decoder": Samples(z, None, "latents")}
+    told = unless(strict, made, (*made.diagnostics, *_lost(made, given, results)))
     return Reconstruction(made.name, shown.reshape(count, -1), summed, None, told, made.parts.shape)
+
+
+def _lost(
+    made: AutoencoderDeployment, given: Mapping[str, Samples], results: Mapping[str, RunResult]
+) -> tuple[Diagnostic, ...]:
+    """Return what each program lost on the data that it was given, against its own float net."""
+    found = []
+    for name, program in made.programs.items():
+        lost = saturations(results[name], quantized=True)
+        more = judged(program, given[name], (*program.diagnostics, *lost)).found
+        found += [replace(one, where=f"{name}: {one.where}") for one in (*lost, *more)]
+    return tuple(found)
 
 
 def priced_programs(

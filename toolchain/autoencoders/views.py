@@ -235,10 +235,11 @@ def report_autoencoder(
     *,
     backends: Sequence[str],
     prices: Sequence[str | Path],
+    strict: bool = False,
     progress: Bars,
 ) -> AutoencoderReport:
     """Run the images, report both programs on what each is given, and put the whole in front."""
-    whole = reconstruct(made, samples, backend="hw_sim", numbers="int", progress=progress, options={})
+    whole = reconstruct(made, samples, backend="hw_sim", numbers="int", strict=strict, progress=progress, options={})
     latent = Samples(made.encode(samples.x, compact=True), None, f"latents of {samples.source}")
     given = {"encoder": (made.encoder, replace(samples, y=None)), "decoder": (made.decoder, latent)}
     reports = {

@@ -94,6 +94,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
 
 
+def add_strict_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--strict``."""
+    help = "refuse data on which anything is lost beyond the limits (docs/losses.md), instead of warning"
+    parser.add_argument("--strict", action="store_true", help=help)
+
+
 def add_folder_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup, more: str = "") -> None:
     """Add ``--data``."""
     parser.add_argument(

@@ -11,7 +11,7 @@ from spikewright.toolchain.analysis import list_prices
 from spikewright.toolchain.autoencoders import AutoencoderDeployment
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.outputs import check_outputs
-from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, chosen
+from spikewright.toolchain.cli.parser import add_backends_option, add_data_options, add_strict_option, chosen
 from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.output_files import write_text
 from spikewright.toolchain.report.model import KINDS
@@ -44,6 +44,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument("--rate", type=float, metavar="HZ", help="the mean power at so many samples a second")
     add_backends_option(parser, "compared")
     add_data_options(parser)
+    add_strict_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -64,6 +65,7 @@ def run(arguments: Namespace) -> Outcome:
             backends=arguments.backends,
             prices=[name for name in arguments.prices or () if name not in list_prices()],
             rate=arguments.rate,
+            strict=arguments.strict,
             progress=bar,
         )
     made = {path: getattr(report, kind)() for kind, path in files.items()}  # all of them, before any is written

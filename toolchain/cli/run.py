@@ -11,7 +11,7 @@ from spikewright.toolchain.autoencoders import AutoencoderDeployment
 from spikewright.toolchain.backends import backend_class, backend_points, load_backend
 from spikewright.toolchain.cli.outcome import Outcome
 from spikewright.toolchain.cli.outputs import check_outputs
-from spikewright.toolchain.cli.parser import Parser, add_data_options, add_declared, chosen, values
+from spikewright.toolchain.cli.parser import Parser, add_data_options, add_declared, add_strict_option, chosen, values
 from spikewright.toolchain.cli.progress import bars
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Option, declared
@@ -27,6 +27,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--numbers", choices=("int", "float"), default="int", help="float: the net before quantizing")
     add_data_options(parser)
+    add_strict_option(parser)
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="write the machine's counters")
     parser.add_argument(
         "--trace-events",
@@ -91,6 +92,7 @@ def run(arguments: Namespace) -> Outcome:
             backend=arguments.backend,
             numbers=arguments.numbers,
             save=arguments.save,
+            strict=arguments.strict,
             saved=RECORDED if "all" in what else tuple(dict.fromkeys(what)),
             progress=bar,
             **values(arguments, every),

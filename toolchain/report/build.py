@@ -19,6 +19,7 @@ from spikewright.toolchain.analysis import (
     accuracy,
     analyze,
     duty_cycle,
+    judged,
     load_prices,
     lost,
     run_summary,
@@ -26,12 +27,10 @@ from spikewright.toolchain.analysis import (
 )
 from spikewright.toolchain.backends import RunResult
 from spikewright.toolchain.bundle import versions
-from spikewright.toolchain.calibration import drift, observe, sent_by, to_units
 from spikewright.toolchain.compare import Comparison, compare
 from spikewright.toolchain.deployment import Bars, Deployment, silent
-from spikewright.toolchain.diagnostics import Diagnostic
+from spikewright.toolchain.diagnostics import RUN, Diagnostic, refuse_losses
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.losses import run_losses
 from spikewright.toolchain.report.model import Accuracy, Report
 from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.spike_driven import Audit, EventDriven, Faithful, Verdict, event_driven
@@ -51,6 +50,7 @@ def report_on(
     twin: Report | None = None,
     prices: Sequence[str | Path] = (),
     rate_hz: float | None = None,
+    strict: bool = False,
     progress: Bars = silent,
 ) -> Report:
     """Run all samples on interpreter and machine, compare backends on the first ``COMPARED``, audit, and build the report.
@@ -62,10 +62,12 @@ def report_on(
         twin: Report of the net without attention.
         prices: Files of price lists beside those that ship.
         rate_hz: Samples a second to give the power at.
+        strict: Refuse data on which anything is lost beyond the limits.
         progress: Makes a progress callback by a title.
 
     Raises:
         InputError: A price list cannot be read, or samples take longer than ``rate_hz`` leaves them.
+        PassError: ``strict``, and something is lost.
     """
     lists = [load_prices(path) for path in prices]
     x = made.encode(samples.x, compact=True)
@@ -91,6 +93,8 @@ def report_on(
         captured=captured,
         event_driven=None if trace is None else event_driven(made.program, trace, nothing),
     )
+    if strict or made.options.strict:
+        refuse_losses(report.diagnostics, made.name, RUN)
     return asked_of(report, lists, rate_hz)
 
 
@@ -181,16 +185,9 @@ def build_report(
 def _lost(made: Deployment, samples: Samples | None, run: RunResult | None) -> tuple[Diagnostic, ...]:
     """Return what the run of the samples lost, and what integers and float net make of the first samples."""
     found = lost(made, None if samples is None else samples.x, run)
-    if samples is None or made.drift is None:
+    if samples is None:
         return found
-    few = first(samples, COMPARED)
-    sent = few.x if made.host is None else sent_by(made.host, few.x)
-    seen = observe(made.lowered, sent)
-    changed, got = drift(seen, made.integer, sent)
-    said = {(one.code, one.where) for one in (*made.diagnostics, *found)}
-    more = run_losses(changed, seen.answers, to_units(made.integer, got), few.y, made.options.tolerance)
-    fresh = [one for one in more if one.severity == "warning" and (one.code, one.where) not in said]
-    return (*found, *(replace(one, what=f"on the first {len(few)} samples: {one.what}") for one in fresh))
+    return (*found, *judged(made, samples, (*made.diagnostics, *found), least=COMPARED).found)
 
 
 WALL_CLOCK = ("startup_s", "run_s", "samples_per_s", "speed")

@@ -196,7 +196,7 @@ class _Running:
             keep = 1 - float(np.asarray(vars(p.soma)["decay"]).reshape(-1)[0]) / DECAY_ONE
             return f"the sum in {p.name!r} (it leaks by {keep:g}, so it changes in every step without an event)"
         density = self.densities.get(p.name, 0.0)
-        if p.soma.sends == "graded" and density >= DENSE_FROM and self.on_the_data_path(p):
+        if p.soma.sends == "graded" and density >= DENSE_FROM and self.on_the_data_path(p) and not self.adds_up(p):
             return f"{density:.2f} payloads a neuron and step of {p.name!r}: a value in every step, event or not"
         return ""
 
@@ -204,6 +204,11 @@ class _Running:
         """Say whether anything but gates, and encoders of changes, reads what neurons send."""
         readers = [self.program.population(q.target).soma for q in self.program.projections if q.source == p.name]
         return any(soma.takes_gates or isinstance(soma, Relay) or _adds_changes(soma) for soma in readers)
+
+    def adds_up(self, p: Population) -> bool:
+        """Say whether a relay sends a part of one sum: to one layer, neuron to neuron, as synapses of its own would."""
+        reads = [q for q in self.program.projections if q.source == p.name]
+        return isinstance(p.soma, Relay) and len(reads) == 1 and isinstance(reads[0].synapses, IdentitySynapses)
 
     # ------------------------------------------------------------------------------------------- synapses
     def projection(self, p: Projection, paths: Mapping[str, Path]) -> Judgement:

@@ -21,6 +21,8 @@ from typing import BinaryIO
 PREFIX = ".spikewright-"
 STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names under which an open stream looks like the file it was opened for; that is not ours to replace."""
+KERNEL = ("/proc/", "/sys/")
+"""Folders of files that look regular; reading one may wait forever."""
 OLD_S = 7 * 86400.0
 _NUMBER = count()
 _OURS = re.compile(re.escape(PREFIX) + "([0-9a-f]{8})-([0-9]+)-")
@@ -100,6 +102,8 @@ def regular(path: Path) -> int | None:
         raise OSError(22, str(error), str(path)) from error
     if stat.S_ISDIR(found):
         raise IsADirectoryError(21, "is a folder", str(path))
+    if os.path.realpath(path).startswith(KERNEL):
+        raise OSError(22, "is no file on a disk: the system makes up what is read, maybe without an end", str(path))
     if not stat.S_ISREG(found):
         raise OSError(22, "is no regular file but a pipe, socket or device", str(path))
     return stat.S_IMODE(found)

@@ -33,6 +33,7 @@ from spikewright.toolchain.errors import ToolchainError
 from spikewright.toolchain.mapping.decided import decided
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.spike_driven.deployed import verdict_of
+from spikewright.toolchain.spike_driven.verdict import Verdict
 
 SEED, RATE = 7, 0.02
 CHIP = "hala-point"
@@ -87,8 +88,8 @@ NETS = {
     "ma-gesture-tcsa-causal": Net(lambda w: later(MAEventNet("gesture", variant="causal", width=w)), GESTURE, "causal"),
     "ma-gait-tcsa": Net(lambda w: MAEventNet("gait", width=w), GAIT, "static"),
     "ma-gait-tcsa-causal": Net(lambda w: later(MAEventNet("gait", variant="causal", width=w)), GAIT, "causal"),
-    "gac-cifar10-t4": Net(lambda w: gac_ms_resnet_cifar(4, width=w), (4, 3, 32, 32), "host", "relay"),
-    "gac-cifar10-t6": Net(lambda w: gac_ms_resnet_cifar(6, width=w), (6, 3, 32, 32), "host", "relay"),
+    "gac-cifar10-t4": Net(lambda w: gac_ms_resnet_cifar(4, width=w), (4, 3, 32, 32), "host"),
+    "gac-cifar10-t6": Net(lambda w: gac_ms_resnet_cifar(6, width=w), (6, 3, 32, 32), "host"),
     "tcja-dvs128": Net(lambda w: TCJANet("dvs128", width=w), (20, 2, 128, 128), "static"),
     "tcja-cifar10-dvs-tet": Net(lambda w: TCJANet("cifar10-dvs-tet", width=w), (10, 2, 48, 48), "static"),
     "tcja-cifar10-dvs": Net(lambda w: TCJANet("cifar10-dvs", width=w), (10, 2, 128, 128), "static"),
@@ -170,13 +171,23 @@ def measure(name: str, width: float) -> Iterator[Row]:
         sample_cpu_s=ran,
         peak_mib=peak(),
         sops=run.summary["sops"]["total"],
-        verdict="spike-driven" if verdict_of(made).spike_driven else "NOT spike-driven",
+        verdict=judged(verdict_of(made, run.trace)),
         limit=str(decided(made.program, made.chip, made.integer, largest=0)),
     )
     yield row
     split = decided(made.program, made.chip, made.integer, largest=AGAIN)
     if split.others:
         yield replace(row, limit=str(split))
+
+
+def judged(verdict: Verdict) -> str:
+    """Return a verdict with the densities of the run: spike-driven, or how many blocks are not and what the first one does."""
+    if verdict.spike_driven:
+        return "spike-driven"
+    wrong = verdict.violations
+    return (
+        f"NOT spike-driven: {len(wrong)} of {len(verdict.blocks)} blocks, first {wrong[0].name}: {wrong[0].violation}"
+    )
 
 
 def peak() -> float:

@@ -19,7 +19,7 @@ from spikewright.toolchain.mapping.assemble import assemble
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.verify import verify
 
-INPUTS = ("binary", "counts", "dense", "graded")
+INPUTS = ("binary", "counts", "current", "dense", "graded")
 
 
 def check_bundle(made: Deployment, where: str) -> None:

@@ -19,7 +19,7 @@ from spikewright.toolchain.autoencoder import Autoencoder
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
-from spikewright.toolchain.from_nir import assumed, from_nir, says_all, unknown
+from spikewright.toolchain.from_nir import assumed, from_nir, says_all, says_input_shape, unknown, with_input_shape
 from spikewright.toolchain.integer import IntInput, with_timesteps
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.model_card import checked_card
@@ -48,6 +48,7 @@ class Imported:
         diagnostics: What was assumed, noted or lost on the way; deploy tells it.
         reads_data: Reading it looked at its data set.
         sized: For a model that does not say the shape of its input: the model for one.
+        shaped: The shape of its input is what the user or the samples said.
         autoencoder: The parts of an autoencoder, which becomes two programs.
     """
 
@@ -62,6 +63,7 @@ class Imported:
     diagnostics: tuple[Diagnostic, ...] = ()
     reads_data: bool = False
     sized: Callable[[Shape], Imported] | None = None
+    shaped: bool = False
     autoencoder: Autoencoder | None = None
 
     def float_graph(
@@ -116,13 +118,13 @@ class Imported:
     @property
     def facts(self) -> dict[str, bool]:
         """Which of ``options.FACTS`` hold of the model itself; of attention, only that an integer net has none."""
-        whole = self.integer is not None or self.sized is not None
+        whole = self.nir_graph is None and (self.integer is not None or self.sized is not None)
         return {
             "foreign": self.nir_graph is not None and not says_all(self.nir_graph),
             "float": not whole,
             "integer": whole,
             "latent": self.autoencoder is not None,
-            "unsized": self.sized is not None,
+            "unsized": self.sized is not None or self.shaped,
             **({"attention": False, "graded": False} if whole else {}),
         }
 
@@ -155,7 +157,7 @@ class Imported:
     def no_size(self) -> ImportingError:
         """Return the refusal of a model without a known input shape."""
         return ImportingError(
-            "begins with a convolution and says no input size",
+            "says no shape of its input" if self.nir_graph else "begins with a convolution and says no input size",
             where=self.name,
             help="deploy it with --input-shape C,H,W, or with --samples FILE.npz whose frames have the shape",
         )
@@ -201,7 +203,10 @@ def _nir(graph: nir.NIRGraph, name: str, where: str) -> Imported:
         raise ImportingError(
             f"metadata card is not JSON ({error})", where=where, help="remove the card from the graph's metadata"
         ) from error
-    return Imported(graph, name, dataset if isinstance(dataset, str) else None, checked_card(card, where))
+    found = Imported(graph, name, dataset if isinstance(dataset, str) else None, checked_card(card, where))
+    if says_input_shape(graph, where):
+        return found
+    return replace(found, sized=lambda shape: replace(found, nir_graph=with_input_shape(graph, shape), shaped=True))
 
 
 def import_graph(model: Any, data: Path | None = None, example: Any = None) -> Imported | None:

@@ -44,8 +44,9 @@ COUNT_LIMIT = 1 << 16
 """Whole numbers below this are taken for event counts; larger ones are values, which a first layer on the host reads."""
 
 # ----------------------------------------------------------------------------------------------- what is an event
-RELAYED_UP_TO = 0.5
-"""Messages a neuron and step up to which ``--streams auto`` takes a relay: most of its neurons send nothing."""
 DENSE_FROM = 0.95
 """Messages a neuron and step from which a graded stream on the data path is dense: its synapses work as often as a dense
 layer's."""
+DENSE_PRICE = 4
+"""``--streams auto`` takes a dense relay only where all else costs more than so many times its energy times its cores; less
+where it is sparser."""

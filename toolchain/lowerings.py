@@ -162,11 +162,18 @@ def _lif(name: str, *reads: str, shape: Shape = SHAPE) -> Lif:
     return Lif(name=name, inputs=reads, shape=shape, beta=np.array(0.5), v_threshold=np.array(0.7))
 
 
-def net_of(block: AttentionBlock) -> Graph:
-    """Return events (2, 4, 4) - conv - [neuron] - block - [neuron, where it sends currents] - 3 answers."""
+def net_of(block: AttentionBlock, *, hosted: bool = True) -> Graph:
+    """Return events (2, 4, 4) - conv - [neuron] - block - [neuron, where it sends currents] - 3 answers.
+
+    One that gates currents stands in front of the first spike (``hosted``), or behind a layer of neurons of its own.
+    """
     rng = np.random.default_rng(1)
     weight = rng.normal(size=(block.reads[0], 2, 3, 3))
     front: list[Op] = [_lif("spikes", "conv", shape=block.reads)] if "spikes" in block.inputs else []
+    if block.gates_currents and not hosted:
+        mixed = rng.normal(size=(block.reads[0], block.reads[0], 1, 1))
+        front = [_lif("spikes", "conv", shape=block.reads), Conv(name="mixed", inputs=("spikes",), weight=mixed)]
+        block = replace(block, inputs=("mixed",))
     behind = [_lif("after", "block")] if block.gates_currents else []
     ops: list[Op] = [
         Input(name="input", shape=(2, *SHAPE[1:])),
@@ -197,7 +204,10 @@ def tried(block: AttentionBlock, variant: str, strategy: str) -> Cell:
     samples = Samples(x.astype(np.float32), None, "random")
     try:
         made = deploy_graph(
-            net_of(block), Options(gates=strategy, mapping="greedy"), samples, name=f"{block.kind} {variant}"
+            net_of(block, hosted=strategy == "host"),
+            Options(gates=strategy, mapping="greedy"),
+            samples,
+            name=f"{block.kind} {variant}",
         )
         same = compare(made, ["interpreter", "hw_sim"], made.encode(samples.x)).equal
     except ToolchainError as error:

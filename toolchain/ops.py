@@ -395,6 +395,22 @@ class Relay(Neuron):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class GatedRelay(Relay):
+    """Rectified linear neuron without memory: y = max((product of the gates) * (sum of the currents), 0), a graded payload.
+
+    Operands: the currents, constants among them, then ``gates`` gate signals (broadcast to the shape). Attention that gates a
+    current in front of a sum runs so: on the chip a neuron that sends how many steps of its threshold it has reached.
+    """
+
+    gates: int = 0
+
+    @property
+    def ports(self) -> int:
+        """``gates``."""
+        return self.gates
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SigmaDelta(Neuron):
     """Sigma-delta neuron: adds up changes (``sums``), and sends the change of its activation where that is large enough.
 

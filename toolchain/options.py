@@ -43,7 +43,7 @@ FACTS = {
     "float": "a model that is not integer yet",
     "integer": "a .net file, or another integer net",
     "latent": "an autoencoder, whose latent is drawn",
-    "unsized": "a .net file that begins with a convolution",
+    "unsized": "a .net file that begins with a convolution, or a .nir file that says no shape of its input",
     "attention": "a net with attention",
     "graded": "a net whose attention the host computes, so that its spikes come with a payload",
     "drawn": "calibration samples that are drawn from a data set",
@@ -284,7 +284,7 @@ class Options(Reading):
     streams: Literal["auto", "distribute", "relay"] = option(
         "auto",
         "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
-        "payloads (relay; reported with its density); auto: what costs less, and stays sparse",
+        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores",
         choices=("auto", "distribute", "relay"),
         applies=("float",),
     )

@@ -48,7 +48,7 @@ from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host, too_large
-from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
+from spikewright.toolchain.passes.streams import Streams, measured, sums
 from spikewright.toolchain.samples import Samples, apart
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
@@ -97,6 +97,8 @@ def _split_host(context: Context) -> Context:
     if pool is not None:
         context = replace(context, diagnostics=(*context.diagnostics, _pooled_on_host(pool, host.boundary)))
     host = replace(host, still=is_still(context.data))
+    if host.current:
+        context = replace(context, diagnostics=(*context.diagnostics, _current_sent(host, graph)))
     bits = context.options.input_bits
     if bits is not None and not host.counted:
         raise InputError(
@@ -122,6 +124,8 @@ def _sent_code(host: HostPart, sent: Data, bits: int | None) -> InputCode:
     most = float(sent.max(initial=0.0))
     if host.counted:
         return InputCode("counts", COUNTS_ROOM * max(1.0, most) if bits is None else float((1 << bits) - 1))
+    if host.current:
+        return InputCode("current", COUNTS_ROOM * max(most, -float(sent.min(initial=0.0))), signed=True)
     return InputCode("graded", max(1.0, most)) if host.graded else InputCode("binary")
 
 
@@ -131,6 +135,15 @@ def _pooled_on_host(pool: Op, boundary: str) -> Diagnostic:
         f"input, and computes what stands in front of the spikes of {boundary!r}"
     )
     return Diagnostic("pool-on-host", f"layer {pool.name!r}", what, "pool the input beforehand", "note")
+
+
+def _current_sent(host: HostPart, graph: Graph) -> Diagnostic:
+    what = (
+        f"what the input brings also goes round the first neurons, to a sum behind them: the host sends the current "
+        f"{host.boundary!r}, {math.prod(graph.input.shape):,} signed values in every step, event or not"
+    )
+    help = "put spiking neurons into the stem, in front of the first shortcut (and retrain)"
+    return Diagnostic("current-sent", "what the host sends", what, help, "note")
 
 
 def _counted(op: Op) -> Op:
@@ -175,9 +188,7 @@ def _relay(context: Context) -> Context:
         )
     if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
-    costs = context.chip.costs
-    of = (costs[event].energy.nominal for event in ("synaptic_op", "graded_synaptic_op", "neuron_update", "message"))
-    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), Prices(*of))
+    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), context.chip)
     chosen, said = streams.choice(how)
     context = replace(context, diagnostics=(*context.diagnostics, *said))
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
@@ -327,7 +338,7 @@ PIPELINE: tuple[Stage, ...] = (
         _about(Relays),
         "exact",
         _relay,
-        ("options", "code", "x"),
+        ("options", "chip", "code", "x"),
         options=("streams",),
         blind=_relay_blind,
     ),
@@ -502,7 +513,7 @@ def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callab
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
     context = walk.through(context, stages[:fork])
     host = context.host
-    graded = host is not None and host.graded and not host.counted
+    graded = host is not None and host.graded and not host.counted and not host.current
     if walk.last >= names.index("split-host"):
         refuse_unfit(context.options, {"graded": graded}, context.name)
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:

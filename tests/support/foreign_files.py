@@ -338,6 +338,34 @@ def feedback_through_a_convolution_and_a_delay() -> Case:
     return Case(graph(nodes, edges, dt=DT), x, np.stack(found))
 
 
+def a_graph_inside_the_loop() -> Case:
+    x, w, k, pad = events(2, 4, 4), drawn(2, 2, 3, 3), np.array([0.5, -1]), ((1, 1), (1, 1))
+    v = s = np.zeros((B, 2, 4, 4))
+    found = []
+    for i in x:
+        v = v + i + convolved((s * k.reshape(2, 1, 1))[None], w, 0.1, pad=pad)[0]
+        s = (v > 1).astype(float)
+        v = np.where(s > 0, 0.0, v)
+        found.append(s)
+    back = graph(ends((2, 4, 4), (2, 4, 4), s=node("Scale", scale=k), c=conv(w, np.full(2, 0.1), padding=1)))
+    edges = [("input", "n"), ("n", "rec"), ("rec", "n"), ("n", "output")]
+    cell = graph(ends((2, 4, 4), (2, 4, 4), n=integrate(), rec=back), edges)
+    return Case(graph(ends((2, 4, 4), (2, 4, 4), cell=cell), dt=DT), x, np.stack(found))
+
+
+def an_integrator_whose_threshold_feeds_back() -> Case:
+    x = events(4)
+    v = s = np.zeros((B, 4))
+    found = []
+    for i in x:
+        v = v + i - 0.5 * s
+        s = (v > 1.2).astype(float)
+        found.append(s)
+    nodes = ends((4,), (4,), i=node("I", r=1.0), t=node("Threshold", threshold=1.2), w=linear(-0.5 * np.eye(4)))
+    edges = [("input", "i"), ("i", "t"), ("t", "w"), ("w", "i"), ("t", "output")]
+    return Case(graph(nodes, edges, dt=DT), x, np.stack(found))
+
+
 def an_input_that_skips_late() -> Case:
     x, w, steps = events(4), drawn(4, 4), np.array([0, 1, 1, 4])
     nodes = ends((4,), (4,), a=lif(v_threshold=0.6), w=linear(w), d=node("Delay", delay=steps * DT), n=integrate())
@@ -390,6 +418,49 @@ def filtered_with_gains_of_both_signs() -> Case:
         found.append(s.astype(float))
     n = node("CubaLIF", tau_syn=2e-3, tau_mem=slow, r=r, v_leak=0.1, v_threshold=0.4, v_reset=-0.2, w_in=w_in)
     return Case(graph(ends((4,), (3,), w=linear(w), n=n), dt=DT), x, np.stack(found))
+
+
+def leaked(current: Array, tau: Any = 4e-3, r: float = 4.0, v_leak: float = 0.0) -> Array:
+    """v of NIR's LI by forward Euler."""
+    v, found = np.zeros(current.shape[1:]), []
+    for i in current:
+        v = v + DT / np.asarray(tau) * (v_leak - v + r * i)
+        found.append(v)
+    return np.stack(found)
+
+
+def integrators_in_the_middle() -> Case:
+    x, w, v, b, tau = events(2, 4, 4), drawn(2, 2, 3, 3), drawn(3, 8), np.array([0.1, -0.2]), np.array([2e-3, 5e-3])
+    s = leaky(convolved(leaked(x, v_leak=0.2), w, b), 0.4)
+    per_channel = tau.reshape(2, 1, 1)
+    current = leaky(leaked(s, per_channel) * np.array([1, 2]).reshape(2, 1, 1), 0.6)
+    parts = {
+        "l": node("LI", tau=4e-3, r=4.0, v_leak=0.2), "c": conv(w, b), "n": lif(v_threshold=0.4),
+        "k": node("LI", tau=tau, r=4.0, v_leak=0.0), "s": node("Scale", scale=np.array([1.0, 2])), "m": lif(v_threshold=0.6),
+        "f": node("Flatten", start_dim=0, end_dim=-1), "o": linear(v), "q": integrate(),
+    }  # fmt: skip
+    made = graph(ends((2, 4, 4), (3,), **parts), dt=DT)
+    return Case(made, x, fired(current.reshape(T, B, -1) @ v.T))
+
+
+def maps_behind_a_read_out() -> Case:
+    x, places, steps = events(2, 4, 4), drawn(8), np.arange(8) % 3
+    v = pooled(leaked(leaked(leaky(x, 0.5), np.array([2e-3, 5e-3]).reshape(2, 1, 1))), average=True)
+    parts = {
+        "n": lif(v_threshold=0.5), "l": node("LI", tau=np.array([2e-3, 5e-3]), r=4.0, v_leak=0.0),
+        "k": node("LI", tau=4e-3, r=4.0, v_leak=0.0), "p": node("AvgPool2d", kernel_size=2, stride=2, padding=0),
+        "f": node("Flatten", start_dim=0, end_dim=-1), "d": node("Delay", delay=steps * DT), "s": node("Scale", scale=places),
+    }  # fmt: skip
+    return Case(graph(ends((2, 4, 4), (8,), **parts), dt=DT), x, late(v.reshape(T, B, -1), steps) * places)
+
+
+def two_thresholds_of_one_integrator() -> Case:
+    x = events(4)
+    parts = {f"t{k}": node("Threshold", threshold=k + 0.2) for k in (1, 2)}
+    nodes = ends((4,), (4,), i=node("I", r=1.0), **parts, s=node("Scale", scale=0.6), n=lif(v_threshold=0.5))
+    edges = [("input", "i"), ("i", "t1"), ("i", "t2"), ("t1", "n"), ("t2", "s"), ("s", "n"), ("n", "output")]
+    v = np.cumsum(x, axis=0)
+    return Case(graph(nodes, edges, dt=DT), x, leaky((v > 1.2) + 0.6 * (v > 2.2), 0.5))
 
 
 def silent_steps_behind_a_spike() -> Case:
@@ -462,7 +533,9 @@ CASES: tuple[Callable[[], Case], ...] = (
     same_padding_of_even_kernels, a_line_as_long_as_its_channels, maps_in_a_row_with_biases,
     neurons_and_delays_behind_a_flatten, scales_pools_and_delays, windows_that_overlap_and_pad, whole_numbers_for_weights,
     whole_numbers_without_a_sign, a_graph_inside_that_feeds_back, graphs_inside_with_one_name,
-    feedback_through_a_convolution_and_a_delay, an_input_that_skips_late, biases_of_channels_that_are_late,
+    feedback_through_a_convolution_and_a_delay, a_graph_inside_the_loop, an_integrator_whose_threshold_feeds_back,
+    integrators_in_the_middle, maps_behind_a_read_out, two_thresholds_of_one_integrator,
+    an_input_that_skips_late, biases_of_channels_that_are_late,
     delays_longer_than_the_net_runs, milliseconds, filtered_and_read_out, filtered_with_gains_of_both_signs,
     silent_steps_behind_a_spike, several_spikes_and_a_floor_each, as_sinabs_writes_it, as_snntorch_writes_it,
     as_spikingjelly_writes_it, as_norse_nests_it, as_slayer_holds_it,

@@ -42,5 +42,5 @@ def events(seed: int, samples: int = 4) -> Samples:
 def lowered(block: AttentionBlock, strategy: str, seed: int = 0) -> Deployment:
     """Deploy the tiny net around a block."""
     data = events(seed)
-    graph = net_of(block)
+    graph = net_of(block, hosted=strategy == "host")
     return deploy_graph(graph, Options(gates=strategy, mapping="greedy"), data, name=block.kind, samples=data)

@@ -15,7 +15,6 @@ from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.lowerings import SHAPE, T, net_of, variants
 from spikewright.toolchain.options import Options
-from spikewright.toolchain.passes.base import in_place
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
@@ -93,16 +92,6 @@ def test_attention_without_a_neuron_that_gates_currents_of_an_image_is_computed_
     assert (row.where, row.cost_class, row.macs_per_step) == ("host", "D", block.macs_per_step)
     late = deploy_graph(net_of(block), Options(mapping="greedy"), moving, name="net", samples=moving).check()
     assert [b.causal for b in late.verdict.violations] == [False]
-
-
-def test_attention_without_a_neuron_behind_the_first_spike_is_refused_with_what_it_sends() -> None:
-    graph = net_of(taken_alone("C"))
-    spikes, late = lif("spikes", "conv", SHAPE), conv("late", "spikes", SHAPE[0], SHAPE[0])
-    block = replace(graph["block"], inputs=("late",))
-    graph = in_place(graph, graph["block"], [spikes, late, block])
-
-    with pytest.raises(GateLoweringError, match="it sends a gated current, a real value in every step"):
-        deploy_graph(graph, Options(), images(), name="net")
 
 
 def test_encoders_that_stand_behind_spikes_are_refused_before_any_data_is_read() -> None:

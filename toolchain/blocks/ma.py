@@ -57,15 +57,18 @@ from spikewright.toolchain.gates import gate_function
 from spikewright.toolchain.interpret.states import FloatState
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
+    Add,
     Affine,
     Array,
     Conv,
     Delay,
+    GatedRelay,
     GateTable,
     Lif,
     Linear,
     Op,
     PooledGates,
+    Scale,
     Shape,
 )
 from spikewright.toolchain.parameters import grid
@@ -294,15 +297,7 @@ class MALIF(CountGates):
             return "its temporal gate needs all T steps, which no wait inside a step brings" if "T" in self.dims else ""
         if strategy != "causal" or self.variant in ("causal", "sda"):
             return super().refusal(strategy)
-        words = {"T": "temporal", "C": "channel", "S": "spatial"}
-        others = [words[dim] for dim in self.dims if dim != "T"]
-        gates, s = f"its {' and '.join(others)} gate{'s' if len(others) > 1 else ''}", "" if len(others) > 1 else "s"
-        late = ["its temporal gate needs all T steps"] if "T" in self.dims else []
-        if others and self.variant == "code":
-            late.append(f"{gates} pool{s} over all T steps, of which most have not arrived")
-        elif others:
-            late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
-        return ", and ".join(late)
+        return _not_yet(self.dims, self.variant)
 
     def lowerings(self) -> Mapping[str, Lowering]:
         """Return its lowerings."""
@@ -585,13 +580,14 @@ class SpikeDriven:
 class MAAttention(AttentionBlock):
     """The released code's attention alone, from current to gated current: ``code`` above without the neuron.
 
+    Lowered to neurons of its own that send y, at least 0, as payloads (``GatedRelay``); without the rectifier y = y+ - y-.
     ``parameters`` as MALIF's of variant ``code``.
     """
 
     kind: ClassVar[str] = "ma-attention"
     spiking: ClassVar[bool] = False
     gates_currents: ClassVar[bool] = True
-    advice: ClassVar[str] = BEFORE_NEURON
+    advice: ClassVar[str] = "deploy with --gates static (or replay)"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"dims": DIMS, "rectifier": RECTIFIERS}
 
     dims: str
@@ -634,8 +630,29 @@ class MAAttention(AttentionBlock):
         return True
 
     def refusal(self, strategy: str) -> str:
-        """Return why no strategy lowers it behind the first spike."""
-        return NO_NEURON
+        """Return why it cannot be lowered by a strategy; "" where it can."""
+        return _not_yet(self.dims, "code") if strategy == "causal" else super().refusal(strategy)
+
+    def lowerings(self) -> Mapping[str, Lowering]:
+        """Return its lowerings: relays of its own, with gate ports."""
+        return {"static": self.lower_static, "replay": self.lower_replay}
+
+    def gated_from(self, graph: Graph, source: GateSource, before: Sequence[Op] = ()) -> Graph:
+        """Put rectified relays with gates in its place; without a rectifier two, of which one has its signs turned."""
+        tables = [source(f"{self.name}.{dim.lower()}a.table", dim) for dim in self.dims]
+        ports = tuple(table.name for table in tables)
+
+        def relay(name: str, reads: tuple[str, ...]) -> GatedRelay:
+            return GatedRelay(name=name, inputs=(*reads, *ports), block=self.block, shape=self.shape, gates=len(ports))
+
+        if self.rectifier == "relu":
+            return in_place(graph, self, [*before, *tables, relay(self.name, self.inputs)])
+        minus, above, below = (f"{self.name}.{word}" for word in ("minus", "above", "below"))
+        turned = Scale(name=minus, inputs=self.inputs, block=self.block, scale=np.full((), -1.0))
+        parts = [turned, relay(above, self.inputs), relay(below, (minus,))]
+        back = Scale(name=f"{below}.minus", inputs=(below,), block=self.block, scale=np.full((), -1.0))
+        total = Add(name=self.name, inputs=(above, back.name), block=self.block)
+        return in_place(graph, self, [*before, *tables, *parts, back, total])
 
     def cost(self, spikes: float | None = None) -> AttentionOps:
         """Count its operations per sample; terms above."""
@@ -671,6 +688,19 @@ def waits(block: MALIF | MAAttention, title: str, late: str, path: Path) -> Faul
         path,
         f"{gates} of step 0 read{s} the current of step {last}",
     )
+
+
+def _not_yet(dims: str, variant: str) -> str:
+    """Return why published gates do not come from earlier events."""
+    words = {"T": "temporal", "C": "channel", "S": "spatial"}
+    others = [words[dim] for dim in dims if dim != "T"]
+    gates, s = f"its {' and '.join(others)} gate{'s' if len(others) > 1 else ''}", "" if len(others) > 1 else "s"
+    late = ["its temporal gate needs all T steps"] if "T" in dims else []
+    if others and variant == "code":
+        late.append(f"{gates} pool{s} over all T steps, of which most have not arrived")
+    elif others:
+        late.append(f"{gates} read{s} the membrane inside the step, before any neuron may fire")
+    return ", and ".join(late)
 
 
 def _named(dims: str) -> tuple[str, str]:

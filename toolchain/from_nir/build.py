@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import ImportingError, ToolchainError
 from spikewright.toolchain.from_nir.flat_signals import flatten_last
 from spikewright.toolchain.from_nir.flatten import Flat, flatten
+from spikewright.toolchain.from_nir.integrators import integrators_at_ends
 from spikewright.toolchain.from_nir.lower import lower
 from spikewright.toolchain.from_nir.meaning import Meaning, meaning
-from spikewright.toolchain.from_nir.neurons import Place, without_reset
+from spikewright.toolchain.from_nir.neurons import Place
 from spikewright.toolchain.from_nir.order import explicit_recurrence, sort
 from spikewright.toolchain.ir import Graph, fresh, rename_operands
 from spikewright.toolchain.nirx.metadata import check_version
@@ -65,7 +67,7 @@ def from_nir(
         try:
             found = _Build(flat, means, where, shape).run(order)
             ops = tuple(op for name in order for op in found[name])
-            built = without_reset(Graph(ops, timesteps=steps, dt_s=means.dt_s))
+            built = integrators_at_ends(Graph(ops, timesteps=steps, dt_s=means.dt_s))
             _check_ends(flat, shapes(built), steps, where)
         except ToolchainError as error:
             failed = failed or error
@@ -81,7 +83,13 @@ def input_shapes(flat: Flat, timesteps: int, where: str) -> list[Shape]:
     A declared (1, n) is a batch of one in front of all but a Conv1d, (1, C, H, W) one in front of everything.
     """
     shape = declared_shape(flat.nodes[flat.input]) or implied_shape(flat)
-    if not shape or min(shape) < 1:
+    if not shape:
+        raise ImportingError(
+            "no shape of the input, neither here nor in what reads it",
+            where=f"{where}: node {flat.input!r}",
+            help="give the Input node the shape of one frame, or deploy with --input-shape",
+        )
+    if min(shape) < 1:
         raise ImportingError(
             f"input shape {shape}; it must be positive", where=f"{where}: node {flat.input!r}", help="correct it"
         )
@@ -92,6 +100,21 @@ def input_shapes(flat: Flat, timesteps: int, where: str) -> list[Shape]:
     lengths = any(isinstance(node, nir.Conv1d) for node in flat.nodes.values())
     usual = [one for one in found if len(one) <= 3 and (len(one) != 2 or lengths or one[0] != 1)]
     return usual + [one for one in found if one not in usual]
+
+
+def with_input_shape(graph: nir.NIRGraph, shape: Shape) -> nir.NIRGraph:
+    """Return a graph whose Input says a shape."""
+    name = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
+    made = copy(graph)
+    made.nodes = graph.nodes | {name: nir.Input(np.array(shape))}
+    made.nodes[name].metadata = graph.nodes[name].metadata
+    return made
+
+
+def says_input_shape(graph: nir.NIRGraph, where: str) -> bool:
+    """Say whether a graph says the shape of its input, or cannot be read anyway."""
+    ends = [node for node in graph.nodes.values() if isinstance(node, nir.Input)]
+    return len(ends) != 1 or bool(declared_shape(ends[0]) or implied_shape(flatten(graph, where)))
 
 
 def declared_shape(end: nir.NIRNode) -> Shape:

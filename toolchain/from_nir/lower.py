@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import nir
@@ -12,7 +13,7 @@ from spikewright.toolchain import nirx, ops
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif, neurons
 from spikewright.toolchain.from_nir.order import OneStep
-from spikewright.toolchain.ops import Array, Op, Pair
+from spikewright.toolchain.ops import Array, Op, Pair, Shape
 from spikewright.toolchain.parameters import least
 
 
@@ -59,7 +60,7 @@ def _linear(node: nir.NIRNode, at: Place) -> Op:
                 raise ImportingError(
                     f"a matrix on a signal of shape {at.shape}; it takes ({weight.shape[1]},)",
                     where=at.here,
-                    help="put a Flatten in front",
+                    help=_for_a_matrix(weight.shape[1], at),
                 )
             bias = getattr(node, "bias", None)
             return ops.Affine(name=at.name, inputs=at.inputs, weight=weight, bias=_bias(bias, weight.shape[0]))
@@ -67,6 +68,19 @@ def _linear(node: nir.NIRNode, at: Place) -> Op:
             return _conv(node, at)
         case _:
             return ops.Scale(name=at.name, inputs=at.inputs, scale=least(fit(node.scale, "scale", at), at.shape))
+
+
+def _for_a_matrix(columns: int, at: Place) -> str:
+    """Say how a matrix of so many columns can read the signal."""
+    if prod(at.shape) == columns:
+        return "put a Flatten in front"
+    if at.shape[-1] == columns:
+        rows = prod(at.shape[:-1])
+        return (
+            "declare the input without axes of a batch or of time; where each row is meant, put a Flatten in front and give "
+            f"the matrix once for each: np.kron(np.eye({rows}), weight)"
+        )
+    return f"give it {prod(at.shape)} columns and a Flatten in front, or correct the shape of the Input node"
 
 
 def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
@@ -83,6 +97,7 @@ def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
             where=at.here,
             help="correct the shape of the Input node, or put no Flatten in front",
         )
+    _check_declared(node.input_shape, "input_shape", at.shape[1:], at)
     if flat:
         weight = weight[:, :, None]
 
@@ -109,6 +124,15 @@ def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
         dilation=dilation,
         groups=int(np.asarray(node.groups)),
     )
+
+
+def _check_declared(value: Any, what: str, shape: Shape, at: Place) -> None:
+    """Refuse a node that says another shape of its input than comes in; axes in front apart."""
+    said = () if value is None else tuple(int(n) for n in np.ravel(value))
+    if said and said[-len(shape) :] != shape and prod(said) != prod(shape):
+        raise ImportingError(
+            f"{what} {said}; what comes in has {shape}", where=at.here, help=f"correct {what}, or leave it out"
+        )
 
 
 def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array, Pair]:
@@ -151,6 +175,7 @@ def _flatten(node: nir.Flatten, at: Place) -> Op:
     rank = len(at.shape)
     start, end = int(node.start_dim), int(node.end_dim)
     declared = node.input_type.get("input")
+    _check_declared(declared, "input_type", at.shape, at)
     more = 0 if declared is None else max(0, len(np.ravel(declared)) - rank)  # a batch axis, or time, too
     last = (-1, rank - 1 + more)
     counted = start == 1 and end in (-1, rank)  # torch's default counts the batch, whatever the file says of the axes

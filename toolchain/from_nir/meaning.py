@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import nir
 import numpy as np
@@ -24,6 +24,8 @@ from spikewright.toolchain.nirx.metadata import (
 
 if TYPE_CHECKING:
     from spikewright.toolchain.options import Reading
+
+Value = TypeVar("Value", str, float)
 
 TOLERANCE = 1e-5
 SANE = 1000.0
@@ -94,7 +96,7 @@ def meaning(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, wh
         ImportingError: dt contradicts the graph's metadata, or is no positive number.
         InputError: An option out of range.
     """
-    name = dialect_of(graph.metadata)
+    name = _agreed(graph, dialect_of, "the dialect", where)
     chosen = reading.dialect if reading is not None and reading.dialect is not None else name
     if name is not None and chosen != name:
         raise ImportingError(
@@ -123,9 +125,8 @@ def _given(reading: Reading | None) -> Settings:
 
 
 def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) -> float:
-    recorded = graph.metadata.get("dt")
-    if recorded is not None:
-        dt = positive_number(recorded, "metadata dt", where)
+    dt = _recorded_dt(graph, where)
+    if dt is not None:
         if given is not None and abs(positive_number(given, "dt", "--dt") - dt) > TOLERANCE * dt:
             raise ImportingError(f"dt {given:g} s; the graph was made for {dt:g} s", where=where, help="leave --dt out")
         return dt
@@ -133,6 +134,40 @@ def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) 
         return positive_number(given, "dt", "--dt")
     found = next(_implied(graph), None) if dialect.filtered_once_more else None
     return dialect.dt_s if found is None else found
+
+
+def _recorded_dt(graph: nir.NIRGraph, where: str) -> float | None:
+    def said(metadata: Mapping[str, Any]) -> float | None:
+        return None if metadata.get("dt") is None else positive_number(metadata["dt"], "metadata dt", where)
+
+    return _agreed(graph, said, "dt", where)
+
+
+def _agreed(
+    graph: nir.NIRGraph, said: Callable[[Mapping[str, Any]], Value | None], what: str, where: str
+) -> Value | None:
+    """Return what the metadata of a graph, and of those inside it, say alike; None where they say nothing.
+
+    Raises:
+        ImportingError: They say different things.
+    """
+    found = {value: name for name, one in _graphs(graph) if (value := said(one.metadata)) is not None}
+    if len(found) > 1:
+        first, second = list(found.items())[:2]
+        raise ImportingError(
+            f"its metadata say {what} {first[0]!r} in {first[1]} and {second[0]!r} in {second[1]}",
+            where=where,
+            help="one holds for all neurons: correct the metadata of the graphs",
+        )
+    return next(iter(found), None)
+
+
+def _graphs(graph: nir.NIRGraph, name: str = "the graph") -> Iterator[tuple[str, nir.NIRGraph]]:
+    """Yield a graph and all inside it, with their names."""
+    yield name, graph
+    for key, node in graph.nodes.items():
+        if isinstance(node, nir.NIRGraph):
+            yield from _graphs(node, repr(key))
 
 
 def _implied(graph: nir.NIRGraph) -> Iterator[float]:
@@ -159,7 +194,7 @@ def assumed(graph: nir.NIRGraph, dt_s: float | None, reading: Reading | None, wh
     """Return in words what neither the file nor the user says of neurons and dt."""
     means = meaning(graph, dt_s, reading, where)
     found = []
-    if dt_s is None and "dt" not in graph.metadata:
+    if dt_s is None and _recorded_dt(graph, where) is None:
         found.append(f"dt {means.dt_s:g} s (--dt)")
     said = [settings(node.metadata, where) for node in _neurons(graph)]
     for name in _ASKED if said else ():

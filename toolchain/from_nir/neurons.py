@@ -3,7 +3,7 @@
 LIF      v = beta v + gain i + leak      beta = 1 - dt/tau (or exp(-dt/tau)), gain = r (1 - beta), leak = (1 - beta) v_leak
 CubaLIF  u = alpha u + gain_u i; v = beta v + gain u + leak    alpha of tau_syn, gain_u = w_in (1 - alpha)
 IF       v = v + gain i                  gain = 1 if r = 1 (norse, sinabs, snnTorch) or r = 1/dt (SpikingJelly)
-LI, CubaLI, I: the same without spikes; a Threshold right behind one fires without a reset
+LI, CubaLI, I: the same without spikes (``integrators``)
 
 An input gain that is not above 0 stands in front, as a factor on the current: a neuron of the chip has none.
 tau = infinity (snnTorch's beta = 1): beta = 1, and gain 1 where r is infinite, too.
@@ -21,7 +21,6 @@ import numpy as np
 
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir.meaning import Meaning
-from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.nirx.metadata import Settings
 from spikewright.toolchain.ops import Accumulator, Array, Lif, Op, Scale, Shape
 from spikewright.toolchain.parameters import aligned, grid, least
@@ -134,31 +133,6 @@ def integrator(node: nir.NIRNode, at: Place) -> list[Op]:
         rectify=False,
     )
     return [current, made]
-
-
-def without_reset(graph: Graph) -> Graph:
-    """Let an I, LI or CubaLI that a Threshold alone reads fire where it does; its v goes on: a reset that subtracts 0."""
-    fires: dict[str, Lif] = {}
-    for op in graph:
-        source = graph[op.inputs[0]] if len(op.inputs) == 1 else op
-        if isinstance(op, Lif) and isinstance(source, Accumulator) and _is_threshold(op):
-            if source.rectify or graph.readers[source.name] != (op,):
-                continue
-            state: dict[str, Any] = {name: np.asarray(vars(source)[name], np.float64) for name in ("alpha", "leak")}
-            beta = np.asarray(source.decay, np.float64)
-            fires[source.name] = op
-            fires[op.name] = replace(
-                op, inputs=source.inputs, beta=beta, reset="subtract", v_subtract=np.zeros(()), **state
-            )
-    kept = [op for op in graph if fires.get(op.name, op).name == op.name]
-    return graph.with_ops(fires.get(op.name, op) for op in kept) if fires else graph
-
-
-def _is_threshold(op: Lif) -> bool:
-    """Say whether a neuron has no memory: it compares what comes in with its threshold."""
-    plain = op.gates == 0 and op.max_spikes == 1 and op.refractory == 1 and op.v_min is None
-    moves = np.any(op.beta) or op.filters or np.any(op.leak)
-    return plain and not moves and bool(np.all(np.asarray(op.gain) * op.gain_u == 1))
 
 
 def _plain(value: Array) -> float | Array:

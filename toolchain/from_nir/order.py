@@ -1,7 +1,8 @@
 """Order of evaluation: a deterministic topological sort; one-step recurrence made explicit, longer feedback refused.
 
-A self-loop through one synapse (n -> w -> n, or n -> n) is the usual one-step recurrence: it gets a ``Delay(steps=1)``
-behind n. Any other feedback must go through a Delay node of at least one step.
+A loop through one neuron and linear maps (n -> n, n -> w -> n, n -> w -> s -> n) is the usual one-step recurrence: it gets a
+``Delay(steps=1)`` behind what fires, n or the Threshold that reads it. Any other feedback must go through a Delay node of at
+least one step.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from spikewright.toolchain.ir import fresh
 
 Key = TypeVar("Key", str, int)
 
-STATEFUL = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
-SYNAPSES = (nir.Affine, nir.Linear, nir.Scale, nir.Conv1d, nir.Conv2d)
+SILENT = (nir.I, nir.LI, nir.CubaLI)
+STATEFUL = (*SILENT, nir.IF, nir.LIF, nir.CubaLIF)
+MAPS = (nir.Affine, nir.Linear, nir.Scale, nir.Conv1d, nir.Conv2d, nir.SumPool2d, nir.AvgPool2d, nir.Flatten)
 
 
 class OneStep(nir.NIRNode):  # type: ignore[misc]
@@ -34,10 +36,10 @@ class OneStep(nir.NIRNode):  # type: ignore[misc]
 
 
 def explicit_recurrence(flat: Flat, where: str = "graph") -> Flat:
-    """Put a one-step delay on every self-loop through one synapse.
+    """Put a one-step delay on every loop through one neuron and linear maps.
 
     Raises:
-        UnsupportedNodeError: A longer loop has no Delay node; the loop is named.
+        UnsupportedNodeError: Another loop has no Delay node that is late for all its values; the loop is named.
     """
     nodes, edges = dict(flat.nodes), list(flat.edges)
     for loop in components(sorted(nodes), _without_delays(nodes, edges)):
@@ -46,9 +48,10 @@ def explicit_recurrence(flat: Flat, where: str = "graph") -> Flat:
         neuron = _center(loop, nodes, edges)
         if neuron is None:
             raise UnsupportedNodeError(
-                f"the loop {_cycle(loop, edges)} has no Delay node",
+                f"the loop {_cycle(loop, edges)} has no Delay node of one step or more",
                 where=where,
-                help="put a Delay of one step or more on the feedback edge (neuron -> synapse -> neuron needs none)",
+                help="put a Delay on the feedback edge, of as many steps as the loop has neurons "
+                "(one neuron and linear maps need none)",
             )
         delay = fresh(f"{neuron}.delay", nodes)
         nodes[delay] = OneStep()
@@ -83,16 +86,20 @@ def _without_delays(nodes: dict[str, nir.NIRNode], edges: Iterable[Edge]) -> lis
 
 
 def _center(loop: list[str], nodes: dict[str, nir.NIRNode], edges: list[Edge]) -> str | None:
-    """Return the neuron of a one-step recurrence, or None: every other member is a synapse from it to it alone."""
+    """Return what fires in a one-step recurrence, or None: one neuron, else linear maps that feed it alone, no other loop."""
+    fires = [name for name in loop if isinstance(nodes[name], nir.Threshold)]
     neurons = [name for name in loop if isinstance(nodes[name], STATEFUL)]
-    if len(neurons) != 1:
+    maps = set(loop).difference(neurons, fires)
+    around = {end for edge in edges if maps & set(edge) for end in edge}
+    if len(neurons) != 1 or not all(isinstance(nodes[name], MAPS) for name in maps) or not around <= set(loop):
         return None
-    others = [name for name in loop if name != neurons[0]]
-    for name in others:
-        around = {b for a, b in edges if a == name} | {a for a, b in edges if b == name}
-        if not isinstance(nodes[name], SYNAPSES) or around != {neurons[0]}:
-            return None
-    return neurons[0]
+    inside = [(a, b) for a, b in edges if a in loop and b in loop]
+    if fires and not (isinstance(nodes[neurons[0]], SILENT) and [b for a, b in inside if a == neurons[0]] == fires):
+        return None
+    center = (fires or neurons)[0]
+    beside = [(a, b) for a, b in inside if center not in (a, b)]
+    rest = sorted(set(loop) - {center})
+    return center if len(components(rest, beside)) == len(rest) and all(a != b for a, b in beside) else None
 
 
 def _cycle(loop: list[str], edges: list[Edge]) -> str:

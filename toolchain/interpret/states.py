@@ -8,7 +8,18 @@ import numpy as np
 
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import gate_function
-from spikewright.toolchain.ops import Accumulator, Array, GateNeuron, HeldSum, Lif, Neuron, Relay, Shape, SigmaDelta
+from spikewright.toolchain.ops import (
+    Accumulator,
+    Array,
+    GatedRelay,
+    GateNeuron,
+    HeldSum,
+    Lif,
+    Neuron,
+    Relay,
+    Shape,
+    SigmaDelta,
+)
 from spikewright.toolchain.parameters import grid
 
 
@@ -67,6 +78,13 @@ class FloatState:
                 kept = grid(np.asarray(op.decay), op.shape) * self.v
                 self.v = kept + self.u + grid(np.asarray(op.leak), op.shape)
                 return np.maximum(self.v, 0) if op.rectify else self.v
+            case GatedRelay() as op:
+                currents = operands[: len(operands) - op.ports]
+                self.u = self.v = self.total(currents)
+                for gate in operands[len(currents) :]:
+                    self.v = self.v * spread(gate, op.shape)
+                self.peak(self.u, self.v)
+                return np.maximum(self.v, 0)
             case Relay() as op:
                 self.v = sum((o.reshape(self.v.shape) for o in operands), np.zeros(self.v.shape))
                 self.peak(self.v, self.v)

@@ -69,7 +69,8 @@ def arrival(graph: Graph) -> dict[str, int]:
         raise PassError(
             f"feeds back with a lag of {op.lag} steps, fewer than the hops around its loop",
             where=f"connection {op.name!r}",
-            help="train and deploy with a larger gate_delay (or put a Delay on the feedback edge)",
+            help="put a Delay of more steps on the feedback edge, one for each layer of neurons in the loop (attention: train "
+            "and deploy with a larger gate_delay)",
         )
     for name in tables:
         link = graph.readers[name][0]

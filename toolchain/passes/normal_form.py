@@ -207,6 +207,8 @@ class _Joined:
             return self.joins != "scales" or not _flattens(a, made)
         if self.joins == "scales":
             return False
+        if shared and _pools(made) and not _pools(a):  # the map in front is left standing
+            return lm.synapses_of(a, made) <= made.synapses
         if _pools(a) or _pools(made):
             return True
         return not shared and lm.synapses_of(a, made) <= a.synapses + made.synapses

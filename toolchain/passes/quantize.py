@@ -28,6 +28,7 @@ from spikewright.toolchain.ops import (
     Accumulator,
     Array,
     Delay,
+    GatedRelay,
     GateNeuron,
     GateTable,
     HeldSum,
@@ -59,7 +60,10 @@ DELTA_BITS = 12
 
 @dataclass(frozen=True, eq=False)
 class InputCode:
-    """How the chip's input is coded: ``binary`` spikes, integer ``counts``, or ``graded`` real values in [0, largest]."""
+    """How the chip's input is coded: ``binary`` spikes, integer ``counts``, ``graded`` ones in [0, largest], a ``current``.
+
+    A current: signed ones of at most ``largest``, in payloads as relays send them.
+    """
 
     kind: str
     largest: float = 1.0
@@ -100,6 +104,7 @@ class _Quantizer(Synapses):
         self.o = options
         self.shared = 0.0
         self.factor: dict[str, float] = {}
+        self.streams = {op.name for op in graph if isinstance(op, Relay)}
 
     def run(self) -> Graph:
         for op in self.graph:
@@ -117,6 +122,8 @@ class _Quantizer(Synapses):
                 self.lif(op)
             case Accumulator():
                 self.sum(op)
+            case GatedRelay():
+                self.gated_relay(op)
             case Relay():
                 self.relay(op)
             case GateNeuron() | HeldSum() | GateTable() | Replayed():
@@ -171,6 +178,9 @@ class _Quantizer(Synapses):
             bits = max(1, ceil(log2(code.largest + 1)))
         elif code.kind == "graded":
             bits, scale = self.o.payload_bits, self.graded_unit(op, code)
+        elif code.kind == "current":
+            bits, scale = RELAY_BITS, sc.power_of_two(code.largest / ((1 << RELAY_BITS) - 1))
+            self.streams.add(op.name)
         soma = somas.Source(bits, code.signed)
         self.unit[op.name], self.largest[op.name] = scale, soma.largest_payload()
         self.ops.append(IntInput(name=op.name, block=op.block, shape=op.shape, soma=soma, scale=scale))
@@ -315,7 +325,7 @@ class _Quantizer(Synapses):
         choice = Choice(
             op, branches, state, self.chip, self.o.reached.get(op.name), self.o.headroom, self.graph.timesteps
         )
-        payloads = [b.unit for b in branches if isinstance(self.graph[b.source], Relay)]
+        payloads = [b.unit for b in branches if b.source in self.streams]
         if payloads:  # a power of two, so that what relays send is taken up as it is
             needed = sc.power_of_two(float(choice.needed(1, self.o.headroom)[0]))
             unit = max(needed, sc.stream_unit(branches, self.chip, min(payloads)))
@@ -356,7 +366,10 @@ class _Quantizer(Synapses):
                 where=f"op {op.name!r}",
                 help="start the gate's delay at 1",
             )
-        made = IntConnection(name=f"{source}.link", inputs=(source,), block=op.block, synapses=GateLink(port), lag=lag)
+        linked = f"{source}.link"
+        if any(made.name == linked for made in self.ops):  # several layers read it
+            linked = f"{source}.{op.name}.link"
+        made = IntConnection(name=linked, inputs=(source,), block=op.block, synapses=GateLink(port), lag=lag)
         self.ops.append(made)
         return made.name
 
@@ -397,6 +410,41 @@ class _Quantizer(Synapses):
         names = self.connect(op, branches, np.array([unit]), shift=-self.chip.exponent_min)
         self.unit[op.name], self.largest[op.name] = payload, (1 << RELAY_BITS) - 1
         self.emit(op, names, soma, np.array([unit]))
+
+    def gated_relay(self, op: GatedRelay) -> None:
+        """Emit a rectified, gated relay: a neuron that sends how many times the worth U of a payload its drive holds, rounded.
+
+        S and U are powers of two, as of all that streams send; U = S spacing / 64.
+        """
+        branches, chip = self.branches(op, op.currents), self.chip
+        bias = self.bias(branches, op.shape)
+        most = sum((float(sc.largest_sum(b).max(initial=0.0)) for b in branches), float(np.abs(bias).max(initial=0.0)))
+        reach = self.o.reached.get(op.name)
+        current, voltage = (
+            min(most, self.o.headroom * float(seen.max(initial=0.0)))
+            for seen in ((reach.current, reach.voltage) if reach is not None else (np.full(1, most),) * 2)
+        )
+        payload = sc.power_of_two(voltage / ((1 << RELAY_BITS) - 1))
+        top = max(current / STATE_MAX, float(np.abs(bias).max(initial=0.0)) / chip.bias_max)
+        unit = max(sc.stream_unit(branches, chip, payload), sc.power_of_two(top * sc.STATE_UNIT) if top else 0.0)
+        spacing = max(1, round(payload * sc.STATE_UNIT / unit))
+        names = self.connect(op, branches, np.array([unit]), shift=-chip.exponent_min)
+        links = [self.link(op, port, name) for port, name in enumerate(op.inputs[len(op.currents) :])]
+        scale = np.array([unit / sc.STATE_UNIT])
+        soma = replace(
+            lif(
+                decay_v=np.full(1, DECAY_ONE, np.int64),
+                bias=sc.integer_bias(bias / scale, f"op {op.name!r}", chip),
+                threshold=np.full(1, spacing // 2, np.int64),
+            ),
+            gates=op.gates,
+            gate_bits=self.o.gate_bits,
+            rectify=True,
+            max_spikes=None,
+            spacing=np.full(1, spacing, np.int64),
+        )
+        self.unit[op.name], self.largest[op.name] = spacing * float(scale[0]), STATE_MAX // spacing + 1
+        self.emit(op, (*names, *links), soma, scale)
 
     def gate(self, op: GateNeuron) -> None:
         names, unit, _ = self.integrate(op)
@@ -464,7 +512,7 @@ class _Quantizer(Synapses):
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
                 unit = unit * 2
-        relayed = any(b.linear is None and isinstance(self.graph[b.source], Relay) for b in branches)
+        relayed = any(b.linear is None and b.source in self.streams for b in branches)
         if relayed:  # a power of two, so that what relays send is taken up as it is, but for its last bits
             unit = np.array([sc.power_of_two(float(unit[0]))])
         shift = -self.chip.exponent_min if relayed else None

@@ -136,7 +136,8 @@ def stream_unit(branches: list[Branch], chip: ChipGrid, payload: float) -> float
     """Return S, a power of two: as fine as the weights of all maps are, at most what a payload of the stream is worth."""
     tops = [float(b.magnitudes().max(initial=0.0)) / 2.0**b.shift for b in branches if b.linear is not None]
     tops = [top / levels(chip.weight_bits) for top in tops if top > 0]
-    finest = max(tops, default=0.0) / 2.0**chip.exponent_max
+    direct = [b.unit / ends(chip.weight_bits, one=True)[1] for b in branches if b.linear is None]
+    finest = max([*tops, *direct], default=0.0) / 2.0**chip.exponent_max
     return max(power_of_two(min([*tops, payload])), power_of_two(finest) if finest else 0.0)
 
 

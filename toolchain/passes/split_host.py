@@ -9,6 +9,9 @@ Several layers of first neurons, of which none reads another's spikes, send thei
     joined = [S_1; S_2; ...]  (maps of unequal size each in the upper left corner);   S_k = P_k joined,  P_k of zeros and ones
 
 P_k is merged with the map that reads it; where something else reads S_k, memoryless neurons on the chip send it again.
+
+Where the current of first neurons also goes round them, by the shortcut of a residual stream of membranes, the host ends at
+that current and sends it, a signed value in every step: the chip holds its first neurons then, and `check` calls it dense.
 """
 
 from __future__ import annotations
@@ -49,6 +52,11 @@ class HostPart:
     boundary: str
     graded: bool
     still: bool = True
+
+    @property
+    def current(self) -> bool:
+        """Whether it sends a current, signed real values, and no spikes."""
+        return not fires(self.graph[self.boundary]) and self.boundary != JOINED
 
     @property
     def counted(self) -> bool:
@@ -153,7 +161,9 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
             where=f"input {entry.name!r}",
             help="encode the input in a spiking stem, or feed spikes (rate- or latency-coded) instead of real values",
         )
-    if (late := _behind_another(graph, first)) is not None:
+    if (late := _behind_another(graph, first)) is not None and (gate := _gateway(graph)) is not None:
+        return _split_at(graph, gate)
+    if late is not None:
         what = f"the input reaches {late[0].name!r} as real values, which also reads the spikes of {late[1].name!r}: on the "
         raise UnsupportedNodeError(
             f"{what}host it would work behind the first spike, on the chip the input would come in every step",
@@ -176,6 +186,31 @@ def split_host(graph: Graph) -> tuple[Graph, HostPart]:
     rest = [new for op in graph if op is not entry for new in picks.get(op.name, [op] if op not in first else [])]
     chip = drop_unread(graph.with_ops([source, *rest]))
     return chip, HostPart(drop_unread(host), boundary, graded)
+
+
+def _gateway(graph: Graph) -> Op | None:
+    """Return the last current that all which the input brings passes through in front of the first spikes; None: the input."""
+    inside = _front(graph, all)[0]
+    for op in reversed(graph.ops):
+        if op.name not in inside or isinstance(op, Input):
+            continue
+        reached = {graph.input.name}
+        for other in graph:
+            if other is not op and any(name in reached for name in other.inputs):
+                reached.add(other.name)
+        if reached <= _in_front_of(graph, op):
+            return op
+    return None
+
+
+def _split_at(graph: Graph, gate: Op) -> tuple[Graph, HostPart]:
+    """Return (chip graph, host part) of a net whose host sends a current."""
+    wanted = _in_front_of(graph, gate) | {gate.name}
+    ops = [op for op in graph if op.name in wanted]
+    host = graph.with_ops([*ops, Output(name="host.out", inputs=(gate.name,), block=gate.block)])
+    source = Input(name=gate.name, shape=shapes(graph)[gate.name], binary=False, block=gate.block)
+    chip = drop_unread(graph.with_ops([source, *(op for op in graph if op.name not in wanted)]))
+    return chip, HostPart(host, gate.name, graded=True)
 
 
 def _sends_graded(op: Op) -> bool:

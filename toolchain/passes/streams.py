@@ -1,25 +1,29 @@
-"""Which sums of a residual stream become relays: by what one step costs, for each set of them.
+"""Which sums of a residual stream become relays: by what one step costs and how many cores it takes, for each set of them.
 
-    cost = sum over readers n_r sum over terms rate fan-in E_sop    +    sum over relays n (E_neuron + density E_message)
+    energy = sum over readers n_r sum over terms rate fan-in E_sop    +    sum over relays n (E_neuron + density E_message)
+    price  = energy cores DENSE_PRICE^min(1, density / DENSE_FROM)         density: of the densest relay; 0 without one
 
-A term is a map from messages; without a relay in between, every reader has all terms in front of it for itself.
+A term is a map from messages; without a relay in between, every reader has all terms in front of it for itself: synapses,
+and axons, of which a core has a limited number (``core_estimate``). A set that the chip has no room for comes last.
+A relay that sends from ``DENSE_FROM`` of its neurons and steps is dense: `check` says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.hw_sim import Chip
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.interpret.floats import float_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.limits import RELAYED_UP_TO
+from spikewright.toolchain.limits import DENSE_FROM, DENSE_PRICE
 from spikewright.toolchain.ops import (
     AdaptivePool,
     Add,
@@ -35,6 +39,7 @@ from spikewright.toolchain.ops import (
     SumPool,
 )
 from spikewright.toolchain.passes.base import sends_messages
+from spikewright.toolchain.passes.core_estimate import Window, cores_of
 from spikewright.toolchain.passes.relay import constants, restorable
 from spikewright.toolchain.shapes import shapes
 
@@ -55,6 +60,12 @@ class Prices:
     graded_sop: float
     neuron: float
     message: float
+
+    @staticmethod
+    def of(chip: Chip) -> Prices:
+        """Return a chip's nominal ones."""
+        events = ("synaptic_op", "graded_synaptic_op", "neuron_update", "message")
+        return Prices(*(chip.costs[event].energy.nominal for event in events))
 
 
 def sums(graph: Graph) -> tuple[str, ...]:
@@ -101,6 +112,30 @@ def _takes(graph: Graph, reader: Op, constant: NDArray[np.float64]) -> bool:
             return False
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a set of relays costs: energy of a step in pJ of all that reads currents, estimated cores, the highest density."""
+
+    energy: float
+    cores: int
+    density: float
+    fits: bool
+
+    @property
+    def dense(self) -> bool:
+        """Whether a relay is dense."""
+        return self.density >= DENSE_FROM
+
+    @property
+    def price(self) -> tuple[bool, float]:
+        """What is compared: a set that fits comes first, then energy times cores, the more the denser."""
+        share = min(1.0, self.density / DENSE_FROM)
+        return not self.fits, float(self.energy * self.cores * DENSE_PRICE**share)
+
+    def __str__(self) -> str:
+        return f"an estimated {self.energy / PJ_PER_UJ:.2g} uJ a step and {self.cores:,} cores"
+
+
 @dataclass(frozen=True, eq=False)
 class Streams:
     """A graph with its candidates, and how often its messages come.
@@ -109,30 +144,75 @@ class Streams:
         graph: With ``Add`` s.
         candidates: Those that can be relays.
         rates: Share of the neurons that send in a step, by message and by candidate.
-        prices: What events cost.
+        chip: What events cost, and what a core holds.
     """
 
     graph: Graph
     candidates: tuple[str, ...]
     rates: Mapping[str, float]
-    prices: Prices
+    chip: Chip
+    known: dict[frozenset[str], Cost] = field(default_factory=dict)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Of the chip."""
+        return Prices.of(self.chip)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Shapes of all signals."""
         return shapes(self.graph)
 
-    def cost(self, relays: Collection[str]) -> float:
+    def cost(self, relays: Collection[str]) -> Cost:
+        """Return what a step, and the cores for it, cost with these relays."""
+        chosen = frozenset(relays)
+        if chosen not in self.known:
+            cores = self.cores(chosen)
+            densest = max((self.rates[name] for name in chosen), default=0.0)
+            self.known[chosen] = Cost(self.energy(chosen), cores, densest, cores <= self.chip.mesh.cores)
+        return self.known[chosen]
+
+    def populations(self, relays: Collection[str]) -> Iterator[Op]:
+        """Yield what is neurons: those that read currents, and relays."""
+        for op in self.graph:
+            if isinstance(op, Neuron | AttentionBlock | Output) or op.name in relays:
+                yield op
+
+    def energy(self, relays: Collection[str]) -> float:
         """Return the energy of a step in pJ, of all that reads currents."""
         total = 0.0
-        for op in self.graph:
-            if isinstance(op, Neuron | AttentionBlock | Output):
-                total += sum(self.arriving(name, relays) for name in op.inputs)
-            elif op.name in relays:
+        for op in self.populations(relays):
+            total += sum(self.arriving(name, relays) for name in op.inputs)
+            if op.name in relays:
                 n, p = prod(self.shapes[op.name]), self.prices
-                total += sum(self.arriving(name, relays) for name in op.inputs)
                 total += n * (p.neuron + self.rates[op.name] * p.message)
         return total
+
+    def cores(self, relays: Collection[str]) -> int:
+        """Return about how many cores all neurons take."""
+        found = 0
+        for op in self.populations(relays):
+            shape = self.shapes[op.inputs[0] if isinstance(op, Output) else op.name]
+            windows = tuple(window for name in op.inputs for window in self.windows(name, relays))
+            found += self._held(shape, windows)
+        return found
+
+    @cached_property
+    def _counted(self) -> dict[tuple[Shape, tuple[Window, ...]], int]:
+        return {}
+
+    def _held(self, shape: Shape, windows: tuple[Window, ...]) -> int:
+        if (shape, windows) not in self._counted:
+            self._counted[shape, windows] = cores_of(shape, windows, self.chip.core)
+        return self._counted[shape, windows]
+
+    def windows(self, name: str, relays: Collection[str]) -> list[Window]:
+        """Return what a value of a signal sees of every message in front of it."""
+        op = self.graph[name]
+        if name in relays or sends_messages(self.graph, name):
+            return [Window(self.shapes[name])]
+        found = [window for operand in op.inputs for window in self.windows(operand, relays)]
+        return [window.through(op, self.shapes[name]) for window in found]
 
     def arriving(self, name: str, relays: Collection[str]) -> float:
         """Return the energy of a step of all synapses in front of one reader of a signal."""
@@ -150,46 +230,53 @@ class Streams:
         first, more = _fan(op)
         return [(rate, first if fan == 1.0 else fan * more, price) for rate, fan, price in found]
 
-    def cheapest(self, allowed: Collection[str]) -> frozenset[str]:
-        """Return the set of relays, of those allowed, with the lowest cost that single changes lead to."""
-        ends = [self._improved(frozenset(start), allowed) for start in ((), allowed)]
-        return min(ends, key=self.cost)
+    def cheapest(self) -> frozenset[str]:
+        """Return the set of relays with the lowest price that single changes of none, of the sparse, or of all lead to."""
+        sparse = frozenset(name for name in self.candidates if self.rates[name] < DENSE_FROM)
+        ends = [
+            self._improved(start, allowed)
+            for start, allowed in ((frozenset[str](), sparse), (sparse, sparse), (frozenset(self.candidates), None))
+        ]
+        return min(ends, key=lambda end: self.cost(end).price)
 
     def choice(self, how: str) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
-        """Return the relays, in order, and what to say of them: all candidates, or (``auto``) what is sparse and costs less."""
-        sparse = [name for name in self.candidates if self.rates[name] <= RELAYED_UP_TO]
-        relays = frozenset(self.candidates) if how == "relay" else self.cheapest(sparse)
-        return tuple(name for name in self.candidates if name in relays), tuple(self._said(relays, how))
+        """Return the relays, in order, and what to say of them: all candidates (``relay``), or those of the lowest price."""
+        relays = frozenset(self.candidates) if how == "relay" else self.cheapest()
+        return tuple(name for name in self.candidates if name in relays), (self._said(relays, how),)
 
-    def _said(self, relays: frozenset[str], how: str) -> Iterator[Diagnostic]:
-        """Yield how dense relays are and what the other way would cost."""
-        ours, apart = self.cost(relays) / PJ_PER_UJ, self.cost(()) / PJ_PER_UJ
-        where = "residual streams"
-        if relays:
-            dense = sorted(self.rates[name] for name in relays)
-            what = (
-                f"{len(relays)} of {len(self.candidates)} sums travel by relays, signed graded payloads; they send in "
-                f"{dense[0]:.2f} to {dense[-1]:.2f} of all neurons and steps. Estimated energy of a step {ours:.2g} uJ, "
-                f"distributed {apart:.2g} uJ"
-            )
-            yield Diagnostic("relays", where, what, severity="note")
-            return
-        relayed = self.cost(self.cheapest(self.candidates)) / PJ_PER_UJ
-        if how == "auto" and relayed < apart:
-            what = (
-                f"every reader has its own synapses: an estimated {apart:.2g} uJ a step; relays would take {relayed:.2g} uJ, "
-                f"but are not sparse (they would send in more than {RELAYED_UP_TO:g} of all neurons and steps)"
-            )
-            help = "--streams relay takes them; `check` then calls them dense"
-            yield Diagnostic("distributed", where, what, help, "note")
+    def _said(self, relays: frozenset[str], how: str) -> Diagnostic:
+        """Return what was picked, what it costs, and what the other way would."""
+        where, here, apart = "residual streams", self.cost(relays), self.cost(())
+        if not relays:
+            whole = self.cost(self.candidates)
+            dense = f", and be dense ({self._densities(self.candidates)})" if whole.dense else ""
+            what = f"every reader has its own synapses: {apart}; relays of all sums would take {whole}{dense}"
+            return Diagnostic("distributed", where, what, "", "note")
+        what = (
+            f"{len(relays)} of {len(self.candidates)} sums travel by relays, signed graded payloads, which send in "
+            f"{self._densities(relays)} of all neurons and steps: {here}; with synapses of its own for every reader {apart}"
+        )
+        if not here.dense:
+            return Diagnostic("relays", where, what, severity="note")
+        count = sum(self.rates[name] >= DENSE_FROM for name in relays)
+        room = "" if apart.fits else f", of which {self.chip.name!r} has {self.chip.mesh.cores:,}"
+        help = "--streams distribute leaves no relay" if how == "auto" else "--streams auto weighs that"
+        what += f"{room}. `check` calls {count} of them dense, with {DENSE_FROM:g} or more"
+        return Diagnostic("relays", where, what, help, "note")
 
-    def _improved(self, relays: frozenset[str], allowed: Collection[str]) -> frozenset[str]:
-        cost = self.cost(relays)
+    def _densities(self, names: Collection[str]) -> str:
+        rates = sorted(self.rates[name] for name in names)
+        return f"{rates[0]:.2f} to {rates[-1]:.2f}"
+
+    def _improved(self, relays: frozenset[str], allowed: frozenset[str] | None) -> frozenset[str]:
+        """Return where single changes lead; ``allowed``: the sums that may change (None: all)."""
+        price = self.cost(relays).price
         for _ in range(ROUNDS):
-            best = min((relays ^ {name} for name in allowed), key=self.cost, default=relays)
-            if self.cost(best) >= cost:
+            changed = (relays ^ {name} for name in (self.candidates if allowed is None else allowed))
+            best = min(changed, key=lambda one: self.cost(one).price, default=relays)
+            if self.cost(best).price >= price:
                 break
-            relays, cost = best, self.cost(best)
+            relays, price = best, self.cost(best).price
         return relays
 
 

@@ -13,6 +13,7 @@ from spikewright.toolchain.ops import (
     Add,
     Delay,
     Flatten,
+    GatedRelay,
     GateNeuron,
     GateTable,
     HeldSum,
@@ -117,6 +118,19 @@ def relay(op: Relay, operands: list[Signal], ctx: Context) -> Judgement:
     return Judgement(made, why, "D" if faults else "B", "step", macs=size * len(faults), faults=faults)
 
 
+def gated_relay(op: GatedRelay, operands: list[Signal], ctx: Context) -> Judgement:
+    """Scales its synaptic input, and sends what is above 0 of it as a payload: as neurons fire."""
+    split, size = len(operands) - op.gates, prod(op.shape)
+    bad = [leaf for leaf in together(operands[:split]) if leaf.kind in ("dense", "gate")]
+    bad += [leaf for leaf in together(operands[split:]) if leaf.kind in ("dense", "current")]
+    faults = tuple(real_value_taken(op, leaf, size, ctx) for leaf in bad)
+    why = f"scales its synaptic input by {op.gates} gain{'s' if op.gates != 1 else ''}, and sends a payload where it is above 0"
+    return Judgement(
+        made_by(op, operands, "graded"), faults[0].why if faults else why, "D" if faults else "C", "step",
+        macs=size * len(faults), gate_multiplies=size * op.gates, faults=faults,
+    )  # fmt: skip
+
+
 def sigma_delta(op: SigmaDelta, operands: list[Signal], ctx: Context) -> Judgement:
     """Sends the change of its activation where that reached the threshold: nothing without an event, but its bias once."""
     leaves = together(operands)
@@ -184,6 +198,7 @@ RULES: Mapping[type[Op], Rule] = {
     Lif: lif,
     Accumulator: accumulator,
     Relay: relay,
+    GatedRelay: gated_relay,
     SigmaDelta: sigma_delta,
     GateNeuron: gate_neuron,
     HeldSum: gate_neuron,

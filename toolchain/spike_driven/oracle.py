@@ -34,6 +34,7 @@ from spikewright.toolchain.ops import (
     Accumulator,
     Array,
     Delay,
+    GatedRelay,
     GateNeuron,
     GateTable,
     HeldSum,
@@ -177,7 +178,7 @@ class _Forced:
             case Neuron():
                 sender = self.integer[op.name]
                 assert isinstance(sender, IntNeuron)
-                return sent(sender, self.run[op.name].out)
+                return self.sent(sender, self.run[op.name].out)
             case Delay(steps=steps, initial=initial):
                 return shifted(self.value(op.inputs[0]), steps, initial)
             case _:
@@ -199,6 +200,17 @@ class _Forced:
         out = out.reshape(*out.shape[:2], -1)
         held = np.abs(np.cumsum(out, axis=0)) if _held(self.integer, op) else np.abs(out)
         return np.asarray(shifted(held, op.lag, 0))
+
+    def message_unit(self, op: IntNeuron) -> float:
+        """Return what one unit of a neuron's messages is worth: of a gated relay, one step of its threshold."""
+        if isinstance(op.soma, somas.Lif) and isinstance(self.lowered.by_name.get(op.name), GatedRelay):
+            return float(op.scale.reshape(-1)[0]) * float(op.soma.spacing.reshape(-1)[0])
+        return message_unit(op)
+
+    def sent(self, op: IntNeuron, out: IntArray) -> Array:
+        """Return messages in real units; of a rectifier, which sends changes, their sum."""
+        real = np.asarray(out, np.float64) * self.message_unit(op)
+        return np.cumsum(real, axis=0) if isinstance(op.soma, somas.DeltaRelu) else real
 
     def rounding(self, op: IntNeuron) -> Array:
         """Return what the rounding of all weights in front of a population can change its input by, in state units."""
@@ -241,7 +253,7 @@ class _Forced:
         if isinstance(source, IntInput):
             return source.scale
         assert isinstance(source, IntNeuron)
-        return message_unit(source)
+        return self.message_unit(source)
 
     def reaching(self, op: IntConnection, target: IntNeuron) -> Array:
         """Return the sum of |payload| over the synapses of every neuron."""
@@ -266,6 +278,8 @@ class _Forced:
                 differ, wrong, said = self.tap(op, float_op, record)
             case GateNeuron() | HeldSum() | Accumulator():
                 differ, wrong, said = self.count(op, float_op, record)
+            case GatedRelay():
+                differ, wrong, said = self.gated_relay(op, float_op, record)
             case Relay():
                 differ, wrong, said = self.relay(op, float_op, record)
             case _:
@@ -372,8 +386,25 @@ class _Forced:
         worth, found = _worth(op), _Found()
         wanted = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, relay.inputs)), np.zeros(()))
         room = (self.rounding(op) + FIELD_STEPS + np.abs(wanted) / worth * SLACK) * worth
-        for got, more in ((record.v * worth, 0.0), (sent(op, record.out), message_unit(op))):
+        for got, more in ((record.v * worth, 0.0), (self.sent(op, record.out), self.message_unit(op))):
             found.add(None, np.abs(got - wanted) > room + more, got, wanted, room + more)
+        return found.said()
+
+    def gated_relay(self, op: IntNeuron, relay: GatedRelay, record: Recording) -> tuple[int, int, str]:
+        """Compare what a rectified relay sends of its gated sum; its membrane is reset whenever it sends."""
+        soma = op.soma
+        assert isinstance(soma, somas.Lif)
+        found, half = _Found(), 0.5 / (1 << soma.gate_bits)
+        total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, relay.currents)), np.zeros(()))
+        gates = [spread(self.value(name), op.shape) for name in relay.inputs[len(relay.currents) :]]
+        exact = loose = np.ones(())
+        for gate in gates:
+            exact, loose = exact * gate, loose * (np.abs(gate) + half)
+        wanted = np.maximum(exact * total, 0)
+        room = (self.rounding(op) + _fields(soma) + np.abs(total) / _worth(op) * SLACK) * _worth(op) * loose
+        room = room + np.abs(total) * (loose - np.abs(exact)) + self.message_unit(op)
+        got = self.sent(op, record.out)
+        found.add(None, np.abs(got - wanted) > room, got, wanted, room)
         return found.said()
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
@@ -477,12 +508,6 @@ def message_unit(op: IntNeuron) -> float:
             return 1.0 / (1 << bits)
         case _:
             return 1.0
-
-
-def sent(op: IntNeuron, out: IntArray) -> Array:
-    """Return messages in real units; of a rectifier, which sends changes, their sum."""
-    real = np.asarray(out, np.float64) * message_unit(op)
-    return np.cumsum(real, axis=0) if isinstance(op.soma, somas.DeltaRelu) else real
 
 
 def pooled_room(soma: somas.GatedMembrane, gates: PooledGates, v: Array, room: Array) -> Array:

@@ -153,3 +153,29 @@ def test_a_pool_names_the_field_that_is_wrong() -> None:
 
     with pytest.raises(ImportingError, match="stride is array"):
         from_nir(chain(pool, shape=(1, 4, 4), out=(1, 2, 2)))
+
+
+def test_a_node_that_says_another_shape_than_comes_in_is_refused() -> None:
+    conv = nir.Conv2d((9, 9), np.ones((1, 1, 2, 2)), 1, 0, 1, 1, np.zeros(1))
+
+    with pytest.raises(ImportingError, match=r"input_shape \(9, 9\); what comes in has \(5, 5\)"):
+        from_nir(chain(conv, shape=(1, 5, 5), out=(1, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "help"),
+    [((2, 3), "put a Flatten in front"), ((4, 6), r"np.kron\(np.eye\(4\), weight\)"), ((2, 5), "give it 10 columns")],
+)
+def test_the_help_for_a_matrix_fits_the_signal(shape: tuple[int, ...], help: str) -> None:
+    with pytest.raises(ImportingError, match=help):
+        from_nir(chain(nir.Linear(np.ones((2, 6))), shape=shape, out=(2,)))
+
+
+def test_graphs_inside_that_say_another_dt_are_refused_and_one_alone_is_heard() -> None:
+    inner, outer = chain(lif(), shape=(3,), out=(3,)), net({"a": lif()}, "input>a", "a>output")
+    inner.metadata, outer.nodes["a"] = {"dt": 2 * DT}, inner
+    with pytest.raises(ImportingError, match=r"its metadata say dt 0.001 in the graph and 0.002 in 'a'"):
+        from_nir(outer)
+
+    del outer.metadata["dt"]
+    assert from_nir(outer).dt_s == 2 * DT

@@ -11,19 +11,24 @@ from random_nets import random_net
 
 import spikewright as sw
 from spikewright.hw_sim import Relay as RelaySoma
+from spikewright.hw_sim.chip import Chip, load_chip
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.exploration import explore
 from spikewright.toolchain.integer import IntNeuron
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.limits import DENSE_FROM, DENSE_PRICE
+from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, Output, Relay
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.relay import Relays
-from spikewright.toolchain.passes.streams import Prices, Streams, measured, sums
+from spikewright.toolchain.passes.streams import Streams, measured, sums
+from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
-PRICES = Prices(23.6, 23.6, 52.0, 30.7)
+LOIHI2 = load_chip("loihi2")
 
 
 def conv(rng: np.random.Generator, name: str, source: str, out: int, into: int, k: int, *, stride: int = 1) -> Conv:
@@ -117,28 +122,74 @@ def test_a_net_without_streams_has_no_way_to_choose_for_them(streams: str) -> No
     assert refusal.value.where == "--streams"
 
 
+def weighed(density: float, *, blocks: int = 8, channels: int = 12, chip: Chip = LOIHI2) -> Streams:
+    """Return a stream whose sums all send from so many of their neurons."""
+    graph, x = stream(0, blocks, channels)
+    found = sums(graph)
+    return Streams(graph, found, {**measured(graph, found, x), **dict.fromkeys(found, density)}, chip)
+
+
+def with_axons(axons: int, *, cores: int | None = None) -> Chip:
+    """Return a chip whose cores take few axons."""
+    chip = replace(LOIHI2, core=replace(LOIHI2.core, max_axons_in=axons))
+    return chip if cores is None else replace(chip, mesh=replace(chip.mesh, usable_cores_per_chip=cores))
+
+
 def test_long_streams_of_many_channels_are_relayed_and_short_ones_are_distributed() -> None:
     for blocks, channels, relayed in ((8, 12, True), (2, 1, False)):
-        graph, x = stream(0, blocks, channels)
-        found = sums(graph)
-        rates = {**measured(graph, found, x), **dict.fromkeys(found, 0.3)}
+        relays, (note,) = weighed(0.3, blocks=blocks, channels=channels).choice("auto")
 
-        chosen = Streams(graph, found, rates, PRICES).cheapest(found)
+        assert (len(relays) > 0) == relayed
+        assert note.code == ("relays" if relayed else "distributed")
+        assert note.what.count("an estimated") == 2
+        assert note.what.count("uJ a step") == note.what.count(" cores") == 2
 
-        assert (len(chosen) > 0) == relayed
 
-
-@pytest.mark.parametrize(("density", "taken"), [(0.3, True), (0.7, False)])
-def test_auto_takes_no_relay_that_sends_from_most_neurons(density: float, taken: bool) -> None:
-    graph, x = stream(0, blocks=8, channels=12)
-    found = sums(graph)
-    rates = {**measured(graph, found, x), **dict.fromkeys(found, density)}
-
-    relays, (note,) = Streams(graph, found, rates, PRICES).choice("auto")
+@pytest.mark.parametrize(("density", "taken"), [(0.05, True), (0.3, True), (DENSE_FROM, False), (1.0, False)])
+def test_auto_takes_a_relay_the_sooner_the_sparser_it_is(density: float, taken: bool) -> None:
+    streams = weighed(density)
+    relays, (note,) = streams.choice("auto")
 
     assert bool(relays) == taken
-    assert note.code == ("relays" if taken else "distributed")
-    assert ("travel by relays" if taken else "are not sparse") in note.what
+    assert ("travel by relays" if taken else f"and be dense ({density:.2f} to {density:.2f})") in note.what
+    assert streams.cost(relays).price == min(streams.cost(chosen).price for chosen in ((), streams.candidates, relays))
+
+
+def test_auto_takes_dense_relays_where_all_else_takes_many_times_the_cores_and_says_so() -> None:
+    few = weighed(1.0, chip=with_axons(256))
+    apart, relayed = few.cost(()), few.cost(few.candidates)
+    assert apart.energy * apart.cores > DENSE_PRICE * relayed.energy * relayed.cores
+
+    relays, (note,) = few.choice("auto")
+
+    assert relays
+    assert f"{apart.cores:,} cores" in note.what
+    assert f"`check` calls {len(relays)} of them dense, with 0.95 or more" in note.what
+    assert note.help == "--streams distribute leaves no relay"
+
+
+def test_auto_takes_dense_relays_where_the_chip_has_no_room_for_anything_else() -> None:
+    roomy = weighed(1.0, blocks=4, channels=6, chip=with_axons(512))
+    assert roomy.choice("auto")[0] == ()
+    cores = roomy.cost(()).cores - 1
+    assert roomy.cost(roomy.candidates).cores <= cores
+
+    relays, (note,) = weighed(1.0, blocks=4, channels=6, chip=with_axons(512, cores=cores)).choice("auto")
+
+    assert relays
+    assert f"of which 'loihi2' has {cores:,}" in note.what
+
+
+@pytest.mark.parametrize("streams", ["distribute", "relay"])
+def test_the_estimate_of_cores_is_near_what_mapping_takes_where_axons_are_short(streams: str) -> None:
+    graph, x = stream(0, 4, 12)
+    found, chip = sums(graph), with_axons(600)
+    estimate = Streams(graph, found, measured(graph, found, x), chip).cores(found if streams == "relay" else ())
+
+    data = Samples(x.astype(np.float32), None, "random")
+    made = deploy_graph(graph, Options(streams=streams, mapping="greedy"), data, name="net", chip=chip)
+
+    assert estimate / 1.5 <= cores_used(made.program) <= 4 * estimate
 
 
 def test_a_constant_that_padding_would_cut_is_left_where_it_is() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from spikewright.toolchain import load
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.errors import InputError, UnsupportedNodeError
 from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Add, Affine, Conv, Input, Lif, MaxPool, Op, Output
@@ -102,11 +102,48 @@ def test_maps_of_one_size_need_no_neurons_on_the_chip() -> None:
     assert not {"a", "b", "a.picked", "b.picked"} & names
 
 
-def test_a_layer_that_reads_the_image_and_the_spikes_of_another_is_refused_before_data_is_read() -> None:
-    first = (*two()[:2], conv("c.a", "a", 3, 3), Add(name="sum", inputs=("a.conv", "c.a")))
+def round_the_first(*more: Op) -> Graph:
+    """Return a net whose first neurons' current, or the image, also goes to a sum behind them."""
+    return net(*two()[:2], conv("c.a", "a", 3, 3), *more, neurons("c", "sum", 3, SIDE, SIDE))
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_a_current_that_also_goes_round_the_first_neurons_is_sent_by_the_host(still: bool, tmp_path: Path) -> None:
+    graph = round_the_first(Add(name="sum", inputs=("a.conv", "c.a")))
+    data = images()
+    x = data.x - 0.5 if still else np.random.default_rng(3).normal(size=data.x.shape)
+    data = Samples(x.astype(np.float32), None, "random")
+
+    made = deploy_graph(graph, Options(), data, name="residual", samples=data)
+
+    assert made.host is not None
+    assert made.host.boundary == made.integer.input.name == "a.conv"
+    captured, sent = (run_float(one, x.astype(float)) for one in (made.captured, made.host.graph))
+    np.testing.assert_allclose(run_float(made.lowered, sent["a.conv"])["c"], captured["c"])
+    assert sent["a.conv"].min() < 0 < sent["a.conv"].max()
+    (note,) = [one for one in made.diagnostics if one.code == "current-sent"]
+    assert "the host sends the current 'a.conv'" in note.what
+    check = made.check()
+    assert not check.spike_driven  # a value in every step, event or not
+    assert check.faithful is not None
+    assert check.faithful.ok
+    assert made.compare().equal
+    made.save(tmp_path / "bundle")
+    assert load(tmp_path / "bundle").compare().equal
+
+
+def test_payload_bits_are_not_for_a_current() -> None:
+    graph = round_the_first(Add(name="sum", inputs=("a.conv", "c.a")))
+
+    with pytest.raises(InputError, match="payload-bits"):
+        deploy_graph(graph, Options(payload_bits=12), images(), name="residual")
+
+
+def test_an_image_that_itself_goes_round_the_first_neurons_is_refused_before_data_is_read() -> None:
+    graph = round_the_first(conv("short", "input", 3, 1), Add(name="sum", inputs=("short", "c.a")))
 
     with pytest.raises(UnsupportedNodeError) as caught:
-        deploy_graph(net(*first, neurons("c", "sum", 3, SIDE, SIDE)), Options(), images(), name="residual")
+        deploy_graph(graph, Options(), images(), name="residual")
 
     assert str(caught.value).startswith(
         "input 'input': the input reaches 'c' as real values, which also reads the spikes of 'a': on the host it would work "

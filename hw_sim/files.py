@@ -109,15 +109,17 @@ def regular(path: Path) -> int | None:
     return stat.S_IMODE(found)
 
 
-def read_whole(path: str | Path) -> bytes:
-    """Return the bytes of a regular file.
+def read_whole(path: str | Path, most: int | None = None) -> bytes:
+    """Return the bytes of a regular file, of ``most`` bytes at most.
 
     Raises:
-        OSError: It is missing, cannot be read, or is no regular file (reading a pipe or device may never end).
+        OSError: It is missing, cannot be read, is longer, or no regular file (reading a pipe or device may never end).
     """
     path = Path(path)
     if regular(path) is None:
         raise FileNotFoundError(2, "no such file", str(path))
+    if most is not None and path.stat().st_size > most:
+        raise OSError(27, f"the file has {path.stat().st_size:,} bytes; {most:,} are read", str(path))
     return path.read_bytes()
 
 

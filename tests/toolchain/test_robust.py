@@ -115,6 +115,15 @@ def test_a_file_that_the_system_makes_up_is_not_read(cli: Cli, tmp_path: Path) -
     assert "is no file on a disk" in cli.refused("check", tmp_path / "n.nir")
 
 
+def test_a_price_list_or_chip_is_a_file_of_a_page_at_most(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "long.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    for name, what in (("pipe", "is no regular file"), ("long", "1,099,511,627,776 bytes")):
+        assert what in cli.refused("report", folder, "--prices", tmp_path / f"{name}.yaml")
+        assert what in cli.refused("chips", tmp_path / f"{name}.yaml")
+
+
 def test_no_cell_of_a_table_is_a_formula_and_none_steers_a_terminal() -> None:
     rows = [{"layer": name, "sops": -1} for name in ("=1+1", "+a", "-b", "@c", "\tf", "a,\x1b[2J", "plain")]
     assert csv_table(rows).splitlines() == [

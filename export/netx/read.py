@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spikewright.export.netx.build import Builder
 from spikewright.export.netx.file import NetFile, read
+from spikewright.export.netx.losses import losses
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.integer import with_timesteps
 from spikewright.toolchain.ir import Graph
@@ -47,6 +48,7 @@ def build(net: NetFile, input_shape: Shape | None = None, payload_bits: int = 1)
     if input_shape is not None and net.layers[0].kind != "input":
         builder.start(input_shape)
     for layer in net.layers:
+        builder.notes += losses(layer)
         builder.add(layer)
     graph = with_timesteps(builder.result(net), net.timesteps)
     verify(graph, level="integer")

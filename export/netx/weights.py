@@ -15,6 +15,8 @@ import numpy as np
 from spikewright.toolchain.integer import IntArray
 
 BITS = 8
+MIXED = (-256, 254)
+"""Weights of both signs that the loader keeps; it clips others."""
 
 
 class LostError(ValueError):
@@ -39,8 +41,8 @@ def loaded(*parts: IntArray) -> list[Weights]:
     low, high = int(whole.min()), int(whole.max())
     if low == high == 0:  # the loader divides by zero here; nothing is meant
         return [Weights(part) for part in parts]
-    if (high > 254 and low < 0) or (low < -256 and high > 0):
-        parts = tuple(np.clip(part, -256, 254) for part in parts)
+    if (high > MIXED[1] and low < 0) or (low < MIXED[0] and high > 0):
+        parts = tuple(np.clip(part, *MIXED) for part in parts)
         whole = np.hstack(parts)
         low, high = int(whole.min()), int(whole.max())
     signed = low < 0 <= high

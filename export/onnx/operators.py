@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from spikewright.export.onnx.writer import Writer
+from spikewright.hw_sim.linear import planar
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.ops import (
     Accumulator,
@@ -34,6 +35,7 @@ from spikewright.toolchain.ops import (
     TransposedConv,
 )
 from spikewright.toolchain.parameters import grid
+from spikewright.toolchain.shapes import infer
 
 
 def no_form(op: Op) -> UnsupportedNodeError:
@@ -50,8 +52,10 @@ def stateless(make: Writer, op: Op, operands: list[str], shapes: list[Shape]) ->
     x, shape = operands[0], shapes[0]
     match op:
         case Conv(weight=w, bias=b):
-            pads = (*op.padding, *op.padding)
-            return make.conv(x, shape, w, bias=b, stride=op.stride, pads=pads, dilation=op.dilation, groups=op.groups)
+            pads, plane = (*op.padding, *op.padding), planar(shape)
+            x = x if plane == shape else make.reshape(x, -1, *plane)
+            y = make.conv(x, plane, w, bias=b, stride=op.stride, pads=pads, dilation=op.dilation, groups=op.groups)
+            return y if plane == shape else make.reshape(y, -1, *infer(op, [shape]))
         case TransposedConv(weight=w, bias=b):
             terms = (make.constant(w.swapaxes(0, 1), "weight"), *(() if b is None else (make.constant(b, "bias"),)))
             pads, more = (*op.padding, *op.padding), op.output_padding

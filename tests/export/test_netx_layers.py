@@ -20,6 +20,8 @@ from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel
 from spikewright.export.lava import LavaBackend
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.entry import import_netx
+from spikewright.export.netx.file import read
+from spikewright.export.netx.read import build
 from spikewright.export.netx.weights import LostError, chip_form, effective, loaded
 from spikewright.hw_sim import Synapses, load_chip
 from spikewright.toolchain.dequantize import to_float
@@ -293,6 +295,33 @@ def test_a_layer_without_neurons_integrates_and_never_fires(tmp_path: Path) -> N
 
     np.testing.assert_array_equal(result.recordings["0.dense"].v.ravel(), np.arange(1, 6) * (6 << 6))
     assert next(op for op in net if isinstance(op, IntOutput)).readout == "membrane"
+
+
+LOST: dict[str, tuple[dict[str, Any], str, str]] = {
+    "fractions": (
+        dense([[0.4, 3.5]]),
+        "netx-fractions",
+        "of 2 of 2 values of 'weight' are cut off, 1 of them become 0",
+    ),
+    "a threshold": (dense([[2, 4]], **{"neuron/vThMant": 80.7}), "netx-fractions", "values of 'neuron/vThMant'"),
+    "large weights": (dense([[300, -2]]), "netx-weights-clip", "1 of 2 weights, -2 .. 300, are clipped to -256 .. 254"),
+    "long delays": (
+        dense([[2], [4]], delay=[3, 63]),
+        "netx-delays-clip",
+        "1 of 2 delays, up to 63 steps, are cut to 62",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_lava_dls_loader_loses_is_told(name: str, tmp_path: Path) -> None:
+    layer, code, words = LOST[name]
+
+    _, notes = build(read(write(tmp_path / "n.net", layer)))
+
+    assert [(note.code, note.severity) for note in notes] == [(code, "warning")]
+    assert words in notes[0].what
+    assert notes[0].where == "n.net: layer 0 (dense)"
 
 
 COMPLEX = {

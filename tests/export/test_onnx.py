@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
+import foreign_files
 import numpy as np
 import onnx
 import pytest
+from netx_nets import NETS
 from onnx import TensorProto, helper
 from onnx_nets import BLOCKS, NEURONS, T, block_net, dense_net, neuron_net, spike_attention_net
 from random_nets import random_net
@@ -18,8 +21,11 @@ from spikewright.export.onnx import agreement, export_onnx, host_model, net_agre
 from spikewright.export.onnx.agreement import run_onnx
 from spikewright.export.onnx.record import About, read_record, recorded
 from spikewright.export.onnx.writer import Precision
+from spikewright.toolchain import nirx
 from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.from_nir import from_nir
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import source_of
 from spikewright.toolchain.interpret import run_float
@@ -106,6 +112,42 @@ def test_random_nets_send_the_interpreters_spikes_and_read_back_equal(seed: int,
     assert back is not None
     again, meant = run_float(back[0], x), run_float(graph, x)
     assert all((again[name] == meant[name]).all() for name in meant)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        foreign_files.a_line_as_long_as_its_channels, foreign_files.groups_and_unlike_axes,
+        foreign_files.a_graph_inside_the_loop, foreign_files.integrators_in_the_middle,
+        foreign_files.maps_behind_a_read_out, foreign_files.several_spikes_and_a_floor_each,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_nets_of_nir_files_send_the_interpreters_spikes_and_read_back_equal(
+    made: Callable[[], foreign_files.Case], precision: Precision, tmp_path: Path
+) -> None:
+    case = made()
+    foreign_files.write(tmp_path / "net.nir", case.tree)
+    graph = from_nir(nirx.read(tmp_path / "net.nir"), timesteps=len(case.x))
+
+    found = net_agreement(graph, case.x, precision=precision)
+    back = read_record(recorded(graph, About(precision=precision)), "net.onnx")
+
+    assert (found.differing, found.answer_error) == (0, pytest.approx(0, abs=1e-5))
+    assert back is not None
+    np.testing.assert_array_equal(run_float(back[0], case.x)["output"], run_float(graph, case.x)["output"])
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_nets_of_net_files_send_the_interpreters_spikes(name: str, rng: np.random.Generator) -> None:
+    graph = to_float(NETS[name](rng))
+    source = next(op for op in graph if isinstance(op, Input))
+    x = rng.integers(0, 2, (graph.timesteps, 3, *source.shape)).astype(np.float64)
+
+    found = net_agreement(graph, x, precision="float64")
+
+    assert (found.differing, found.answer_error) == (0, pytest.approx(0, abs=1e-5))
+    assert found.spikes > 0
 
 
 def test_time_is_a_scan_and_nodes_are_called_after_block_and_op() -> None:

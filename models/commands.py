@@ -37,17 +37,18 @@ def run_zoo(_arguments: Namespace) -> Outcome:
     """List the shipped checkpoints."""
     rows = [_row(name) for name in names()]
     head = f"{'name':22} {'family':8} {'variant':14} {'dataset':13} {'T':>3} {'accuracy':>9} {'MSE':>7} {'on chip':>7} "
-    head += f"{'parameters':>11} {'spike rate':>11}"
+    head += f"{'parameters':>11} {'spike rate':>11} {'twin':>6}"
     lines = [
         f"{r['name']:22} {r['family']:8} {r['variant']:14} {r['dataset']:13} {r['timesteps']:3d} "
         f"{_percent(r['accuracy']):>9} {_number(r['reconstruction_mse']):>7} "
         f"{_number(r['reconstruction_mse_on_chip']):>7} "
-        f"{r['parameters']:11,d} {r['spike_rate']:11.3f}" + (" (simulated events)" if r["simulated"] else "")
+        f"{r['parameters']:11,d} {r['spike_rate']:11.3f} {_rate(r['twin']):>6}"
+        + (" (simulated events)" if r["simulated"] else "")
         for r in rows
     ]
     note = "accuracy, MSE: test split, seed that ships; MSE: of autoencoders' reconstructions, images in [-1, 1]; "
     note += "on chip: deployed, first 1,000 test images; "
-    note += "spike rate: spikes per neuron and timestep"
+    note += "spike rate: spikes per neuron and timestep; twin: of the same net without attention, trained alike"
     return Outcome(text="\n".join([head, *lines, note]), data=rows)
 
 
@@ -57,6 +58,10 @@ def _percent(fraction: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _rate(twin: dict[str, Any] | None) -> str:
+    return "-" if twin is None else f"{twin['spike_rate']:.3f}"
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -77,6 +82,7 @@ def _row(name: str) -> dict[str, Any]:
         "accuracy_per_seed": dict(c.accuracy_per_seed),
         "provenance": c.provenance,
         "cross_validation": None if c.cross_validation is None else asdict(c.cross_validation),
+        "twin": None if c.twin is None else asdict(c.twin),
         "reconstruction_mse": c.reconstruction_mse,
         "reconstruction_mse_on_chip": c.reconstruction_mse_on_chip,
         "picture": None if picture is None else str(picture),

@@ -26,11 +26,12 @@ RESULTS = ROOT / "docs" / "results"
 SIZES = ROOT / "benchmarks" / "published_sizes.jsonl"
 MARKED = re.compile(r"<!-- (table: ([\w-]+)|spikewright lowerings --markdown) -->\n(.*?)\n?<!-- end -->", re.DOTALL)
 RUNS: dict[str, tuple[str, ...]] = {
+    "accuracy": ("benchmarks.accuracy", "--json"),
     "lowerings": ("spikewright.toolchain.cli.main", "lowerings", "--json"),
     "silicon": ("benchmarks.silicon", "--steps", "1000", "--repeats", "1", "--json"),
 }
 """Benchmarks whose JSON is kept, as ``python -m`` runs them."""
-DATA = ("silicon",)
+DATA = ("accuracy", "silicon")
 """Those that read data."""
 WALL = ("seconds_for_10000_steps", "seconds_for_10000_random_steps")
 """Wall times: they differ from run to run, and no table has them."""
@@ -224,7 +225,31 @@ def widths() -> str:
     )
 
 
+def accuracy() -> str:
+    """Return what each family loses on the chip against its published variant in float, whole test splits."""
+    head = ("family / data", "published, float", "on the chip", "gates", "accuracy", "drop, points", "caused by input")
+    return table(head, [
+        (
+            row["pair"], f"{100 * row['published']:.2f} %", row["net"], row["gates"] if row["spike_driven"] else
+            f"{row['gates']}, not spike-driven", f"{100 * row['chip']:.2f} %", f"{row['drop']:+.2f}",
+            "" if row["event_driven"] is None else f"{100 * row['event_driven']:.1f} %",
+        )
+        for row in kept("accuracy")
+    ])  # fmt: skip
+
+
+def accuracy_compared() -> str:
+    """Return on how many values the three backends were compared for the table of accuracies, and how many differ."""
+    rows = kept("accuracy")
+    return (
+        f"{sum(row['compared'] for row in rows):,} spikes and membranes of these {len(rows)} nets were compared "
+        f"on interpreter, simulated chip and Lava: {sum(row['differ'] for row in rows)} differ."
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "accuracy-compared": accuracy_compared,
     "compiler": compiler,
     "frameworks": brief,
     "lowerings": lowerings,

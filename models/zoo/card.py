@@ -38,6 +38,21 @@ class CrossValidation:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The same net without attention, trained alike: what attention costs or saves in spikes.
+
+    Args:
+        command: The command that trained it, from where the card's own command starts.
+        accuracy: Fraction of the test split.
+        spike_rate: Spikes per neuron and timestep on the test split.
+    """
+
+    command: str
+    accuracy: float
+    spike_rate: float
+
+
+@dataclass(frozen=True)
 class Card:
     """A model card.
 
@@ -59,6 +74,7 @@ class Card:
         provenance: Where the architecture comes from.
         torch: Version of torch that trained it.
         cross_validation: What k-fold cross-validation of the same recipe and seed found, where it was made.
+        twin: The twin without attention, where it was trained alike.
         reconstruction_mse: Autoencoders: mean squared error on the test split, images in [-1, 1].
         reconstruction_mse_on_chip: The same of the deployed net, on the test samples that travel with its bundle.
         side: Events: side of smaller, square frames than the sensor's; see ``models.datasets.load``.
@@ -88,6 +104,7 @@ class Card:
     torch: str | None
     format: int = field(default=FORMAT)
     cross_validation: CrossValidation | None = None
+    twin: Twin | None = None
     reconstruction_mse: float | None = None
     reconstruction_mse_on_chip: float | None = None
     side: int | None = None
@@ -124,14 +141,15 @@ def parse_card(text: str, where: str) -> Card:
     if data.get("format", FORMAT) != FORMAT:
         raise CheckpointError(f"card format {data['format']}; this version reads {FORMAT}", where=where, help=retrain)
     try:
-        validated = data.pop("cross_validation", None)
+        validated, twin = _part(data, "cross_validation", CrossValidation), _part(data, "twin", Twin)
         if validated is not None:
-            known = {f.name for f in fields(CrossValidation)}
-            if not isinstance(validated, dict) or set(validated) != known:
-                raise MistypedError(f"cross_validation has not just {sorted(known)}")
             folds = fitted(validated["accuracy_per_fold"], list, "accuracy_per_fold")
-            validated = build(CrossValidation, {**validated, "accuracy_per_fold": tuple(folds)})
-        made = build(Card, {**data, "cross_validation": validated})
+            validated = {**validated, "accuracy_per_fold": tuple(folds)}
+        parts = {
+            "cross_validation": None if validated is None else build(CrossValidation, validated),
+            "twin": None if twin is None else build(Twin, twin),
+        }
+        made = build(Card, {**data, **parts})
         if not 1 <= made.timesteps <= MAX_TIMESTEPS:
             raise MistypedError(f"timesteps is {made.timesteps}; allowed 1 .. {MAX_TIMESTEPS}")
         if made.accuracy is not None and not 0 <= made.accuracy <= 1:
@@ -139,3 +157,14 @@ def parse_card(text: str, where: str) -> Card:
         return made
     except MistypedError as error:
         raise CheckpointError(f"the model card does not fit: {error}", where=where, help=retrain) from error
+
+
+def _part(data: Mapping[str, Any], key: str, form: type) -> dict[str, Any] | None:
+    """Return a part of a card that has just the fields of its form, or None where it is left out."""
+    found: Any = data.get(key)
+    if found is None:
+        return None
+    known = {f.name for f in fields(form)}
+    if not isinstance(found, dict) or set(found) != known:
+        raise MistypedError(f"{key} has not just {sorted(known)}")
+    return found

@@ -294,7 +294,11 @@ class Bundle(Format):
         names = sorted(f.name for f in folder.iterdir())
         match int(rng.integers(8)):
             case 0:
-                found = m.of_tree(rng, {k: v for k, v in found.items() if k != "sha256"}) | {"sha256": found["sha256"]}
+                changed = m.of_tree(rng, {k: v for k, v in found.items() if k != "sha256"})
+                if not isinstance(changed, dict):
+                    (folder / manifest.NAME).write_bytes(m.as_json(changed))
+                    return
+                found = changed | {"sha256": found["sha256"]}
             case 1:
                 path = folder / m.pick(rng, names)
                 path.write_bytes(m.of_bytes(rng, path.read_bytes()))

@@ -217,10 +217,10 @@ def of_hdf5(rng: Random, data: bytes) -> bytes:
 
 
 def _there(file: h5py.File, name: str) -> bool:
-    """Say whether a name leads to something; a link of an earlier change may lead round to itself."""
+    """Say whether a name leads to something; a link of an earlier change may lead nowhere, or round to itself."""
     try:
-        return name in file
-    except RuntimeError:
+        return file[name] is not None
+    except (KeyError, OSError, RuntimeError):
         return False
 
 
@@ -230,7 +230,8 @@ def _change(rng: Random, file: h5py.File, name: str) -> None:
     value = old[()] if whole else None
     action = int(rng.integers(9))
     if action == 0:
-        file[f"{name}_2"] = old
+        if file.get(f"{name}_2", getlink=True) is None:
+            file[f"{name}_2"] = old
         return
     del file[name]
     if action == 1:

@@ -19,6 +19,7 @@ from spikewright.models.errors import CheckpointError, RecipeError
 from spikewright.models.train.loop import Running, train
 from spikewright.models.train.measure import Measurement, measure
 from spikewright.models.train.recipes import recipe
+from spikewright.models.zoo.card import Twin, parse_card
 from spikewright.models.zoo.checkpoint import FOLDER, METADATA_KEY
 
 pytestmark = pytest.mark.slow
@@ -220,6 +221,15 @@ def test_a_name_that_does_not_exist_and_a_card_of_another_format_are_refused(tmp
         f"no such checkpoint; there are {', '.join(zoo.names())}, and files ending in .safetensors"
     )
     assert refused(altered(tmp_path, tensors, replace(card, format=9))) == "card format 9; this version reads 1"
+
+
+def test_a_card_tells_the_twin_that_was_trained_alike_and_refuses_half_of_one() -> None:
+    told = replace(zoo.card("ma-digits"), twin=Twin("spikewright train ma-digits-vanilla", 0.98, 0.2))
+
+    assert parse_card(told.to_json(), "card") == told
+    half = {**json.loads(told.to_json()), "twin": {"command": "spikewright train ma-digits-vanilla", "accuracy": 0.98}}
+    with pytest.raises(CheckpointError, match="twin has not just"):
+        parse_card(json.dumps(half), "card")
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:

@@ -352,6 +352,11 @@ def elsewhere(file: h5py.File) -> None:
     file["node/nodes/affine/weight"] = h5py.ExternalLink("/etc/passwd", "/x")
 
 
+def empty(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file["node/nodes/affine"].create_dataset("weight", data=h5py.Empty("f4"))
+
+
 def many(file: h5py.File) -> None:
     file["node"].create_dataset("metadata/a", shape=(3 * 10**8,), dtype=h5py.string_dtype(), chunks=(10**6,))
 
@@ -362,6 +367,7 @@ def many(file: h5py.File) -> None:
         (declared, "declares 4,000,000,000,000 bytes"),
         (lists, "rows of unequal length"),
         (elsewhere, "is a link"),
+        (empty, "weight holds"),
         (many, "declares 300,000,000"),
     ],
 )

@@ -207,6 +207,13 @@ def test_data_of_another_shape_is_refused_before_it_is_read(
     assert not any("x" in names for names in asked)
 
 
+@pytest.mark.parametrize("kind", [np.uint64, np.int64])
+def test_a_class_number_that_wraps_into_a_negative_one_is_refused(tmp_path: Path, kind: type) -> None:
+    x, y = np.zeros((5, 2, 2, 4, 4), np.float32), np.array([-1, 0], np.int64).astype(kind)
+    with pytest.raises(InputError, match="expected class numbers from 0 on"):
+        samples.arranged(x, y, "x", "x")
+
+
 def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((5, 3, 2, 4, 4), np.float32), y=np.array([0, 1, 99]))
     assert "y holds class 99; the net has outputs for classes 0 .. " in cli.refused(

@@ -22,6 +22,7 @@ import torch
 import spikewright as sw
 from spikewright.models import datasets, zoo
 from spikewright.models.train.measure import measure
+from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
 PAIRS = {
@@ -53,11 +54,12 @@ class Row:
         gates: How they were lowered.
         images: Test images that were read.
         published: Accuracy of the published variant in float32, a fraction.
-        chip: Accuracy of this net in the chip's integers.
+        chip: Accuracy of this net in the chip's integers; None: it was refused.
         spike_driven: The verdict.
         event_driven: Share of the SOPs that input caused.
         compared: Values (spikes and membranes) that the backends were compared on.
         differ: Of those, on how many they differ.
+        refused: Why no lowering takes it within ``deploy``'s tolerance; the rest is empty then.
     """
 
     pair: str
@@ -66,16 +68,17 @@ class Row:
     gates: str
     images: int
     published: float
-    chip: float
+    chip: float | None
     spike_driven: bool
     event_driven: float | None
     compared: int
     differ: int
+    refused: str = ""
 
     @property
-    def drop(self) -> float:
+    def drop(self) -> float | None:
         """Points lost against the published variant in float."""
-        return 100 * (self.published - self.chip)
+        return None if self.chip is None else 100 * (self.published - self.chip)
 
 
 @cache
@@ -93,7 +96,11 @@ def published(name: str, data: Path | None, images: int) -> float:
 def on_chip(pair: str, name: str, data: Path | None, images: int) -> Row:
     """Deploy one net as by default, check it, run the test split, and compare the backends."""
     card = zoo.build(name)[1]
-    made = sw.deploy(name, data=data)
+    whole = published(PAIRS[pair][0], data, images)
+    try:
+        made = sw.deploy(name, data=data)
+    except GateLoweringError as error:
+        return Row(pair, name, card.variant, "auto", 0, whole, None, False, None, 0, 0, str(error))
     share = made.check().to_dict()["event_driven_share"]
     ran = made.run(card.dataset, data=data, limit=images or None)
     beside = made.compare(limit=COMPARED, backends=BACKENDS)
@@ -105,7 +112,7 @@ def on_chip(pair: str, name: str, data: Path | None, images: int) -> Row:
         variant=card.variant,
         gates=", ".join(sorted(set(made.strategies.values()))) or "none",
         images=len(ran.answer),
-        published=published(PAIRS[pair][0], data, images),
+        published=whole,
         chip=ran.accuracy,
         spike_driven=verdict_of(made).spike_driven,
         event_driven=None if share is None else share["total"],
@@ -119,6 +126,9 @@ def table(rows: list[Row]) -> str:
     head = f"{'net':24} {'gates':8} {'images':>7} {'published':>9} {'chip':>7} {'drop':>6} {'events':>7}  verdict"
     lines = [head]
     for row in rows:
+        if row.chip is None:
+            lines.append(f"{row.net:24} {row.gates:8} {'':7} {100 * row.published:7.2f} % refused: {row.refused}")
+            continue
         verdict = "spike-driven" if row.spike_driven else "NOT spike-driven"
         events = "-" if row.event_driven is None else f"{100 * row.event_driven:.1f} %"
         lines.append(
@@ -130,7 +140,12 @@ def table(rows: list[Row]) -> str:
 
 def shown(rows: list[Row]) -> str:
     """Return the rows as JSON, a drop beside each."""
-    return json.dumps([{**asdict(row), "drop": round(row.drop, 4)} for row in rows], indent=1) + "\n"
+    return (
+        json.dumps(
+            [{**asdict(row), "drop": None if row.drop is None else round(row.drop, 4)} for row in rows], indent=1
+        )
+        + "\n"
+    )
 
 
 def kept(file: Path | None) -> list[Row]:

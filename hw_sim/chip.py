@@ -151,10 +151,7 @@ def _read(name: str) -> tuple[str, str]:
     try:
         if not Path(name).exists():
             raise FileNotFoundError(2, "no such file can be read")
-        data = read_whole(name)
-        if len(data) > LONGEST:
-            raise ValueError(f"the file has {len(data):,} bytes; {LONGEST:,} are read")
-        return data.decode("utf-8"), name
+        return read_whole(name, LONGEST).decode("utf-8"), name
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ChipError(

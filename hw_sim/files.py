@@ -21,6 +21,8 @@ from typing import BinaryIO
 PREFIX = ".spikewright-"
 STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names under which an open stream looks like the file it was opened for; that is not ours to replace."""
+KERNEL = ("/proc/", "/sys/")
+"""Folders of files that look regular; reading one may wait forever."""
 OLD_S = 7 * 86400.0
 _NUMBER = count()
 _OURS = re.compile(re.escape(PREFIX) + "([0-9a-f]{8})-([0-9]+)-")
@@ -100,20 +102,24 @@ def regular(path: Path) -> int | None:
         raise OSError(22, str(error), str(path)) from error
     if stat.S_ISDIR(found):
         raise IsADirectoryError(21, "is a folder", str(path))
+    if os.path.realpath(path).startswith(KERNEL):
+        raise OSError(22, "is no file on a disk: the system makes up what is read, maybe without an end", str(path))
     if not stat.S_ISREG(found):
         raise OSError(22, "is no regular file but a pipe, socket or device", str(path))
     return stat.S_IMODE(found)
 
 
-def read_whole(path: str | Path) -> bytes:
-    """Return the bytes of a regular file.
+def read_whole(path: str | Path, most: int | None = None) -> bytes:
+    """Return the bytes of a regular file, of ``most`` bytes at most.
 
     Raises:
-        OSError: It is missing, cannot be read, or is no regular file (reading a pipe or device may never end).
+        OSError: It is missing, cannot be read, is longer, or no regular file (reading a pipe or device may never end).
     """
     path = Path(path)
     if regular(path) is None:
         raise FileNotFoundError(2, "no such file", str(path))
+    if most is not None and path.stat().st_size > most:
+        raise OSError(27, f"the file has {path.stat().st_size:,} bytes; {most:,} are read", str(path))
     return path.read_bytes()
 
 

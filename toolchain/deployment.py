@@ -125,6 +125,8 @@ class Deployment(Result):
     calibrated: str = ""
     command: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
+    judgements: dict[bytes, tuple[Diagnostic, ...]] = field(default_factory=dict, init=False, compare=False)
+    """Losses found on data that ran last, by its digest; see ``analysis.judging``."""
     _backends: dict[Any, Backend] = field(default_factory=dict, init=False)
 
     @property

@@ -121,15 +121,16 @@ class Run(Result):
                 f"{si(energy['static'], 'J')} static, {si(energy['host'], 'J')} host (estimate; basis: {energy['basis']})"
             )
         if data.get("judged"):
-            first = (
-                "all samples" if data["judged"] == data["samples"] else f"the first {several(data['judged'], 'sample')}"
-            )
-            lines.append(
-                f"  judged      integers against the float net on {first}: losses beyond the limits stand below"
-            )
+            lines.append(f"  judged      {self._judged(data['judged'], data['samples'])}")
         if "run_s" in data:
             lines.append(f"  wall time   {data['startup_s']:.2f} s start, {data['run_s']:.2f} s run")
         return "\n".join([*lines, *told_lines(self.diagnostics)])
+
+    def _judged(self, judged: int, samples: int) -> str:
+        first = "all samples" if judged == samples else f"the first {several(judged, 'sample')}"
+        losses = sum(one.severity == "warning" for one in self.diagnostics)
+        found = f"{several(losses, 'warning')}, see below" if losses else "nothing beyond the limits"
+        return f"integers against the float net on {first}: {found}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures: means per sample, whole-run totals beside them."""

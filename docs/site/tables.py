@@ -228,14 +228,17 @@ def widths() -> str:
 def accuracy() -> str:
     """Return what each family loses on the chip against its published variant in float, whole test splits."""
     head = ("family / data", "published, float", "on the chip", "gates", "accuracy", "drop, points", "caused by input")
-    return table(head, [
-        (
-            row["pair"], f"{100 * row['published']:.2f} %", row["net"], row["gates"] if row["spike_driven"] else
-            f"{row['gates']}, not spike-driven", f"{100 * row['chip']:.2f} %", f"{row['drop']:+.2f}",
-            "" if row["event_driven"] is None else f"{100 * row['event_driven']:.1f} %",
-        )
-        for row in kept("accuracy")
-    ])  # fmt: skip
+    return table(head, [_accuracy(row) for row in kept("accuracy")])
+
+
+def _accuracy(row: dict[str, Any]) -> tuple[str, ...]:
+    first = (row["pair"], f"{100 * row['published']:.2f} %", row["net"])
+    if row["chip"] is None:
+        why = re.search(r"(loses [\d.]+ points)", row["refused"])
+        return (*first, f"refused: static {why[1]}" if why else "refused", "", "", "")
+    gates = row["gates"] if row["spike_driven"] else f"{row['gates']}, not spike-driven"
+    events = "" if row["event_driven"] is None else f"{100 * row['event_driven']:.1f} %"
+    return (*first, gates, f"{100 * row['chip']:.2f} %", f"{row['drop']:+.2f}", events)
 
 
 def accuracy_compared() -> str:

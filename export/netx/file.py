@@ -209,7 +209,7 @@ def _checked(layer: Layer, key: str, item: Any) -> Any:
             raise layer.error(f"{key!r} holds {item.size} texts; one is expected", DAMAGED)
         return _string(item[()])
     field = FIELDS[key]
-    if item.size == 0 or item.dtype.kind not in "biuf":
+    if not item.size or item.dtype.kind not in "biuf":
         raise layer.error(f"{key!r} is not an array of finite numbers", DAMAGED)
     if item.size > (field.most or VALUES):
         raise layer.error(f"{key!r} has {item.size} values; at most {field.most or VALUES} are allowed", DAMAGED)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.errors import DAMAGE
+from spikewright.hw_sim.files import regular
 from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Images, Split
 from spikewright.models.errors import DatasetError
@@ -90,6 +91,7 @@ def _images(parts: list[tuple[NDArray[np.uint8], NDArray[Any]]], classes: tuple[
 
 def _records(path: Path, labels: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     try:
+        regular(path)
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error}", where=str(path), help=AGAIN) from error
@@ -109,9 +111,12 @@ def _mosaic(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
             "pillow, which reads WebP, is missing", where=str(path), help="pip install pillow"
         ) from error
     try:
+        labels = path.with_name(f"{path.stem}_labels.npy")
+        for one in (path, labels):
+            regular(one)
         with Image.open(path) as picture:
             a = np.asarray(picture.convert("RGB"))
-        y = np.load(path.with_name(f"{path.stem}_labels.npy"), allow_pickle=False)
+        y = np.load(labels, allow_pickle=False)
         if y.dtype.kind not in "iu" or y.ndim != 1 or any(n % SIDE for n in a.shape[:2]):
             raise ValueError(f"a picture of {a.shape[:2]} and labels {y.dtype} {y.shape}")
     except (*DAMAGE, OSError, Image.DecompressionBombError) as error:

@@ -9,17 +9,22 @@ Orchard et al., "Converting static image datasets to spiking neuromorphic datase
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spikewright.hw_sim.arrays import Arrays, read_arrays
+from spikewright.hw_sim.files import regular
 from spikewright.models.datasets.events import Recording, Recordings
 from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Split
 from spikewright.models.errors import DatasetError
 
 SIDE = 34
+NAMES = ("x", "y", "p", "dt", "off", "label")
+"""Arrays of the npz, in this order."""
 OVERFLOW_Y, OVERFLOW_US = 240, 2**13
 """An event at this y is no event but a wrap of the camera's clock, by so many µs (the set's own reader)."""
 HOW = (
@@ -49,9 +54,10 @@ def nmnist(split: Split, root: Path | None) -> Recordings:
 
 def _npz(path: Path) -> tuple[list[Recording], list[int]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y, p, dt, off, label = (file[name] for name in ("x", "y", "p", "dt", "off", "label"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        held = read_arrays(path, NAMES)
+        x, y, p, dt, off, label = (held[name] for name in NAMES)
+        _check_packed(held, off, len(label))
+    except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"cannot be read: {error}", where=str(path), help=HOW) from error
     events = []
     for begin, end in zip(off[:-1].tolist(), off[1:].tolist(), strict=True):
@@ -61,6 +67,23 @@ def _npz(path: Path) -> tuple[list[Recording], list[int]]:
     return events, label.tolist()
 
 
+def _check_packed(held: Arrays, off: NDArray[Any], samples: int) -> None:
+    """Refuse arrays that are no recordings, one after the other: whole numbers, of one length, cut at rising places.
+
+    Raises:
+        ValueError: Says which.
+    """
+    for name in NAMES:
+        if held[name].ndim != 1 or held[name].dtype.kind not in "biu":
+            raise ValueError(
+                f"{name} has {held[name].ndim} axes of {held[name].dtype}; one of whole numbers is expected"
+            )
+    lengths = {len(held[name]) for name in NAMES[:4]}
+    rising = len(off) == samples + 1 and off[0] == 0 and bool((off[1:] >= off[:-1]).all()) and {int(off[-1])} == lengths
+    if not rising:
+        raise ValueError(f"off does not cut the events of {samples:,} labels")
+
+
 def read_bin(path: Path) -> Recording:
     """Read one recording of 5 bytes an event.
 
@@ -68,6 +91,7 @@ def read_bin(path: Path) -> Recording:
         DatasetError: It cannot be read, or is truncated.
     """
     try:
+        regular(path)
         raw = np.fromfile(path, np.uint8).astype(np.int64)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error}", where=str(path), help=HOW) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from spikewright.hw_sim.errors import DAMAGE
+from spikewright.hw_sim.files import regular
 from spikewright.models.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def read(path: Path) -> StateDict:
         CheckpointError: It is missing, no regular file, damaged, would have to be unpickled, or holds no one state dict.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise CheckpointError("not a regular file", where=str(path), help="give a file that torch.save wrote")
+        if path.exists():
+            regular(path)
+        size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
@@ -72,7 +72,7 @@ def read(path: Path) -> StateDict:
         ) from error
     if start[8:] == JSON_START or not start.startswith((ZIP_START, PICKLE_START)):
         return _named(_read_safetensors(path), path)
-    _check_sizes(path, start, found.st_size)
+    _check_sizes(path, start, size)
     return _named(_unwrapped(_load(path), path), path)
 
 

@@ -34,6 +34,13 @@ def test_a_drop_is_in_points_and_a_backend_that_differs_is_an_error(
     assert accuracy.kept(file) == rows
 
 
+def test_a_net_that_no_lowering_takes_is_a_row_with_the_reason() -> None:
+    refused = replace(ROW, chip=None, refused="static loses 1.5 points")
+
+    assert refused.drop is None
+    assert "refused: static loses 1.5 points" in accuracy.table([refused])
+
+
 @pytest.mark.slow
 @pytest.mark.lava
 def test_a_pair_on_the_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from spikewright.models.datasets import Recording, Recordings, load, read
 from spikewright.models.datasets.events import frames
-from spikewright.models.datasets.nmnist import read_bin
+from spikewright.models.datasets.nmnist import nmnist, read_bin
 from spikewright.models.errors import DatasetError
 
 
@@ -174,3 +174,25 @@ def test_the_real_nmnist_has_1100_recordings(data_dir: Path) -> None:
     assert max(int(r.x.max()) for r in found.events) < 34
     lengths = [int(r.t_us[-1]) for r in found.events[:50]]
     assert 250_000 < np.median(lengths) < 350_000
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"off": np.array([0, 9])}, "off does not cut the events of 1 labels"),
+        ({"off": np.array([2, 2])}, "off does not cut"),
+        ({"x": np.zeros(2)}, "x has 1 axes of float64"),
+        ({"dt": np.zeros(3, np.int64)}, "off does not cut"),
+        ({"label": np.zeros((1, 1), np.int64)}, "label has 2 axes"),
+    ],
+)
+def test_a_packed_n_mnist_that_is_no_recordings_is_refused(
+    tmp_path: Path, change: dict[str, np.ndarray], says: str
+) -> None:
+    held = {name: np.zeros(2, np.int64) for name in ("x", "y", "p", "dt")} | {"label": np.zeros(1, np.int64)}
+    held |= {"off": np.array([0, 2])}
+    np.savez(tmp_path / "nmnist_test.npz", **held)
+    assert len(nmnist("test", tmp_path).y) == 1
+    np.savez(tmp_path / "nmnist_test.npz", **(held | change))
+    with pytest.raises(DatasetError, match=says):
+        nmnist("test", tmp_path)

@@ -515,9 +515,9 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, what in (
         (tmp_path / "none.pth", "cannot be read: No such file or directory"),
-        (tmp_path, "not a regular file"),
-        (tmp_path / "pipe", "not a regular file"),
-        (Path("/dev/zero"), "not a regular file"),
+        (tmp_path, "cannot be read: is a folder"),
+        (tmp_path / "pipe", "cannot be read: is no regular file but a pipe, socket or device"),
+        (Path("/dev/zero"), "cannot be read: is no regular file but a pipe, socket or device"),
     ):
         assert refused(path).what == what
     (tmp_path / "empty.pth").write_bytes(b"")

@@ -6,8 +6,10 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,42 @@ def test_an_interruption_while_the_answer_is_printed_is_one_too(
     monkeypatch.setattr(sys, "stdout", Interrupted())
     assert main([word]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_interruption_that_python_drops_in_a_callback_comes_again(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dropping:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def load(_: Path) -> None:
+        one = Dropping()
+        del one
+        time.sleep(20)
+
+    monkeypatch.setattr(bundle, "load", load)
+    assert cli("run", folder) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("verb", [("run", "B"), ("deploy", "ma-digits", "--out", "O"), ("train", "ma-digits")])
+def test_a_file_for_the_folder_of_a_data_set_is_refused(cli: Cli, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    (tmp_path / "x").write_text("x")
+    assert f"--data: {tmp_path / 'x'} is no folder" in cli.refused(*verb, "--data", tmp_path / "x")
+
+
+def test_a_file_that_the_system_makes_up_is_not_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "n.nir").symlink_to("/proc/kmsg")  # reading it waits for the next message
+    assert "is no file on a disk" in cli.refused("check", tmp_path / "n.nir")
+
+
+def test_a_price_list_or_chip_is_a_file_of_a_page_at_most(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "long.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    for name, what in (("pipe", "is no regular file"), ("long", "1,099,511,627,776 bytes")):
+        assert what in cli.refused("report", folder, "--prices", tmp_path / f"{name}.yaml")
+        assert what in cli.refused("chips", tmp_path / f"{name}.yaml")
 
 
 def test_no_cell_of_a_table_is_a_formula_and_none_steers_a_terminal() -> None:
@@ -169,6 +207,13 @@ def test_data_of_another_shape_is_refused_before_it_is_read(
     assert not any("x" in names for names in asked)
 
 
+@pytest.mark.parametrize("kind", [np.uint64, np.int64])
+def test_a_class_number_that_wraps_into_a_negative_one_is_refused(tmp_path: Path, kind: type) -> None:
+    x, y = np.zeros((5, 2, 2, 4, 4), np.float32), np.array([-1, 0], np.int64).astype(kind)
+    with pytest.raises(InputError, match="expected class numbers from 0 on"):
+        samples.arranged(x, y, "x", "x")
+
+
 def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((5, 3, 2, 4, 4), np.float32), y=np.array([0, 1, 99]))
     assert "y holds class 99; the net has outputs for classes 0 .. " in cli.refused(
@@ -189,6 +234,25 @@ def test_no_output_replaces_another_or_what_is_read(cli: Cli, folder: Path, tmp_
 
     assert before == (data.read_bytes(), (folder / "manifest.json").read_bytes())
     assert not twice.exists()
+
+
+def test_no_table_page_or_net_replaces_the_model_the_data_or_the_results_it_is_made_of(
+    cli: Cli, tmp_path: Path
+) -> None:
+    nirx.write(tmp_path / "n.nir", linear())
+    model, data, kept = tmp_path / "n.nir", spikes(tmp_path / "x.npz"), tmp_path / "e.sqlite"
+    (tmp_path / "link.nir").symlink_to(model)
+    explore = ("explore", model, "--calibrate", data, "--timesteps", 4, "--dt", 1e-3, "--out", kept)
+    before = model.read_bytes(), data.read_bytes()
+
+    for words in (
+        *((*explore, flag, path) for flag in ("--csv", "--html") for path in (model, data, kept)),
+        *(("nir", model, "--dt", 1e-3, "--timesteps", 4, "--out", path) for path in (model, tmp_path / "link.nir")),
+    ):
+        assert "is read here" in cli.refused(*words), words
+
+    assert before == (model.read_bytes(), data.read_bytes())
+    assert not kept.exists()
 
 
 def test_a_bundle_is_not_put_into_another_or_behind_a_dead_link(folder: Path, tmp_path: Path) -> None:
@@ -288,6 +352,11 @@ def elsewhere(file: h5py.File) -> None:
     file["node/nodes/affine/weight"] = h5py.ExternalLink("/etc/passwd", "/x")
 
 
+def empty(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file["node/nodes/affine"].create_dataset("weight", data=h5py.Empty("f4"))
+
+
 def many(file: h5py.File) -> None:
     file["node"].create_dataset("metadata/a", shape=(3 * 10**8,), dtype=h5py.string_dtype(), chunks=(10**6,))
 
@@ -298,6 +367,7 @@ def many(file: h5py.File) -> None:
         (declared, "declares 4,000,000,000,000 bytes"),
         (lists, "rows of unequal length"),
         (elsewhere, "is a link"),
+        (empty, "weight holds"),
         (many, "declares 300,000,000"),
     ],
 )

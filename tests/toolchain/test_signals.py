@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spikewright.toolchain import api
+from spikewright.toolchain.calibration import observe
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import InputError, PassError
@@ -155,3 +156,18 @@ def test_a_run_is_judged_on_as_many_samples_as_deploy_within_its_bounds(monkeypa
     assert made.run(more, limit=3).summary["judged"] == 3
     monkeypatch.setattr("spikewright.toolchain.analysis.judging.UPDATES", 8 * T * 2)
     assert made.run(more).summary["judged"] == 2
+
+
+def test_data_that_runs_again_is_not_judged_anew_and_other_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, judging = deployed(net(), spikes(0.4)), "spikewright.toolchain.analysis.judging.observe"
+    count: list[int] = []
+    real = observe
+    monkeypatch.setattr(judging, lambda *args: count.append(1) or real(*args))
+
+    silent = [made.run(spikes(0.0)).diagnostics for _ in range(2)]
+
+    assert len(count) == 1
+    assert silent[0] == silent[1]
+    assert "layer-silent" in {one.code for one in silent[1]}
+    assert made.run(spikes(0.4)).diagnostics == ()
+    assert len(count) == 2

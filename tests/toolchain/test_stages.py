@@ -239,6 +239,16 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_listing_of_something_else_makes_no_folder_of_stages(tmp_path: Path) -> None:
+    (tmp_path / "stages.json").write_text('[{"stage": "Giro"}]')
+    (tmp_path / "01-plan.txt").write_text("mine")
+
+    with pytest.raises(InputError, match="holds no stages"):
+        deploy_graph(tiny_graph(), Options(), tiny_samples(), name="tiny", keep_stages=tmp_path)
+
+    assert (tmp_path / "01-plan.txt").read_text() == "mine"
+
+
 def test_stages_kept_before_give_way_and_other_files_stay(tmp_path: Path) -> None:
     deploy("ma", "causal", keep_stages=tmp_path)
     (tmp_path / "notes.txt").write_text("mine")

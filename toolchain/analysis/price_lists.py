@@ -15,8 +15,9 @@ import yaml
 
 from spikewright.hw_sim import Price
 from spikewright.hw_sim.costs import worst_basis
+from spikewright.hw_sim.files import read_whole
 from spikewright.hw_sim.names import did_you_mean
-from spikewright.hw_sim.sourced_yaml import SourcedYaml
+from spikewright.hw_sim.sourced_yaml import LONGEST, SourcedYaml
 from spikewright.toolchain.analysis.energy import PICO, banded
 from spikewright.toolchain.analysis.ledger import COUNTS, FIXED, Ledger
 from spikewright.toolchain.analysis.quantity import Quantity, total
@@ -81,10 +82,13 @@ def load_prices(name_or_path: str | Path) -> PriceList:
     if name in list_prices():
         return _shipped(name)
     try:
-        return _read(Path(name).read_text(encoding="utf-8"), name)
+        if not Path(name).exists():
+            raise FileNotFoundError(2, "no such file can be read")
+        return _read(read_whole(name, LONGEST).decode("utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise InputError(
-            f"no price list of this name ships ({', '.join(list_prices())}), and no such file can be read",
+            f"no price list of this name ships ({', '.join(list_prices())}), and {why}",
             where=f"price list {name!r}",
             help=f"{did_you_mean(name, list_prices())}use one of these names, or the path of a YAML file",
         ) from error

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.outputs import check_outputs
 from spikewright.toolchain.cli.parser import add_declared, add_folder_option, values
 from spikewright.toolchain.cli.progress import estimated, note
 from spikewright.toolchain.exploration import Exploring, explore
 from spikewright.toolchain.exploration.explore import ENDING
 from spikewright.toolchain.options import Options, declared
-from spikewright.toolchain.output_files import check_file, write_text
+from spikewright.toolchain.output_files import write_text
 
 
 def add(verbs: _SubParsersAction[Any]) -> None:
@@ -39,8 +40,8 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Explore."""
     files = {kind: path for kind in ("csv", "html") if (path := getattr(arguments, kind)) is not None}
-    for path in files.values():
-        check_file(path)
+    store = f"{arguments.name or Path(arguments.model).stem}{ENDING}"  # where no --out is among the arguments
+    check_outputs({f"--{kind}": path for kind, path in files.items()}, arguments, store)
     done = [0, 0]
     try:
         with estimated(f"explore {arguments.model}") as (stage, bar):

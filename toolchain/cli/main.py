@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import EntryPoint, version
@@ -46,6 +47,8 @@ from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
+AGAIN_S = 0.02
+"""After so many s an interruption that was dropped comes again."""
 VERBS = (deploy, check, run, compare, report, explore, price, fit, nir, chips, passes, lowerings, doctor, demo)
 
 
@@ -108,6 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _interruptions() -> Iterator[list[int]]:
     """Take note of ctrl-C: a library that catches it while it loads (torch does) goes on half loaded, and then fails."""
     seen: list[int] = []
+    again: list[threading.Timer] = []
+
+    def swallowed(lost: sys.UnraisableHookArgs) -> None:
+        """Interrupt again where Python drops it: in a callback, which nothing can be raised out of."""
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            told(lost)
+            return
+        again.append(threading.Timer(AGAIN_S, interrupt_main))
+        again[-1].daemon = True
+        again[-1].start()
 
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
         seen.append(number)
@@ -116,10 +129,14 @@ def _interruptions() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = signal.signal(signal.SIGINT, interrupt)
+    before, told = signal.signal(signal.SIGINT, interrupt), sys.unraisablehook
+    sys.unraisablehook = swallowed
     try:
         yield seen
     finally:
+        for timer in again:
+            timer.cancel()
+        sys.unraisablehook = told
         signal.signal(signal.SIGINT, before)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from spikewright.toolchain import nirx
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.outputs import check_outputs
 from spikewright.toolchain.cli.parser import add_declared, add_folder_option, values
 from spikewright.toolchain.diagnostics import lines, plain
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.options import Options, Reading, declared, with_options
-from spikewright.toolchain.output_files import check_file
 from spikewright.toolchain.to_nir import to_nir
 
 OPTIONS = tuple(
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> Outcome:
     out: Path | None = arguments.out
     if out is None or out.suffix != ".nir":
         raise InputError(f"{out}; a .nir file is expected", where="--out", help="give --out FILE.nir")
-    check_file(out)
+    check_outputs({"--out": out}, arguments)
     given = values(arguments, OPTIONS)
     imported = load_model(arguments.model, data=arguments.data)
     options = with_options(Options, given, "the verb nir")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -104,10 +105,23 @@ def add_folder_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup,
     """Add ``--data``."""
     parser.add_argument(
         "--data",
-        type=Path,
+        type=no_file,
         metavar="DIR",
         help=f"folder of the data set, or the one above it (default: ~/.spikewright/data/<name>){more}",
     )
+
+
+def no_file(word: str) -> Path:
+    """Return the folder of a word; where nothing is, the data set says how to get it.
+
+    Raises:
+        InputError: Something else stands there.
+    """
+    if os.path.lexists(word) and not os.path.isdir(word):
+        raise InputError(
+            f"{word} is no folder", where="--data", help="give the folder of the data set, or the one above it"
+        )
+    return Path(word)
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

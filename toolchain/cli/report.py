@@ -51,9 +51,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
 def run(arguments: Namespace) -> Outcome:
     """Report."""
     files = {kind: path for kind in (*KINDS, "overlay") if (path := getattr(arguments, kind)) is not None}
-    check_outputs(
-        {f"--{kind}": path for kind, path in files.items()}, (arguments.bundle, arguments.twin, arguments.input)
-    )
+    check_outputs({f"--{kind}": path for kind, path in files.items()}, arguments)
     loaded = api.load(arguments.bundle)
     if isinstance(loaded, AutoencoderDeployment) and arguments.overlay is not None:
         raise loaded.one_program("an overlay", "--overlay")

@@ -82,7 +82,7 @@ def run(arguments: Namespace) -> Outcome:
         raise InputError("says what --save writes", where="--record", help="add --save FILE.npz, or leave it out")
     what = arguments.record or ["spikes"]
     outputs = {"--trace": arguments.trace, "--trace-events": arguments.trace_events, "--save": arguments.save}
-    check_outputs(outputs, (arguments.bundle, arguments.input))
+    check_outputs(outputs, arguments)
     made = api.load(arguments.bundle)
     if isinstance(made, AutoencoderDeployment) and (arguments.trace or arguments.trace_events):
         raise made.one_program("a trace", "--trace, --trace-events")

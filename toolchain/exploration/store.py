@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -44,6 +44,8 @@ class Store:
                 self._begin(fresh)
         except InputError:
             self.file.close()
+            if fresh:
+                self._leave_nothing()
             raise
 
     def _begin(self, fresh: bool) -> None:
@@ -65,6 +67,12 @@ class Store:
                 where=str(self.path),
                 help="name another file with --out",
             )
+
+    def _leave_nothing(self) -> None:
+        """Remove the empty file that was made for results, where it could not be begun."""
+        with suppress(OSError):
+            if self.path.stat().st_size == 0:
+                self.path.unlink()
 
     def known(self, keys: Sequence[str]) -> dict[str, Point]:
         """Return what is known of some configurations.

@@ -89,5 +89,6 @@ def _numbers(key: str, value: Any, where: str) -> None:
 
 def _expect(holds: bool, key: str, value: Any, what: str, where: str) -> None:
     if not holds:
-        found = repr(value) if np.size(value) <= 4 else f"{np.size(value)} values"
+        size = np.size(value) or 0  # None of an empty dataset
+        found = repr(value) if size <= 4 else f"{size} values"
         raise ImportingError(f"{key} holds {found[:80]}; expected {what}", where=where, help="export the net again")

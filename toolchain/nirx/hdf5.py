@@ -27,7 +27,7 @@ from spikewright.hw_sim.errors import UNFIT
 from spikewright.hw_sim.files import regular
 
 T = TypeVar("T")
-LIMIT_S = 20
+LIMIT_S = 10
 """CPU seconds that reading a file may take, and so many more for every GB in it; ten times as long on the clock."""
 SMALL = 1 << 20
 """Bytes that a dataset may declare without holding them (fill values)."""

@@ -291,6 +291,8 @@ class _Distributed:
     whole: dict[str, Term] = field(default_factory=dict)
     here: dict[str, list[Op]] = field(default_factory=dict)
     in_front: dict[str, list[Op]] = field(default_factory=dict)
+    leaks: dict[str, Array] = field(default_factory=dict)
+    """Constants of neurons' drives that no connection takes."""
 
     def ops(self) -> list[Op]:
         """Return the ops that are left."""
@@ -348,6 +350,8 @@ class _Distributed:
             self._connection(replace(use, term=t)) for use, t in zip(uses[currents:], terms[currents:], strict=True)
         ]
         inputs = tuple(reads)
+        if isinstance(op, Lif) and op.name in self.leaks:
+            return replace(op, inputs=inputs, leak=_with_drive(op, self.leaks[op.name]))
         return op if inputs == op.inputs else replace(op, inputs=inputs)
 
     def _other(self, op: Op) -> Op:
@@ -405,6 +409,9 @@ class _Distributed:
             if term.maps and not isinstance(term.maps[0], lm.Diagonal) and _holds(term.maps[0], total):
                 free[k] = replace(term, constant=total, op=None)
                 return free
+        if isinstance(op, Lif) and _adds_constants(op):
+            self.leaks[op.name] = rest
+            return free
         for k, term in enumerate(free):
             every = lm.listed(term.maps) if term.maps else None
             if every is not None and not isinstance(term.maps[0], lm.Diagonal):
@@ -435,6 +442,17 @@ class _Distributed:
         else:
             self.in_front.setdefault(use.reader, []).append(made)
         return made.name
+
+
+def _adds_constants(op: Lif) -> bool:
+    """Say whether a constant drive of neurons is the same as a leak: nothing filters, scales or rectifies it."""
+    return not op.filters and not op.rectify and op.gates == op.output_gate + op.membrane_gates
+
+
+def _with_drive(op: Lif, constant: Array) -> Array:
+    """Return the leak of neurons with a constant current, of their shape."""
+    gain = grid(op.gain, op.shape) * grid(op.gain_u, op.shape)
+    return np.asarray(grid(op.leak, op.shape) + gain * constant.reshape(op.shape))
 
 
 def _joined(maps: tuple[lm.LinearMap, ...], made: lm.LinearMap) -> tuple[lm.LinearMap, ...]:

@@ -10,6 +10,7 @@ from nir_nets import DT, T, chain, lif, net
 from spikewright.toolchain import nirx
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError, VerifyError
 from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.importing import load_model
 
 
 def test_unsupported_nodes_are_all_named_before_any_work() -> None:
@@ -179,3 +180,20 @@ def test_graphs_inside_that_say_another_dt_are_refused_and_one_alone_is_heard() 
 
     del outer.metadata["dt"]
     assert from_nir(outer).dt_s == 2 * DT
+
+
+def test_a_file_without_an_input_shape_takes_it_from_the_user_or_the_samples() -> None:
+    kernel = nir.Conv2d(None, np.ones((1, 2, 2, 2)), 1, 0, 1, 1, np.zeros(1))
+    graph = chain(kernel, shape=(2, 4, 4), out=(1, 3, 3))
+    graph.nodes["input"].input_type = {"input": None}
+    x = np.ones((T, 1, 2, 4, 4), np.float32)
+
+    found = load_model(graph)
+
+    with pytest.raises(ImportingError, match="says no shape of its input") as caught:
+        found.float_graph()
+    assert "--input-shape" in caught.value.help
+    assert found.sized is not None
+    assert found.sized(x.shape[2:]).float_graph()["input"].shape == (2, 4, 4)
+    with pytest.raises(ImportingError, match="no shape of the input, neither here nor in what reads it"):
+        from_nir(graph)

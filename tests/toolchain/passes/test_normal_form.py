@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -167,6 +169,26 @@ def test_a_shift_on_spikes_is_a_constant_of_what_reads_them(rng: np.random.Gener
 
     assert [op.name for op in folded] == ["in", "fc", "out"]
     same(graph, folded, spikes(rng, (5,)))
+
+
+@pytest.mark.parametrize("filters", [False, True])
+def test_a_constant_that_differs_along_a_map_is_a_leak_of_plain_neurons(
+    rng: np.random.Generator, filters: bool
+) -> None:
+    shift = Scale(name="shift", inputs=("in",), scale=np.ones(()), shift=rng.normal(size=2))
+    conv = Conv(name="conv", inputs=("shift",), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1))
+    alpha = np.full((), 0.25 * filters)
+    graph = net(
+        shift, conv, replace(lif("n", "conv", (3, 8, 8)), alpha=alpha, gain=np.full((), 0.7), leak=rng.normal(size=3))
+    )
+
+    made = NormalForm("all")(graph)
+
+    neurons, x = made["n"], spikes(rng)
+    assert isinstance(neurons, Lif)
+    assert isinstance(made[neurons.inputs[0]], Affine if filters else Conv)
+    assert (neurons.leak.size == 3 * 8 * 8) is not filters
+    np.testing.assert_array_equal(run_float(made, x)["n"], run_float(graph, x)["n"])
 
 
 def test_a_scale_by_one_vanishes(rng: np.random.Generator) -> None:

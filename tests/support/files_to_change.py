@@ -22,8 +22,9 @@ GROUP = "spikewright"
 
 NEURON = ("DeltaRelu", "delta_relu", "Accumulator")
 """Stands for a neuron model: its soma and kernel, and the float op that becomes it."""
-USERS = ("toolchain/blocks/", "toolchain/attention_block.py")
-"""Papers, and what their blocks share, need neurons of certain models; a new model changes none of them."""
+USERS = ("toolchain/blocks/", "toolchain/attention_block.py", "toolchain/from_nir/integrators.py")
+"""Papers, and what their blocks share, need neurons of certain models, as NIR's integrators do that are brought to where a chip
+has them; a new model changes none of them."""
 SYNAPSES = ("ConvSynapses", "ConvKernel")
 """Stands for a synapse kind: the machine's class, and its form in the engine."""
 WRITERS = ("toolchain/to_nir.py", "export/onnx/")

@@ -12,6 +12,7 @@ from spikewright.toolchain.compare import compare
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.ops import Lif, Neuron
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
@@ -106,20 +107,25 @@ def test_spikes_may_be_pooled_and_flattened_into_the_output() -> None:
     assert made.drift.answer_error < 0.02
 
 
+def with_inside(inner: nir.NIRNode) -> nir.NIRGraph:
+    between = (nir.Linear(weights(16, SIZE)), inner, nir.Linear(weights(16, 16)), fires(16))
+    return chain(*between, nir.Linear(weights(CLASSES, 16)), shape=(SIZE,), out=(CLASSES,))
+
+
 @pytest.mark.parametrize("inner", [nir.I(np.ones(16)), nir.LI(np.full(16, 4 * DT), np.ones(16), np.zeros(16))])
-def test_a_non_spiking_neuron_inside_a_net_is_refused_and_no_net_with_one_is_called_spike_driven(
-    inner: nir.NIRNode,
-) -> None:
-    between = (
-        nir.Linear(weights(16, SIZE)),
-        inner,
-        nir.Linear(weights(16, 16)),
-        fires(16),
-        nir.Linear(weights(CLASSES, 16)),
-    )
+def test_a_non_spiking_neuron_inside_a_net_becomes_a_filter_of_the_neurons_that_read_it(inner: nir.NIRNode) -> None:
+    made = deploy(with_inside(inner), events(SIZE))
+
+    assert [type(op) for op in made.lowered if isinstance(op, Neuron)] == [Lif]
+    assert made.check().ok
+    assert made.compare().equal
+
+
+def test_one_with_a_filter_of_its_own_is_refused_and_no_net_with_one_is_called_spike_driven() -> None:
+    ones = np.ones(16)
 
     with pytest.raises(VerifyError, match="real value in every step") as refusal:
-        deploy(chain(*between, shape=(SIZE,), out=(CLASSES,)), events(SIZE))
+        deploy(with_inside(nir.CubaLI(ones * 2 * DT, ones * 3 * DT, ones, ones * 0, ones)), events(SIZE))
 
     assert refusal.value.where == "non-spiking neuron 'n1'"
 

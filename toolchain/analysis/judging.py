@@ -86,7 +86,7 @@ def _most(made: Deployment, drift: Drift) -> int:
     T, graph = made.lowered.timesteps, made.lowered
     neurons = {op.name: prod(op.shape) for op in graph if isinstance(op, Neuron)}
     seen = [size // (T * neurons[name]) for name, (_, _, size) in drift.spikes.items() if name in neurons]
-    bounds = [UPDATES // (T * sum(neurons.values())), *seen[:1]]
+    bounds = [UPDATES // max(1, T * sum(neurons.values())), *seen[:1]]
     if made.host is not None:
         bounds.append(BUDGET // (T * _bytes(made.host.graph, made.host.boundary, 8 if made.host.graded else 1)))
     return max(1, min(bounds))

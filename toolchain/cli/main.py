@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import traceback
-from _thread import interrupt_main
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import EntryPoint, version
@@ -118,7 +117,7 @@ def _interruptions() -> Iterator[list[int]]:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             told(lost)
             return
-        again.append(threading.Timer(AGAIN_S, interrupt_main))
+        again.append(threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)))
         again[-1].daemon = True
         again[-1].start()
 

@@ -107,7 +107,8 @@ def _map(graph: Graph, op: Op, source: Op) -> Places | None:
     constant = np.asarray(apply(op, [np.zeros((1, *before))])[0]) if bare is not op else np.zeros(())
     readers = graph.readers[op.name]
     takes = all(isinstance(one, Lif) and _takes_a_filter(one) for one in readers) and not np.any(source.alpha)
-    if (np.any(constant) and not takes) or (np.any(source.leak) and isinstance(op, Delay)):
+    filtered = takes or not all(isinstance(one, Lif) and not _is_threshold(one) for one in readers)
+    if not filtered or (np.any(constant) and not takes) or (np.any(source.leak) and isinstance(op, Delay)):
         return None
     front = replace(bare, name=fresh(f"{op.name}.in", {one.name for one in graph}), inputs=source.inputs)
     leak = np.asarray(source.leak, np.float64)

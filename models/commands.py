@@ -36,8 +36,9 @@ def add_zoo(subparsers: _SubParsersAction[Any]) -> None:
 def run_zoo(_arguments: Namespace) -> Outcome:
     """List the shipped checkpoints."""
     rows = [_row(name) for name in names()]
+    twins = any(r["twin"] for r in rows)
     head = f"{'name':22} {'family':8} {'variant':14} {'dataset':13} {'T':>3} {'accuracy':>9} {'MSE':>7} {'on chip':>7} "
-    head += f"{'parameters':>11} {'spike rate':>11} {'twin':>6}"
+    head += f"{'parameters':>11} {'spike rate':>11}" + (f" {'twin':>6}" if twins else "")
     lines = [
         f"{r['name']:22} {r['family']:8} {r['variant']:14} {r['dataset']:13} {r['timesteps']:3d} "
         f"{_percent(r['accuracy']):>9} {_number(r['reconstruction_mse']):>7} "
@@ -48,7 +49,8 @@ def run_zoo(_arguments: Namespace) -> Outcome:
     ]
     note = "accuracy, MSE: test split, seed that ships; MSE: of autoencoders' reconstructions, images in [-1, 1]; "
     note += "on chip: deployed, first 1,000 test images; "
-    note += "spike rate: spikes per neuron and timestep; twin: of the same net without attention, trained alike"
+    note += "spike rate: spikes per neuron and timestep"
+    note += "; twin: of the same net without attention, trained alike" if twins else ""
     return Outcome(text="\n".join([head, *lines, note]), data=rows)
 
 
@@ -60,8 +62,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _rate(twin: dict[str, Any] | None) -> str:
-    return "-" if twin is None else f"{twin['spike_rate']:.3f}"
+def _rate(twin: dict[str, Any] | None, twins: bool) -> str:
+    """Return the cell of a twin's spike rate; "" in a table without any."""
+    return f" {'-' if twin is None else format(twin['spike_rate'], '.3f'):>6}" if twins else ""
 
 
 def _row(name: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run_zoo(_arguments: Namespace) -> Outcome:
         f"{r['name']:22} {r['family']:8} {r['variant']:14} {r['dataset']:13} {r['timesteps']:3d} "
         f"{_percent(r['accuracy']):>9} {_number(r['reconstruction_mse']):>7} "
         f"{_number(r['reconstruction_mse_on_chip']):>7} "
-        f"{r['parameters']:11,d} {r['spike_rate']:11.3f} {_rate(r['twin']):>6}"
+        f"{r['parameters']:11,d} {r['spike_rate']:11.3f}{_rate(r['twin'], twins)}"
         + (" (simulated events)" if r["simulated"] else "")
         for r in rows
     ]

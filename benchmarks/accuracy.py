@@ -95,7 +95,7 @@ def published(name: str, data: Path | None, images: int) -> float:
 
 def on_chip(pair: str, name: str, data: Path | None, images: int) -> Row:
     """Deploy one net as by default, check it, run the test split, and compare the backends."""
-    card = zoo.build(name)[1]
+    card = zoo.card(name)
     whole = published(PAIRS[pair][0], data, images)
     try:
         made = sw.deploy(name, data=data)

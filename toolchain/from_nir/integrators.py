@@ -75,7 +75,7 @@ def _filter(op: Lif | Accumulator, source: Op) -> Places | None:
         beta = np.asarray(source.decay, np.float64)
         goes_on = replace(op, inputs=source.inputs, beta=beta, reset="subtract", v_subtract=np.zeros(()), **state)
         return {op.name: [goes_on]}
-    if not _takes_a_filter(op) or np.any(source.alpha):
+    if not _takes_a_filter(op) or np.any(source.alpha) or np.any(source.leak):
         return None
     if isinstance(op, Accumulator):
         return {op.name: [replace(op, inputs=source.inputs, alpha=source.decay)]}
@@ -107,8 +107,8 @@ def _map(graph: Graph, op: Op, source: Op) -> Places | None:
     constant = np.asarray(apply(op, [np.zeros((1, *before))])[0]) if bare is not op else np.zeros(())
     readers = graph.readers[op.name]
     takes = all(isinstance(one, Lif) and _takes_a_filter(one) for one in readers) and not np.any(source.alpha)
-    filtered = takes or not all(isinstance(one, Lif) and not _is_threshold(one) for one in readers)
-    if not filtered or (np.any(constant) and not takes) or (np.any(source.leak) and isinstance(op, Delay)):
+    stuck = not takes and all(isinstance(one, Lif) and not _is_threshold(one) for one in readers)
+    if stuck or (np.any(constant) and not takes) or (np.any(source.leak) and isinstance(op, Delay)):
         return None
     front = replace(bare, name=fresh(f"{op.name}.in", {one.name for one in graph}), inputs=source.inputs)
     leak = np.asarray(source.leak, np.float64)

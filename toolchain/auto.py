@@ -13,7 +13,8 @@ from math import comb
 import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
-from spikewright.toolchain.calibration import Labels, answers, sent_by
+from spikewright.toolchain.budget import JUDGED_BYTES
+from spikewright.toolchain.calibration import Labels, answers, looked_at, sent_by
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
@@ -26,7 +27,7 @@ SIGNIFICANT = 0.05
 CONFIDENCE = 0.95
 """Of the bound on a loss that is stated."""
 HELD_OUT = 1000
-"""Samples at most that decide about constants."""
+"""Samples at most that decide about constants (see ``budget.JUDGED_BYTES``)."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def _calibrated(tried: Context, y: Labels | None) -> Loss:
 
 def _held_out(tried: Context, samples: Samples) -> Loss:
     """Return the loss on samples that calibrated nothing, the captured net beside the integer graph."""
-    few = first(samples, HELD_OUT)
+    most = min(HELD_OUT, len(samples))
+    few = first(samples, looked_at(tried.captured, most, JUDGED_BYTES))
     sent = few.x if tried.host is None else sent_by(tried.host, few.x)
     return loss_of(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
 

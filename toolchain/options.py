@@ -284,7 +284,8 @@ class Options(Reading):
     streams: Literal["auto", "distribute", "relay"] = option(
         "auto",
         "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
-        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores",
+        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores, without "
+        "a dense relay if that fits",
         choices=("auto", "distribute", "relay"),
         applies=("float",),
     )

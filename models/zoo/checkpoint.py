@@ -118,8 +118,8 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
 
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in module.state_dict().items()}
     target = checkpoint_file(folder, card.name)
-    check_folder(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_whole(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
         write_whole(target.with_suffix(".json"), (card.to_json() + "\n").encode())
     except OSError as error:
@@ -135,14 +135,14 @@ def checkpoint_file(folder: Path, name: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder to write into.
+    """Refuse a folder that cannot be written into; one that is not there stays so until something is written.
 
     Raises:
         CheckpointError: It cannot be made, or not be written to.
     """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import Cli, untouched
 
 from spikewright.models.datasets import Split
 from spikewright.models.errors import RecipeError
@@ -18,6 +19,7 @@ from spikewright.models.train.losses import batch_loss, loss_of, postsynaptic, v
 from spikewright.models.train.measure import measure
 from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
 from spikewright.models.train.recipes import RECIPES, Recipe, recipe
+from spikewright.models.zoo.checkpoint import checkpoint_path
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=2, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
 
@@ -206,3 +208,19 @@ def test_a_training_with_cutmix_is_another_one_and_goes_well() -> None:
 
     assert losses[1.0] != losses[1e-9]
     assert all(np.isfinite(losses[1.0]))
+
+
+def test_a_training_that_fails_leaves_no_folder_and_none_writes_over_the_weights_it_starts_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli, out = Cli(capsys), tmp_path / "out"
+    assert cli("train", "tcja-fashion", "--data", tmp_path / "none", "--out", out)[0] == 2
+    untouched(out)
+
+    own = tmp_path / "tcja-digits.safetensors"
+    own.write_bytes(checkpoint_path("tcja-digits").read_bytes())
+    before = own.read_bytes()
+    said = cli.refused("train", "tcja-digits", "--from", own, "--out", tmp_path, "--epochs", 1)
+    assert "--from: " in said
+    assert "is what would be written over" in said
+    assert own.read_bytes() == before

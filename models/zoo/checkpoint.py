@@ -25,6 +25,9 @@ SUFFIX = ".safetensors"
 METADATA_KEY = "spikewright"
 """Key of the card in the file's metadata."""
 
+ROOM = 1 << 16
+"""Bytes that a folder must have room for before anything is trained; a checkpoint takes more."""
+
 RETRAIN = "write it anew with spikewright train, or name a checkpoint of spikewright zoo"
 
 
@@ -135,16 +138,19 @@ def checkpoint_file(folder: Path, name: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder to write into.
+    """Make a folder to write into; one that has no room, or takes no file, does not stay.
 
     Raises:
         CheckpointError: It cannot be made, or not be written to.
     """
+    stood = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
     except OSError as error:
+        if not stood and folder.is_dir():
+            folder.rmdir()
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
         ) from error

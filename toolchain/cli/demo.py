@@ -10,6 +10,7 @@ from typing import Any
 
 from spikewright.toolchain import api, bundle
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import place
 from spikewright.toolchain.cli.progress import bars, note, stages
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.options import Options
@@ -37,7 +38,7 @@ SHOWS = (
 def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("demo", help="deploy, check, run, compare and report two attention nets")
-    parser.add_argument("--out", type=Path, default=Path("build/demo"), metavar="DIR", help="default %(default)s")
+    parser.add_argument("--out", type=place, default=Path("build/demo"), metavar="DIR", help="default %(default)s")
     parser.add_argument(
         "--backends", nargs="+", default=list(BACKENDS), metavar="NAME", help="compared (default %(default)s)"
     )
@@ -48,8 +49,8 @@ def run(arguments: Namespace) -> Outcome:
     """Show both nets."""
     begin = time.perf_counter()
     out: Path = arguments.out
-    for show in SHOWS:
-        bundle.check_writable(out / show.net)
+    for name in (name for show in SHOWS for name in (show.twin, show.net)):
+        bundle.check_writable(out / name)
     reports = [_show(show, out, arguments.backends) for show in SHOWS]
     texts = [_summary(report, out) for report in reports]
     good = all(report.spike_driven and report.equal for report in reports)

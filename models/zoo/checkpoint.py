@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikewright.hw_sim.errors import DAMAGE, UNFIT
-from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.files import check_room, write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -24,9 +23,6 @@ FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
 METADATA_KEY = "spikewright"
 """Key of the card in the file's metadata."""
-
-ROOM = 1 << 16
-"""Bytes that a folder must have room for before anything is trained; a checkpoint takes more."""
 
 RETRAIN = "write it anew with spikewright train, or name a checkpoint of spikewright zoo"
 
@@ -146,8 +142,7 @@ def check_folder(folder: Path) -> None:
     stood = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(ROOM))
+        check_room(folder)
     except OSError as error:
         if not stood and folder.is_dir():
             folder.rmdir()

@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tiny import tiny_bundle
 
 from spikewright.toolchain import api, nirx
-from spikewright.toolchain.cli import demo
+from spikewright.toolchain.cli import demo, main
 from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.samples import Samples, read_npz
 
@@ -75,6 +76,28 @@ def test_the_demos_digits_are_what_net_and_twin_are_deployed_with(show: demo.Sho
             assert found.y is not None
             np.testing.assert_array_equal(kept.x, found.x)
             np.testing.assert_array_equal(kept.y, found.y)
+
+
+@pytest.fixture
+def without_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikewright.export.lava.backend.available", lambda: (False, "pip install lava-nc"))
+
+
+@pytest.mark.usefixtures("without_lava")
+def test_a_backend_that_is_not_installed_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.installed() == ["interpreter", "hw_sim"]
+    assert "not compared on lava: lava-nc is not installed" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("without_lava")
+def test_a_report_asks_for_its_backends_before_it_runs_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_bundle(tmp_path / "bundle")
+
+    code = main(["report", str(folder), "--backends", "interpreter", "lava", "--html", str(tmp_path / "r.html")])
+
+    assert code == 2
+    assert capsys.readouterr().err == "backend 'lava': lava-nc is not installed\n  help: pip install lava-nc\n"
+    assert not (tmp_path / "r.html").exists()
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> Outcome:
     out: Path = arguments.out
     for show in SHOWS:
         bundle.check_writable(out / show.net)
-    backends = arguments.backends or _installed()
+    backends = arguments.backends or installed()
     reports = [_show(show, out, backends) for show in SHOWS]
     texts = [_summary(report, out) for report in reports]
     good = all(report.spike_driven and report.equal for report in reports)
@@ -70,7 +70,8 @@ def run(arguments: Namespace) -> Outcome:
     return Outcome(text="\n\n".join(texts), code=int(not good))
 
 
-def _installed() -> list[str]:
+def installed() -> list[str]:
+    """Return the backends that are there; of the others it is told why they are not compared."""
     found = []
     for name in BACKENDS:
         try:

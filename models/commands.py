@@ -17,7 +17,7 @@ from spikewright.models.train.vae_recipes import VAE_RECIPES
 from spikewright.models.vae_command import picture_of, run_train_vae
 from spikewright.models.zoo.checkpoint import card, checkpoint_file, checkpoint_path, names
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import no_file
+from spikewright.toolchain.cli.parser import no_file, place
 
 if TYPE_CHECKING:
     from spikewright.models.train.loop import Epoch, Running
@@ -110,7 +110,9 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--repeat", type=int, default=1, help="train so many seeds, from --seed on; the first is written"
     )
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder of the checkpoint and its card (default .)")
+    parser.add_argument(
+        "--out", type=place, default=Path("."), help="folder of the checkpoint and its card (default .)"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
     parser.add_argument("--data", type=no_file, help="folder of the dataset (default: ~/.spikewright/data/<name>)")
     parser.add_argument(

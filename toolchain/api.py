@@ -22,6 +22,7 @@ from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import Options, refuse_unfit, with_options
+from spikewright.toolchain.outlasting import outlasting
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
@@ -183,6 +184,7 @@ def read_model(
         return Net(imported, None, read(calibration, "train", None), travel, lambda _: None, diagnostics, command)
     whole, imported = imported, imported.first()
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
+    diagnostics = (*diagnostics, *outlasting(graph))
     if not any(isinstance(op, AttentionBlock) for op in graph):
         refuse_unfit(options, {"attention": False, "graded": False}, imported.name)
     imported = replace(imported, card=_coded(imported.card, options, graph, (calibration, samples)))

@@ -244,9 +244,9 @@ class Reading:
     )
     comparison: str | None = option(
         None,
-        "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)",
+        "neurons fire at v > v_threshold, or >= (in a shell: gt, ge); a .net file's too",
         choices=(*COMPARISONS, *SPELLED),
-        applies=("foreign",),
+        applies=("foreign", "integer"),
     )
     decay: str | None = option(
         None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS, applies=("foreign",)

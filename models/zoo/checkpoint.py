@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikewright.hw_sim.errors import DAMAGE, UNFIT
-from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.files import check_room, write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -135,19 +134,19 @@ def checkpoint_file(folder: Path, name: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written into; one that is not there stays so until something is written.
+    """Refuse a folder that takes no file, or has no room; one that is not there stays so until something is written.
 
     Raises:
         CheckpointError: It cannot be made, or not be written to.
     """
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        check_room(there)
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"
         ) from error
+
 
 
 def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:

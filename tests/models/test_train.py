@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from command_line import Cli, untouched
 
 from spikewright.models.datasets import Split
-from spikewright.models.errors import RecipeError
+from spikewright.models.errors import CheckpointError, RecipeError
 from spikewright.models.train import loop
 from spikewright.models.train.augment import Augmentation, apply, apply_mix, draw, draw_mix
 from spikewright.models.train.data import Data, training_data
@@ -19,9 +20,21 @@ from spikewright.models.train.losses import batch_loss, loss_of, postsynaptic, v
 from spikewright.models.train.measure import measure
 from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
 from spikewright.models.train.recipes import RECIPES, Recipe, recipe
-from spikewright.models.zoo.checkpoint import checkpoint_path
+from spikewright.models.zoo.checkpoint import check_folder, checkpoint_path
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=2, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
+
+
+def test_a_folder_without_room_is_refused_before_training_and_does_not_stay(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(CheckpointError, match="cannot write"):
+            check_folder(tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:

@@ -66,10 +66,13 @@ def report_on(
         progress: Makes a progress callback by a title.
 
     Raises:
+        BackendError: A backend is not there.
         InputError: A price list cannot be read, or samples take longer than ``rate_hz`` leaves them.
         PassError: ``strict``, and something is lost.
     """
     lists = [load_prices(path) for path in prices]
+    for name in backends:  # one that is not there ends it here, not behind the runs
+        made.backend(name)
     x = made.encode(samples.x, compact=True)
     runs = {
         name: replay.run(made.backend(name), made, x, progress=progress(f"{made.name} on {name}"))

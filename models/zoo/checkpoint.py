@@ -148,7 +148,6 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-
 def _read(path: Path) -> tuple[Card, dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 

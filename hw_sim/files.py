@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 """Names under which an open stream looks like the file it was opened for; that is not ours to replace."""
 KERNEL = ("/proc/", "/sys/")
 """Folders of files that look regular; reading one may wait forever."""
+ROOM = 1 << 16
+"""Bytes that a folder must take before hours of work go into it; what comes is larger."""
 OLD_S = 7 * 86400.0
 _NUMBER = count()
 _OURS = re.compile(re.escape(PREFIX) + "([0-9a-f]{8})-([0-9]+)-")
@@ -40,6 +43,16 @@ def _machine() -> str:
     except OSError:
         space = ""
     return f"{zlib.crc32(f'{os.uname().nodename} {space}'.encode()):08x}"
+
+
+def check_room(folder: Path) -> None:
+    """Try whether a folder takes a file of ``ROOM`` bytes; none stays.
+
+    Raises:
+        OSError: It does not.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(ROOM))
 
 
 def write_whole(path: str | Path, data: bytes) -> None:

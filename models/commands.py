@@ -15,9 +15,9 @@ from spikewright.models.finetune_command import check_target, for_target
 from spikewright.models.train.recipes import RECIPES, Recipe, recipe
 from spikewright.models.train.vae_recipes import VAE_RECIPES
 from spikewright.models.vae_command import picture_of, run_train_vae
-from spikewright.models.zoo.checkpoint import card, checkpoint_path, names
+from spikewright.models.zoo.checkpoint import card, checkpoint_file, checkpoint_path, names
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import no_file
+from spikewright.toolchain.cli.parser import no_file, place
 
 if TYPE_CHECKING:
     from spikewright.models.train.loop import Epoch, Running
@@ -110,7 +110,9 @@ def add_train(subparsers: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--repeat", type=int, default=1, help="train so many seeds, from --seed on; the first is written"
     )
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder of the checkpoint and its card (default .)")
+    parser.add_argument(
+        "--out", type=place, default=Path("."), help="folder of the checkpoint and its card (default .)"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
     parser.add_argument("--data", type=no_file, help="folder of the dataset (default: ~/.spikewright/data/<name>)")
     parser.add_argument(
@@ -154,6 +156,8 @@ def run_train(arguments: Namespace) -> Outcome:
     from rich.progress import Progress, TimeElapsedColumn
 
     _check(arguments)
+    if arguments.start is not None and arguments.validation == 0:
+        _refuse_own_start(arguments)
     if arguments.target is not None:
         check_target(arguments.name, arguments.out, arguments.target)
     if arguments.name in VAE_RECIPES:
@@ -255,6 +259,20 @@ def _check(arguments: Namespace) -> None:
                 where="train",
                 help=f"leave {' and '.join(unfit)} out, or --validation",
             )
+
+
+def _refuse_own_start(arguments: Namespace) -> None:
+    """Refuse to write over the weights that the training starts from.
+
+    Raises:
+        RecipeError: What is written has the same name, in the same folder.
+        CheckpointError: There is no such checkpoint.
+    """
+    written = checkpoint_file(arguments.out, arguments.name)
+    if checkpoint_path(arguments.start).resolve() == written.resolve():
+        raise RecipeError(
+            f"{arguments.start} is what would be written over", where="--from", help="choose another folder with --out"
+        )
 
 
 def _chosen(arguments: Namespace) -> Recipe:

@@ -13,7 +13,7 @@ from spikewright.models.lowered.tuning import Tuning
 from spikewright.models.train.vae_recipes import VAE_RECIPES
 from spikewright.toolchain import api, bundle, manifest
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import add_declared, add_folder_option, values
+from spikewright.toolchain.cli.parser import add_declared, add_folder_option, place, values
 from spikewright.toolchain.cli.progress import bars, note
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
@@ -29,7 +29,7 @@ def add_finetune(subparsers: _SubParsersAction[Any]) -> None:
         "finetune", help="train what runs on the chip, with the chip's integers, and write the bundle"
     )
     parser.add_argument("model", metavar="MODEL", help="a bundle, or what deploy takes: it is deployed first")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    parser.add_argument("--out", type=place, required=True, metavar="DIR", help="folder of the bundle")
     parser.add_argument(
         "--train",
         metavar="NAME|FILE.npz",

@@ -13,7 +13,7 @@ from typing import Any
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain import autoencoders, bundle, manifest
 from spikewright.toolchain.attention_block import AttentionBlock
-from spikewright.toolchain.auto import HELD_OUT
+from spikewright.toolchain.auto import Judges
 from spikewright.toolchain.data_sets import has_ends, known_sets, load_split
 from spikewright.toolchain.deployment import Data, Deployment, given
 from spikewright.toolchain.diagnostics import Diagnostic
@@ -22,6 +22,7 @@ from spikewright.toolchain.importing import Imported, load_model
 from spikewright.toolchain.integer_deploy import deploy_integer
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.options import Options, refuse_unfit, with_options
+from spikewright.toolchain.outlasting import outlasting
 from spikewright.toolchain.pipeline import deploy_graph, pipeline
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven.deployed import AsTrained, Check, check_model
@@ -122,7 +123,7 @@ class Net:
         graph: Its float graph; None of a model that is integer already.
         calibration: Reads the data that decides ranges.
         samples: Reads the test data that travels; None: there is none.
-        held_out: Reads data that decides about constants; None where there is none.
+        held_out: Reads data that decides about constants, so much or all; None where there is none.
         diagnostics: What was assumed, noted or lost on the way.
         command: The command that deploys it, or "".
     """
@@ -131,7 +132,7 @@ class Net:
     graph: Graph | None
     calibration: Callable[[], Samples]
     samples: Callable[[], Samples] | None
-    held_out: Callable[[], Samples | None]
+    held_out: Judges
     diagnostics: tuple[Diagnostic, ...]
     command: str
 
@@ -180,9 +181,10 @@ def read_model(
         integer = imported.integer_graph(dt_s=options.dt_s, timesteps=options.timesteps)
         imported = replace(imported, card=_coded(imported.card, options, integer, (samples,)))
         travel = None if samples is None else read(samples, "test", integer.timesteps)
-        return Net(imported, None, read(calibration, "train", None), travel, lambda: None, diagnostics, command)
+        return Net(imported, None, read(calibration, "train", None), travel, lambda _: None, diagnostics, command)
     whole, imported = imported, imported.first()
     graph = imported.float_graph(dt_s=options.dt_s, timesteps=options.timesteps, reading=options)
+    diagnostics = (*diagnostics, *outlasting(graph))
     if not any(isinstance(op, AttentionBlock) for op in graph):
         refuse_unfit(options, {"attention": False, "graded": False}, imported.name)
     imported = replace(imported, card=_coded(imported.card, options, graph, (calibration, samples)))
@@ -194,13 +196,15 @@ def read_model(
     return Net(imported, graph, read(calibration, "train", T), travel, held_out, diagnostics, command)
 
 
-def _held_out(calibration: Data | None, card: Mapping[str, Any], timesteps: int, data: Path | None) -> Samples | None:
-    """Return the end of the train split of the data set that calibrates, if it is one."""
+def _held_out(
+    calibration: Data | None, card: Mapping[str, Any], timesteps: int, data: Path | None, limit: int
+) -> Samples | None:
+    """Return the last ``limit`` of the train split of the data set that calibrates, if it is one."""
     name = card.get("dataset") if calibration is None else calibration
     if not isinstance(name, str) or not has_ends(name):
         return None
     T = int(card.get("timesteps", timesteps))
-    return load_split(name, card, timesteps=T, split="train", limit=HELD_OUT, data=data, last=True)
+    return load_split(name, card, timesteps=T, split="train", limit=limit, data=data, last=True)
 
 
 def _input_seen(made: Deployment) -> tuple[Diagnostic, ...]:

@@ -1,33 +1,41 @@
 """``--gates auto``: each block gets its exact causal lowering where it has one, else constants, if a paired test passes them.
 
-loss = (samples only the float net answers rightly - samples only the chip does) / samples
-p    = P(at least that many of the samples on which they differ, each of both with 1/2)                  (McNemar, exact)
+    loss  = (samples only the float net answers rightly - samples only the chip does) / samples = (worse - better) / n
+    bound = the largest d with  n d - (worse - better) <= z sqrt(n (2 q + d (1 - d))),   q: share of ``better``, likeliest at d
+
+The one-sided score bound of a difference of paired shares (Tango, Statistics in Medicine 17, 1998, 891-908). Constants pass if
+the bound is within the tolerance, and fail if the loss is as surely above it; between the two, more samples are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb
+from math import ceil, sqrt
+from statistics import NormalDist
 
 import numpy as np
 
 from spikewright.toolchain.attention_block import AttentionBlock
-from spikewright.toolchain.budget import JUDGED_BYTES
-from spikewright.toolchain.calibration import Labels, answers, looked_at, sent_by
+from spikewright.toolchain.calibration import Labels, answers, sent_by
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array
-from spikewright.toolchain.samples import Samples, first
+from spikewright.toolchain.samples import Samples, apart, part
 from spikewright.toolchain.stage import Context, Note
 
-SIGNIFICANT = 0.05
-"""A loss above the tolerance counts from this p on; chance explains one that is likelier."""
 CONFIDENCE = 0.95
-"""Of the bound on a loss that is stated."""
-HELD_OUT = 1000
-"""Samples at most that decide about constants (see ``budget.JUDGED_BYTES``)."""
+"""With which constants are judged, over all looks at the samples."""
+LOOKS = (1000, 3000, 10_000)
+"""How many samples have been read at each look: no more are run than decide."""
+PORTION = 1000
+"""Samples that are run at a time."""
+OFFLINE = ("replay", "barrier")
+"""Lowerings that are exact where no causal one is, and not spike-driven."""
+
+Judges = Callable[[int], Samples | None]
+"""Reads so many samples, or all there are: the first ones, or the last (``Samples.last``); None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,14 @@ class Loss:
         better: Samples that only the chip does.
         samples: All of them.
         of: Whose they are, in words.
+        looks: How often samples may be looked at; the confidence is shared among the looks.
     """
 
     worse: int
     better: int
     samples: int
     of: str
+    looks: int = 1
 
     @property
     def share(self) -> float:
@@ -52,20 +62,26 @@ class Loss:
         return (self.worse - self.better) / self.samples
 
     @property
-    def by_chance(self) -> float:
-        """Probability that two equally good nets differ so much to this side."""
-        n = self.worse + self.better
-        return float(sum(comb(n, k) for k in range(self.worse, n + 1)) / (1 << n))
+    def bound(self) -> float:
+        """Loss that is not exceeded, with the confidence stated."""
+        return score_bound(self.worse, self.better, self.samples, self._tail)
 
     @property
-    def bound(self) -> float:
-        """Loss that is not exceeded with the confidence stated: exact binomial bounds of both counts."""
-        tail = (1 - CONFIDENCE) / 2
-        return upper(self.worse, self.samples, tail) - (1 - upper(self.samples - self.better, self.samples, tail))
+    def least(self) -> float:
+        """Loss that is exceeded, with the confidence stated."""
+        return -score_bound(self.better, self.worse, self.samples, self._tail)
+
+    @property
+    def _tail(self) -> float:
+        return (1 - CONFIDENCE) / self.looks
+
+    def within(self, tolerance: float) -> bool:
+        """Say whether it is shown that no more is lost than is allowed."""
+        return self.bound <= tolerance
 
     def beyond(self, tolerance: float) -> bool:
-        """Say whether the loss is above what is allowed, and no chance."""
-        return self.share > tolerance and (tolerance < 0 or self.by_chance <= SIGNIFICANT)
+        """Say whether it is shown that more is lost than is allowed."""
+        return self.least > tolerance
 
     def quantized_away(self, tolerance: float) -> bool:
         """Say whether exact gates lose more than is allowed: by quantizing, which nothing else explains, and not one sample."""
@@ -78,59 +94,116 @@ class Loss:
         )
 
 
-def upper(k: int, n: int, tail: float) -> float:
-    """Return the largest p for which at most ``k`` of ``n`` events have probability ``tail`` (Clopper and Pearson 1934)."""
-    if k >= n:
-        return 1.0
-    i = np.arange(k + 1)
-    ways = np.concatenate([[0.0], np.cumsum(np.log(n - i[:-1]) - np.log(i[:-1] + 1))]) if k else np.zeros(1)
-    low, high = k / n, 1.0
+def score_bound(worse: int, better: int, n: int, tail: float) -> float:
+    """Return the largest loss that a paired score test of level ``tail`` does not reject; see the module's equation."""
+    z = NormalDist().inv_cdf(1 - tail)
+    low, high = (worse - better) / n, 1.0
     for _ in range(50):
-        p = (low + high) / 2
-        below = float(np.exp(ways + i * np.log(p) + (n - i) * np.log1p(-p)).sum()) if p < 1 else 0.0
-        low, high = (p, high) if below > tail else (low, p)
+        d = (low + high) / 2
+        half = ((2 * n - worse + better) * d - worse - better) / 2
+        q = (sqrt(half * half + 2 * n * better * d * (1 - d)) - half) / (2 * n)
+        within = n * d - worse + better <= z * sqrt(max(n * (2 * q + d * (1 - d)), 0.0))
+        low, high = (d, high) if within else (low, d)
     return high
+
+
+def samples_needed(tolerance: float) -> int:
+    """Return how many samples, all answered alike, show a loss within a tolerance above 0: their bound is z^2 / (n + z^2)."""
+    z = NormalDist().inv_cdf(CONFIDENCE)
+    return ceil(z * z * (1 - tolerance) / tolerance)
 
 
 def choose(
     context: Context,
-    y: Labels | None,
+    calibration: Samples,
     lower: Callable[[Context], Context],
     note: Note,
-    held_out: Callable[[], Samples | None] = lambda: None,
+    held_out: Judges = lambda _: None,
 ) -> Context:
     """Lower every block that ``auto`` is asked for as exactly as it can be, and judge what that loses.
 
     Args:
         context: What the gates are lowered from; its strategies hold what the user asked for, block by block.
-        y: Labels of the calibration data; without them, agreement with the float net is judged.
+        calibration: What the context was calibrated with; without labels, agreement with the float net is judged.
         lower: The stages from there to the integer graph.
         note: Told what is tried.
-        held_out: Samples that calibrated nothing: they decide about constants. None: the calibration data does.
-            Asked only where there are constants to be judged.
+        held_out: Samples that decide about constants, but for those that calibrated; None: the calibration data does.
+            Asked only where there are constants to be judged, and for more only where fewer do not decide.
 
     Raises:
-        GateLoweringError: It loses too much; says how much.
+        GateLoweringError: Too much is lost, or constants are not shown to stay within the tolerance; says how much.
     """
-    strategies = context.strategies
+    strategies, tolerance = context.strategies, context.options.tolerance
     note(f"trying gates: {_named(strategies)}")
     tried = lower(context)
     constants = [block for block, strategy in strategies.items() if strategy == "static"]
-    samples = held_out() if constants else None
-    loss = _calibrated(tried, y) if samples is None else _held_out(tried, samples)
-    tolerance = context.options.tolerance
-    if loss.beyond(tolerance) or (not constants and loss.quantized_away(tolerance)):
-        raise GateLoweringError(
-            f"no spike-driven lowering stays within {100 * tolerance:.1f} points: {_named(strategies)} loses {loss}"
-            + _why_not_exactly(context.captured),
-            where=f"{context.name}, --gates auto",
-            help="allow more with --tolerance, choose --gates yourself (static: constant gates), or train the causal variant",
-        )
     if not constants:
+        if (loss := _calibrated(tried, calibration.y)).quantized_away(tolerance):
+            raise _refusal(context, loss, ())
         return tried
-    shown = "" if loss.bound <= tolerance else f"; more samples would show whether it stays within {100 * tolerance:g}"
-    said = Diagnostic("constant-gates", ", ".join(constants), f"constant gates lose {loss}{shown}", severity="note")
+    loss = _judged(tried, calibration, held_out, note)
+    if not loss.within(tolerance):
+        raise _refusal(context, loss, constants)
+    said = Diagnostic("constant-gates", ", ".join(constants), f"constant gates lose {loss}", severity="note")
     return replace(tried, diagnostics=(*tried.diagnostics, said))
+
+
+def _judged(tried: Context, calibration: Samples, held_out: Judges, note: Note) -> Loss:
+    """Return what constants lose, on as many samples as show on which side of the tolerance that is, or on all there are."""
+    read, loss = 0, None
+    for number, look in enumerate(LOOKS):
+        found = held_out(look)
+        if found is None or len(found) <= read:
+            break
+        if number:
+            note(f"judging constant gates on {len(found):,} samples")
+        news = apart(part(found, 0, len(found) - read) if found.last else part(found, read, len(found)), calibration)
+        looks = 1 + sum(earlier < (found.total or len(found)) for earlier in LOOKS[:-1])
+        loss = _more(loss, tried, news, looks)
+        read = len(found)
+        if loss is not None and (loss.within(tried.options.tolerance) or loss.beyond(tried.options.tolerance)):
+            break
+    return _calibrated(tried, calibration.y) if loss is None else loss
+
+
+def _more(loss: Loss | None, tried: Context, news: Samples, looks: int) -> Loss | None:
+    """Return a loss with more samples counted in: the captured net beside the integer graph."""
+    worse, better, count = (0, 0, 0) if loss is None else (loss.worse, loss.better, loss.samples)
+    for start in range(0, len(news), PORTION):
+        few = part(news, start, start + PORTION)
+        sent = few.x if tried.host is None else sent_by(tried.host, few.x)
+        one = loss_of(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, "")
+        worse, better, count = worse + one.worse, better + one.better, count + one.samples
+    return Loss(worse, better, count, news.called(count), looks) if count else None
+
+
+def _refusal(context: Context, loss: Loss, constants: Sequence[str]) -> GateLoweringError:
+    """Return the error that says what is lost, why there is no exact lowering, and what else there is."""
+    tolerance, chosen = context.options.tolerance, _named(context.strategies)
+    allowed = f"within {100 * tolerance:.1f} points"
+    if not constants or loss.beyond(tolerance):
+        what = f"no spike-driven lowering stays {allowed}: {chosen} loses {loss}"
+    else:
+        what = f"constant gates are not shown to stay {allowed}: {chosen} loses {loss}"
+    return GateLoweringError(
+        what + _why_not_exactly(context.captured),
+        where=f"{context.name}, --gates auto",
+        help="".join(_ways(context, loss, constants)),
+    )
+
+
+def _ways(context: Context, loss: Loss, constants: Sequence[str]) -> Iterator[str]:
+    """Yield what can be done instead of constants that did not pass."""
+    tolerance = context.options.tolerance
+    if constants and not loss.beyond(tolerance) and 0 < tolerance < 1 and loss.samples < samples_needed(tolerance):
+        yield f"judge on {samples_needed(tolerance):,} samples or more (--calibrate), "
+    yield "allow more with --tolerance, choose --gates yourself (static: constant gates"
+    blocks = [op for op in context.captured if isinstance(op, AttentionBlock) and op.block in constants]
+    for strategy in OFFLINE:
+        if blocks and not any(op.refusal(strategy) for op in blocks):
+            yield f"; {strategy}: exact, but not spike-driven"
+            break
+    yield "), or train the causal variant"
 
 
 def _named(strategies: Mapping[str, str]) -> str:
@@ -152,14 +225,6 @@ def _calibrated(tried: Context, y: Labels | None) -> Loss:
     assert tried.integer_answers is not None
     of = f"the {len(tried.reference):,} calibration samples"
     return loss_of(tried.reference, np.asarray(tried.integer_answers, np.float64), y, of)
-
-
-def _held_out(tried: Context, samples: Samples) -> Loss:
-    """Return the loss on samples that calibrated nothing, the captured net beside the integer graph."""
-    most = min(HELD_OUT, len(samples))
-    few = first(samples, looked_at(tried.captured, most, JUDGED_BYTES))
-    sent = few.x if tried.host is None else sent_by(tried.host, few.x)
-    return loss_of(answers(tried.captured, few.x), answers(tried.graph, sent), few.y, few.source)
 
 
 def _why_not_exactly(graph: Graph) -> str:

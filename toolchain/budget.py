@@ -17,8 +17,6 @@ GOLDEN_BYTES = 512 << 20
 """Bytes of all values, in float64, of the samples that every pass is checked on; one at least."""
 CALIBRATED_BYTES = 4 << 30
 """Bytes of all values, in float64, of the samples that decide ranges, constants and drift; one at least."""
-JUDGED_BYTES = 12 << 30
-"""Bytes of all values, in float64, of the samples that decide whether constants may stand for gates; one at least."""
 CHECKED_BYTES = 4 << 30
 """Bytes of all values, in float64, of the samples that a check or report counts, or compares, beside those it was asked for."""
 AUDITED_BYTES = 1 << 30

@@ -19,7 +19,7 @@ import numpy as np
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import text_of
-from spikewright.hw_sim.files import draft_name, write_whole
+from spikewright.hw_sim.files import check_room, draft_name, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
@@ -53,8 +53,8 @@ def check_writable(folder: Path) -> None:
             f"lies in the bundle {inside}", where=str(folder), help="choose a folder of its own with --out"
         )
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=draft_name("")):
-            pass
+        with tempfile.TemporaryDirectory(dir=parent, prefix=draft_name("")) as tried:
+            check_room(Path(tried))
         os.path.realpath(folder)
         if folder.is_symlink() and not folder.exists():
             raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))

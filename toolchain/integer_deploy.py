@@ -11,8 +11,9 @@ import numpy as np
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
+from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.hw_sim.program import lived
-from spikewright.hw_sim.somas import Source
+from spikewright.hw_sim.somas import Lif, Source
 from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import RunResult, added
 from spikewright.toolchain.coding import payloads
@@ -20,10 +21,12 @@ from spikewright.toolchain.deployment import Deployment, check_data, check_label
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, IntOutput, answer_of, neurons_of, source_of
+from spikewright.toolchain.integer import IntInput, IntNeuron, IntOutput, answer_of, neurons_of, source_of
 from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.options import Options
+from spikewright.toolchain.ops import Op
+from spikewright.toolchain.options import SPELLED, Options
+from spikewright.toolchain.outlasting import outlasting
 from spikewright.toolchain.passes.align import arrival
 from spikewright.toolchain.passes.quantize import InputCode
 from spikewright.toolchain.pipeline import check_options, deployment_of, pipeline, with_bits
@@ -82,11 +85,12 @@ def deploy_integer(
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
         check_labels(samples.y, graph, where="samples data")
-    graph, said = halted(with_input_bits(graph, options, samples, name), options, name, card or {})
-    diagnostics = (*diagnostics, said, *_saturates(graph, samples))
+    graph, compared = _compared(with_input_bits(graph, options, samples, name), options, name)
+    graph, said = halted(graph, options, name, card or {})
+    twin = _twin(graph)
+    diagnostics = (*diagnostics, *compared, said, *outlasting(twin), *_saturates(graph, samples))
     if options.strict:
         refuse_losses(diagnostics, name)
-    twin = _twin(graph)
     x = None if samples is None else samples.x
     context = Context(
         name,
@@ -122,6 +126,25 @@ def with_input_bits(graph: Graph, options: Options, samples: Samples | None, nam
     bits = int(code.largest).bit_length()
     made = replace(source, soma=Source(bits, code.signed or source.soma.signed))
     return graph.map(lambda op: made if op is source else op)
+
+
+def _compared(graph: Graph, options: Options, name: str) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """Return the graph with ``--comparison`` (v >= k is v > k - 1), or what is assumed where nobody says it."""
+    firing = [op.name for op in neurons_of(graph) if isinstance(op.soma, Lif) and np.any(op.soma.threshold < STATE_MAX)]
+    if options.comparison is None and firing:
+        what = "neurons fire at v > threshold, as the chip and Lava have it (--comparison)"
+        help = "--comparison ge where the net was trained to fire at v >= threshold, as lava-dl's SLAYER trains"
+        return graph, (Diagnostic("comparison-unsaid", name, what, help, "assumption"),)
+    if SPELLED.get(options.comparison or "", options.comparison) != ">=":
+        return graph, ()
+
+    def at_threshold(op: Op) -> Op:
+        if op.name not in firing or not isinstance(op, IntNeuron) or not isinstance(op.soma, Lif):
+            return op
+        threshold = np.where(op.soma.threshold < STATE_MAX, op.soma.threshold - 1, STATE_MAX)
+        return replace(op, soma=replace(op.soma, threshold=threshold))
+
+    return graph.map(at_threshold), ()
 
 
 def _saturates(graph: Graph, samples: Samples | None) -> tuple[Diagnostic, ...]:

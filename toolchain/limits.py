@@ -48,5 +48,5 @@ DENSE_FROM = 0.95
 """Messages a neuron and step from which a graded stream on the data path is dense: its synapses work as often as a dense
 layer's."""
 DENSE_PRICE = 4
-"""``--streams auto`` takes a dense relay only where all else costs more than so many times its energy times its cores; less
-where it is sparser."""
+"""By how much ``--streams auto`` counts a dense relay's energy times cores higher, less where it is sparser; it takes one that
+is dense only where the chip has no room for a set of relays without."""

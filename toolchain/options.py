@@ -244,9 +244,9 @@ class Reading:
     )
     comparison: str | None = option(
         None,
-        "neurons fire at v > v_threshold, or >= (in a shell: gt, ge)",
+        "neurons fire at v > v_threshold, or >= (in a shell: gt, ge); a .net file's too",
         choices=(*COMPARISONS, *SPELLED),
-        applies=("foreign",),
+        applies=("foreign", "integer"),
     )
     decay: str | None = option(
         None, "a step keeps 1 - dt/tau of v (euler), or exp(-dt/tau) (exact)", choices=DECAYS, applies=("foreign",)
@@ -284,7 +284,8 @@ class Options(Reading):
     streams: Literal["auto", "distribute", "relay"] = option(
         "auto",
         "residual streams of membranes: each reader has its own synapses (distribute), or neurons pass them on as graded "
-        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores",
+        "payloads (relay; reported with its density); auto: what takes less energy and fewer cores, without "
+        "a dense relay if that fits",
         choices=("auto", "distribute", "relay"),
         applies=("float",),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.attention_block import AttentionBlock
-from spikewright.toolchain.auto import choose
+from spikewright.toolchain.auto import Judges, choose
 from spikewright.toolchain.backends import IntArray
 from spikewright.toolchain.budget import CALIBRATED_BYTES, GOLDEN_BYTES, blocks
 from spikewright.toolchain.calibration import (
@@ -61,7 +61,7 @@ from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host, too_large
 from spikewright.toolchain.passes.streams import Streams, measured, sums
-from spikewright.toolchain.samples import Samples, apart
+from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
 from spikewright.toolchain.structure import refuse_structure
@@ -445,7 +445,7 @@ def deploy_graph(
     name: str,
     card: dict[str, Any] | None = None,
     samples: Lazily | None = None,
-    held_out: Callable[[], Samples | None] = lambda: None,
+    held_out: Judges = lambda _: None,
     note: Note = lambda _: None,
     stop_after: str | None = None,
     keep_stages: Path | None = None,
@@ -462,8 +462,8 @@ def deploy_graph(
         name: Name of the model.
         card: Model card.
         samples: Test samples that travel with the deployment.
-        held_out: Reads samples that are neither these nor calibration data, on which ``auto`` judges constants; it is asked
-            only where there are some. None: it takes the samples that travel, where there are any.
+        held_out: Reads samples that are neither these nor calibration data, on which ``auto`` judges constants: so many, or
+            all. It is asked only where there are constants. None: the samples that travel, where there are any.
         note: Told the name of each stage as it starts.
         stop_after: End after this stage by raising ``Stopped``.
         keep_stages: Folder for each stage's result, as text and as file.
@@ -495,7 +495,7 @@ def deploy_graph(
     code = input_code(calibration.x)
     seen, said = _looked_at(graph, calibration)
     context = replace(_begun(graph, options, chip, code, seen.x, name), diagnostics=(*diagnostics, *said), y=seen.y)
-    context = _walked(walk, walk.start(context), calibration, lambda: held_out() or samples)
+    context = _walked(walk, walk.start(context), seen, _judges(held_out, samples))
     if samples is not None and context.host is None:
         found = saturated(context.graph, samples.x, "samples data")
         context = replace(context, diagnostics=(*context.diagnostics, *found))
@@ -518,6 +518,11 @@ def _looked_at(graph: Graph, calibration: Samples) -> tuple[Samples, tuple[Diagn
     return spread_over(calibration, count), (Diagnostic("calibrated-on-few", "calibration data", what, help, "note"),)
 
 
+def _judges(held_out: Judges, samples: Samples | None) -> Judges:
+    """Return what reads the samples that judge: those held out, else those that travel."""
+    return lambda limit: held_out(limit) or (None if samples is None else first(samples, limit))
+
+
 def _strategies(graph: Graph, options: Options) -> dict[str, str]:
     """Return the strategy of every attention block, or refuse what does not fit it or where it stands."""
     blocks = [op for op in graph if isinstance(op, AttentionBlock)]
@@ -533,7 +538,7 @@ def _begun(graph: Graph, options: Options, chip: Chip, code: InputCode, x: Data,
     return Context(name, graph, graph, options, chip, options.gates, strategies, code, x, golden)
 
 
-def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callable[[], Samples | None]) -> Context:
+def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Judges) -> Context:
     """Take all stages; what ``auto`` chose is judged before it is placed."""
     names, stages = _names(walk.stages), walk.stages[: walk.last + 1]
     fork, judged = names.index("lower-gates"), names.index("quantize") + 1
@@ -544,12 +549,7 @@ def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Callab
         refuse_unfit(context.options, {"graded": graded}, context.name)
     if "auto" in by_block(context.gates).values() and context.strategies and walk.last >= fork:
         lower = walk.stages[fork:judged]
-
-        def judges() -> Samples | None:
-            found = held_out()
-            return None if found is None else apart(found, calibration) or None
-
-        context = choose(context, context.y, lambda tried: walk.through(tried, lower), walk.note, judges)
+        context = choose(context, calibration, lambda tried: walk.through(tried, lower), walk.note, held_out)
     else:
         context = walk.through(context, stages[fork:judged])
     if context.options.strict:

@@ -49,10 +49,14 @@ class Samples:
     @property
     def source(self) -> str:
         """Say where they come from: "1,000 of the 10,000 test samples of fashion-mnist"."""
+        return self.called(len(self))
+
+    def called(self, number: int) -> str:
+        """Say where so many samples as these come from."""
         if self.total is None:
-            return f"{len(self):,} samples of {self.dataset}"
+            return f"{number:,} samples of {self.dataset}"
         which = "the last " if self.last else ""
-        count = f"all {self.total:,}" if len(self) == self.total else f"{which}{len(self):,} of the {self.total:,}"
+        count = f"all {self.total:,}" if number == self.total else f"{which}{number:,} of the {self.total:,}"
         return f"{count} {self.split} samples of {self.dataset}"
 
 
@@ -63,8 +67,13 @@ def repeated(x: NDArray[Any], timesteps: int) -> NDArray[Any]:
 
 def first(samples: Samples, limit: int | None) -> Samples:
     """Return the first ``limit`` samples: x (T, limit, *shape); all where it is None."""
-    y = None if samples.y is None else samples.y[:limit]
-    return replace(samples, x=samples.x[:, :limit], y=y)
+    return part(samples, 0, limit)
+
+
+def part(samples: Samples, start: int, stop: int | None) -> Samples:
+    """Return the samples ``start`` to ``stop``: x (T, stop - start, *shape), a view."""
+    y = None if samples.y is None else samples.y[start:stop]
+    return replace(samples, x=samples.x[:, start:stop], y=y)
 
 
 def apart(samples: Samples, others: Samples) -> Samples:

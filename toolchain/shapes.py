@@ -222,7 +222,7 @@ RULES: Mapping[type[f.Op], Rule] = {
     f.MaxPool: _pool,
     f.AdaptivePool: _adaptive,
     f.Scale: _scale,
-    f.Flatten: lambda op, xs: (prod(xs[0]),),
+    f.Flatten: lambda op, xs: declared(op) or (prod(xs[0]),),
     f.Add: _same,
     f.Multiply: _multiply,
     f.Neuron: _neuron,

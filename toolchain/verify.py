@@ -140,7 +140,7 @@ def non_spiking_neurons_end_the_net(graph: Graph) -> None:
         readers = graph.readers[op.name]
         ends = not op.rectify and all(isinstance(r, f.Output) and len(r.inputs) == 1 for r in readers)
         if not ends and not is_tap(graph, op) and not (op.rectify and _counted(graph, op)):
-            raise _value_read(op, readers[0])
+            raise _value_read(graph, op, readers[0])
 
 
 def _counted(graph: Graph, op: f.Op) -> bool:
@@ -153,11 +153,15 @@ def _counted(graph: Graph, op: f.Op) -> bool:
     )
 
 
-def _value_read(op: f.Accumulator, reader: f.Op) -> VerifyError:
+def _value_read(graph: Graph, op: f.Accumulator, reader: f.Op) -> VerifyError:
+    help = "put a spiking neuron in its place; a non-spiking one can only stand in front of the output"
+    ends = all(isinstance(one, f.Output) for one in graph.readers[reader.name])
+    if ends and isinstance(reader, f.Linear) and reader.bias is not None:
+        help = f"leave the bias of {reader.name!r} out (the map then acts in front of it), and add it to the answers"
     return VerifyError(
         f"{type(reader).__name__} {reader.name!r} reads its sum, a real value in every step, event or not",
         where=f"non-spiking neuron {op.name!r}",
-        help="put a spiking neuron in its place; a non-spiking one can only stand in front of the output",
+        help=help,
     )
 
 

@@ -35,11 +35,19 @@ class LavaBackend:
 
     Args:
         stall_s: Seconds without progress after which the child counts as hung and is killed.
+
+    Raises:
+        BackendError: Lava is not installed.
     """
 
     stall_s: float = 120.0
     name: ClassVar[str] = "lava"
     counts: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        installed, what = available()
+        if not installed:
+            raise BackendError("lava-nc is not installed", where="backend 'lava'", help=what)
 
     def run(
         self, deployment: Deployment, x: IntArray, *, record: bool = False, progress: Progress | None = None
@@ -47,7 +55,7 @@ class LavaBackend:
         """Run payloads ``x`` (T, B, *shape) through the deployment's integer graph.
 
         Raises:
-            BackendError: Lava is missing, died (with its traceback), hung, or cannot hold a value.
+            BackendError: Lava died (with its traceback), hung, or cannot hold a value.
             InputError: ``x`` does not fit the input.
         """
         return self.run_gated(deployment, x, {}, record=record, progress=progress)
@@ -78,9 +86,6 @@ class LavaBackend:
             BackendError: As ``run``.
             InputError: As ``run``.
         """
-        installed, what = available()
-        if not installed:
-            raise BackendError("lava-nc is not installed", where="backend 'lava'", help=what)
         with tempfile.TemporaryDirectory(prefix="spikewright-lava-") as place:
             folder = Path(place)
             plans = [_prepare(*job[:2], _gates(job), folder / str(i), record) for i, job in enumerate(jobs)]

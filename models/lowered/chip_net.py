@@ -8,6 +8,7 @@ that a deployment gets. Only sums below 2^24 are made in float32, others in floa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -19,6 +20,7 @@ from torch.nn import functional
 from spikewright.hw_sim import somas, synapses
 from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from spikewright.hw_sim.linear import EXACT_FLOAT32
+from spikewright.models.lowered.evaluation import At, Evaluation
 from spikewright.models.lowered.float_net import FloatNet, Seen, convolved, gate, late, total
 from spikewright.models.lowered.neurons import ChipCell
 from spikewright.models.lowered.rounding import clipped, decayed, shifted, through
@@ -31,9 +33,8 @@ from spikewright.toolchain.integer import (
     answer_of,
     separated,
 )
-from spikewright.toolchain.interpret.schedule import spans
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Array, GateNeuron, Lif, Linear, Op
+from spikewright.toolchain.ops import Array, GatedRelay, GateNeuron, Lif, Linear, Op
 from spikewright.toolchain.shapes import shapes
 
 STATE_UNIT = float(1 << CURRENT_SHIFT)
@@ -75,9 +76,11 @@ class ChipNet:
             return op.scale
         assert isinstance(op, IntNeuron)
         match op.soma:
+            case somas.Lif() if isinstance(self.net.graph.by_name.get(name), GatedRelay):
+                return float(op.scale[0]) * float(op.soma.spacing[0])
             case somas.Lif():
                 return 1.0 / (1 << op.soma.gate_bits) if op.soma.output_gate else 1.0
-            case somas.DeltaRelu():
+            case somas.DeltaRelu() | somas.Relay():
                 return float(op.scale[0]) * 2.0**op.soma.shift
             case _:
                 raise UnsupportedNodeError(f"{type(op.soma).__name__} sends no messages", where=f"op {name!r}")
@@ -89,6 +92,8 @@ class ChipNet:
         source = self.net.graph.by_name.get(op.name)
         if isinstance(source, Lif):
             return op.scale * STATE_UNIT / (_flat(source.gain, op.shape) * _flat(source.gain_u, op.shape))
+        if isinstance(source, GatedRelay):
+            return op.scale * STATE_UNIT
         return op.scale * STATE_UNIT / 2.0 ** self._dropped(op)
 
     def _dropped(self, op: IntNeuron) -> int:
@@ -204,12 +209,12 @@ class _Sum:
     sent: Tensor
 
 
-class _Run:
+class _Run(Evaluation):
     """One evaluation of an integer graph."""
 
     def __init__(self, net: ChipNet, x: Tensor, silent: bool) -> None:
-        self.net, self.x, self.T, self.B = net, x, x.shape[0], x.shape[1]
-        self.out: dict[str, Tensor] = {}
+        super().__init__(x)
+        self.net = net
         self.cells: dict[str, ChipCell] = {}
         self.sums: dict[str, _Sum] = {}
         for op in net.graph:
@@ -220,11 +225,7 @@ class _Run:
             elif isinstance(op, IntNeuron):
                 zero = net.like.new_zeros((self.B, *op.shape))
                 self.sums[op.name] = _Sum(zero, zero)
-        for ops, _ in spans(net.graph):
-            if len(ops) == 1 and not isinstance(ops[0], IntNeuron):
-                self.out[ops[0].name] = self.whole(ops[0])
-            else:
-                self.together(ops)
+        self.evaluate(net.graph)
 
     def seen(self) -> Seen:
         """Return what it showed."""
@@ -236,6 +237,10 @@ class _Run:
             answers = (self.cells[source] if source in self.cells else self.sums[source]).v
         peaks = {name: cell.peak for name, cell in self.cells.items() if cell.peak is not None}
         return Seen(answers.flatten(1) * output.scale, self.out, peaks)
+
+    def stepwise(self, op: Op) -> bool:
+        """Say whether an op has a state."""
+        return isinstance(op, IntNeuron)
 
     def whole(self, op: Op) -> Tensor:
         """Evaluate an op over all steps."""
@@ -258,25 +263,15 @@ class _Run:
         source = self.net.graph[op.inputs[0]]
         return float(source.soma.idle) if isinstance(source, IntNeuron) else 0.0
 
-    def together(self, ops: tuple[Op, ...]) -> None:
-        """Evaluate ops step by step."""
-        history: dict[str, list[Tensor]] = {op.name: [] for op in ops}
-
-        def at(name: str, t: int) -> Tensor:
-            return history[name][t] if name in history else self.out[name][t]
-
-        for t in range(self.T):
-            for op in ops:
-                if isinstance(op, IntNeuron):
-                    y = self.neuron(op, t, [at(name, t) for name in op.inputs])
-                else:
-                    assert isinstance(op, IntConnection)
-                    source = op.inputs[0]
-                    shape = (self.B, *self.net.shapes[source])
-                    x = at(source, t - op.lag) if t >= op.lag else self.x.new_full(shape, self.before(op))
-                    y = self.connected(op, x)
-                history[op.name].append(y)
-        self.out |= {name: torch.stack(steps) for name, steps in history.items()}
+    def one(self, op: Op, t: int, at: At) -> Tensor:
+        """Evaluate an op at a step."""
+        if isinstance(op, IntNeuron):
+            return self.neuron(op, t, [at(name, t) for name in op.inputs])
+        assert isinstance(op, IntConnection)
+        source = op.inputs[0]
+        shape = (self.B, *self.net.shapes[source])
+        x = at(source, t - op.lag) if t >= op.lag else self.x.new_full(shape, self.before(op))
+        return self.connected(op, x)
 
     def neuron(self, op: IntNeuron, t: int, operands: list[Tensor]) -> Tensor:
         """Advance neurons one step."""
@@ -288,25 +283,33 @@ class _Run:
         current = total([zero, *(o.reshape(self.B, *op.shape) for o in operands[:count])])
         if op.name in self.cells:
             return self.cells[op.name].step(current, operands[count:])
-        state = self.sums[op.name]
-        match op.soma:
-            case somas.DeltaRelu(decay=decay, shift=shift):
-                state.v = clipped(decayed(state.v, self.cell_row(DECAY_ONE - decay, op)) + current)
-                y = shifted(state.v.clamp(min=0), -shift)
-                change, state.sent = y - state.sent, y
-                return change
-            case somas.Gate():
-                return self.level(op, op.soma, state, current)
-            case soma:
-                raise UnsupportedNodeError(f"{type(soma).__name__} is not trained here", where=f"op {op.name!r}")
+        return STEPS[type(op.soma)](self, op, current)
+
+    def delta(self, op: IntNeuron, current: Tensor) -> Tensor:
+        """Advance accumulators, which send changes."""
+        soma, state = op.soma, self.sums[op.name]
+        assert isinstance(soma, somas.DeltaRelu)
+        state.v = clipped(decayed(state.v, self.cell_row(DECAY_ONE - soma.decay, op)) + current)
+        y = shifted(state.v.clamp(min=0), -soma.shift)
+        change, state.sent = y - state.sent, y
+        return change
+
+    def relayed(self, op: IntNeuron, current: Tensor) -> Tensor:
+        """Round the sums of linear neurons to payloads."""
+        soma = op.soma
+        assert isinstance(soma, somas.Relay)
+        self.sums[op.name].v = v = current.clamp(-soma.limit, soma.limit)
+        return shifted(v + soma.half, -soma.shift) if soma.shift else v
 
     def cell_row(self, values: np.ndarray, op: IntNeuron) -> Tensor:
         """Return integers of one value, or one a neuron, as they broadcast over (B, *shape)."""
         row = torch.as_tensor(np.asarray(values)).to(self.net.like)
         return row.reshape(()) if row.numel() == 1 else row.reshape(op.shape)
 
-    def level(self, op: IntNeuron, soma: somas.Gate, state: _Sum, current: Tensor) -> Tensor:
+    def level(self, op: IntNeuron, current: Tensor) -> Tensor:
         """Advance gate neurons; backward the real gate function."""
+        soma, state = op.soma, self.sums[op.name]
+        assert isinstance(soma, somas.Gate)
         state.v = clipped(decayed(state.v, self.cell_row(DECAY_ONE - soma.decay, op)) + current)
         bias = self.cell_row(soma.bias, op)
         source, unit = self.net.net.graph[op.name], float(op.scale[0])
@@ -317,3 +320,26 @@ class _Run:
         at = torch.bucketize((state.v.detach() + bias).double(), thresholds, right=True)
         levels = torch.as_tensor(soma.levels).to(state.v)[at]
         return through(gate(source.function, state.v * unit + real) * float(1 << soma.gate_bits), levels)
+
+
+STEPS: Mapping[type[somas.Soma], Callable[[_Run, IntNeuron, Tensor], Tensor]] = {
+    somas.DeltaRelu: _Run.delta,
+    somas.Relay: _Run.relayed,
+    somas.Gate: _Run.level,
+}
+"""How the neurons of the machine advance that are neither a LIF (``ChipCell``) nor a table."""
+TRAINED = (somas.Lif, somas.GateTable, *STEPS)
+"""The neurons of the machine that have a gradient here."""
+WHY_NOT: Mapping[type[somas.Soma], str] = {
+    somas.GatedMembrane: "its gates scale membranes inside the step",
+    somas.HostGate: "its gates come from the host, which has seen all steps",
+    somas.HeldSum: "it is a factor of a gate of two counts, whose product has no gradient here",
+    somas.ProductGate: "it is a gate of two counts, whose product has no gradient here",
+    somas.SigmaDelta: "it sends what a threshold lets through of a change, which has no gradient here",
+}
+"""Why others are not trained."""
+
+
+def untrained(op: IntNeuron) -> str:
+    """Say why neurons cannot be trained; "": they can."""
+    return "" if type(op.soma) in TRAINED else WHY_NOT.get(type(op.soma), "it has no gradient here")

@@ -19,9 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikewright.hw_sim import somas
 from spikewright.models.errors import RecipeError
-from spikewright.models.lowered.chip_net import ChipNet
+from spikewright.models.lowered.chip_net import ChipNet, untrained
 from spikewright.models.lowered.float_net import FloatNet, Seen
 from spikewright.models.lowered.tuning import TunedLoss, Tuning
 from spikewright.models.train.losses import loss_of
@@ -42,9 +41,6 @@ from spikewright.toolchain.options import with_options
 from spikewright.toolchain.pipeline import deploy_graph, quantizer
 from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.shapes import shapes
-
-TRAINED = (somas.Lif, somas.DeltaRelu, somas.Gate, somas.GateTable)
-"""The neurons of the machine that have a gradient here."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def finetune(
     card = {k: v for k, v in made.card.items() if k not in ("accuracy", "accuracy_per_seed", "spike_rate")}
     again = deploy_graph(
         joined(made, lowered),
-        replace(made.options, gates="auto", timesteps=None),
+        replace(made.options, gates="auto", streams="auto", timesteps=None),
         tuner.calibration,
         name=made.name,
         card=card,
@@ -113,11 +109,11 @@ def _check(made: Deployment, how: Tuning) -> None:
             help="fine-tune the float net that it was made from",
         )
     for op in made.integer:
-        if isinstance(op, IntNeuron) and type(op.soma) not in TRAINED:
+        if isinstance(op, IntNeuron) and (why := untrained(op)):
             raise InputError(
-                f"{type(op.soma).__name__} {op.name!r} cannot be trained: its gates pool membranes, or come from the host",
+                f"{type(op.soma).__name__} {op.name!r} cannot be trained: {why}",
                 where=made.name,
-                help="deploy it with gates that a chip computes from events (--gates causal or static)",
+                help="deploy it with gates that can be trained (--gates static, or causal), or train the model itself",
             )
     for name, least in (("epochs", 1), ("batch", 1), ("silence", 0), ("draw", 0)):
         if getattr(how, name) < least:

@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikewright.hw_sim.linear import planar
-from spikewright.models.lowered.neurons import RealCell
+from spikewright.models.lowered.evaluation import At, Evaluation
+from spikewright.models.lowered.neurons import RealCell, spread
 from spikewright.models.lowered.rounding import through
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import POW2_LEVELS
-from spikewright.toolchain.interpret.schedule import spans
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
     Affine,
     Conv,
     Delay,
+    GatedRelay,
     GateNeuron,
     GateTable,
     Input,
@@ -34,6 +35,7 @@ from spikewright.toolchain.ops import (
     Neuron,
     Op,
     Output,
+    Relay,
 )
 from spikewright.toolchain.shapes import shapes
 
@@ -157,12 +159,12 @@ def convolved(op: Any, x: Tensor, weight: Tensor) -> Tensor:
     return y if x.ndim == 4 else y.flatten(2)
 
 
-class _Run:
+class _Run(Evaluation):
     """One evaluation of a float graph."""
 
     def __init__(self, net: FloatNet, x: Tensor, silent: bool) -> None:
-        self.net, self.x, self.T, self.B = net, x, x.shape[0], x.shape[1]
-        self.out: dict[str, Tensor] = {}
+        super().__init__(x)
+        self.net, self.silent = net, silent
         self.cells: dict[str, RealCell] = {}
         self.sums: dict[str, tuple[Tensor, Tensor]] = {}
         for op in net.graph:
@@ -173,17 +175,17 @@ class _Run:
             elif isinstance(op, Neuron):
                 zero = net.like.new_zeros((self.B, *op.shape))
                 self.sums[op.name] = (zero, zero)
-        for ops, looped in spans(net.graph):
-            if looped:
-                self.together(ops)
-            else:
-                self.out[ops[0].name] = self.whole(ops[0])
+        self.evaluate(net.graph)
 
     def seen(self) -> Seen:
         """Return what it showed."""
         answers = self.out[self.net.graph.output.name].mean(0).flatten(1)
         peaks = {name: cell.peak for name, cell in self.cells.items() if cell.peak is not None}
         return Seen(answers, self.out, peaks)
+
+    def stepwise(self, op: Op) -> bool:
+        """Say whether an op has a state."""
+        return isinstance(op, Neuron) and not isinstance(op, GateTable)
 
     def whole(self, op: Op) -> Tensor:
         """Evaluate an op over all steps."""
@@ -197,12 +199,18 @@ class _Run:
                 table = self.net.value(op, "table")
                 rows: Tensor = table[:, None].expand(self.T, self.B, *table.shape[1:])
                 return rows
-            case Neuron():
-                return torch.stack([self.step(op, [o[t] for o in operands]) for t in range(self.T)])
             case _:
                 flat = self.step(op, [o.flatten(0, 1) for o in operands])
                 y: Tensor = flat.unflatten(0, (self.T, self.B))
                 return y
+
+    def one(self, op: Op, t: int, at: At) -> Tensor:
+        """Evaluate an op at a step."""
+        if not isinstance(op, Delay):
+            return self.step(op, [at(name, t) for name in op.inputs])
+        if t >= op.steps:
+            return at(op.inputs[0], t - op.steps)
+        return self.net.like.new_full((self.B, *self.net.shapes[op.name]), op.initial)
 
     def step(self, op: Op, operands: list[Tensor]) -> Tensor:
         """Evaluate an op on frames; a neuron advances one step."""
@@ -216,6 +224,14 @@ class _Run:
                 return self.cells[op.name].step(self._current(op, operands[:count]), operands[count:])
             case Accumulator() | GateNeuron():
                 return self._sum(op, self._current(op, operands))
+            case GatedRelay():
+                count = len(op.currents)
+                drive = self._current(op, operands[:count])
+                for gate in operands[count:]:
+                    drive = drive * spread(gate, op.shape)
+                return torch.zeros_like(drive) if self.silent else drive.clamp(min=0)
+            case Relay():
+                return self._current(op, operands)
             case _:
                 raise UnsupportedNodeError(
                     f"{type(op).__name__} is not trained here", where=f"op {op.name!r}", help="deploy the net first"
@@ -238,23 +254,6 @@ class _Run:
         n = decay * n + u + leak
         self.sums[op.name] = (u, n)
         return n.clamp(min=0) if op.rectify else n
-
-    def together(self, ops: tuple[Op, ...]) -> None:
-        """Evaluate the ops of a feedback loop step by step."""
-        history: dict[str, list[Tensor]] = {op.name: [] for op in ops}
-
-        def at(name: str, t: int) -> Tensor:
-            return history[name][t] if name in history else self.out[name][t]
-
-        for t in range(self.T):
-            for op in ops:
-                if isinstance(op, Delay):
-                    shape = (self.B, *self.net.shapes[op.name])
-                    first = self.net.like.new_full(shape, op.initial)
-                    history[op.name].append(at(op.inputs[0], t - op.steps) if t >= op.steps else first)
-                else:
-                    history[op.name].append(self.step(op, [at(name, t) for name in op.inputs]))
-        self.out |= {name: torch.stack(steps) for name, steps in history.items()}
 
 
 def _grid(value: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -46,6 +46,12 @@ class _Fire(torch.autograd.Function):
         return grads[0] * bump / width, None, None, None, None
 
 
+def spread(gate: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a gate (B, *gate shape) so that it broadcasts over (B, *shape)."""
+    missing = len(shape) - (gate.ndim - 1)
+    return gate.reshape(gate.shape + (1,) * missing) if gate.ndim and missing > 0 else gate
+
+
 class Cell(ABC):
     """Neurons of one op, one step at a time; tensors (B, *shape).
 
@@ -77,6 +83,7 @@ class Cell(ABC):
     v_start: Tensor
     threshold: Tensor
     width: Tensor
+    rise: Tensor  # of v: the width of what a spike is backward
     reset_to: Tensor
     subtracts: bool
     v_min: Tensor | None
@@ -107,7 +114,7 @@ class Cell(ABC):
         """Advance one step and return what is sent."""
         drive = self.drive(current.reshape(self.v.shape))
         for gate in gates[:-1] if self.output_gate else gates:
-            drive = self.scaled(drive, self.over(gate))
+            drive = self.scaled(drive, spread(gate, self.shape))
         if self.rectify:
             drive = drive.clamp(min=0)
         v = self.integrated(drive)
@@ -118,12 +125,7 @@ class Cell(ABC):
             self._held(v)
             return torch.zeros_like(v)
         s = self.fire(v)
-        return s * self.over(gates[-1]) if self.output_gate else s
-
-    def over(self, gate: Tensor) -> Tensor:
-        """Return a gate (B, *gate shape) so that it broadcasts over (B, *shape)."""
-        missing = len(self.shape) - (gate.ndim - 1)
-        return gate.reshape(gate.shape + (1,) * missing) if gate.ndim and missing > 0 else gate
+        return s * spread(gates[-1], self.shape) if self.output_gate else s
 
     def fire(self, v: Tensor) -> Tensor:
         """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are."""
@@ -132,7 +134,7 @@ class Cell(ABC):
             free = self.hold == 0
             count = torch.where(free, count, 0)
             self.hold = torch.where(count > 0, self.refractory - 1, (self.hold - 1).clamp(min=0))
-        fired: Tensor = _Fire.apply(v, count, self.threshold, self.width, self.several)  # type: ignore[no-untyped-call]
+        fired: Tensor = _Fire.apply(v, count, self.threshold, self.rise, self.several)  # type: ignore[no-untyped-call]
         after = v - count * self.reset_to if self.subtracts else self.reset_to
         after = torch.where(count > 0, after, v)
         after = after if self.v_min is None else torch.maximum(after, self.v_min)
@@ -147,7 +149,7 @@ class Cell(ABC):
 
     def _wide(self) -> None:
         size = self.threshold.abs()
-        self.width = size.clamp(min=float(size.max()) * NARROWEST + 1e-12)
+        self.width = self.rise = size.clamp(min=float(size.max()) * NARROWEST + 1e-12)
 
 
 class RealCell(Cell):
@@ -214,6 +216,8 @@ class ChipCell(Cell):
         self.v_start, self.spacing = self.spread(soma.v_start), self.spread(soma.spacing)
         self.never = bool((soma.threshold >= STATE_MAX).all())
         self._wide()
+        if self.several:
+            self.rise = self.spacing
 
     def drive(self, current: Tensor) -> Tensor:
         """Advance u, and add the bias."""

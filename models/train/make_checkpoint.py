@@ -47,6 +47,7 @@ def make_checkpoint(
         on_epoch: Called with what is being trained ("seed 0", "fold 1 of 5") and the epoch's report.
     """
     check_folder(folder)
+    provenance = _provenance(recipe)
     running = running or Running()
     first: Trained | None = None
     accuracies: dict[str, float] = {}
@@ -88,7 +89,7 @@ def make_checkpoint(
         spike_rate=first.measurement.spike_rate,
         train_seconds=round(first.seconds, 1),
         epochs=recipe.epochs,
-        provenance=_provenance(recipe),
+        provenance=provenance,
         torch=torch.__version__.split("+")[0],
         cross_validation=validated,
         side=recipe.side,

@@ -18,6 +18,7 @@ def write_state(path: Path, training: str, state: Mapping[str, Any]) -> None:
     """Write a state, whole or not at all; ``training`` says which training it is of."""
     made = io.BytesIO()
     torch.save({**state, "training": training}, made)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, made.getvalue())
 
 

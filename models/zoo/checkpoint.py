@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikewright.hw_sim.errors import DAMAGE, UNFIT
-from spikewright.hw_sim.files import write_whole
+from spikewright.hw_sim.files import check_room, write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -118,8 +117,8 @@ def save(module: nn.Module, card: Card, folder: Path) -> Path:
 
     tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in module.state_dict().items()}
     target = checkpoint_file(folder, card.name)
-    check_folder(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_whole(target, to_bytes(tensors, metadata={METADATA_KEY: card.to_json()}))
         write_whole(target.with_suffix(".json"), (card.to_json() + "\n").encode())
     except OSError as error:
@@ -135,15 +134,14 @@ def checkpoint_file(folder: Path, name: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder to write into.
+    """Refuse a folder that takes no file, or has no room; one that is not there stays so until something is written.
 
     Raises:
         CheckpointError: It cannot be made, or not be written to.
     """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_room(there)
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"

@@ -17,6 +17,7 @@ from int_nets import int_gate_table
 from mapped import mapped
 from netx_nets import CUBA, changed, conv_net, dense, even, ints, joined, kernel_layer, write
 
+from spikewright import deploy
 from spikewright.export.lava import LavaBackend
 from spikewright.export.netx import export_net, import_net
 from spikewright.export.netx.entry import import_netx
@@ -219,6 +220,33 @@ def test_a_refractory_delay_of_a_file_holds_neurons_and_is_told(tmp_path: Path) 
         "note: r.net: layer 0 (dense): neurons are silent for 2 steps behind a spike (refDelay 3), as on the chip; lava-dl's "
         "own loader ignores it"
     ]
+
+
+def test_neurons_of_a_file_fire_above_their_threshold_unless_comparison_says_at_it(tmp_path: Path) -> None:
+    """SLAYER trains v >= threshold, chips and Lava fire at v > threshold, and the file says neither."""
+    file = str(write(tmp_path / "c.net", dense([[2]], **{"neuron/vThMant": 2})))
+    event = np.array([1, 0, 0], np.float32).reshape(3, 1, 1)  # which takes v to its threshold
+
+    usual, asked = (deploy(file, samples=event, timesteps=3, comparison=said) for said in (None, "ge"))
+
+    assert [made.run().answer.item() for made in (usual, asked)] == [0, 1]
+    assumed = [one for one in usual.diagnostics if one.code == "comparison-unsaid"]
+    assert [(one.where, one.what, one.severity) for one in assumed] == [
+        ("c", "neurons fire at v > threshold, as the chip and Lava have it (--comparison)", "assumption")
+    ]
+    assert "SLAYER" in assumed[0].help
+    assert "comparison-unsaid" not in [one.code for one in asked.diagnostics]
+
+
+@pytest.mark.parametrize(("delay", "told"), [(3, []), (4, ["delay-outlasts"]), (9, ["delay-outlasts"])])
+def test_delays_that_outlast_the_run_are_warned_of(delay: int, told: list[str], tmp_path: Path) -> None:
+    file = write(tmp_path / "d.net", dense([[2], [4]], delay=[0, delay]), dense([[2, 2]]))
+
+    made = deploy(str(file), samples=np.ones((4, 1, 1), np.float32), timesteps=4)
+
+    warned = [one for one in made.diagnostics if one.severity == "warning"]
+    assert [one.code for one in warned] == told
+    assert all(f"by {delay} steps nothing arrives within T = 4 steps" in one.what for one in warned)
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 2, 1)])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import Cli, untouched
 
 from spikewright.models.datasets import Split
-from spikewright.models.errors import RecipeError
+from spikewright.models.errors import CheckpointError, RecipeError
 from spikewright.models.train import loop
 from spikewright.models.train.augment import Augmentation, apply, apply_mix, draw, draw_mix
 from spikewright.models.train.data import Data, training_data
@@ -18,8 +20,21 @@ from spikewright.models.train.losses import batch_loss, loss_of, postsynaptic, v
 from spikewright.models.train.measure import measure
 from spikewright.models.train.optimizers import Plateau, make_optimizer, rate_factor
 from spikewright.models.train.recipes import RECIPES, Recipe, recipe
+from spikewright.models.zoo.checkpoint import check_folder, checkpoint_path
 
 SMALL = replace(recipe("ma-digits-vanilla"), epochs=2, timesteps=3, arguments={"T": 3, "attention": False}, batch=256)
+
+
+def test_a_folder_without_room_is_refused_before_training_and_does_not_stay(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(CheckpointError, match="cannot write"):
+            check_folder(tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
@@ -206,3 +221,19 @@ def test_a_training_with_cutmix_is_another_one_and_goes_well() -> None:
 
     assert losses[1.0] != losses[1e-9]
     assert all(np.isfinite(losses[1.0]))
+
+
+def test_a_training_that_fails_leaves_no_folder_and_none_writes_over_the_weights_it_starts_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli, out = Cli(capsys), tmp_path / "out"
+    assert cli("train", "tcja-fashion", "--data", tmp_path / "none", "--out", out)[0] == 2
+    untouched(out)
+
+    own = tmp_path / "tcja-digits.safetensors"
+    own.write_bytes(checkpoint_path("tcja-digits").read_bytes())
+    before = own.read_bytes()
+    said = cli.refused("train", "tcja-digits", "--from", own, "--out", tmp_path, "--epochs", 1)
+    assert "--from: " in said
+    assert "is what would be written over" in said
+    assert own.read_bytes() == before

@@ -12,8 +12,10 @@ from spikewright.toolchain.compare import compare
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import VerifyError
 from spikewright.toolchain.from_nir import from_nir
+from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ops import Lif, Neuron
 from spikewright.toolchain.options import Options
+from spikewright.toolchain.outlasting import outlasting
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
@@ -137,3 +139,46 @@ def test_a_net_without_attention_is_deployed_whatever_quantizing_costs() -> None
     made = deploy_graph(graph, Options(gates="auto", tolerance=-1.0), data, name="net")
 
     assert made.strategies == {}
+
+
+def test_a_map_with_a_bias_behind_a_leaky_integrator_is_refused_with_what_helps() -> None:
+    x = events(SIZE)
+    bias = np.arange(1.0, CLASSES + 1)
+
+    def read(last: nir.NIRNode) -> nir.NIRGraph:
+        return chain(*hidden(), leaky(), last, shape=(SIZE,), out=(CLASSES,))
+
+    with pytest.raises(VerifyError) as caught:
+        deploy(read(nir.Affine(weights(CLASSES, CLASSES), bias)), x)
+    assert (
+        caught.value.help == "leave the bias of 'n4' out (the map then acts in front of it), and add it to the answers"
+    )
+
+    wanted = run_float(from_nir(read(nir.Affine(weights(CLASSES, CLASSES), bias))), x)["output"].mean(0)
+    made = deploy(read(nir.Linear(weights(CLASSES, CLASSES))), x)
+    np.testing.assert_allclose(made.run_float(x) + bias, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("delays", "told"), [([1, 2, 3], None), ([1, T, T + 4], f"{T} to {T + 4}"), ([1000 * T] * 3, f"{1000 * T:,}")]
+)
+def test_delays_that_nothing_comes_through_in_a_run_are_warned_of_by_name(delays: list[int], told: str | None) -> None:
+    """Milliseconds taken for seconds, say."""
+    three = np.ones(3)
+    neurons = nir.LIF(three * 4 * DT, three * 3, three * 0, three * 0.5, three * 0)
+    late = nir.Delay(np.array(delays) * DT)
+    graph = chain(neurons, late, nir.Linear(weights(3, 3)), neurons, shape=(3,), out=(3,))
+
+    found = outlasting(from_nir(graph))
+
+    what = f"of what it delays by {told} steps nothing arrives within T = {T} steps of {DT:g} s"
+    assert [(one.where, one.what) for one in found] == ([] if told is None else [("delay 'n1'", what)])
+
+
+def test_delays_that_add_up_to_a_run_are_warned_of_once() -> None:
+    half, three = nir.Delay(np.full(3, T / 2 * DT)), np.ones(3)
+    neurons = nir.LIF(three * 4 * DT, three * 3, three * 0, three * 0.5, three * 0)
+
+    (found,) = outlasting(from_nir(chain(half, neurons, half, neurons, half, shape=(3,), out=(3,))))
+
+    assert found.where == "delay 'n2'"

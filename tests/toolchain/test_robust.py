@@ -104,6 +104,18 @@ def test_an_interruption_that_python_drops_in_a_callback_comes_again(
     assert cli("run", folder) == (130, "", "interrupted\n")
 
 
+@pytest.mark.parametrize(
+    "verb", [("deploy", "no.nir"), ("demo",), ("train", "ma-digits"), ("finetune", "B", "--train", "x")]
+)
+def test_a_folder_without_a_name_is_not_the_one_we_are_in(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.refused(*verb, "--out", "").startswith("--out '': names no folder\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("verb", [("run", "B"), ("deploy", "ma-digits", "--out", "O"), ("train", "ma-digits")])
 def test_a_file_for_the_folder_of_a_data_set_is_refused(cli: Cli, tmp_path: Path, verb: tuple[str, ...]) -> None:
     (tmp_path / "x").write_text("x")

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.toolchain import api, bundle
 from spikewright.toolchain.cli.outcome import Outcome
-from spikewright.toolchain.cli.parser import add_declared, add_folder_option, values
+from spikewright.toolchain.cli.parser import add_declared, add_folder_option, place, values
 from spikewright.toolchain.cli.progress import stages
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Options, declared
@@ -21,7 +21,7 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a zoo name, .safetensors, .nir, .net or .onnx file, or path/to/file.py:factory"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle")
+    parser.add_argument("--out", type=place, metavar="DIR", help="folder of the bundle")
     parser.add_argument("--name", metavar="NAME", help="what to call it (default: as the model)")
     add_declared(parser, declared(Options))
     parser.add_argument(

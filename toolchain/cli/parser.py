@@ -111,6 +111,17 @@ def add_folder_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup,
     )
 
 
+def place(word: str) -> Path:
+    """Return the folder to write to that a word names.
+
+    Raises:
+        InputError: It names none, as a variable of the shell that is not set.
+    """
+    if not word:
+        raise InputError("names no folder", where="--out ''", help="name one; . is the one you are in")
+    return Path(word)
+
+
 def no_file(word: str) -> Path:
     """Return the folder of a word; where nothing is, the data set says how to get it.
 

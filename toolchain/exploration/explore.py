@@ -16,6 +16,7 @@ from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.toolchain.api import Net, read_model
+from spikewright.toolchain.auto import LOOKS
 from spikewright.toolchain.backends import Progress
 from spikewright.toolchain.content import code
 from spikewright.toolchain.deployment import Data, check_data
@@ -196,7 +197,7 @@ def _job(net: Net, base: Options, chip: Chip, limit: int, *, judged: bool) -> Jo
         samples,
         dict(imported.card),
         net.diagnostics,
-        held_out=net.held_out() if judged and attention(net.graph) else None,
+        held_out=net.held_out(LOOKS[-1]) if judged and attention(net.graph) else None,
         integer=net.graph is None,
         code=code(),
     )

@@ -28,7 +28,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Array, Op
 from spikewright.toolchain.options import Options, declared
 from spikewright.toolchain.pipeline import deploy_graph
-from spikewright.toolchain.samples import Samples, repeated
+from spikewright.toolchain.samples import Samples, part, repeated
 from spikewright.toolchain.spike_driven.deployed import check_deployment
 
 MACHINE = "hw_sim"
@@ -80,6 +80,11 @@ class Job:
     def key_of(self, configuration: Configuration) -> str:
         """Return the digest that a configuration's result is kept by."""
         return digest(self.key, configuration.values)
+
+    def judges(self, limit: int) -> Samples | None:
+        """Return the last ``limit`` of the data that decides about constants; None where there is none."""
+        held = self.held_out
+        return None if held is None else part(held, max(0, len(held) - limit), len(held))
 
     def pack(self) -> bytes:
         """Return the job for another process; a frame that every step repeats goes once."""
@@ -156,7 +161,7 @@ class Evaluator:
             name=job.name,
             card=job.card,
             samples=job.samples,
-            held_out=lambda: job.held_out,
+            held_out=job.judges,
             diagnostics=job.diagnostics,
             chip=job.chip,
             memory=self.prefixes,

@@ -32,6 +32,12 @@ SUPPORTED: tuple[str, ...] = (
 """Node types that have a meaning in our ops."""
 
 
+_ONE: dict[type[nir.NIRNode], str] = {
+    nir.Input: "join them to one: the values side by side, which each map reads with zeros for those of the others",
+    nir.Output: "keep the one whose answer counts, or join them to one: the values side by side, by maps with rows of zeros",
+}
+
+
 @dataclass(frozen=True)
 class Flat:
     """A graph without sub-graphs: one input, one output, nodes by name, edges (several into one node: a sum).
@@ -128,7 +134,7 @@ def _single(nodes: dict[str, nir.NIRNode], kind: type[nir.NIRNode], where: str) 
         raise ImportingError(
             f"{len(found)} {kind.__name__} nodes{listing}; one is allowed",
             where=where,
-            help="keep one input and one output",
+            help="give it one" if not found else _ONE[kind],
         )
     return found[0]
 

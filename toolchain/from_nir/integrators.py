@@ -100,7 +100,7 @@ def _map(graph: Graph, op: Op, source: Op) -> Places | None:
     assert isinstance(source, Accumulator)
     known = shapes(graph)
     before, after = known[source.name], known[op.name]
-    kept = _kept(op, source, before)
+    kept = _kept(op, source, before, after)
     if kept is None or not isinstance(op, Linear | Scale | SumPool | Flatten | Delay):
         return None
     bare = _without_constant(op)
@@ -113,7 +113,7 @@ def _map(graph: Graph, op: Op, source: Op) -> Places | None:
     front = replace(bare, name=fresh(f"{op.name}.in", {one.name for one in graph}), inputs=source.inputs)
     leak = np.asarray(source.leak, np.float64)
     if np.any(leak):
-        leak = np.asarray(apply(bare, [np.broadcast_to(grid(leak, before), (1, *before))])[0])
+        leak = np.asarray(apply(bare, [np.broadcast_to(grid(leak, before), (1, *before))])[0]).reshape(after)
     behind = _integrator(op.name, front.name, after, op.block, kept, leak)
     return {op.name: [front, behind]} | {one.name: [_leaking(one, constant)] for one in readers if np.any(constant)}
 
@@ -135,7 +135,7 @@ def _leaking(op: Op, constant: Array) -> Op:
     return replace(op, leak=least(np.asarray(grid(op.leak, op.shape) + drive), op.shape))
 
 
-def _kept(op: Op, source: Accumulator, shape: Shape) -> dict[str, Array] | None:
+def _kept(op: Op, source: Accumulator, shape: Shape, after: Shape) -> dict[str, Array] | None:
     """Return what the neurons behind a map keep in a step; None: it adds up some that keep unlike."""
     found = {}
     for name in KEPT:
@@ -144,7 +144,7 @@ def _kept(op: Op, source: Accumulator, shape: Shape) -> dict[str, Array] | None:
         if value.ndim == 0:
             found[name] = value
         elif isinstance(op, Scale | Delay | Flatten):
-            found[name] = np.broadcast_to(grid(value, shape), shape).reshape(-1 if isinstance(op, Flatten) else shape)
+            found[name] = np.broadcast_to(grid(value, shape), shape).reshape(after)
         elif depthwise and value.ndim == 1 < len(shape):
             found[name] = np.repeat(value, op.weight.shape[0] // shape[0]) if isinstance(op, Conv) else value
         else:

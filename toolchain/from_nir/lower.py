@@ -11,6 +11,7 @@ import numpy as np
 
 from spikewright.toolchain import nirx, ops
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.from_nir.flat_signals import Merge
 from spikewright.toolchain.from_nir.neurons import TOLERANCE, Place, fit, integrator, lif, neurons
 from spikewright.toolchain.from_nir.order import OneStep
 from spikewright.toolchain.ops import Array, Op, Pair, Shape
@@ -111,7 +112,7 @@ def _conv(node: nir.Conv1d | nir.Conv2d, at: Place) -> Op:
         case "valid":
             padding = (0, 0)
         case "same":
-            weight, padding = _same(weight, stride, dilation, at)
+            weight, padding, dilation = _same(weight, stride, dilation, at)
         case _:
             padding = pair("padding")
     return ops.Conv(
@@ -135,26 +136,34 @@ def _check_declared(value: Any, what: str, shape: Shape, at: Place) -> None:
         )
 
 
-def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array, Pair]:
-    """Return the weight and padding of 'same': torch pads (k - 1) d in all, the odd one right and bottom.
+def _same(weight: Array, stride: Pair, dilation: Pair, at: Place) -> tuple[Array, Pair, Pair]:
+    """Return the weight, padding and dilation of 'same': torch pads (k - 1) d in all, the odd one right and bottom.
 
-    An even kernel gets a column of zeros on the left, so that equal padding on both sides gives the same sums.
+    An even kernel gets a row of zeros in front, and a dilated one in its gaps, so that equal padding gives the same sums.
     """
     if stride != (1, 1):
         raise ImportingError(f"padding 'same' with stride {stride}", where=at.here, help="give the padding in numbers")
-    padding = []
-    for axis, (k, d) in enumerate(zip(weight.shape[2:], dilation, strict=True)):
-        total = d * (k - 1)
+    padding, gaps = [], list(dilation)
+    for axis, d in enumerate(dilation, 2):
+        total = d * (weight.shape[axis] - 1)
         padding.append(total - total // 2)
-        if total % 2 and d > 1:
-            raise UnsupportedNodeError(
-                f"padding 'same' with an even kernel of {k} and dilation {d}", where=at.here, help="use an odd kernel"
-            )
         if total % 2:
-            front = [(0, 0)] * 4
-            front[2 + axis] = (1, 0)
-            weight = np.pad(weight, front)
-    return weight, (padding[0], padding[1])
+            weight, gaps[axis - 2] = _in_front(_spread(weight, axis, d), axis), 1
+    return weight, (padding[0], padding[1]), (gaps[0], gaps[1])
+
+
+def _spread(weight: Array, axis: int, dilation: int) -> Array:
+    """Return a kernel with zeros in the gaps that dilation leaves along an axis."""
+    shape = list(weight.shape)
+    shape[axis] = dilation * (shape[axis] - 1) + 1
+    found = np.zeros(shape)
+    found[(slice(None),) * axis + (slice(None, None, dilation),)] = weight
+    return found
+
+
+def _in_front(weight: Array, axis: int) -> Array:
+    """Return a kernel with a row of zeros in front along an axis."""
+    return np.pad(weight, [(int(own == axis), 0) for own in range(weight.ndim)])
 
 
 # --------------------------------------------------------------------------------- pooling and flatten
@@ -171,7 +180,7 @@ def _reshaping(node: nir.NIRNode, at: Place) -> Op:
 
 
 def _flatten(node: nir.Flatten, at: Place) -> Op:
-    """Flatten all axes: ``start_dim`` 0, or 1 where the writer counted the batch axis (torch's default)."""
+    """Flatten all axes: ``start_dim`` 0, or 1 up to the end (torch's default counts the batch axis); or merge some of them."""
     rank = len(at.shape)
     start, end = int(node.start_dim), int(node.end_dim)
     declared = node.input_type.get("input")
@@ -181,11 +190,15 @@ def _flatten(node: nir.Flatten, at: Place) -> Op:
     counted = start == 1 and end in (-1, rank)  # torch's default counts the batch, whatever the file says of the axes
     if rank == 1 or (start in (0, -rank, more) and end in last) or counted:
         return ops.Flatten(name=at.name, inputs=at.inputs)
-    raise UnsupportedNodeError(
-        f"start_dim {start}, end_dim {end} on a signal of shape {at.shape}; flattening all axes is supported",
-        where=at.here,
-        help="use start_dim=0, end_dim=-1 (NIR counts no batch axis)",
-    )
+    first, final = (axis + rank if axis < 0 else axis - more for axis in (start, end))
+    if not 0 <= first <= final < rank:
+        raise ImportingError(
+            f"start_dim {start}, end_dim {end} on a signal of shape {at.shape}",
+            where=at.here,
+            help="use start_dim=0, end_dim=-1 for all axes (NIR counts no batch axis)",
+        )
+    merged = (*at.shape[:first], prod(at.shape[first : final + 1]), *at.shape[final + 1 :])
+    return Merge(name=at.name, inputs=at.inputs, shape=merged)
 
 
 # ------------------------------------------------------------------------------------ time, extensions

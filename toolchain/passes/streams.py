@@ -4,8 +4,9 @@
     price  = energy cores DENSE_PRICE^min(1, density / DENSE_FROM)         density: of the densest relay; 0 without one
 
 A term is a map from messages; without a relay in between, every reader has all terms in front of it for itself: synapses,
-and axons, of which a core has a limited number (``core_estimate``). A set that the chip has no room for comes last.
-A relay that sends from ``DENSE_FROM`` of its neurons and steps is dense: `check` says so.
+and axons, of which a core has a limited number (``core_estimate``). A relay that sends from ``DENSE_FROM`` of its neurons and
+steps is dense, and no event-driven stream: `check` says so. A set without one that the chip, with all chips of its board, has
+room for comes before any with one, whatever the price; a set that there is no room for comes last.
 """
 
 from __future__ import annotations
@@ -127,10 +128,14 @@ class Cost:
         return self.density >= DENSE_FROM
 
     @property
-    def price(self) -> tuple[bool, float]:
-        """What is compared: a set that fits comes first, then energy times cores, the more the denser."""
-        share = min(1.0, self.density / DENSE_FROM)
-        return not self.fits, float(self.energy * self.cores * DENSE_PRICE**share)
+    def price(self) -> float:
+        """Energy times cores, the more the denser."""
+        return float(self.energy * self.cores * DENSE_PRICE ** min(1.0, self.density / DENSE_FROM))
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What is compared: a set that fits comes first, and of these one that stays event-driven; then the price."""
+        return (1 if self.dense else 0) if self.fits else 2, self.price
 
     def __str__(self) -> str:
         return f"an estimated {self.energy / PJ_PER_UJ:.2g} uJ a step and {self.cores:,} cores"
@@ -230,39 +235,56 @@ class Streams:
         first, more = _fan(op)
         return [(rate, first if fan == 1.0 else fan * more, price) for rate, fan, price in found]
 
-    def cheapest(self) -> frozenset[str]:
-        """Return the set of relays with the lowest price that single changes of none, of the sparse, or of all lead to."""
+    @cached_property
+    def ends(self) -> tuple[frozenset[str], ...]:
+        """The sets of relays that single changes of none, of the sparse, and of all lead to."""
         sparse = frozenset(name for name in self.candidates if self.rates[name] < DENSE_FROM)
-        ends = [
-            self._improved(start, allowed)
-            for start, allowed in ((frozenset[str](), sparse), (sparse, sparse), (frozenset(self.candidates), None))
-        ]
-        return min(ends, key=lambda end: self.cost(end).price)
+        starts = ((frozenset[str](), sparse), (sparse, sparse), (frozenset(self.candidates), None))
+        return tuple(self._improved(start, allowed) for start, allowed in starts)
 
     def choice(self, how: str) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
-        """Return the relays, in order, and what to say of them: all candidates (``relay``), or those of the lowest price."""
-        relays = frozenset(self.candidates) if how == "relay" else self.cheapest()
+        """Return the relays, in order, and what to say of them: all candidates (``relay``), or those of the first rank."""
+        relays = frozenset(self.candidates) if how == "relay" else min(self.ends, key=lambda end: self.cost(end).rank)
         return tuple(name for name in self.candidates if name in relays), (self._said(relays, how),)
 
     def _said(self, relays: frozenset[str], how: str) -> Diagnostic:
-        """Return what was picked, what it costs, and what the other way would."""
+        """Return what was picked, what it costs, what the other ways would, and what decided."""
         where, here, apart = "residual streams", self.cost(relays), self.cost(())
         if not relays:
-            whole = self.cost(self.candidates)
-            dense = f", and be dense ({self._densities(self.candidates)})" if whole.dense else ""
-            what = f"every reader has its own synapses: {apart}; relays of all sums would take {whole}{dense}"
-            return Diagnostic("distributed", where, what, "", "note")
-        what = (
-            f"{len(relays)} of {len(self.candidates)} sums travel by relays, signed graded payloads, which send in "
-            f"{self._densities(relays)} of all neurons and steps: {here}; with synapses of its own for every reader {apart}"
+            code, what = "distributed", f"every reader has its own synapses: {self._of(())}"
+        else:
+            code = "relays"
+            what = (
+                f"{len(relays)} of {len(self.candidates)} sums travel by relays, signed graded payloads, which send in "
+                f"{self._densities(relays)} of all neurons and steps: {self._of(relays)}; with synapses of its own for "
+                f"every reader {self._of(())}"
+            )
+        if here.dense:
+            count = sum(self.rates[name] >= DENSE_FROM for name in relays)
+            what += f". `check` calls {count} of them dense, with {DENSE_FROM:g} or more"
+            if how == "auto":
+                return Diagnostic(code, where, what, self._way_out(apart), "note")
+            return Diagnostic(code, where, what, "--streams auto weighs that", "note")
+        other = min(
+            (end for end in (*self.ends, frozenset(self.candidates)) if end), key=lambda end: self.cost(end).price
         )
-        if not here.dense:
-            return Diagnostic("relays", where, what, severity="note")
-        count = sum(self.rates[name] >= DENSE_FROM for name in relays)
-        room = "" if apart.fits else f", of which {self.chip.name!r} has {self.chip.mesh.cores:,}"
-        help = "--streams distribute leaves no relay" if how == "auto" else "--streams auto weighs that"
-        what += f"{room}. `check` calls {count} of them dense, with {DENSE_FROM:g} or more"
-        return Diagnostic("relays", where, what, help, "note")
+        if other != relays and (not relays or self.cost(other).price < here.price):
+            kind = "all" if len(other) == len(self.candidates) else f"{len(other)}"
+            dense = f", and be dense ({self._densities(other)})" if self.cost(other).dense else ""
+            what += f"; relays of {kind} sums would take {self._of(other)}{dense}"
+            if dense and self.cost(other).price < here.price:
+                what += ": dearer here, and spike-driven"
+        return Diagnostic(code, where, what, "", "note")
+
+    def _way_out(self, apart: Cost) -> str:
+        """Return what helps where ``auto`` had to take dense relays."""
+        larger = "" if apart.fits else f", and a board with {apart.cores:,} cores has room for that (--chip)"
+        return f"--streams distribute leaves no relay{larger}"
+
+    def _of(self, relays: Collection[str]) -> str:
+        """Return what a set costs, and if there is no room for it, how much there is."""
+        cost, mesh = self.cost(relays), self.chip.mesh
+        return str(cost) if cost.fits else f"{cost}, of which {self.chip.name!r} has {mesh.cores:,}"
 
     def _densities(self, names: Collection[str]) -> str:
         rates = sorted(self.rates[name] for name in names)
@@ -270,13 +292,13 @@ class Streams:
 
     def _improved(self, relays: frozenset[str], allowed: frozenset[str] | None) -> frozenset[str]:
         """Return where single changes lead; ``allowed``: the sums that may change (None: all)."""
-        price = self.cost(relays).price
+        rank = self.cost(relays).rank
         for _ in range(ROUNDS):
             changed = (relays ^ {name} for name in (self.candidates if allowed is None else allowed))
-            best = min(changed, key=lambda one: self.cost(one).price, default=relays)
-            if self.cost(best).price >= price:
+            best = min(changed, key=lambda one: self.cost(one).rank, default=relays)
+            if self.cost(best).rank >= rank:
                 break
-            relays, price = best, self.cost(best).price
+            relays, rank = best, self.cost(best).rank
         return relays
 
 

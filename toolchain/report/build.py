@@ -67,10 +67,13 @@ def report_on(
         progress: Makes a progress callback by a title.
 
     Raises:
+        BackendError: A backend is not there.
         InputError: A price list cannot be read, or samples take longer than ``rate_hz`` leaves them.
         PassError: ``strict``, and something is lost.
     """
     lists = [load_prices(path) for path in prices]
+    for name in backends:  # one that is not there ends it here, not behind the runs
+        made.backend(name)
     payloads = Payloads(made, made.check_input(samples.x))
     runs = {
         name: run_parts(made, made.backend(name), payloads, False, progress(f"{made.name} on {name}"))

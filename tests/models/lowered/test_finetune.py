@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
 from command_line import Cli
+from residual_nets import stream
 from tiny import tiny_graph
 from trained_nets import biased, deployed, quarters
 
 import spikewright as sw
+from spikewright.hw_sim import somas
+from spikewright.models.lowered.chip_net import TRAINED, WHY_NOT
 from spikewright.models.lowered.finetune import TunedEpoch
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.errors import InputError
+from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.ops import Affine, Relay
 
 HOW = {"epochs": 6, "rate": 0.05, "batch": 16}
 
@@ -81,6 +87,24 @@ def test_the_silence_term_stops_what_fires_without_input() -> None:
     assert accuracy(quiet) > accuracy(made)
 
 
+def test_a_net_whose_streams_go_by_relays_learns() -> None:
+    graph, _ = stream(0, blocks=2)
+    rng = np.random.default_rng(1)
+    read = Affine(name="fc", inputs=("end",), weight=rng.normal(size=(4, 36)) / 6)
+    graph = graph.with_ops([*(op for op in graph if op.name != "out"), read, replace(graph["out"], inputs=("fc",))])
+    samples = quarters(64)
+    x = np.repeat(samples.x, 2, axis=3)[:4, :, :, 1:7, [0, 0, 1, 2, 3, 3]]  # 2 x 6 x 6, of 4 steps
+    samples = replace(samples, x=np.ascontiguousarray(x))
+    made = sw.deploy(graph, calibration=samples, samples=samples, streams="relay", mapping="greedy")
+    assert any(isinstance(op, Relay) for op in made.lowered)
+
+    again = sw.finetune(made, samples, epochs=4, rate=0.02, batch=16)
+
+    assert any(isinstance(op, Relay) for op in again.lowered)
+    assert accuracy(again) > accuracy(made) + 0.2
+    assert again.compare(limit=8).equal
+
+
 def test_training_with_real_numbers_learns_too() -> None:
     made = deployed()
     again = sw.finetune(made, quarters(96), numbers="float", loss="cross-entropy", **HOW)
@@ -91,6 +115,17 @@ def refused(made: Deployment, *data: object, **how: object) -> str:
     with pytest.raises(InputError) as error:
         sw.finetune(made, *data, **how)
     return str(error.value)
+
+
+def test_neurons_without_a_gradient_are_refused_by_the_true_reason() -> None:
+    assert {*somas.KINDS.values()} == {*TRAINED, *WHY_NOT, somas.Source}
+    made = deployed()
+    (lif, *_) = [op for op in made.integer if isinstance(op, IntNeuron)]
+    held = somas.HeldSum(np.zeros(1, np.int64))
+    planted = replace(made, integer=made.integer.replace((lif,), replace(lif, soma=held)))
+    said = refused(planted, quarters(8))
+    assert f"HeldSum {lif.name!r} cannot be trained: it is a factor of a gate of two counts" in said
+    assert "train the model itself" in said
 
 
 def test_what_cannot_be_trained_is_refused_before_any_work() -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from example_counts import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from lowered_blocks import events
 from random_nets import random_net, seeds
+from residual_nets import stream
 from tiny import tiny_graph
 from trained_nets import deployed, quarters
 
 from spikewright.models.lowered.chip_net import ChipNet
 from spikewright.models.lowered.float_net import FloatNet
+from spikewright.toolchain.blocks.ma import MAAttention
 from spikewright.toolchain.calibration import observe
 from spikewright.toolchain.coding import payloads
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.interpret import run_float, run_int
-from spikewright.toolchain.ops import Neuron
+from spikewright.toolchain.lowerings import net_of, variants
+from spikewright.toolchain.ops import GatedRelay, Neuron, Relay
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph, quantizer
 from spikewright.toolchain.samples import Samples
@@ -35,6 +42,30 @@ def test_any_net_does_in_torch_what_it_does_in_the_interpreters(seed: int, gates
     like_the_float_one(made, x)
     for dtype in (torch.float32, torch.float64):
         like_the_integer_one(made, x, dtype)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_relays_do_in_torch_what_they_do_in_the_interpreters(gated: bool) -> None:
+    graph, x = stream(0, blocks=3)
+    if gated:  # a current that attention gates goes to a sum behind: a rectified relay with gate ports
+        block = replace(dict(variants(MAAttention))["TCS"], rectifier="relu", gate="sigmoid")
+        graph, x = net_of(block, hosted=False), np.asarray(events(3).x, np.float64)
+    options = Options(gates="static", streams="auto" if gated else "relay", mapping="greedy")
+    made = deploy_graph(graph, options, Samples(x.astype(np.float32), None, "random"), name="net")
+    assert any(isinstance(op, GatedRelay if gated else Relay) for op in made.lowered)
+
+    like_the_float_one(made, x)
+    for dtype in (torch.float32, torch.float64):
+        like_the_integer_one(made, x, dtype)
+    found = []
+    for numbers in ("float", "int"):
+        net = FloatNet(made.lowered, torch.float64)
+        sent = payloads(made.integer, x) if numbers == "int" else x
+        run = net.run if numbers == "float" else ChipNet(net, made.integer).run
+        run(torch.as_tensor(sent)).answers[:, 0].sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+    real, chip = found
+    assert float(real @ chip / (real.norm() * chip.norm())) > 0.9
 
 
 def like_the_float_one(made: Deployment, x: np.ndarray) -> None:

@@ -7,11 +7,11 @@ import warnings
 import nir
 import numpy as np
 import pytest
-from nir_nets import T, chain, run
+from nir_nets import DT, T, chain, run
 from numpy.typing import NDArray
 
 from spikewright.toolchain import nirx
-from spikewright.toolchain.errors import UnsupportedNodeError
+from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 from spikewright.toolchain.from_nir import from_nir
 
 
@@ -53,6 +53,8 @@ def conv(
         ((3, 3), "same", {"dilation": 2}),
         ((4, 4), "same", {}),
         ((2, 5), "same", {"groups": 2}),
+        ((4, 2), "same", {"dilation": 3}),
+        ((2, 3), "same", {"dilation": 2}),
     ],
 )
 def test_convolutions_are_torchs(
@@ -71,11 +73,6 @@ def test_convolutions_are_torchs(
     y = run(chain(conv(weight, padding, **options), shape=(4, 8, 7), out=tuple(expected.shape[1:])), x)
 
     np.testing.assert_allclose(y, expected.numpy(), atol=1e-12)
-
-
-def test_an_even_kernel_with_dilation_and_padding_same_is_refused() -> None:
-    with pytest.raises(UnsupportedNodeError, match="even kernel of 4 and dilation 3"):
-        from_nir(chain(conv(np.ones((1, 1, 4, 4)), "same", dilation=3), shape=(1, 9, 9), out=(1, 9, 9)))
 
 
 def test_pools_and_flatten(rng: np.random.Generator) -> None:
@@ -104,10 +101,61 @@ def test_a_flatten_that_counts_a_batch_axis_or_none_flattens_all(
     np.testing.assert_array_equal(run(chain(flat, shape=(2, 4, 6), out=(48,)), x), x.reshape(T, 48))
 
 
-def test_a_partial_flatten_is_refused() -> None:
-    flat = nir.Flatten({"input": np.array([2, 4, 6])}, 1, 2)
+@pytest.mark.parametrize(
+    ("start", "end", "declared", "merged"),
+    [
+        (1, 2, (2, 4, 6), (2, 24)),
+        (0, 1, (2, 4, 6), (8, 6)),
+        (-2, -1, (2, 4, 6), (2, 24)),
+        (2, 3, (1, 2, 4, 6), (2, 24)),
+        (1, 1, (2, 4, 6), (2, 4, 6)),
+    ],
+)
+@pytest.mark.parametrize("per", ["channel", "neuron"])
+def test_a_partial_flatten_merges_axes_for_neurons_sums_and_a_second_one(
+    start: int, end: int, declared: tuple[int, ...], merged: tuple[int, ...], per: str, rng: np.random.Generator
+) -> None:
+    flat = nir.Flatten({"input": np.array(declared)}, 0, -1)
+    flat.start_dim, flat.end_dim = start, end
+    shape = merged[:1] + (1,) * (len(merged) - 1) if per == "channel" else merged
+    threshold, w, x = rng.uniform(0.3, 0.7, shape), rng.normal(size=(3, 48)), rng.random((T, 2, 4, 6))
+    ones = np.ones(shape)
+    fires = nir.IF(r=ones, v_threshold=threshold, v_reset=0 * ones)
+    nodes = (nir.Scale(np.ones((2, 4, 6))), flat, fires, nir.Flatten({"input": np.array(merged)}, 0, -1), nir.Linear(w))
 
-    with pytest.raises(UnsupportedNodeError, match="start_dim 1, end_dim 2"):
+    y = run(chain(*nodes, shape=(2, 4, 6), out=(3,)), x)
+    ends = run(chain(flat, fires, shape=(2, 4, 6), out=merged), x)
+
+    v, spikes = np.zeros(merged), []
+    for i in x.reshape(T, *merged):
+        v = v + i
+        spikes.append((v > threshold).astype(float))
+        v = np.where(spikes[-1] > 0, 0, v)
+    np.testing.assert_array_equal(ends.reshape(T, -1), np.array(spikes).reshape(T, -1))
+    np.testing.assert_allclose(y, np.array(spikes).reshape(T, 48) @ w.T, atol=1e-12)
+    assert 0 < np.mean(spikes) < 1
+
+
+def test_an_integrator_in_front_of_a_partial_flatten_is_one_behind_it(rng: np.random.Generator) -> None:
+    leaks = nir.LI(tau=np.array([3, 5.0]) * DT, r=np.ones(2), v_leak=np.array([0.1, 0.2]))
+    flat = nir.Flatten({"input": np.array([2, 4, 6])}, 1, 2)
+    x = rng.random((T, 2, 4, 6))
+
+    merged = run(chain(leaks, flat, shape=(2, 4, 6), out=(2, 24)), x)
+
+    np.testing.assert_allclose(
+        merged.reshape(T, -1), run(chain(leaks, shape=(2, 4, 6), out=(2, 4, 6)), x).reshape(T, -1)
+    )
+
+
+def test_a_convolution_of_merged_axes_and_axes_that_are_none_are_refused() -> None:
+    flat = nir.Flatten({"input": np.array([2, 4, 6])}, 1, 2)
+    line = nir.Conv1d(24, np.ones((2, 2, 3)), 1, 1, 1, 1, np.zeros(2))
+    with pytest.raises(UnsupportedNodeError, match=r"merges some axes, to \(2, 24\), for the Conv 'n1'"):
+        from_nir(chain(flat, line, shape=(2, 4, 6), out=(2, 24)))
+
+    flat.start_dim, flat.end_dim = 2, 1
+    with pytest.raises(ImportingError, match=r"start_dim 2, end_dim 1 on a signal of shape \(2, 4, 6\)"):
         from_nir(chain(flat, shape=(2, 4, 6), out=(2, 24)))
 
 

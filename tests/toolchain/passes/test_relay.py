@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_nets import random_net
+from residual_nets import lif, stream
 
 import spikewright as sw
 from spikewright.hw_sim import Relay as RelaySoma
@@ -20,7 +21,7 @@ from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import DENSE_FROM, DENSE_PRICE
 from spikewright.toolchain.mapping.partition import cores_used
-from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Op, Output, Relay
+from spikewright.toolchain.ops import Add, Affine, Array, Input, Output, Relay
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.relay import Relays
@@ -29,40 +30,6 @@ from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
 
 LOIHI2 = load_chip("loihi2")
-
-
-def conv(rng: np.random.Generator, name: str, source: str, out: int, into: int, k: int, *, stride: int = 1) -> Conv:
-    """Return a convolution that keeps the map, or halves it."""
-    scale = 1.5 / np.sqrt(into * k * k)
-    weight, bias = scale * rng.normal(size=(out, into, k, k)), 0.2 * rng.normal(size=out)
-    step, pad = (stride, stride), (k // 2, k // 2)
-    return Conv(name=name, inputs=(source,), weight=weight, bias=bias, stride=step, padding=pad)
-
-
-def lif(name: str, source: str, shape: tuple[int, ...]) -> Lif:
-    return Lif(name=name, inputs=(source,), shape=shape, beta=np.array(0.5), v_threshold=np.array(0.6))
-
-
-def stream(seed: int, blocks: int = 2, channels: int = 4) -> tuple[Graph, Array]:
-    """Return a stem and residual blocks on its membranes, one of them with a strided shortcut, and spikes (T, B, 2, 6, 6)."""
-    rng = np.random.default_rng(seed)
-    c, side = channels, 6
-    ops: list[Op] = [Input(name="in", shape=(2, side, side)), conv(rng, "stem", "in", c, 2, 3)]
-    ops += [lif("stem.lif", "stem", (c, side, side)), conv(rng, "first", "stem.lif", c, c, 3)]
-    last = "first"
-    for k in range(blocks):
-        stride = 2 if k == 1 else 1
-        ops += [
-            lif(f"{k}.lif", last, (c, side, side)),
-            conv(rng, f"{k}.conv", f"{k}.lif", c, c, 3, stride=stride),
-        ]
-        if stride == 2:
-            ops.append(conv(rng, f"{k}.short", last, c, c, 1, stride=2))
-            last, side = f"{k}.short", side // 2
-        ops.append(Add(name=f"{k}.sum", inputs=(last, f"{k}.conv")))
-        last = f"{k}.sum"
-    ops += [lif("end", last, (c, side, side)), Output(name="out", inputs=("end",))]
-    return Graph(tuple(ops), timesteps=4), (rng.random((4, 3, 2, 6, 6)) < 0.4).astype(np.float64)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -152,20 +119,35 @@ def test_auto_takes_a_relay_the_sooner_the_sparser_it_is(density: float, taken: 
 
     assert bool(relays) == taken
     assert ("travel by relays" if taken else f"and be dense ({density:.2f} to {density:.2f})") in note.what
-    assert streams.cost(relays).price == min(streams.cost(chosen).price for chosen in ((), streams.candidates, relays))
+    assert streams.cost(relays).rank == min(streams.cost(chosen).rank for chosen in ((), streams.candidates, relays))
 
 
-def test_auto_takes_dense_relays_where_all_else_takes_many_times_the_cores_and_says_so() -> None:
-    few = weighed(1.0, chip=with_axons(256))
+def test_auto_stays_event_driven_where_the_chip_has_room_for_that_and_says_what_dense_relays_would_take() -> None:
+    few = weighed(1.0, chip=with_axons(256, cores=1000))
     apart, relayed = few.cost(()), few.cost(few.candidates)
-    assert apart.energy * apart.cores > DENSE_PRICE * relayed.energy * relayed.cores
+    assert apart.fits
+    assert apart.energy * apart.cores > DENSE_PRICE * relayed.energy * relayed.cores  # many times as dear
 
     relays, (note,) = few.choice("auto")
 
+    assert relays == ()
+    assert note.code == "distributed"
+    for cost in (apart, relayed):
+        assert str(cost) in note.what
+    assert "be dense (1.00 to 1.00): dearer here, and spike-driven" in note.what
+
+
+def test_auto_keeps_the_sparse_relays_where_others_are_dense() -> None:
+    mixed = weighed(0.1, chip=with_axons(256))
+    loud = mixed.candidates[-1]
+    mixed = replace(mixed, rates={**mixed.rates, loud: 1.0}, known={})
+
+    relays, (note,) = mixed.choice("auto")
+
     assert relays
-    assert f"{apart.cores:,} cores" in note.what
-    assert f"`check` calls {len(relays)} of them dense, with 0.95 or more" in note.what
-    assert note.help == "--streams distribute leaves no relay"
+    assert loud not in relays
+    assert note.code == "relays"
+    assert not mixed.cost(relays).dense
 
 
 def test_auto_takes_dense_relays_where_the_chip_has_no_room_for_anything_else() -> None:
@@ -177,7 +159,12 @@ def test_auto_takes_dense_relays_where_the_chip_has_no_room_for_anything_else() 
     relays, (note,) = weighed(1.0, blocks=4, channels=6, chip=with_axons(512, cores=cores)).choice("auto")
 
     assert relays
-    assert f"of which 'loihi2' has {cores:,}" in note.what
+    assert f"{cores + 1:,} cores, of which 'loihi2' has {cores:,}" in note.what
+    assert f"`check` calls {len(relays)} of them dense, with 0.95 or more" in note.what
+    assert (
+        note.help
+        == f"--streams distribute leaves no relay, and a board with {cores + 1:,} cores has room for that (--chip)"
+    )
 
 
 @pytest.mark.parametrize("streams", ["distribute", "relay"])

@@ -42,7 +42,7 @@ class Show:
 
 SHOWS = (
     Show("ma-digits", Options(gates="causal"), "ma-digits-vanilla"),
-    Show("gac-digits", Options(gates="host"), "gac-digits-vanilla"),
+    Show("gac-digits", Options(gates="host", payload_bits=12), "gac-digits-vanilla"),
 )
 
 

@@ -186,9 +186,14 @@ class _Quantizer(Synapses):
         self.ops.append(IntInput(name=op.name, block=op.block, shape=op.shape, soma=soma, scale=scale))
 
     def graded_unit(self, op: Input, code: InputCode) -> float:
-        """Return the payload unit; where payloads are added to synaptic input, a power-of-two multiple of its S."""
+        """Return the payload unit; where payloads are added to synaptic input, a power-of-two multiple of its S.
+
+        Neurons that add payloads as they are have a threshold of whole payloads: gates that saturate meet it exactly.
+        """
         finest = code.largest / ((1 << self.o.payload_bits) - 1)
         joined = [r for r in self.graph.readers[op.name] if isinstance(r, Lif)]
+        levels = np.concatenate([np.ravel(r.v_threshold / r.gain) for r in joined]) if joined else np.zeros(0)
+        whole = float(levels[0]) if levels.size and levels[0] > 0 and bool((levels == levels[0]).all()) else 0.0
         tops = [
             np.abs(linear.weight).max(initial=0.0)
             for neuron in joined
@@ -196,9 +201,11 @@ class _Quantizer(Synapses):
             if isinstance(linear, Linear)
         ]
         if not tops:
-            return finest
-        self.shared = float(max(tops)) / sc.levels(self.chip.weight_bits)
-        return float(self.shared * 2.0 ** ceil(log2(finest / self.shared)))
+            return sc.dividing(whole, finest)
+        least = float(max(tops)) / sc.levels(self.chip.weight_bits)
+        power = 2.0 ** ceil(log2(finest / least))
+        self.shared = sc.dividing(whole, least * power) / power
+        return self.shared * power
 
     # -------------------------------------------------------------------------------------------- neurons
     def lif(self, op: Lif) -> None:

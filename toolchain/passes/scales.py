@@ -7,7 +7,7 @@ W ~ w 2^e S,   w even in -256 .. 254 (8-bit mixed-sign weights drop their lowest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2, prod
+from math import ceil, floor, log2, prod
 from typing import Self
 
 import numpy as np
@@ -125,6 +125,11 @@ def unit_of(branches: list[Branch], chip: ChipGrid, *, per_channel: bool, floor:
         unit = np.array([max(min(tops, default=0.0), finest)])
     unit = np.where(unit > 0, unit, 1.0)
     return np.maximum(unit, floor)
+
+
+def dividing(whole: float, least: float) -> float:
+    """Return the smallest unit from ``least`` on that is a whole part of a value; ``least`` where the value is smaller."""
+    return whole / floor(whole / least) if whole >= least else least
 
 
 def power_of_two(least: float) -> float:

@@ -50,6 +50,10 @@ class Silent(Exception):
     ("error", "says"),
     [
         (MemoryError("3 TB"), "memory: the memory of this machine is not enough (3 TB)"),
+        (
+            RuntimeError("[enforce fail at x.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried 3 TB"),
+            "memory: the memory of this machine is not enough (you tried 3 TB)",
+        ),
         (RecursionError("deep"), "something is nested too deep"),
         (OSError(28, "No space left on device", "b/x"), "b/x: No space left on device"),
         (OSError(27, "File too large", "b/x"), "b/x: File too large"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Int = NDArray[np.int64]
 
 RESOURCES = ("max_neurons", "synapse_memory_bits", "max_axons_in", "max_axons_out", "max_fan_in", "max_fan_out")
 """Fields of ``chip.CoreLimits`` that cores use up; the last two are the largest of any one neuron on the core."""
+_KNOWN: WeakKeyDictionary[Program, tuple[Chip, tuple[Use, ...]]] = WeakKeyDictionary()
+"""What was counted last of a program, as long as it lives."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,16 @@ class Use:
 def utilization(program: Program, chip: Chip) -> tuple[Use, ...]:
     """Return (core, resource, used, limit) for every core in use and every resource, in this order.
 
-    Memory is in bits, all else a count.
+    Memory is in bits, all else a count. Asked again for the same program and chip, as a mapper, its checks and reports do, it
+    counts nothing again.
     """
+    known = _KNOWN.get(program)
+    if known is None or known[0] is not chip:
+        known = _KNOWN[program] = (chip, _counted(program, chip))
+    return known[1]
+
+
+def _counted(program: Program, chip: Chip) -> tuple[Use, ...]:
     table = _Table(1 + max((int(p.core.max(initial=-1)) for p in program.populations), default=-1))
     reached: dict[str, list[FanOut]] = {p.name: [] for p in program.populations}
     fan_in = {p.name: np.zeros(p.size, np.int64) for p in program.populations}

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 
 BUDGET = 64 << 20
 """Bytes that the signals of one part may take: the one bound on what run, compare and deploy hold beside their input."""
+GOLDEN_BYTES = 512 << 20
+"""Bytes of all values, in float64, of the samples that every pass is checked on; one at least."""
+CALIBRATED_BYTES = 4 << 30
+"""Bytes of all values, in float64, of the samples that decide ranges, constants and drift; one at least."""
+CHECKED_BYTES = 4 << 30
+"""Bytes of all values, in float64, of the samples that a check or report counts, or compares, beside those it was asked for."""
+AUDITED_BYTES = 1 << 30
+"""Bytes of all values, in float64, of the samples whose events are walked one by one; one at least, of a long one its begin."""
 FEWEST_STEPS = 64
 """Steps of a part before it is cut in time at the cost of samples: a step does all samples of a part at once."""
 RECORDED_BYTES = 13

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -25,6 +25,7 @@ from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.scales import flat
 from spikewright.toolchain.passes.split_host import HostPart
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.shapes import shapes
 
 Labels = NDArray[np.int64]
@@ -32,6 +33,23 @@ Data = NDArray[Any]
 """Samples (T, B, *shape) of any number type: what runs is float64, a part at a time."""
 Packed = NDArray[np.uint8]
 """Spikes, eight a byte, or counts of them in four bytes each."""
+
+
+def sample_bytes(graph: Graph) -> int:
+    """Return what all values of a graph, of all steps of one sample, take in float64."""
+    return 8 * graph.timesteps * sum(prod(shape) for shape in shapes(graph).values())
+
+
+def looked_at(graph: Graph, samples: int, most_bytes: int) -> int:
+    """Return how many of so many samples are looked at: as many as fit, one at least."""
+    return max(1, min(samples, most_bytes // sample_bytes(graph)))
+
+
+def spread_over(samples: Samples, count: int) -> Samples:
+    """Return so many samples, evenly spaced: files are often sorted by class. x (T, count, *shape) is a view."""
+    chosen = slice(None, count * (len(samples) // count), len(samples) // count)
+    y = None if samples.y is None else samples.y[chosen]
+    return replace(samples, x=samples.x[:, chosen], y=y)
 
 
 def answers(graph: Graph, x: Data) -> Array:

@@ -17,8 +17,20 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.auto import Judges, choose
 from spikewright.toolchain.backends import IntArray
-from spikewright.toolchain.budget import blocks
-from spikewright.toolchain.calibration import Data, Seen, answers, drift, gates_on, observe, sent_by, to_units
+from spikewright.toolchain.budget import CALIBRATED_BYTES, GOLDEN_BYTES, blocks
+from spikewright.toolchain.calibration import (
+    Data,
+    Seen,
+    answers,
+    drift,
+    gates_on,
+    looked_at,
+    observe,
+    sample_bytes,
+    sent_by,
+    spread_over,
+    to_units,
+)
 from spikewright.toolchain.coding import INPUT_BITS_MAX, payloads, saturated
 from spikewright.toolchain.deployment import (
     Deployment,
@@ -188,7 +200,7 @@ def _relay(context: Context) -> Context:
         )
     if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
-    streams = Streams(graph, found, measured(graph, found, context.data[:, :GOLDEN_SAMPLES]), context.chip)
+    streams = Streams(graph, found, measured(graph, found, context.golden), context.chip)
     chosen, said = streams.choice(how)
     context = replace(context, diagnostics=(*context.diagnostics, *said))
     return passed(context, Relays.name, Relays(chosen)(graph), "exact", "float")
@@ -243,7 +255,7 @@ def quantizer(
 
 def _quantize(context: Context) -> Context:
     """Quantize between one run of the lowered net on the calibration data and one of the integer net; mend what loses."""
-    lowered, options = context.graph, context.options
+    lowered, options, golden = context.graph, context.options, context.golden.shape[1]
     verify(lowered, level="lowered")
     seen = observe(lowered, context.data)
     step = quantizer(options, context.chip, context.code, seen)
@@ -253,7 +265,7 @@ def _quantize(context: Context) -> Context:
         context,
         graph=tried.integer,
         lowered=lowered,
-        answer=to_units(tried.integer, tried.answers[:GOLDEN_SAMPLES]),
+        answer=to_units(tried.integer, tried.answers[:golden]),
         reference=seen.answers if context.reference is None else context.reference,
         integer_answers=tried.answers,
         drift=tried.drift,
@@ -480,14 +492,30 @@ def deploy_graph(
     if samples is not None:
         check_data(samples.x, graph.timesteps, shape, where="samples data")
         check_labels(samples.y, graph, where="samples data")
-    context = replace(_begun(graph, options, chip, calibration.x, name), diagnostics=diagnostics, y=calibration.y)
-    context = _walked(walk, walk.start(context), calibration, _judges(held_out, samples))
+    code = input_code(calibration.x)
+    seen, said = _looked_at(graph, calibration)
+    context = replace(_begun(graph, options, chip, code, seen.x, name), diagnostics=(*diagnostics, *said), y=seen.y)
+    context = _walked(walk, walk.start(context), seen, _judges(held_out, samples))
     if samples is not None and context.host is None:
         found = saturated(context.graph, samples.x, "samples data")
         context = replace(context, diagnostics=(*context.diagnostics, *found))
         if options.strict:
             refuse_losses(found, name)
-    return deployment_of(context, card or {}, samples, calibration.source)
+    few = f"{len(seen):,} of {calibration.source}, evenly spaced" if said else calibration.source
+    return deployment_of(context, card or {}, samples, few)
+
+
+def _looked_at(graph: Graph, calibration: Samples) -> tuple[Samples, tuple[Diagnostic, ...]]:
+    """Return the calibration samples that are run, as many as ``CALIBRATED_BYTES`` allow, and say how many they are."""
+    count = looked_at(graph, len(calibration), CALIBRATED_BYTES)
+    if count == len(calibration):
+        return calibration, ()
+    what = (
+        f"ranges and drift are of {count:,} of the {len(calibration):,} samples: all values of one take "
+        f"{sample_bytes(graph) / 1e6:,.0f} MB, and {CALIBRATED_BYTES / 1e9:.1f} GB of them are looked at"
+    )
+    help = "--headroom leaves other data more room; run, check and report judge the samples they are given"
+    return spread_over(calibration, count), (Diagnostic("calibrated-on-few", "calibration data", what, help, "note"),)
 
 
 def _judges(held_out: Judges, samples: Samples | None) -> Judges:
@@ -501,15 +529,13 @@ def _strategies(graph: Graph, options: Options) -> dict[str, str]:
     return strategies_for(blocks, options.gates, first_blocks(graph))
 
 
-def _begun(graph: Graph, options: Options, chip: Chip, x: Data, name: str) -> Context:
+def _begun(graph: Graph, options: Options, chip: Chip, code: InputCode, x: Data, name: str) -> Context:
     """Return what the first stage takes; a strategy that does not fit the net's blocks is refused."""
-    strategies = _strategies(graph, options)
-    if input_code(x).kind == "dense":
+    strategies, code = _strategies(graph, options), with_bits(code, options, name)
+    if code.kind == "dense":
         split_host(graph)  # refused before anything is evaluated
-    golden = answers(graph, x[:, :GOLDEN_SAMPLES])
-    return Context(
-        name, graph, graph, options, chip, options.gates, strategies, with_bits(input_code(x), options, name), x, golden
-    )
+    golden = answers(graph, x[:, : looked_at(graph, min(x.shape[1], GOLDEN_SAMPLES), GOLDEN_BYTES)])
+    return Context(name, graph, graph, options, chip, options.gates, strategies, code, x, golden)
 
 
 def _walked(walk: Walk, context: Context, calibration: Samples, held_out: Judges) -> Context:

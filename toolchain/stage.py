@@ -26,7 +26,7 @@ from spikewright.toolchain.passes.split_host import HostPart
 from spikewright.toolchain.verify import Level, verify
 
 GOLDEN_SAMPLES = 8
-"""Samples of the golden input that every pass is checked on."""
+"""Samples at most of the golden input that every pass is checked on (see ``budget.GOLDEN_BYTES``)."""
 EXACT = 1e-6
 """Largest change of a float answer that rounding may make; a pass that changes it more is wrong."""
 
@@ -82,6 +82,12 @@ class Context:
     prefix: str = ""
 
     @property
+    def golden(self) -> Data:
+        """The golden input: of the calibration data, the samples that ``answer`` is of; stages in front of ``align`` ask."""
+        assert self.answer is not None
+        return self.data[:, : len(self.answer)]
+
+    @property
     def data(self) -> Data:
         """Calibration data; only stages in front of ``align`` ask for it, and a model that is integer starts there."""
         assert self.x is not None
@@ -124,7 +130,7 @@ def passed(context: Context, name: str, graph: Graph, check: Check, level: Level
     verify(graph, level=level)
     got, error = context.answer, 0.0
     if graph is not context.graph and context.answer is not None:
-        got = answers(graph, context.data[:, :GOLDEN_SAMPLES])
+        got = answers(graph, context.golden)
         error = float(np.abs(got - context.answer).max(initial=0.0))
     limit = EXACT if level in ("float", "lowered") else 0.0
     if check != "drift" and error > limit:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import Any, Literal, cast
 
 import torch
@@ -33,6 +34,10 @@ SAID = {
     "N": "the net takes (B T, ...); the captured one takes (T, B, ...)",
     "B": "the net takes (B, ...) and repeats it T = {T} times; the captured one takes (T, B, ...), the same frame every step",
 }
+CAPTURED_BYTES = 256 << 20
+"""Bytes of all values of a net, in float64, that a capture compares, of two samples at least: more prove nothing new."""
+FEWEST = 2
+"""Samples that a net is captured on at least, if there are so many: a squeeze of one would take the batch away."""
 PRECISION = 1e-3
 """Difference between the module's answers in its own precision and in float64, relative to the largest, that is told."""
 RATES = ((0.3, 1.0), (0.5, 4.0), (0.5, 32.0))
@@ -50,6 +55,8 @@ class Opened:
     notes: tuple[str, ...]
     losses: tuple[str, ...]
     """What the module itself, run as it is, does otherwise."""
+    example: Tensor
+    """All samples of the example, (T, B, ...); those that it was traced on are the first."""
 
 
 def open_door(module: nn.Module, example: Tensor, name: str, layout: str | None = None) -> Opened:
@@ -84,10 +91,11 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
     squeezed = _squeezed(module, len(example))
     for candidate in _candidates(module, example, layout, name, squeezed is not None):
         try:
-            first = _record(module, example, candidate, name, squeezed)
+            seen, first = _recorded(module, example, candidate, name, squeezed)
             if candidate == "B" and layout is None and not first.timed:
                 raise LayoutRefused("no axis of time", where=name, help=_LAYOUT_HELP)
-            opened = _opened(module, example, candidate, name, first, squeezed)
+            opened = _opened(module, seen, candidate, name, first, squeezed)
+            opened = replace(opened, example=_arranged(example, candidate, first))
         except LayoutError as error:
             errors.append(LayoutRefused(f"layout {candidate}: {error}", where=name, help=_LAYOUT_HELP))
         except SpikewrightError as error:
@@ -168,6 +176,46 @@ def _axes(example: Tensor, layout: Layout, squeezed: tuple[int, int] | None = No
     named = {"T": over, "B": batch}
     features = tuple((Atom(n),) for n in example.shape[lead:])
     return (*((cast(Atom, named[c]),) for c in layout), *features), batch, over
+
+
+def _recorded(
+    module: nn.Module, example: Tensor, layout: Layout, name: str, squeezed: tuple[int, int] | None
+) -> tuple[Tensor, Recording]:
+    """Record a net on as many samples of its example as ``CAPTURED_BYTES`` allow; return them, and the recording."""
+    axis = {"TB": 1, "S": 1, "BT": 0, "B": 0}.get(layout, 0)
+    samples, steps = example.shape[axis], example.shape[1 - axis]
+    fewest = FEWEST + (steps == FEWEST)  # T and B that are alike cannot be told apart
+    if layout == "N" or samples <= fewest:  # a net that says its batch itself takes no other
+        seen = example.double()
+        return seen, _record(module, seen, layout, name, squeezed)
+    seen = example.narrow(axis, 0, fewest).double()
+    try:
+        found = _record(module, seen, layout, name)
+    except UnsupportedNodeError:
+        raise
+    except ImportingError:  # it may be made for the whole example's number of samples
+        count = samples
+    else:
+        each = 8 * sum(prod(kept.shape) for kept in found.values.values()) // fewest
+        count = min(samples, CAPTURED_BYTES // max(each, 1))
+        count += count == steps
+    if count > fewest:
+        seen = example.narrow(axis, 0, min(count, samples)).double()
+        found = _record(module, seen, layout, name)
+    return seen, found
+
+
+def _arranged(example: Tensor, layout: Layout, recording: Recording) -> Tensor:
+    """Return all samples of an example as the captured net takes them, (T, B, ...)."""
+    match layout:
+        case "TB" | "S":
+            return example
+        case "BT":
+            return example.transpose(0, 1)
+        case "B":
+            return example.expand(recording.example.shape[0], *example.shape)
+        case "N":
+            return recording.example
 
 
 def _record(
@@ -284,7 +332,13 @@ def _opened(
         notes.append(f"never fired in the comparison, on the example or on random events: {', '.join(quiet)}")
     traced = [Traced(tuple(r.graph.nodes), r.modules, r.values, r.example) for r in recordings]
     return Opened(
-        _Modules(first.modules), layout, traced[0], tuple(traced[1:]), tuple(notes), tuple(dict.fromkeys(losses))
+        _Modules(first.modules),
+        layout,
+        traced[0],
+        tuple(traced[1:]),
+        tuple(notes),
+        tuple(dict.fromkeys(losses)),
+        example,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import nir
 import numpy as np
 import torch
@@ -16,6 +19,8 @@ from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.nirx.metadata import positive_number
 
+KEPT = (torch.uint8, torch.float32, torch.float64)
+"""Number types that an example stays in; of others it is float64."""
 DT_S = 1e-3
 """Timestep written for a torch net, whose time is in steps, in s: the time constants scale with it, the net does not."""
 
@@ -48,13 +53,28 @@ def capture(
         ImportingError: The example does not fit, or fits several layouts alike, a parameter is not finite, or the captured
             graph computes something else.
     """
-    return capture_of(module, example_input, dt_s=dt_s, name=name, layout=layout)[0]
+    return capture_of(module, example_input, dt_s=dt_s, name=name, layout=layout).graph
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """What a capture found.
+
+    Args:
+        graph: As ``capture`` returns it.
+        example: The example as the graph takes it, (T, B, ...), all samples.
+        compared: On so many of them, the first, the graph was proven equal: what ``door.CAPTURED_BYTES`` allow.
+    """
+
+    graph: nir.NIRGraph
+    example: NDArray[Any]
+    compared: int
 
 
 def capture_of(
     module: nn.Module, example_input: Tensor, *, dt_s: float = DT_S, name: str = "net", layout: str | None = None
-) -> tuple[nir.NIRGraph, NDArray[np.float64]]:
-    """Return what ``capture`` does, and the example as the graph takes it, (T, B, ...).
+) -> Captured:
+    """Capture a module as ``capture`` does, and say on what.
 
     Raises:
         SpikewrightError: As ``capture``.
@@ -82,7 +102,7 @@ def capture_of(
         graph.metadata["assumed"] = "\n".join(opened.notes)
     if opened.losses:
         graph.metadata["unlike"] = "\n".join(opened.losses)
-    return graph, opened.traced.example.numpy()
+    return Captured(graph, opened.example.numpy(), int(opened.traced.example.shape[1]))
 
 
 def _checked(example: Tensor, name: str) -> Tensor:
@@ -92,7 +112,8 @@ def _checked(example: Tensor, name: str) -> Tensor:
     if isinstance(example, torch.Tensor) and (odd := _odd(example)):
         raise ImportingError(f"the example is {odd}", where=name, help=help)
     try:
-        tensor = torch.as_tensor(example).detach().cpu().double()
+        tensor = torch.as_tensor(example).detach().cpu()
+        tensor = tensor if tensor.dtype in KEPT else tensor.double()
     except TypeError as error:  # a numpy array of texts, objects or dates
         raise ImportingError(f"the example holds no numbers ({error})", where=name, help=help) from error
     if tensor.ndim < 2 or tensor.shape[0] < 1 or min(tensor.shape) < 1:

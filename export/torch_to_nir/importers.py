@@ -48,7 +48,7 @@ def _checkpoint(spec: str, data: Path | None) -> Imported | None:
     import torch
 
     from spikewright.export.torch_to_nir.autoencoder import autoencoder_of
-    from spikewright.export.torch_to_nir.capture import capture
+    from spikewright.export.torch_to_nir.capture import capture_of
     from spikewright.models import datasets
     from spikewright.models.errors import DatasetError
     from spikewright.models.nets.fsvae import FSVAE
@@ -68,8 +68,8 @@ def _checkpoint(spec: str, data: Path | None) -> Imported | None:
         parts = autoencoder_of(module, x.astype("float64"), name=card.name)
         note = f"taken apart from torch: latent spikes and pictures equal on {x.shape[1]} samples, float64"
         return Imported(None, card.name, card.dataset, asdict(card), note, reads_data=True, autoencoder=parts)
-    graph = capture(module, torch.from_numpy(x), name=card.name)
-    return _with_card(graph, card.name, card.dataset, asdict(card), x.shape[1])
+    found = capture_of(module, torch.from_numpy(x), name=card.name)
+    return _with_card(found.graph, card.name, card.dataset, asdict(card), found.compared)
 
 
 def import_factory(
@@ -95,8 +95,8 @@ def import_factory(
         found = import_nir(made)
         return None if found is None else replace(found, name=name)
     module, example = made
-    graph, seen = capture_of(module, example, name=name, layout=layout)
-    return _with_card(graph, name, None, {}, int(seen.shape[1]))
+    captured = capture_of(module, example, name=name, layout=layout)
+    return _with_card(captured.graph, name, None, {}, captured.compared)
 
 
 def import_module(
@@ -119,8 +119,9 @@ def import_module(
         )
     from spikewright.export.torch_to_nir.capture import capture_of
 
-    graph, seen = capture_of(model, example, name=name, layout=layout)
-    return replace(_with_card(graph, name, None, {}, int(seen.shape[1])), example=seen.astype("float32"))
+    found = capture_of(model, example, name=name, layout=layout)
+    x = found.example.astype("float32", copy=False)
+    return replace(_with_card(found.graph, name, None, {}, found.compared), example=x)
 
 
 def _with_card(graph: Any, name: str, dataset: str | None, card: dict[str, Any], count: int) -> Imported:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Program
-from spikewright.toolchain import replay
 from spikewright.toolchain.analysis import (
     PriceList,
     Quantity,
@@ -26,20 +25,22 @@ from spikewright.toolchain.analysis import (
     utilization,
 )
 from spikewright.toolchain.backends import RunResult
+from spikewright.toolchain.budget import CHECKED_BYTES
 from spikewright.toolchain.bundle import versions
 from spikewright.toolchain.compare import Comparison, compare
 from spikewright.toolchain.deployment import Bars, Deployment, silent
 from spikewright.toolchain.diagnostics import RUN, Diagnostic, refuse_losses
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.report.model import Accuracy, Report
-from spikewright.toolchain.samples import Samples, first
+from spikewright.toolchain.samples import Samples
 from spikewright.toolchain.spike_driven import Audit, EventDriven, Faithful, Verdict, event_driven
-from spikewright.toolchain.spike_driven.deployed import audited, silence_of, verdict_of
+from spikewright.toolchain.spike_driven.deployed import audited, few, silence_of, verdict_of
+from spikewright.toolchain.streaming import Payloads, run_parts
 
 MACHINE = "hw_sim"
 """The backend whose counters a report prefers, and whose answer is called on chip."""
 COMPARED = 20
-"""Samples on which a report compares backends spike by spike."""
+"""Samples at most on which a report compares backends spike by spike (see ``budget.CHECKED_BYTES``)."""
 
 
 def report_on(
@@ -73,17 +74,19 @@ def report_on(
     lists = [load_prices(path) for path in prices]
     for name in backends:  # one that is not there ends it here, not behind the runs
         made.backend(name)
-    x = made.encode(samples.x, compact=True)
+    payloads = Payloads(made, made.check_input(samples.x))
     runs = {
-        name: replay.run(made.backend(name), made, x, progress=progress(f"{made.name} on {name}"))
+        name: run_parts(made, made.backend(name), payloads, False, progress(f"{made.name} on {name}"))
         for name in ("interpreter", MACHINE)
     }
     comparison = None
     if backends:
-        few = made.encode(first(samples, COMPARED).x, compact=True)
-        comparison = compare(made, backends, few, progress=lambda name: progress(f"{made.name}, compared on {name}"))
+        compared = Payloads(made, few(made, samples, COMPARED, CHECKED_BYTES).x)
+        comparison = compare(
+            made, backends, compared, progress=lambda name: progress(f"{made.name}, compared on {name}")
+        )
     nothing, trace = silence_of(made), runs[MACHINE].trace
-    audit, captured = audited(made, samples, nothing)
+    found = audited(made, samples, nothing)
     report = build_report(
         made,
         runs,
@@ -92,8 +95,8 @@ def report_on(
         twin,
         samples.y,
         samples=samples,
-        audit=audit,
-        captured=captured,
+        audit=found.audit,
+        captured=found.faithful,
         event_driven=None if trace is None else event_driven(made.program, trace, nothing),
     )
     if strict or made.options.strict:
@@ -190,7 +193,8 @@ def _lost(made: Deployment, samples: Samples | None, run: RunResult | None) -> t
     found = lost(made, None if samples is None else samples.x, run)
     if samples is None:
         return found
-    return (*found, *judged(made, samples, (*made.diagnostics, *found), least=COMPARED).found)
+    least = len(few(made, samples, COMPARED, CHECKED_BYTES))
+    return (*found, *judged(made, samples, (*made.diagnostics, *found), least=least).found)
 
 
 WALL_CLOCK = ("startup_s", "run_s", "samples_per_s", "speed")

@@ -8,12 +8,15 @@ from typing import Any, get_args
 from spikewright.hw_sim import Trace, drc
 from spikewright.hw_sim.trace import PopulationCount
 from spikewright.toolchain import replay
+from spikewright.toolchain.analysis.numbers import several
 from spikewright.toolchain.attention_block import AttentionBlock
 from spikewright.toolchain.backends import RunResult
-from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.budget import AUDITED_BYTES, CHECKED_BYTES
+from spikewright.toolchain.calibration import looked_at, sample_bytes
+from spikewright.toolchain.deployment import Deployment, silent
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
-from spikewright.toolchain.integer import source_of
+from spikewright.toolchain.integer import replays_of, source_of
 from spikewright.toolchain.integer_deploy import input_code
 from spikewright.toolchain.options import GATES, Reading, option, refuse_unfit
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
@@ -34,11 +37,13 @@ from spikewright.toolchain.spike_driven.lowering import OFF_STREAM
 from spikewright.toolchain.spike_driven.running import NOT_INTEGER, Densities, judge_running
 from spikewright.toolchain.spike_driven.signals import InputKind
 from spikewright.toolchain.spike_driven.verdict import Block, Stream, Verdict
+from spikewright.toolchain.streaming import Payloads, run_parts
 
 AUDITED = 2
-"""Samples whose events are walked one by one."""
+"""Samples at most whose events are walked one by one (see ``budget.AUDITED_BYTES``)."""
+SILENT = silent("")
 SHARED = 100
-"""Samples at most whose event-driven share a check states."""
+"""Samples at most whose event-driven share a check states (see ``budget.CHECKED_BYTES``)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +59,7 @@ class Check(Result):
         faithful: What stands between the captured net and the chip; None for a model.
         trained: The verdict on the captured net, gates as published; None for a model, whose verdict it is.
         broken: Why a program cannot be run at all; "" where it can.
+        seen: What was run, in words, where that is less than the samples that travel offer; else "".
     """
 
     name: str
@@ -64,6 +70,7 @@ class Check(Result):
     faithful: Faithful | None = None
     trained: Verdict | None = None
     broken: str = ""
+    seen: str = ""
 
     @property
     def spike_driven(self) -> bool:
@@ -100,6 +107,8 @@ class Check(Result):
         if self.broken:
             parts.append(f"cannot be run: {self.broken}")
         parts += [part.text() for part in (self.faithful, self.audit, self.event_driven) if part is not None]
+        if self.seen:
+            parts.append(self.seen)
         if self.silent_violation is not None and self.event_driven is not None:
             alone = ", ".join(self.event_driven.alone)
             parts.append(
@@ -116,6 +125,7 @@ class Check(Result):
             "as_trained": None if self.trained is None else self.trained.to_dict(),
             "captured_net": None if self.faithful is None else self.faithful.to_dict(),
             "broken": self.broken or None,
+            "seen": self.seen or None,
             "audit": None if self.audit is None else self.audit.to_dict(),
             "event_driven_share": None if self.event_driven is None else self.event_driven.to_dict(),
             "silent_violation": self.silent_violation,
@@ -146,19 +156,40 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None, trace
     if made.samples is None or broken or not _whole(still):
         said = str(broken[0]) if broken else ""
         return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
-    nothing, samples = silence_of(made), first(made.samples, AUDITED)
-    run = _run(made, samples)
-    trace = _trace(made, first(made.samples, SHARED)) if trace is None else trace
-    counted = run.last or run.trace
-    assert counted is not None
+    nothing = silence_of(made)
+    trace = _trace(made, few(made, made.samples, SHARED, CHECKED_BYTES)) if trace is None else trace
+    shares = event_driven(made.program, trace, nothing)
+    found = audited(made, made.samples, nothing)
     return Check(
         made.name,
         verdict_of(made, trace),
-        audit(made.program, counted.spikes, counted, nothing),
-        event_driven(made.program, trace, nothing),
+        found.audit,
+        shares,
         max_silent,
-        faithful(made, samples.x, run.recordings),
+        found.faithful,
         as_trained(made),
+        seen=_seen(made, made.samples, found, shares),
+    )
+
+
+def few(made: Deployment, samples: Samples, most: int, most_bytes: int) -> Samples:
+    """Return the first samples, at most so many, and as many as the bytes of all their values allow; one at least."""
+    return first(samples, looked_at(made.captured, min(most, len(samples)), most_bytes))
+
+
+def _seen(made: Deployment, samples: Samples, found: Audited, shares: EventDriven) -> str:
+    """Say on what a check looked, where the size of the net set a bound."""
+    steps = made.integer.timesteps
+    if (
+        found.steps == steps
+        and found.samples == min(AUDITED, len(samples))
+        and shares.samples >= min(SHARED, len(samples))
+    ):
+        return ""
+    begin = "" if found.steps == steps else f", of {steps:,} steps the first {found.steps:,}"
+    return (
+        f"looked at: layers and events of {several(found.samples, 'sample')}{begin}; "
+        f"SOPs of {several(shares.samples, 'sample')}; all values of one take {sample_bytes(made.captured) / 1e6:,.0f} MB"
     )
 
 
@@ -226,14 +257,50 @@ def silence_of(made: Deployment) -> Silence:
     return silence(made.program, made.integer.timesteps, made.chip)
 
 
-def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> tuple[Audit, Faithful]:
-    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net."""
-    few = first(samples, AUDITED)
-    run = _run(made, few)
+@dataclass(frozen=True)
+class Audited:
+    """What a recorded run of the first samples showed.
+
+    Args:
+        audit: Of its counters.
+        faithful: Every layer beside the captured net.
+        samples: How many ran, and
+        steps: so many of their steps.
+    """
+
+    audit: Audit
+    faithful: Faithful
+    samples: int
+    steps: int
+
+
+def audited(made: Deployment, samples: Samples, nothing: Silence | None = None) -> Audited:
+    """Run the first samples on the machine: audit its counters, and compare every layer with the captured net.
+
+    As many as ``AUDITED_BYTES`` allow; where one alone takes more, and nothing in the net needs all steps, its begin.
+    """
+    chosen = few(made, samples, AUDITED, AUDITED_BYTES)
+    begun = _begin(made)
+    if begun is not made:
+        made, nothing = begun, None
+        chosen = replace(chosen, x=chosen.x[: made.integer.timesteps])
+    run = _run(made, chosen)
     trace = run.last or run.trace
     assert trace is not None
     found = audit(made.program, trace.spikes, trace, nothing or silence_of(made))
-    return found, faithful(made, few.x, run.recordings)
+    return Audited(found, faithful(made, chosen.x, run.recordings), len(chosen), made.integer.timesteps)
+
+
+def _begin(made: Deployment) -> Deployment:
+    """Return a deployment of the first steps alone, as many as ``AUDITED_BYTES`` allow; itself, where all fit or count."""
+    T, each = made.captured.timesteps, sample_bytes(made.captured)
+    whole = any(isinstance(op, AttentionBlock) for op in made.captured) or made.program.stop or replays_of(made.integer)
+    if each <= AUDITED_BYTES or whole:
+        return made
+    steps = max(1, AUDITED_BYTES * T // each)
+    graphs = {name: replace(getattr(made, name), timesteps=steps) for name in ("captured", "lowered", "integer")}
+    host = None if made.host is None else replace(made.host, graph=replace(made.host.graph, timesteps=steps))
+    return replace(made, **graphs, host=host, program=replace(made.program, steps=steps))
 
 
 def _run(made: Deployment, samples: Samples) -> RunResult:
@@ -241,7 +308,7 @@ def _run(made: Deployment, samples: Samples) -> RunResult:
 
 
 def _trace(made: Deployment, samples: Samples) -> Trace:
-    trace = replay.run(made.backend("hw_sim"), made, made.encode(samples.x, compact=True)).trace
+    trace = run_parts(made, made.backend("hw_sim"), Payloads(made, made.check_input(samples.x)), False, SILENT).trace
     assert trace is not None
     return trace
 

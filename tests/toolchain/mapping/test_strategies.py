@@ -185,6 +185,25 @@ def test_search_is_faster_than_balanced_and_repeats_by_its_seed(few_cores: Chip)
         np.testing.assert_array_equal(a.core, b.core)
 
 
+def test_a_search_begins_no_plan_that_would_outlast_its_time(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = conv_net(side=8, channels=4, layers=2)
+    x, now = events(graph, samples=1), [0.0]
+    real = searching.simulate
+
+    def slow(*given: object, **how: object) -> object:
+        now[0] += 30.0  # seconds that a plan takes
+        return real(*given, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(searching, "simulate", slow)
+    monkeypatch.setattr(searching.time, "monotonic", lambda: now[0])
+    told: list[Diagnostic] = []
+
+    drc.check(Search(x, seconds=100.0, tell=told.append)(graph, few_cores), few_cores)
+
+    assert now[0] <= 100.0
+    assert "ended by its 100 s after" in told[0].what
+
+
 def test_an_interrupted_search_returns_the_best_so_far(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = conv_net(side=8, channels=4, layers=2)
     x = events(graph, samples=1)

@@ -1,10 +1,11 @@
 """Search mapping: hill climbing over cuts, on all the cores of a chip, measured on calibration payloads.
 
-A plan says which consecutive layers share a stage, how many cores each stage has, and which layers are cut along channels
-instead of space. It begins with a stage for every layer, on twice the cores again and again while that is faster, then tries
-balanced plans of every number of stages on all cores, on half of them, and so on; then single changes, drawn by a seed: a
-core goes from the idlest stage to the busiest, a layer to the stage beside, a layer is cut the other way. A change stays if the
-run is faster. What was best so far is kept on ctrl-C, or when another plan would take longer than the time that is left.
+A plan says which consecutive layers share a stage, how many cores each stage has, and which layers are cut along
+channels instead of space. It begins with the vendor's cut where that fits, and a stage for every layer, on twice the
+cores again and again while that is faster; then it tries balanced plans of every number of stages on all cores, on half
+of them, and so on; then single changes, drawn by a seed: a core goes from the idlest stage to the busiest, a layer to
+the stage beside, a layer is cut the other way. A change stays if the run is faster. What was best so far is kept on
+ctrl-C, or when another plan would take longer than the time that is left.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from spikewright.toolchain.mapping.assemble import assemble
 from spikewright.toolchain.mapping.balanced import Balanced, shares_of, slabs, stages_of, work_of
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.mapping.place import place
+from spikewright.toolchain.mapping.vendor import Vendor
 
 SAMPLES = 2
 """Calibration samples a plan is timed on."""
@@ -68,12 +70,13 @@ class Search:
     tell: Callable[[Diagnostic], None] | None = None
 
     def __call__(self, graph: Graph, chip: Chip) -> Program:
-        """Return the fastest program found; never slower than the balanced one."""
+        """Return the fastest program found; never slower than the balanced one, nor than the vendor's where that fits."""
         stop = time.monotonic() + self.seconds
         first = Balanced(self.x[:, :SAMPLES])(graph, chip)
         climb = _Climb(graph, chip, self.x[:, :SAMPLES], first, stop, self.tries)
         why = ""
         try:
+            climb.compare_vendor()
             climb.begin()
             climb.run(np.random.default_rng(self.seed))
         except KeyboardInterrupt:
@@ -118,6 +121,16 @@ class _Climb:
 
     def _measure(self, program: Program) -> Trace:
         return simulate(load(program, self.chip), dict.fromkeys(program.sources, self.x))
+
+    def compare_vendor(self) -> None:
+        """Keep the vendor's cut if it fits and is faster."""
+        try:
+            program = Vendor()(self.graph, self.chip)
+        except SpikewrightError:
+            return  # it does not converge, or does not fit
+        trace = self._measure(program)
+        if float(trace.latency_ns.sum()) < float(self.trace.latency_ns.sum()):
+            self.best, self.trace = program, trace
 
     def begin(self) -> None:
         """Try a stage a layer on ever more cores, then every number of stages: on all cores, on half, and so on."""

@@ -19,7 +19,7 @@ CALIBRATED_BYTES = 4 << 30
 """Bytes of all values, in float64, of the samples that decide ranges, constants and drift; one at least."""
 CHECKED_BYTES = 4 << 30
 """Bytes of all values, in float64, of the samples that a check or report counts, or compares, beside those it was asked for."""
-AUDITED_BYTES = 1 << 30
+AUDITED_BYTES = 256 << 20
 """Bytes of all values, in float64, of the samples whose events are walked one by one; one at least, of a long one its begin."""
 FEWEST_STEPS = 64
 """Steps of a part before it is cut in time at the cost of samples: a step does all samples of a part at once."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,14 @@ def chip_energy(module: nn.Module, train: Data, test: Data, name: str) -> dict[s
     calibration, samples = _samples(train, CALIBRATION), _samples(test, SAMPLES)
     try:
         graph = capture(folded(module), torch.from_numpy(calibration.x[:, :4]), name=name)
-        made = deploy_graph(from_nir(graph, where=name), options, calibration, name=name, samples=samples)
+        made = deploy_graph(
+            from_nir(graph, where=name),
+            options,
+            calibration,
+            name=name,
+            samples=samples,
+            held_out=partial(_ends, train),
+        )
         result = HwSimBackend().run(made, made.encode(np.asarray(samples.x, np.float64)))
     except ToolchainError as error:
         return {"reason": str(error).partition("\n")[0]}
@@ -68,7 +77,16 @@ def _gates(module: nn.Module) -> Strategy:
 
 
 def _samples(data: Data, limit: int) -> Samples:
-    part = data.take(torch.arange(min(limit, len(data))))
+    return _taken(data, 0, min(limit, len(data)))
+
+
+def _ends(data: Data, limit: int) -> Samples:
+    """Return the last ``limit`` samples, which decide about constants."""
+    return replace(_taken(data, max(0, len(data) - limit), len(data)), split="train", total=len(data), last=True)
+
+
+def _taken(data: Data, start: int, stop: int) -> Samples:
+    part = data.take(torch.arange(start, stop))
     return Samples(np.ascontiguousarray(part.steps(part.x).numpy()), part.y.numpy(), "", part.simulated)
 
 

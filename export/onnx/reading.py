@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from spikewright.export.onnx.model import LARGEST
 from spikewright.export.onnx.record import read_record
+from spikewright.hw_sim.files import regular
 from spikewright.toolchain.errors import ImportingError
 from spikewright.toolchain.importing import Imported
 
@@ -43,6 +44,7 @@ def _read(path: Path) -> onnx.ModelProto:
             raise ImportingError("is no file", where=str(path), help=help)
         if path.stat().st_size > LARGEST:
             raise ImportingError("is larger than 2 GB, more than an ONNX file may be", where=str(path), help=help)
+        regular(path)
         return onnx.load_model(str(path), load_external_data=False)
     except (OSError, DecodeError) as error:
         raise ImportingError(f"is no ONNX file that can be read ({error})", where=str(path), help=help) from error

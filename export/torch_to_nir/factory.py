@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from spikewright.hw_sim.errors import text_of
+from spikewright.hw_sim.files import regular
 from spikewright.toolchain.errors import ImportingError
 
 EXAMPLE = "give it an example: self.example_input = torch.zeros(T, B, C, H, W), or return (module, example)"
@@ -39,6 +40,10 @@ def load_factory(spec: str) -> tuple[nn.Module, Tensor] | nir.NIRGraph:
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         raise ImportingError("no such Python file", where=path, help="write it as path/to/file.py:factory")
+    try:
+        regular(file)
+    except OSError as error:
+        raise ImportingError(str(error.strerror), where=path, help="name a file of Python code") from error
     with _beside(file):
         return _made(spec, file, name)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.errors import DAMAGE
-from spikewright.hw_sim.files import regular
+from spikewright.hw_sim.files import read_whole, regular
 from spikewright.models.datasets.folders import find
 from spikewright.models.datasets.samples import Images, Split
 from spikewright.models.errors import DatasetError
@@ -28,6 +28,8 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 MEAN10, DEVIATION10 = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 MEAN100, DEVIATION100 = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
 """Of each channel, as GAC's ``data_loaders.py`` has them."""
+LONGEST = 1 << 16
+"""Bytes that the names of the classes take at most."""
 AGAIN = "copy or download the file again"
 
 
@@ -65,8 +67,18 @@ def cifar100(split: Split, root: Path | None) -> Images:
     folder = find("cifar100", [name, f"{inside}/{name}"], root, (), how)
     folder = folder / inside if (folder / inside).is_dir() else folder
     named = folder / "fine_label_names.txt"
-    classes = named.read_text().split() if named.is_file() else [str(i) for i in range(100)]
-    return _images([_records(folder / name, 2)], tuple(classes))
+    return _images([_records(folder / name, 2)], _names(named) if named.exists() else tuple(map(str, range(100))))
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes, one a line."""
+    try:
+        found = tuple(read_whole(path, LONGEST).decode().split())
+        if len(found) != 100:
+            raise ValueError(f"{len(found)} names; there are 100 classes")
+        return found
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot be read: {error}", where=str(path), help=AGAIN) from error
 
 
 def cifar10_normalized(split: Split, root: Path | None) -> Images:

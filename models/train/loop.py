@@ -81,6 +81,8 @@ def train(
     """
     running = running or Running()
     check_running(recipe.name, recipe.epochs, running)
+    if recipe.start is not None:
+        _begun(recipe)  # refused before data is read
     data = training_data(recipe, "train", root)
     held: Data | None = None
     if validation > 0:

@@ -154,6 +154,9 @@ def parse_card(text: str, where: str) -> Card:
             raise MistypedError(f"timesteps is {made.timesteps}; allowed 1 .. {MAX_TIMESTEPS}")
         if made.accuracy is not None and not 0 <= made.accuracy <= 1:
             raise MistypedError(f"accuracy is {made.accuracy}; allowed 0 .. 1")
+        for name in ("side", "window_us"):
+            if (value := getattr(made, name)) is not None and value <= 0:
+                raise MistypedError(f"{name} is {value}; above 0 is allowed")
         return made
     except MistypedError as error:
         raise CheckpointError(f"the model card does not fit: {error}", where=where, help=retrain) from error

@@ -139,9 +139,10 @@ def check_folder(folder: Path) -> None:
     Raises:
         CheckpointError: It cannot be made, or not be written to.
     """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        check_room(there)
+        if folder.is_symlink() and not folder.exists():
+            raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
+        check_room(next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()))
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"

@@ -100,6 +100,10 @@ def test_the_binary_version_of_cifar_is_read(tmp_path: Path, rng: np.random.Gene
     assert train.classes[0] == "airplane"
     assert test.y.tolist() == list(range(90, 100))
     assert len(test.classes) == 100
+    for names in (b"\xff", b"apple bear"):
+        (hundred / "fine_label_names.txt").write_bytes(names)
+        with pytest.raises(DatasetError, match="cannot be read"):
+            load("cifar100", root=hundred)
     (ten / "test_batch.bin").write_bytes(b"\x00" * 3072)
     with pytest.raises(DatasetError, match="holds 3072 bytes, no whole number of records of 3073"):
         load("cifar10", root=tmp_path)

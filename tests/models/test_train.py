@@ -37,6 +37,23 @@ def test_a_folder_without_room_is_refused_before_training_and_does_not_stay(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("start", ["", "nowhere.safetensors", "nets/no.safetensors"])
+def test_a_start_that_is_no_checkpoint_is_refused_before_data_is_read(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "training_data", lambda *_: pytest.fail("read"))
+
+    with pytest.raises(CheckpointError):
+        loop.train(replace(SMALL, start=start))
+
+
+def test_a_link_that_leads_nowhere_is_no_folder_for_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+
+    with pytest.raises(CheckpointError, match="leads nowhere"):
+        check_folder(tmp_path / "link")
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     first, again, other = (loop.train(SMALL, seed=s, validation=0.2).module.state_dict() for s in (3, 3, 4))
 

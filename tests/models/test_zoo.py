@@ -178,6 +178,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         assert refused(path).startswith("not a whole safetensors file")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("side", 0), ("side", -4), ("window_us", 0.0), ("window_us", -1.0), ("timesteps", 0)]
+)
+def test_a_card_with_a_size_that_none_is_is_refused(field: str, value: float) -> None:
+    card = json.loads(zoo.card("ma-digits").to_json())
+
+    with pytest.raises(CheckpointError, match=f"the model card does not fit: {field} is"):
+        parse_card(json.dumps({**card, field: value}), "card")
+
+
 def altered(tmp_path: Path, tensors: dict[str, object], card: zoo.Card) -> Path:
     path = tmp_path / "altered.safetensors"
     save_file(tensors, path, metadata={METADATA_KEY: card.to_json()})  # type: ignore[arg-type]

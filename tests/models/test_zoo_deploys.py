@@ -10,7 +10,7 @@ import pytest
 import torch
 from benchmarks.zoo_check import beside
 from numpy.typing import NDArray
-from zoo_nets import captured, classifying, deployed, gates_of, zoo_answers
+from zoo_nets import LOOKS_AHEAD, captured, classifying, deployed, gates_of, zoo_answers
 
 from spikewright import toolchain
 from spikewright.models import zoo
@@ -20,8 +20,6 @@ from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.importing import Imported
 from spikewright.toolchain.spike_driven.deployed import verdict_of
 
-LOOKS_AHEAD = ("paper", "code", "published", "reconstruction")
-"""Variants of MA, TCJA and STAA whose gates need steps to come."""
 HOST = ("gac-fashion-published",)
 """A net whose gates stay on the host, though ``auto`` has too few samples to say that this loses nothing."""
 QUICK = ("ma-digits", "gac-digits", "tcja-digits", "staa-digits-published")

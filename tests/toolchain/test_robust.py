@@ -50,6 +50,10 @@ class Silent(Exception):
     ("error", "says"),
     [
         (MemoryError("3 TB"), "memory: the memory of this machine is not enough (3 TB)"),
+        (
+            RuntimeError("[enforce fail at x.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried 3 TB"),
+            "memory: the memory of this machine is not enough (you tried 3 TB)",
+        ),
         (RecursionError("deep"), "something is nested too deep"),
         (OSError(28, "No space left on device", "b/x"), "b/x: No space left on device"),
         (OSError(27, "File too large", "b/x"), "b/x: File too large"),
@@ -122,9 +126,10 @@ def test_a_file_for_the_folder_of_a_data_set_is_refused(cli: Cli, tmp_path: Path
     assert f"--data: {tmp_path / 'x'} is no folder" in cli.refused(*verb, "--data", tmp_path / "x")
 
 
-def test_a_file_that_the_system_makes_up_is_not_read(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "n.nir").symlink_to("/proc/kmsg")  # reading it waits for the next message
-    assert "is no file on a disk" in cli.refused("check", tmp_path / "n.nir")
+@pytest.mark.parametrize("name", ["n.nir", "n.onnx", "n.py:f"])
+def test_a_file_that_the_system_makes_up_is_not_read(name: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / name.partition(":")[0]).symlink_to("/proc/kmsg")  # reading it waits for the next message
+    assert "is no file on a disk" in cli.refused("check", tmp_path / name)
 
 
 def test_a_price_list_or_chip_is_a_file_of_a_page_at_most(cli: Cli, folder: Path, tmp_path: Path) -> None:

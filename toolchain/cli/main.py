@@ -46,6 +46,8 @@ from spikewright.toolchain.plugins import points
 from spikewright.toolchain.results import plain
 
 OK, INTERRUPTED, BAD_INPUT = 0, 130, 2
+ALLOCATOR = "DefaultCPUAllocator: can't allocate memory: "
+"""How torch says that memory is short: in a RuntimeError."""
 AGAIN_S = 0.02
 """After so many s an interruption that was dropped comes again."""
 VERBS = (deploy, check, run, compare, report, explore, price, fit, nir, chips, passes, lowerings, doctor, demo)
@@ -189,6 +191,8 @@ def described(error: BaseException) -> SpikewrightError:
                 where="memory",
                 help="take fewer samples (--limit, a smaller file) or a smaller net, or a machine with more memory",
             )
+        case RuntimeError() if ALLOCATOR in text_of(error):
+            return described(MemoryError(text_of(error).partition(ALLOCATOR)[2][:200]))
         case RecursionError():
             return InputError(
                 "something is nested too deep to be read or walked through",

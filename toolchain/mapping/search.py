@@ -1,9 +1,11 @@
 """Search mapping: hill climbing over cuts, on all the cores of a chip, measured on calibration payloads.
 
-A plan says which consecutive layers share a stage, how many cores each stage has, and which layers are cut along channels
-instead of space. It begins with the balanced plans of every number of stages on ever more cores; then single changes are tried,
-drawn by a seed: a core goes from the idlest stage to the busiest, a layer to the stage beside, a layer is cut the other way. A
-change stays if the run is faster. What was best so far is kept when time is up, or on ctrl-C.
+A plan says which consecutive layers share a stage, how many cores each stage has, and which layers are cut along
+channels instead of space. It begins with the vendor's cut where that fits, and a stage for every layer, on twice the
+cores again and again while that is faster; then it tries balanced plans of every number of stages on all cores, on half
+of them, and so on; then single changes, drawn by a seed: a core goes from the idlest stage to the busiest, a layer to
+the stage beside, a layer is cut the other way. A change stays if the run is faster. What was best so far is kept on
+ctrl-C, or when another plan would take longer than the time that is left.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ from spikewright.toolchain.mapping.assemble import assemble
 from spikewright.toolchain.mapping.balanced import Balanced, shares_of, slabs, stages_of, work_of
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.mapping.place import place
+from spikewright.toolchain.mapping.vendor import Vendor
 
 SAMPLES = 2
 """Calibration samples a plan is timed on."""
+SLOWER = 2
+"""Times in a row that more cores do not help, after which no more are given."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Search:
     Args:
         x: Calibration payloads.
         seed: Draws the changes.
-        seconds: At most so long; a plan that is being measured is finished.
+        seconds: At most so long, all in all; a plan is not begun that would take longer, as the longest so far did.
         tries: At most so many plans.
         tell: Gets a note where the search ended early: what it found then depends on the machine, not on the seed alone.
     """
@@ -65,16 +70,18 @@ class Search:
     tell: Callable[[Diagnostic], None] | None = None
 
     def __call__(self, graph: Graph, chip: Chip) -> Program:
-        """Return the fastest program found; never slower than the balanced one."""
+        """Return the fastest program found; never slower than the balanced one, nor than the vendor's where that fits."""
+        stop = time.monotonic() + self.seconds
         first = Balanced(self.x[:, :SAMPLES])(graph, chip)
-        climb = _Climb(graph, chip, self.x[:, :SAMPLES], first, time.monotonic() + self.seconds, self.tries)
+        climb = _Climb(graph, chip, self.x[:, :SAMPLES], first, stop, self.tries)
         why = ""
         try:
+            climb.compare_vendor()
             climb.begin()
             climb.run(np.random.default_rng(self.seed))
         except KeyboardInterrupt:
             why = "ctrl-C"
-        if not why and time.monotonic() >= climb.stop:
+        if not why and climb.late:
             why = f"its {self.seconds:g} s"
         if why and self.tell is not None:
             what = f"ended by {why} after {len(climb.seen)} of at most {self.tries} plans; the best of them is kept"
@@ -95,6 +102,7 @@ class _Climb:
     plan: Plan | None = None
     trace: Trace = field(init=False)
     seen: set[Plan] = field(default_factory=set)
+    longest: float = 0.0  # seconds that a plan took
 
     def __post_init__(self) -> None:
         self.trace = self._measure(self.best)
@@ -102,17 +110,39 @@ class _Climb:
         self.work = {p: work_of(self.best, self.trace, p, self.chip) for p in self.trace.populations}
 
     @property
+    def late(self) -> bool:
+        """Whether no time is left for another plan."""
+        return time.monotonic() + self.longest >= self.stop
+
+    @property
     def over(self) -> bool:
         """Whether time or tries are used up."""
-        return len(self.seen) >= self.tries or time.monotonic() >= self.stop
+        return len(self.seen) >= self.tries or self.late
 
     def _measure(self, program: Program) -> Trace:
         return simulate(load(program, self.chip), dict.fromkeys(program.sources, self.x))
 
+    def compare_vendor(self) -> None:
+        """Keep the vendor's cut if it fits and is faster."""
+        try:
+            program = Vendor()(self.graph, self.chip)
+        except SpikewrightError:
+            return  # it does not converge, or does not fit
+        trace = self._measure(program)
+        if float(trace.latency_ns.sum()) < float(self.trace.latency_ns.sum()):
+            self.best, self.trace = program, trace
+
     def begin(self) -> None:
-        """Try balanced plans of every number of stages: first on all cores, then on half, and so on."""
-        cores, least = self.chip.mesh.cores, cores_used(self.best)
-        while cores >= least:
+        """Try a stage a layer on ever more cores, then every number of stages: on all cores, on half, and so on."""
+        least, slower = cores_used(self.best), 0
+        cores = 2 * least
+        while cores < self.chip.mesh.cores and slower < SLOWER and not self.over:
+            plan = self._balanced(len(self.layers), cores)
+            if plan is not None:
+                slower = 0 if self.attempt(plan) else slower + 1
+            cores *= 2
+        cores = self.chip.mesh.cores
+        while cores >= least and not self.over:
             for stages in range(1, len(self.layers) + 1):
                 plan = self._balanced(stages, cores)
                 if plan is not None:
@@ -131,6 +161,13 @@ class _Climb:
         if plan in self.seen:
             return False
         self.seen.add(plan)
+        begun = time.monotonic()
+        try:
+            return self._tried(plan)
+        finally:
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+    def _tried(self, plan: Plan) -> bool:
         named = {op.name: op for op in self.layers}
         groups: list[list[IntNeuron]] = [[named[name] for name in stage] for stage in plan.stages]
         program = assemble(self.graph, self.chip.name, slabs(groups, plan.shares, self.work, plan.by_channel))

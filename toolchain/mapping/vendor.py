@@ -52,6 +52,6 @@ def core_of(layer: Layer, cut: Cut) -> NDArray[np.int64]:
         return np.arange(layer.size, dtype=np.int64) // cut.chunk
     assert cut.slice is not None
     (_, h, w), (x, y, c) = layer.grid_shape, cut.slice
-    channel, row, column = np.indices(layer.shape, dtype=np.int64)
+    channel, row, column = np.indices(layer.grid_shape, dtype=np.int64)
     part: NDArray[np.int64] = (channel // c * -(-h // y) + row // y) * -(-w // x) + column // x
     return part.reshape(-1)

@@ -270,10 +270,10 @@ class Streams:
         )
         if other != relays and (not relays or self.cost(other).price < here.price):
             kind = "all" if len(other) == len(self.candidates) else f"{len(other)}"
-            dense = f", and be dense ({self._densities(other)})" if self.cost(other).dense else ""
+            dense = (
+                f", but be dense ({self._densities(other)}): no event-driven stream" if self.cost(other).dense else ""
+            )
             what += f"; relays of {kind} sums would take {self._of(other)}{dense}"
-            if dense and self.cost(other).price < here.price:
-                what += ": dearer here, and spike-driven"
         return Diagnostic(code, where, what, "", "note")
 
     def _way_out(self, apart: Cost) -> str:

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim import Population, Program, Projection
+from spikewright.toolchain.budget import BUDGET, slices
 
 IntArray = NDArray[np.int64]
+FEW = 256
+"""Neurons that fire in a block up to which each is walked alone; of more, all synapses of a projection are walked at once."""
 KINDS = ("binary", "graded", "gate")
 """What a message is: a spike, a spike with a payload, a gain level that changed."""
 
@@ -51,7 +54,7 @@ class Walk:
     """
 
     def __init__(self, program: Program, steps: int, chip_steps: int, cores: int) -> None:
-        self.program, self.steps = program, steps
+        self.program, self.steps, self.cores = program, steps, cores
         self.found = Walked(
             {kind: np.zeros((chip_steps, cores), np.int64) for kind in KINDS},
             dict.fromkeys((p.name for p in program.projections), 0),
@@ -80,13 +83,41 @@ class Walk:
         sops = self.found.sops[source.kind if source.kind in KINDS else "binary"]
         heard = self.program.life(target, self.steps) - self.program.lag(projection)
         arriving = min(heard, self.program.life(source, self.steps))
-        sent = np.count_nonzero(events[: max(0, arriving - first)], axis=1)
-        start, cores = source.start + projection.delay + first, target.cores
-        for neuron in np.flatnonzero(sent.any(axis=0)):
-            where = cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]
-            self.found.projections[projection.name] += where.size * int(sent[:, neuron].sum())
-            on_core = np.bincount(where[where >= 0], minlength=sops.shape[1])
-            sops[start : start + len(sent)] += sent[:, neuron, None] * on_core
+        sent = np.count_nonzero(events[: max(0, arriving - first)], axis=1).astype(np.int64)
+        start, fired = source.start + projection.delay + first, np.flatnonzero(sent.any(axis=0))
+        few = projection.synapses.gate or fired.size <= FEW
+        walk = self._one_by_one if few else self._all_at_once
+        total, on_core = walk(projection, (source, target), sent, fired)
+        self.found.projections[projection.name] += total
+        sops[start : start + len(sent)] += on_core
+
+    def _one_by_one(
+        self, projection: Projection, ends: tuple[Population, Population], sent: IntArray, fired: IntArray
+    ) -> tuple[int, IntArray]:
+        """Return the SOPs of messages (T', n) in all, and by step and core: each neuron's along its own synapses."""
+        source, target = ends
+        total, on_core = 0, np.zeros((len(sent), self.cores), np.int64)
+        for neuron in fired:
+            where = target.cores[projection.synapses.targets(int(neuron), source.shape, target.shape)]
+            total += where.size * int(sent[:, neuron].sum())
+            on_core += sent[:, neuron, None] * np.bincount(where[where >= 0], minlength=self.cores)
+        return total, on_core
+
+    def _all_at_once(
+        self, projection: Projection, ends: tuple[Population, Population], sent: IntArray, fired: IntArray
+    ) -> tuple[int, IntArray]:
+        """Return the same as ``_one_by_one``: synapses that all weigh 1 deliver to each target neuron how many arrive."""
+        source, target = ends
+        total, on_core = 0, np.zeros((len(sent), self.cores), np.int64)
+        ones = projection.synapses.with_weights((projection.synapses.weights != 0).astype(np.int64))
+        inside = target.cores >= 0
+        for steps in slices(len(sent), max(1, BUDGET // (8 * max(source.size, target.size)))):
+            arriving = ones.deliver(sent[steps], source.shape, target.shape)
+            total += int(arriving.sum())
+            for t, each in enumerate(arriving, start=steps.start):
+                counts = np.bincount(target.cores[inside], weights=each[inside], minlength=self.cores)
+                on_core[t] += counts.astype(np.int64)
+        return total, on_core
 
 
 def fan_out(program: Program, population: str, neuron: int) -> dict[str, int]:

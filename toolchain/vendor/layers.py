@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikewright.hw_sim import ConvSynapses, DenseSynapses, GateLink, IdentitySynapses
+from spikewright.hw_sim import ConvSynapses, DenseSynapses, GateLink, IdentitySynapses, SparseSynapses
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import (
     IntArray,
@@ -35,6 +35,8 @@ DELAYED = "delays of more than one step: how they are stored is not known; each 
 HOSTED = (
     "one-to-one from the host: counted as an input layer whose biases it sets (one axon, no synapses; one printed row)"
 )
+SEQUENCE = "convolution along one axis: no printed row, it is cut and counted as a grid of height 1 (assumed)"
+PATTERN = "sparse synapses: no printed row has both words and pattern, each list holds what its axon reaches (assumed)"
 GROUPED = "grouped convolution: no printed row, its lists are those of its groups (assumed)"
 
 
@@ -65,11 +67,12 @@ class Layer:
 
     @property
     def grid(self) -> tuple[int, int, int] | None:
-        """(C, H, W) of a layer that is cut as an image; None for one that is cut as a list of neurons."""
-        if len(self.shape) != 3 or any(isinstance(link, Dense | Sparse) for link in self.connections):
+        """(C, H, W) of a layer that is cut as an image, (C, 1, L) of a sequence; None for one cut as a list of neurons."""
+        if any(isinstance(link, Dense | Sparse) for link in self.connections):
             return None
-        c, h, w = self.shape
-        return c, h, w
+        if len(self.shape) == 2 and any(isinstance(link, Conv) for link in self.connections):
+            return self.shape[0], 1, self.shape[1]
+        return (self.shape[0], self.shape[1], self.shape[2]) if len(self.shape) == 3 else None
 
     @property
     def grid_shape(self) -> tuple[int, int, int]:
@@ -128,6 +131,8 @@ def _layer(graph: Graph, op: IntNeuron, bits: Bits) -> Layer:
         HOSTED: FromHost in kinds,
         DELAYED: any(link.delay > 1 for link in synapses),
         GROUPED: any(isinstance(link, Conv) and link.groups > 1 for link in made.connections),
+        SEQUENCE: made.grid is not None and len(op.shape) == 2,
+        PATTERN: Sparse in kinds,
     }
     return replace(made, notes=tuple(note for note, true in found.items() if true))
 
@@ -136,6 +141,9 @@ def _connection(graph: Graph, link: IntConnection, bits: Bits) -> lists.Connecti
     match link.synapses:
         case DenseSynapses(weight=weight):
             return Dense(weight.shape[1], bits(weight))
+        case SparseSynapses(weight=weight) as sparse:
+            rows, columns, _ = sparse.entries((), ())
+            return Sparse(rows, columns, bits(weight))
         case ConvSynapses(weight=weight, groups=groups):
             outputs, inputs, *kernel = weight.shape
             return Conv(inputs * groups, prod(kernel), bits(weight), outputs, groups)

@@ -90,20 +90,26 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
-    """Synapses where ``pattern`` (targets, inputs) is true."""
+    """Synapse i reaches target ``targets[i]``, in rising order, from input ``sources[i]``; weights of ``bits``."""
 
-    pattern: NDArray[np.bool_]
+    targets: NDArray[np.integer]
+    sources: NDArray[np.integer]
     bits: int
 
     def words(self, first: int, last: int) -> int:
         """Return the words of targets ``first`` .. ``last`` - 1."""
-        counts = self.pattern[first:last].sum(axis=0, dtype=np.int64)
-        held = counts[counts > 0] * (self.bits + INDEX_BITS) + HEADER_BITS
+        held = self._lengths(first, last) * (self.bits + INDEX_BITS) + HEADER_BITS
         return int((-(-held // WORD_BITS)).sum())
 
     def axons_in(self, first: int, last: int) -> int:
         """Return the axons that arrive at these targets."""
-        return int(self.pattern[first:last].any(axis=0).sum())
+        return len(self._lengths(first, last))
+
+    def _lengths(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return the synapses of each list that these targets need: (inputs that reach them,)."""
+        start, stop = np.searchsorted(self.targets, (first, last))
+        counts: NDArray[np.int64] = np.unique(self.sources[start:stop], return_counts=True)[1].astype(np.int64)
+        return counts
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import MappingError
 from spikewright.toolchain.integer import IntArray, IntInput, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, Search, map_graph
+from spikewright.toolchain.mapping import Balanced, Fixed, Greedy, Search, Vendor, map_graph
 from spikewright.toolchain.mapping import search as searching
 from spikewright.toolchain.mapping.partition import cores_used
 from spikewright.toolchain.mapping.place import place, traffic
@@ -181,8 +181,28 @@ def test_search_is_faster_than_balanced_and_repeats_by_its_seed(few_cores: Chip)
     before, after = run(balanced, few_cores, x), run(found[0], few_cores, x)
     np.testing.assert_array_equal(after.outputs, before.outputs)
     assert after.latency_ns.sum() < before.latency_ns.sum()
+    assert after.latency_ns.sum() <= run(Vendor()(graph, few_cores), few_cores, x).latency_ns.sum()
     for a, b in zip(found[0].populations, found[1].populations, strict=True):
         np.testing.assert_array_equal(a.core, b.core)
+
+
+def test_a_search_begins_no_plan_that_would_outlast_its_time(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = conv_net(side=8, channels=4, layers=2)
+    x, now = events(graph, samples=1), [0.0]
+    real = searching.simulate
+
+    def slow(*given: object, **how: object) -> object:
+        now[0] += 30.0  # seconds that a plan takes
+        return real(*given, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(searching, "simulate", slow)
+    monkeypatch.setattr(searching.time, "monotonic", lambda: now[0])
+    told: list[Diagnostic] = []
+
+    drc.check(Search(x, seconds=100.0, tell=told.append)(graph, few_cores), few_cores)
+
+    assert now[0] <= 100.0
+    assert "ended by its 100 s after" in told[0].what
 
 
 def test_an_interrupted_search_returns_the_best_so_far(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +221,7 @@ def test_an_interrupted_search_returns_the_best_so_far(few_cores: Chip, monkeypa
     told: list[Diagnostic] = []
     drc.check(Search(x, tell=told.append)(graph, few_cores), few_cores)
     assert [(one.code, one.severity) for one in told] == [("search-ended", "note")]
-    assert "ended by ctrl-C after 2 of at most 400 plans; the best of them is kept" in told[0].what
+    assert "ended by ctrl-C after 1 of at most 400 plans; the best of them is kept" in told[0].what
 
 
 def test_changes_keep_every_layer_and_core() -> None:

@@ -118,7 +118,7 @@ def test_auto_takes_a_relay_the_sooner_the_sparser_it_is(density: float, taken: 
     relays, (note,) = streams.choice("auto")
 
     assert bool(relays) == taken
-    assert ("travel by relays" if taken else f"and be dense ({density:.2f} to {density:.2f})") in note.what
+    assert ("travel by relays" if taken else f"but be dense ({density:.2f} to {density:.2f})") in note.what
     assert streams.cost(relays).rank == min(streams.cost(chosen).rank for chosen in ((), streams.candidates, relays))
 
 
@@ -134,7 +134,7 @@ def test_auto_stays_event_driven_where_the_chip_has_room_for_that_and_says_what_
     assert note.code == "distributed"
     for cost in (apart, relayed):
         assert str(cost) in note.what
-    assert "be dense (1.00 to 1.00): dearer here, and spike-driven" in note.what
+    assert "but be dense (1.00 to 1.00): no event-driven stream" in note.what
 
 
 def test_auto_keeps_the_sparse_relays_where_others_are_dense() -> None:

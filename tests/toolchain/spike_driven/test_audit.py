@@ -24,7 +24,7 @@ from spikewright.toolchain.ops import Array
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
-from spikewright.toolchain.spike_driven import audit, check_graph
+from spikewright.toolchain.spike_driven import audit, check_graph, event_replay
 from spikewright.toolchain.spike_driven.event_replay import Walk, Walked, fan_out
 
 audit_module = sys.modules[audit.__module__]
@@ -99,6 +99,30 @@ def test_a_walk_in_blocks_of_steps_finds_what_a_walk_of_all_finds(events: Array,
 
     assert audit_module.audit_walked(walk.found, trace, audit_module.silence(made.program, trace.steps)).ok
     assert walk.found.events.keys() == out.keys()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_synapses_walked_all_at_once_find_what_events_walked_one_by_one_find(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, x = random_net(seed)
+    integer, payload = compile_random(graph, x)
+    program = map_graph(integer, load_chip("loihi2"))
+    trace = simulate(program, {integer.input.name: payload}, record=True)
+    out = {**trace.spikes, integer.input.name: payload}
+    found = []
+    for few in (1 << 30, -1):
+        monkeypatch.setattr(event_replay, "FEW", few)
+        walk = Walk(program, trace.steps, trace.chip_steps, trace.cores)
+        walk.add(out)
+        found.append(walk.found)
+        assert audit(program, out, trace).ok
+
+    one, all_at_once = found
+    assert one.projections == all_at_once.projections
+    assert sum(one.projections.values()) > 0
+    for kind, sops in one.sops.items():
+        np.testing.assert_array_equal(sops, all_at_once.sops[kind])
 
 
 def test_an_audit_that_keeps_nothing_is_the_audit_of_a_recorded_run(

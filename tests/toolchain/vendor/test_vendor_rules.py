@@ -90,14 +90,14 @@ def test_pieces_are_distinct_powers_of_two_that_sum_to_the_channels(n: int) -> N
 
 @given(st.integers(1, 300), st.integers(1, 60), st.sampled_from(WEIGHT_FIELD[1:]))
 def test_a_full_pattern_takes_the_words_of_a_dense_list(n: int, inputs: int, bits: int) -> None:
-    assert Sparse(np.ones((n, inputs), bool), bits).words(0, n) == Dense(inputs, bits).words(0, n)
+    assert Sparse(*np.nonzero(np.ones((n, inputs), bool)), bits).words(0, n) == Dense(inputs, bits).words(0, n)
 
 
 def test_a_sparse_list_takes_the_words_of_its_pattern() -> None:
     pattern = np.zeros((40, 3), bool)
     pattern[:4, 0] = True
     pattern[:, 1] = True
-    made = Sparse(pattern, 8)
+    made = Sparse(*np.nonzero(pattern), 8)
     assert made.words(0, 40) == 2 + 13
     assert made.axons_in(0, 40) == 2
     assert made.words(4, 40) == 12

@@ -8,14 +8,17 @@ lists: chunk 4095, divided by ceil(words / limit);  2022: columns 2^k <= 4095 / 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from int_nets import int_conv, int_dense, int_input, int_lif
 
-from spikewright.toolchain.integer import IntOutput
+from spikewright.hw_sim import SparseSynapses
+from spikewright.toolchain.integer import IntConnection, IntOutput
 from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.mapping.vendor import core_of
 from spikewright.toolchain.vendor import compiler_called, layers_of, table_of
 
 ONE = np.ones(1, np.int64)
@@ -140,3 +143,154 @@ def test_random_nets_are_cut_and_counted_as_the_facts_say(version: str) -> None:
             kinds["cut"] += want.cores > 1
         assert table.cores == sum(want.cores for want in expected.values())
     assert min(kinds.values()) >= 15
+
+
+# ------------------------------------------------------------------------------------- odd shapes, by the same rules
+def out(n: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Return how many places a kernel has along an axis, counted one by one."""
+    reach = dilation * (kernel - 1)
+    return len(range(-padding, n + padding - reach, stride))
+
+
+def grid_words(groups: int, ci: int, area: int, c: int, wb: int, fan: int) -> int:
+    """Return the words of a slice of c channels: the groups that it holds, each with lists of what it has of their channels."""
+    left, each = min(c, fan), 0
+    while left:
+        piece = 1
+        while 2 * piece <= left:
+            piece *= 2
+        each, left = each + -(-(piece * wb + 6) // 64), left - piece
+    return ci * area * each * -(-c // fan) if groups > 1 else ci * area * each
+
+
+def grid_cut(shape: tuple[int, int, int], words: Callable[[int], int], version: str) -> tuple[int, int, int] | None:
+    """Return (x, y, c), or None where it does not converge."""
+    c, h, w = shape
+    if version == "2022":
+        if h * c > 4095 or words(c) > 12_000:
+            return None
+        x = 1
+        while 2 * x * h * c <= 4095:
+            x *= 2
+        return min(x, w), h, c
+    x = 1
+    while 2 * x <= w:
+        x *= 2
+    y, k = h, c
+    while words(k) > 16_000:
+        if k == 1:
+            return None
+        k //= 2
+    rows_first = k < c
+    while x * y * k > 4095:
+        if x == y == 1:
+            k //= 2
+        elif (y > 1 and rows_first) or x == 1:
+            y, rows_first = y // 2, False
+        else:
+            x, rows_first = x // 2, True
+    return x, y, k
+
+
+ODD = {  # source, (Co, Ci of a group, kernel), stride, padding, dilation, groups
+    "1x1": ((12, 20, 40), (48, 12, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "2x2 by 2": ((20, 17, 33), (20, 20, 2, 2), (2, 2), (0, 0), (1, 1), 1),
+    "5x3 by 3 and 2": ((3, 50, 61), (24, 3, 5, 3), (3, 2), (2, 0), (1, 1), 1),
+    "dilated": ((4, 40, 50), (9, 4, 3, 3), (1, 1), (4, 2), (4, 2), 1),
+    "padded beyond": ((2, 9, 9), (5, 2, 3, 3), (1, 1), (3, 5), (1, 1), 1),
+    "groups": ((16, 24, 30), (32, 4, 3, 3), (1, 1), (1, 1), (1, 1), 4),
+    "depthwise": ((36, 20, 41), (36, 1, 3, 3), (2, 1), (1, 1), (1, 1), 36),
+    "wide": ((1, 2, 3000), (3, 1, 1, 9), (1, 1), (0, 4), (1, 1), 1),
+    "tall": ((1, 400, 3), (7, 1, 9, 1), (1, 1), (4, 0), (1, 1), 1),
+    "channels cut": ((512, 8, 14), (512, 512, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "one place": ((64, 3, 3), (300, 64, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+    "along one axis": ((6, 1, 700), (20, 6, 1, 5), (1, 2), (0, 2), (1, 1), 1),
+    "along one axis, depthwise": ((20, 1, 300), (20, 1, 1, 7), (1, 3), (0, 0), (1, 2), 20),
+}
+
+
+@pytest.mark.parametrize("version", ["2022", "2023"])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_convolutions_are_cut_and_counted_by_the_rules(name: str, version: str) -> None:
+    source, kernel, stride, padding, dilation, groups = ODD[name]
+    rng, line = np.random.default_rng(7), name.startswith("along")
+    shape = (kernel[0], *map(out, source[1:], kernel[2:], stride, padding, dilation))
+    for wb in range(1, 9):
+        weight = 2 * rng.integers(-(2 ** (wb - 1)), 2 ** (wb - 1), kernel) if wb > 1 else rng.integers(0, 2, kernel)
+        weight.flat[:2] = (0, 1) if wb == 1 else (-(2**wb), 2**wb - 2)  # the ends of what so many bits say
+        wb = 8 if wb == 7 else wb
+        flat = (source[0], source[2]) if line else source
+        made = int_conv(
+            name="c", inputs=("x",), weight=weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
+        target = (shape[0], shape[2]) if line else shape
+        neurons = int_lif(name="l", inputs=("c",), shape=target, decay_v=ONE, bias=0 * ONE, threshold=ONE)
+        net = Graph(
+            (int_input(name="x", shape=flat), made, neurons, IntOutput(name="y", inputs=("l",), readout="spikes")), 4
+        )
+        layers = layers_of(net)
+        (row,) = table_of(layers, compiler_called(version)).rows
+
+        def words(c: int, wb: int = wb) -> int:
+            return grid_words(groups, kernel[1], kernel[2] * kernel[3], c, wb, kernel[0] // groups)
+
+        cut = grid_cut(shape, words, version)
+        assert row.cut.slice == cut
+        assert bool(row.notes) == (line or groups > 1)  # what no printed row shows is said
+        if cut is None:
+            assert row.cut.cores is None
+            assert set(row.cells.values()) == {None}
+            continue
+        x, y, c = cut
+        assert row.cut.cores == len(range(0, shape[2], x)) * len(range(0, shape[1], y)) * len(range(0, shape[0], c))
+        assert (row.cells["Synapses"], row.cells["Neurons"]) == (words(c), x * y * c)
+        held = np.bincount(core_of(layers[0], row.cut), minlength=row.cut.cores)
+        assert held.max() <= x * y * c
+        assert held.sum() == np.prod(shape)
+
+
+@pytest.mark.parametrize("version", ["2022", "2023"])
+@pytest.mark.parametrize(
+    ("n", "inputs", "density"), [(1, 4000, 1.0), (4100, 3, 1.0), (900, 2500, 0.02), (300, 784, 0.5), (257, 600, 0.3)]
+)
+def test_sparse_ternary_and_large_lists_are_cut_and_counted_by_the_rules(
+    n: int, inputs: int, density: float, version: str
+) -> None:
+    rng = np.random.default_rng(3)
+    weight = np.where(rng.random((n, inputs)) < density, 2 * rng.choice([-1, 1], (n, inputs)), 0)
+    weight.flat[:2] = -2, 2
+    for listed in (False, True):
+        made = sparse_of(weight) if listed else int_dense(name="c", inputs=("x",), weight=weight)
+        neurons = int_lif(name="l", inputs=("c",), shape=(n,), decay_v=ONE, bias=0 * ONE, threshold=ONE)
+        net = Graph(
+            (int_input(name="x", shape=(inputs,)), made, neurons, IntOutput(name="y", inputs=("l",), readout="spikes")),
+            4,
+        )
+        (row,) = table_of(layers_of(net), compiler_called(version)).rows
+
+        def words(first: int, last: int, listed: bool = listed) -> int:
+            total = 0
+            for column in weight[first:last].T:
+                held = int((column != 0).sum()) if listed else last - first
+                total += -(-(held * (2 + 12) + 6) // 64) if held else 0
+            return total
+
+        chunk = 4095
+        while (full := max(words(k, min(k + chunk, n)) for k in range(0, n, chunk))) > LIMIT[version]:
+            chunk //= -(-full // LIMIT[version])
+        cores = [(k, min(k + chunk, n)) for k in range(0, n, chunk)]
+        mean = version == "2022"
+        assert row.cut.cores == len(cores)
+        assert row.cut.chunk == chunk
+        counted = [words(*span) for span in cores]
+        assert row.cells["Synapses"] == (sum(counted) // len(cores) if mean else counted[0])
+        assert row.cells["Neurons"] == (n // len(cores) if mean else min(chunk, n))
+        if not listed:
+            assert row.cells["AxonIn"] == inputs
+        assert bool(row.notes) == listed
+
+
+def sparse_of(weight: np.ndarray) -> IntConnection:
+    rows, columns = np.nonzero(weight)
+    pointers = np.searchsorted(rows, np.arange(len(weight) + 1))
+    return IntConnection(name="c", inputs=("x",), synapses=SparseSynapses(pointers, columns, weight[rows, columns]))

@@ -5,6 +5,7 @@
 
 The one-sided score bound of a difference of paired shares (Tango, Statistics in Medicine 17, 1998, 891-908). Constants pass if
 the bound is within the tolerance, and fail if the loss is as surely above it; between the two, more samples are asked for.
+Where there are too few for any net to pass, constants that lose no more than the tolerance are taken with a warning.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def choose(
             Asked only where there are constants to be judged, and for more only where fewer do not decide.
 
     Raises:
-        GateLoweringError: Too much is lost, or constants are not shown to stay within the tolerance; says how much.
+        GateLoweringError: Too much is lost, or enough samples do not show that constants stay within the tolerance; says how
+            much. Samples that are too few for that are a warning where what they lose is within.
     """
     strategies, tolerance = context.strategies, context.options.tolerance
     note(f"trying gates: {_named(strategies)}")
@@ -142,10 +144,19 @@ def choose(
             raise _refusal(context, loss, ())
         return tried
     loss = _judged(tried, calibration, held_out, note)
-    if not loss.within(tolerance):
+    if loss.within(tolerance):
+        said = Diagnostic("constant-gates", ", ".join(constants), f"constant gates lose {loss}", severity="note")
+    elif _too_few(loss, tolerance) and loss.share <= tolerance:
+        what = f"constant gates are not shown to stay within {100 * tolerance:.1f} points: they lose {loss}"
+        said = Diagnostic("constants-unshown", ", ".join(constants), what, "".join(_ways(context, loss, constants)))
+    else:
         raise _refusal(context, loss, constants)
-    said = Diagnostic("constant-gates", ", ".join(constants), f"constant gates lose {loss}", severity="note")
     return replace(tried, diagnostics=(*tried.diagnostics, said))
+
+
+def _too_few(loss: Loss, tolerance: float) -> bool:
+    """Say whether so few samples could not have shown that constants stay within the tolerance, whatever they did."""
+    return 0 < tolerance < 1 and loss.samples < samples_needed(tolerance) and not loss.beyond(tolerance)
 
 
 def _judged(tried: Context, calibration: Samples, held_out: Judges, note: Note) -> Loss:
@@ -195,7 +206,7 @@ def _refusal(context: Context, loss: Loss, constants: Sequence[str]) -> GateLowe
 def _ways(context: Context, loss: Loss, constants: Sequence[str]) -> Iterator[str]:
     """Yield what can be done instead of constants that did not pass."""
     tolerance = context.options.tolerance
-    if constants and not loss.beyond(tolerance) and 0 < tolerance < 1 and loss.samples < samples_needed(tolerance):
+    if constants and _too_few(loss, tolerance):
         yield f"judge on {samples_needed(tolerance):,} samples or more (--calibrate), "
     yield "allow more with --tolerance, choose --gates yourself (static: constant gates"
     blocks = [op for op in context.captured if isinstance(op, AttentionBlock) and op.block in constants]

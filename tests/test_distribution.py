@@ -16,7 +16,10 @@ PACKAGES = ("hw_sim", "toolchain", "models", "export")
 DATA = {
     "hw_sim/chips": ("*.yaml",),
     "models/zoo": ("*.safetensors", "*.json", "*.png"),
-    "toolchain": ("analysis/prices/*.yaml",),
+    "toolchain": (
+        "analysis/prices/*.yaml",
+        "cli/demo_nets/*",
+    ),
 }
 BUILT_HERE = (".git", ".venv", ".*_cache", "build", "dist", "*.egg-info", "__pycache__")
 

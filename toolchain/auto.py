@@ -91,7 +91,7 @@ class Loss:
     def __str__(self) -> str:
         return (
             f"{100 * self.share:.1f} points on {self.of} ({self.worse} worse, {self.better} better; "
-            f"at most {100 * self.bound:.1f} with {100 * CONFIDENCE:g} % confidence)"
+            f"at most {100 * self.bound:.2f} with {100 * CONFIDENCE:g} % confidence)"
         )
 
 

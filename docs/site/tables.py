@@ -234,8 +234,8 @@ def accuracy() -> str:
 def _accuracy(row: dict[str, Any]) -> tuple[str, ...]:
     first = (row["pair"], f"{100 * row['published']:.2f} %", row["net"])
     if row["chip"] is None:
-        why = re.search(r"(loses [\d.]+ points)", row["refused"])
-        return (*first, f"refused: static {why[1]}" if why else "refused", "", "", "")
+        why = re.search(r"(loses [\d.]+ points) .*; (at most [\d.]+) with", row["refused"])
+        return (*first, f"refused: static {why[1]}, {why[2]}" if why else "refused", "", "", "")
     gates = row["gates"] if row["spike_driven"] else f"{row['gates']}, not spike-driven"
     events = "" if row["event_driven"] is None else f"{100 * row['event_driven']:.1f} %"
     return (*first, gates, f"{100 * row['chip']:.2f} %", f"{row['drop']:+.2f}", events)

@@ -131,6 +131,15 @@ class _Climb:
         trace = self._measure(program)
         if float(trace.latency_ns.sum()) < float(self.trace.latency_ns.sum()):
             self.best, self.trace = program, trace
+            self.plan = self._as_cut(program)
+
+    def _as_cut(self, program: Program) -> Plan:
+        """Return the plan with a stage a layer, cut as a program cuts it: single changes start from there."""
+        core = {p.name: p.core for p in program.populations}
+        shares = tuple(max(1, len(np.unique(core[op.name][core[op.name] >= 0]))) for op in self.layers)
+        maps = [(op.name, core[op.name].reshape(op.shape[0], -1)) for op in self.layers if len(op.shape) == 3]
+        by_channel = frozenset(name for name, cores in maps if bool((cores != cores[:1]).any()))
+        return Plan(tuple((op.name,) for op in self.layers), shares, by_channel)
 
     def begin(self) -> None:
         """Try a stage a layer on ever more cores, then every number of stages: on all cores, on half, and so on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -184,6 +185,20 @@ def test_search_is_faster_than_balanced_and_repeats_by_its_seed(few_cores: Chip)
     assert after.latency_ns.sum() <= run(Vendor()(graph, few_cores), few_cores, x).latency_ns.sum()
     for a, b in zip(found[0].populations, found[1].populations, strict=True):
         np.testing.assert_array_equal(a.core, b.core)
+
+
+def test_single_changes_start_from_a_cut_as_it_is_along_space_or_channels(few_cores: Chip) -> None:
+    graph = conv_net(side=12, channels=4, layers=2)
+    x = events(graph, samples=1)
+    first = Balanced(x)(graph, few_cores)
+    channel, column = np.indices((4, 12, 12))[[0, 2]]
+    cores = {"n0": channel.ravel() // 2, "n1": 2 + column.ravel() // 4, "head": np.full(10, 5)}
+    cut = map_graph(graph, few_cores, Fixed({name: value.astype(np.int32) for name, value in cores.items()}))
+    climb = searching._Climb(graph, few_cores, x, first, monotonic() + 60, tries=10)
+
+    plan = climb._as_cut(cut)
+
+    assert plan == Plan((("n0",), ("n1",), ("head",)), (2, 3, 1), frozenset({"n0"}))
 
 
 def test_a_search_begins_no_plan_that_would_outlast_its_time(few_cores: Chip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,16 @@ GREY_LEVELS = 16.0
 """The brightest pixel; the set counts 0 to 16 (scikit-learn, load_digits)."""
 
 
-def digits_images(split: Split, _root: Path | None = None) -> Images:
+def digits_images(split: Split, root: Path | None = None) -> Images:
     """Load a split of the digits, scaled to [0, 1].
 
     Raises:
-        DatasetError: scikit-learn is not installed.
+        DatasetError: scikit-learn is not installed, or ``root`` is no folder: the digits need none, but a wrong word is told.
     """
+    if root is not None and not root.is_dir():
+        raise DatasetError(
+            "there is no such folder", where=str(root), help="leave --data out: the digits come with scikit-learn"
+        )
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split

@@ -135,3 +135,9 @@ def test_the_real_sets_have_their_published_statistics(data_dir: Path) -> None:
     assert isinstance(cifar, Images)
     assert cifar.x.shape == (10_000, 3, 32, 32)
     np.testing.assert_allclose(cifar.x.mean((0, 2, 3)), [0.4942, 0.4851, 0.4504], atol=1e-4)
+
+
+def test_a_folder_that_is_not_there_is_refused_for_digits_too(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no such folder\n  help: leave --data out"):
+        read("digits", root=tmp_path / "missing")
+    assert len(read("digits", root=tmp_path).y) == 360

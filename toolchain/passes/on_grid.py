@@ -31,7 +31,7 @@ def grid_unit(
         chip: Whose weights they become.
         fits: Whether a unit leaves thresholds, resets and biases as they are.
         usual: What is taken for weights off the grid; where it does not change them, it is as good.
-        per_channel: Whether output channels may differ.
+        per_channel: Whether output channels may differ; a single row never does.
     """
     rows = [_rows(branch) for branch in branches]
     if not any(r.any() for r in rows) or not all(_may_lie_on_a_grid(r, chip) for r in rows):
@@ -41,7 +41,7 @@ def grid_unit(
             return unit
     if len(rows) > 1:
         return _shared(rows, chip, fits, per_channel=per_channel and len({len(r) for r in rows}) == 1)
-    return _finest(rows[0], chip, fits) if per_channel else None
+    return _finest(rows[0], chip, fits) if per_channel or len(rows[0]) == 1 else None
 
 
 def _rows(branch: sc.Branch) -> Array:

@@ -192,8 +192,8 @@ class _Quantizer(Synapses):
         """
         finest = code.largest / ((1 << self.o.payload_bits) - 1)
         joined = [r for r in self.graph.readers[op.name] if isinstance(r, Lif)]
-        levels = np.concatenate([np.ravel(r.v_threshold / r.gain) for r in joined]) if joined else np.zeros(0)
-        whole = float(levels[0]) if levels.size and levels[0] > 0 and bool((levels == levels[0]).all()) else 0.0
+        levels = {float(level) for r in joined for level in np.unique(sc.flat(r.v_threshold, r.shape) / self.gain(r))}
+        whole = levels.pop() if len(levels) == 1 else 0.0
         tops = [
             np.abs(linear.weight).max(initial=0.0)
             for neuron in joined

@@ -7,7 +7,7 @@ W ~ w 2^e S,   w even in -256 .. 254 (8-bit mixed-sign weights drop their lowest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor, log2, prod
+from math import ceil, floor, inf, log2, prod
 from typing import Self
 
 import numpy as np
@@ -128,8 +128,8 @@ def unit_of(branches: list[Branch], chip: ChipGrid, *, per_channel: bool, floor:
 
 
 def dividing(whole: float, least: float) -> float:
-    """Return the smallest unit from ``least`` on that is a whole part of a value; ``least`` where the value is smaller."""
-    return whole / floor(whole / least) if whole >= least else least
+    """Return the smallest unit from ``least`` on that is a whole part of a value; ``least`` where the value is none such."""
+    return whole / floor(whole / least) if least <= whole < inf else least
 
 
 def power_of_two(least: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compile_random import lower
@@ -44,6 +46,24 @@ def test_an_exact_tie_fires_only_with_greater_or_equal(comparison: str, fires: b
     spikes = run_int(integer, np.ones((4, 1, 1), np.int64)).recordings["lif"].out
 
     assert bool(spikes.any()) is fires
+
+
+@pytest.mark.parametrize("bits", range(4, 13))
+@pytest.mark.parametrize("gain", [1.0, 0.7])
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_payload_as_large_as_the_threshold_fires_as_the_real_value_does(bits: int, gain: float, joined: bool) -> None:
+    """Gates that saturate at 1 in front of neurons with threshold 1 (GAC) meet it exactly, at any width of the payload."""
+    first = replace(neuron("lif", "in", n=2, beta=0.5), gain=np.array([gain]), v_threshold=np.array([gain, gain]))
+    rest = (dense("fc", "lif", [0.37, -0.2], [0.1, 0.61]), neuron("sum", "in", "fc", n=2)) if joined else ()
+    net = graph(first, *rest, n=2)
+    integer = Align()(Quantize(input=InputCode("graded", 1.7), payload_bits=bits)(net))
+    source = next(op for op in integer if isinstance(op, IntInput))
+    x = np.ones((4, 1, 2))
+
+    spikes = run_int(integer, np.rint(x / source.scale).astype(np.int64)).recordings["lif"].out
+
+    np.testing.assert_array_equal(spikes, run_float(net, x)["lif"])
+    assert spikes.any()
 
 
 def test_a_strict_threshold_lies_on_the_grid_of_stock_loihi() -> None:

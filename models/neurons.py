@@ -56,6 +56,8 @@ class Neuron(nn.Module):
     surrogate: Surrogate
     held: list[Tensor] | None = None
     """While it is a list, nothing fires: membranes are put into it instead (see ``train.silence``)."""
+    answers: bool = False
+    """Its spikes are the net's answer: no synapse reads them."""
 
     def integrate(self, v: Tensor | None, current: Tensor) -> Tensor:
         """Return the membrane before reset; ``v`` None is the zero state.

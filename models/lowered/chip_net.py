@@ -22,7 +22,7 @@ from spikewright.hw_sim.fixed_point import CURRENT_SHIFT, DECAY_ONE
 from spikewright.hw_sim.linear import EXACT_FLOAT32
 from spikewright.models.lowered.evaluation import At, Evaluation
 from spikewright.models.lowered.float_net import FloatNet, Seen, convolved, gate, late, total
-from spikewright.models.lowered.neurons import ChipCell
+from spikewright.models.lowered.neurons import ChipCell, peaks_of
 from spikewright.models.lowered.rounding import clipped, decayed, shifted, through
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.integer import (
@@ -235,8 +235,7 @@ class _Run(Evaluation):
             answers = self.out[source].sum(0)
         else:
             answers = (self.cells[source] if source in self.cells else self.sums[source]).v
-        peaks = {name: cell.peak for name, cell in self.cells.items() if cell.peak is not None}
-        return Seen(answers.flatten(1) * output.scale, self.out, peaks)
+        return Seen(answers.flatten(1) * output.scale, self.out, peaks_of(self.net.graph, self.cells))
 
     def stepwise(self, op: Op) -> bool:
         """Say whether an op has a state."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from spikewright.hw_sim.linear import planar
 from spikewright.models.lowered.evaluation import At, Evaluation
-from spikewright.models.lowered.neurons import RealCell, spread
+from spikewright.models.lowered.neurons import RealCell, peaks_of, spread
 from spikewright.models.lowered.rounding import through
 from spikewright.toolchain.errors import UnsupportedNodeError
 from spikewright.toolchain.gates import POW2_LEVELS
@@ -78,7 +78,7 @@ class Seen:
     Args:
         answers: (B, n).
         signals: By op name, (T, B, *shape).
-        peaks: Of a run in which nothing fires: the largest membrane of every neuron op that can, as a share of the threshold.
+        peaks: Of a run in which nothing fires, see ``peaks_of``.
     """
 
     answers: Tensor
@@ -180,8 +180,7 @@ class _Run(Evaluation):
     def seen(self) -> Seen:
         """Return what it showed."""
         answers = self.out[self.net.graph.output.name].mean(0).flatten(1)
-        peaks = {name: cell.peak for name, cell in self.cells.items() if cell.peak is not None}
-        return Seen(answers, self.out, peaks)
+        return Seen(answers, self.out, peaks_of(self.net.graph, self.cells))
 
     def stepwise(self, op: Op) -> bool:
         """Say whether an op has a state."""

@@ -10,6 +10,7 @@ Real: keep and scale are products (``bias`` 0, it came with i). Chip: they round
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from spikewright.models.lowered.rounding import clipped, decayed, gained, wrappe
 from spikewright.models.surrogate import ATan
 from spikewright.toolchain import ops
 from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.ir import Graph
 
 SURROGATE = ATan(2.0)
 """In units of the threshold; it has tails, so that neurons far from firing learn, too."""
@@ -150,6 +152,15 @@ class Cell(ABC):
     def _wide(self) -> None:
         size = self.threshold.abs()
         self.width = self.rise = size.clamp(min=float(size.max()) * NARROWEST + 1e-12)
+
+
+def peaks_of(graph: Graph, cells: Mapping[str, Cell]) -> dict[str, Tensor]:
+    """Return, by op, the largest membrane of a run in which nothing fires, as a share of the threshold.
+
+    Left out are neurons that never fire, and those whose spikes are the answer alone: no synapse reads them.
+    """
+    read = {name for name in cells if not all(isinstance(reader, ops.AnyOutput) for reader in graph.readers[name])}
+    return {name: cell.peak for name, cell in cells.items() if name in read and cell.peak is not None}
 
 
 class RealCell(Cell):

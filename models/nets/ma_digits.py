@@ -66,6 +66,7 @@ class MADigits(nn.Module):
         self.fc = Linear(second * (SIDE // 2) ** 2, classes)
         self.bn_fc = BatchNorm1d(classes)
         self.lif_out = lif("N1")
+        self.lif_out.answers = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the class rates (B, classes) of events (T, B, 1, 8, 8)."""

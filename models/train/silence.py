@@ -5,7 +5,8 @@ r"""The silence term: neurons that reach their threshold without any input event
 u[t] is the membrane of a net in which nothing comes in and nothing fires: what the biases (in evaluation: of the batch norms
 too), at gates of no events, drive alone. Where no neuron reaches its threshold so, by induction none fires without an event.
 A hinge, not a square: with enough weight it ends at the margin, not beyond it. A mean over the neurons above the margin, not
-over all: the last few channels of a wide layer are pushed as hard as the first.
+over all: the last few channels of a wide layer are pushed as hard as the first. A layer whose spikes are the answer is left
+out: no synapse reads them, and a rate of few steps needs its biases.
 """
 
 from __future__ import annotations
@@ -65,11 +66,12 @@ def silence_loss(module: nn.Module, frame: Tensor, timesteps: int, *, encoded: b
     """
     with holding(module) as layers:
         module(torch.zeros_like(frame).expand(timesteps, 1, *frame.shape))
-        thresholds = {id(m.held): m.v_threshold for m in module.modules() if isinstance(m, Neuron)}
+        neurons = {id(m.held): m for m in module.modules() if isinstance(m, Neuron)}
     total = torch.zeros((), device=frame.device)
     for membranes in layers[1:] if encoded else layers:
-        top = torch.stack([u.float() for u in membranes]).amax(0) / thresholds[id(membranes)]
-        total = total + excess(top)
+        neuron = neurons[id(membranes)]
+        if not neuron.answers:
+            total = total + excess(torch.stack([u.float() for u in membranes]).amax(0) / neuron.v_threshold)
     return total
 
 

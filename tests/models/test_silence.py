@@ -75,3 +75,12 @@ def test_every_family_can_be_asked(name: str) -> None:
             nn.init.constant_(layer.bias, 3.0)
     found = silence_loss(net, torch.ones(1, 8, 8), recipe.timesteps, encoded=recipe.coding == "direct")
     assert float(found.detach()) > 0
+
+
+def test_a_layer_whose_spikes_are_the_answer_may_fire() -> None:
+    net = layered(0.6)
+    last = net[-1]
+    assert isinstance(last, Neuron)
+    last.answers = True
+    found = silence_loss(net, torch.ones(1, 5, 5), T, encoded=False)
+    assert float(found.detach()) == pytest.approx(REACHED * 0.6 - MARGIN, abs=1e-6)

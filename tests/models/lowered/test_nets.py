@@ -24,7 +24,7 @@ from spikewright.toolchain.coding import payloads
 from spikewright.toolchain.deployment import Deployment
 from spikewright.toolchain.interpret import run_float, run_int
 from spikewright.toolchain.lowerings import net_of, variants
-from spikewright.toolchain.ops import GatedRelay, Neuron, Relay
+from spikewright.toolchain.ops import AnyOutput, GatedRelay, Neuron, Relay
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph, quantizer
 from spikewright.toolchain.samples import Samples
@@ -129,3 +129,15 @@ def test_a_weight_of_zero_stays_no_synapse_and_maps_that_only_sum_are_left_alone
     assert grad is not None
     assert not grad[0, 0, 1].any()
     assert grad.any()
+
+
+def test_neurons_whose_spikes_are_the_answer_may_fire_without_input() -> None:
+    made = deployed()
+    sent = torch.zeros(4, 1, *made.samples.x.shape[2:], dtype=torch.float64)
+    chip = ChipNet(FloatNet(made.lowered, torch.float64), made.integer)
+    (answering,) = (op.inputs[0] for op in made.integer if isinstance(op, AnyOutput))
+
+    assert {"lif1", "lif2"} <= chip.run(sent, silent=False).signals.keys()
+    assert answering == "lif2"
+    assert chip.run(sent, silent=True).peaks.keys() == {"lif1"}
+    assert FloatNet(made.lowered, torch.float64).run(sent, silent=True).peaks.keys() == {"lif1"}

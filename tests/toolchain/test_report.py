@@ -402,3 +402,39 @@ def test_every_layer_stands_beside_the_captured_net() -> None:
     wrong = {**found, "ok": False, "faults": ["layer 'att' differs"], "headline": "NOT the captured net: 1 fault"}
     broken = replace(report, captured=wrong).html()
     assert '<span class="bad">NOT the captured net: 1 fault</span>.<br>layer &#x27;att&#x27; differs' in broken
+
+
+TRAIN = "spikewright train"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (
+            f"{TRAIN} a --silence 1.0 --from a --folds 5",
+            f"{TRAIN} a-vanilla --silence 1.0 --from a-vanilla --seed 2",
+            "",
+        ),
+        (f"{TRAIN} a --silence 1.0", f"{TRAIN} a-vanilla", "a with `3 epochs --silence 1.0`, plain with `3 epochs`"),
+        (f"{TRAIN} a", None, "no card says how plain was trained"),
+        ("make a", "spikewright 'train", "no card says how a and plain were trained"),
+    ],
+)
+def test_a_twin_that_was_trained_otherwise_is_told(report: Report, ours: str, theirs: str | None, said: str) -> None:
+    assert report.twin is not None
+    plain = replace(report.twin, card={"command": theirs, "epochs": 3})
+    found = replace(report, name="a", card={"command": ours, "epochs": 3}, twin=plain)
+
+    words = " ".join(summary_text(found).split())
+    assert (said in words) if said else ("twins " not in words)
+    assert len(to_data(found)["twin_unlike"]) == bool(said)
+    assert ("trained, deployed and run in the same way" in to_html(found)) == (not said)
+
+
+def test_a_twin_on_other_data_or_of_other_options_is_told(report: Report) -> None:
+    assert report.twin is not None
+    options = report.options | {"mapping": "greedy", "gates": "static"}
+    plain = replace(report.twin, card=report.card, options=options, dataset="other")
+    found = to_data(replace(report, twin=plain))["twin_unlike"]
+    assert [text.partition(":")[0] for text in found[1:]] == ["run on other data", "deployed otherwise"]
+    assert "mapping balanced, greedy" in found[2]

@@ -23,6 +23,7 @@ from spikewright.toolchain.diagnostics import plain
 from spikewright.toolchain.escaping import csv_table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import GLOSSARY, MODELLED, NOT_MODELLED
+from spikewright.toolchain.report.twins import unlike
 
 SCHEMA = 1
 """Version of the JSON layout."""
@@ -63,6 +64,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "runs": report.runs,
         "comparison": report.comparison,
         "twin": None if report.twin is None else to_data(report.twin),
+        "twin_unlike": [] if report.twin is None else list(unlike(report, report.twin)),
         "power_at_rate": None if report.duty is None else asdict(report.duty),
         "prices": prices(report),
         "sources": report.chip.sources | HOST_SOURCES,

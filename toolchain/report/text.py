@@ -10,6 +10,7 @@ from spikewright.toolchain.analysis.numbers import band, count, percent, quantit
 from spikewright.toolchain.analysis.review import RATE_BOUND, RATE_STEPS, SYNAPSE_BOUNDS, Review
 from spikewright.toolchain.diagnostics import lines as told
 from spikewright.toolchain.report.model import Report
+from spikewright.toolchain.report.twins import unlike
 
 WIDE = 12
 """Columns of the names, and"""
@@ -44,6 +45,7 @@ def summary_text(report: Report) -> str:
         lines.append(_line("compared", _compared(report)))
     if report.twin is not None and report.twin.analysis and report.analysis:
         lines.append(_line("twin", _twin(report.twin, report.twin.analysis, report.analysis)))
+        lines += [_line("twins", text) for text in unlike(report, report.twin)]
     return "\n".join([*lines, *told(report.diagnostics)])
 
 

@@ -10,6 +10,7 @@ from spikewright.toolchain.diagnostics import WORDS
 from spikewright.toolchain.report.html.parts import basis, block_id, details, esc, layer_id, table
 from spikewright.toolchain.report.model import Report
 from spikewright.toolchain.report.texts import CLASSES
+from spikewright.toolchain.report.twins import unlike
 
 
 def header(report: Report) -> str:
@@ -227,8 +228,12 @@ def twin(report: Report) -> str:
         if name in beside
     ]
     head = ("per sample", report.name, other.name, "with / without", "basis")
+    different = unlike(report, other)
+    alike = "" if different else "Both nets were trained, deployed and run in the same way. "
+    listed = "".join(f"<li>{esc(text)}</li>" for text in different)
+    warned = f'<p class="warn">What may make a difference beside attention:</p><ul>{listed}</ul>' if different else ""
     return table(head, rows, numeric=(1, 2, 3)) + (
-        '<p class="small dim">Both nets were trained, deployed and run in the same way, but trained once each: '
+        f'{warned}<p class="small dim">{alike}Each was trained once: '
         "a small difference may be no more than the spread between seeds.</p>"
     )
 

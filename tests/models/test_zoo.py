@@ -290,8 +290,3 @@ def test_every_causal_net_tells_its_twin() -> None:
     causal = {name for name in FAMILY_NETS if zoo.card(name).variant == "causal"}
     assert len(causal) >= 9
     assert all(zoo.card(name).twin is not None for name in causal)
-
-
-@pytest.mark.parametrize("name", zoo.names())
-def test_the_card_beside_a_checkpoint_is_the_one_inside(name: str) -> None:
-    assert (FOLDER / f"{name}.json").read_text().strip() == zoo.card(name).to_json().strip()

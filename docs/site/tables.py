@@ -35,7 +35,7 @@ RUNS: dict[str, tuple[str, ...]] = {
 """Benchmarks whose JSON is kept, as ``python -m`` runs them."""
 DATA = ("accuracy", "mapping_search", "silicon")
 """Those that read data."""
-WALL = ("seconds_for_10000_steps", "seconds_for_10000_random_steps")
+WALL = ("seconds", "seconds_for_10000_steps", "seconds_for_10000_random_steps")
 """Wall times: they differ from run to run, and no table has them but as a ratio of two that were taken in turns."""
 
 
@@ -46,18 +46,16 @@ def kept(name: str) -> Any:
 
 def written(name: str, found: Any) -> str:
     """Return what is kept of a benchmark's JSON: all but wall times."""
-    if isinstance(found, dict):
-        found = {key: value for key, value in found.items() if key not in WALL}
     return json.dumps(rounded(found), indent=1, sort_keys=True) + "\n"
 
 
 def rounded(value: Any) -> Any:
-    """Return floats with six digits: the rest differs between processors."""
+    """Return a value without wall times, and floats with six digits: the rest differs between processors."""
     match value:
         case float():
             return float(f"{value:.6g}")
         case dict():
-            return {key: rounded(item) for key, item in value.items()}
+            return {key: rounded(item) for key, item in value.items() if key not in WALL}
         case list():
             return [rounded(item) for item in value]
     return value

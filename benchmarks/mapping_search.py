@@ -1,7 +1,8 @@
 """``--mapping search`` beside ``vendor`` and ``balanced``: time of a step and energy times delay of one sample, in our model.
 
 Usage: ``python -m benchmarks.mapping_search [NET ...] [--data DIR] [--seconds 240] [--chip NAME] [--json]``. NET:
-``pilotnet``, a name of the zoo, or one of ``benchmarks.published_sizes`` (weights drawn; one sample of noise or random spikes).
+``pilotnet``, a name of the zoo, or one of ``benchmarks.published_sizes``, ``@WIDTH`` of its channels (weights drawn; one sample
+of noise or random spikes).
 A strategy that a net does not fit under is printed with its reason.
 """
 
@@ -29,7 +30,7 @@ from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.mapping import Balanced, Search, Strategy, Vendor
 from spikewright.toolchain.passes.align import Align
 
-DEFAULT = ("pilotnet", "gac-fashion", "ma-fashion", "ma-gesture-tcsa")
+DEFAULT = ("pilotnet", "gac-fashion", "ma-fashion", "ma-gesture-tcsa", "gac-cifar10-t4@0.25")
 STEPS, RATE = 16, 0.1
 """Steps and spike rate of PilotNet's random input."""
 
@@ -72,8 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _net(name: str, data: Path, chip: str) -> tuple[Graph, NDArray[Any]]:
     """Return an aligned integer graph and payloads (T, B, *shape) for it."""
-    if name in NETS:
-        return _published(name, chip)
+    published, _, width = name.partition("@")
+    if published in NETS:
+        return _published(published, float(width or 1), chip)
     if name != "pilotnet":
         made = sw.deploy(name, data=data)
         return made.integer, made.encode(made.choose(limit=4).x, compact=True)
@@ -82,12 +84,12 @@ def _net(name: str, data: Path, chip: str) -> tuple[Graph, NDArray[Any]]:
     return graph, (np.random.default_rng(0).random((STEPS, 1, *shape)) < RATE).astype(np.int8)
 
 
-def _published(name: str, chip: str) -> tuple[Graph, NDArray[Any]]:
-    """Return a net of published size with drawn weights, and one sample."""
+def _published(name: str, width: float, chip: str) -> tuple[Graph, NDArray[Any]]:
+    """Return a net of published size, or a part of its channels, with drawn weights, and one sample."""
     torch.manual_seed(SEED)
     net = NETS[name]
     x = net.sample()
-    module = settled(net.build(1.0), x)
+    module = settled(net.build(width), x)
     example = torch.from_numpy(np.array(x))
     made = sw.deploy(module, example, chip=chip, mapping="greedy", gates=net.gates, name=name)
     return made.integer, made.encode(x, compact=True)

@@ -28,13 +28,15 @@ MARKED = re.compile(r"<!-- (table: ([\w-]+)|spikewright lowerings --markdown) --
 RUNS: dict[str, tuple[str, ...]] = {
     "accuracy": ("benchmarks.accuracy", "--json"),
     "lowerings": ("spikewright.toolchain.cli.main", "lowerings", "--json"),
+    "mapping_search": ("benchmarks.mapping_search", "--json"),
+    "peers": ("benchmarks.peers", "--json"),
     "silicon": ("benchmarks.silicon", "--steps", "1000", "--repeats", "1", "--json"),
 }
 """Benchmarks whose JSON is kept, as ``python -m`` runs them."""
-DATA = ("accuracy", "silicon")
+DATA = ("accuracy", "mapping_search", "silicon")
 """Those that read data."""
-WALL = ("seconds_for_10000_steps", "seconds_for_10000_random_steps")
-"""Wall times: they differ from run to run, and no table has them."""
+WALL = ("seconds", "seconds_for_10000_steps", "seconds_for_10000_random_steps")
+"""Wall times: they differ from run to run, and no table has them but as a ratio of two that were taken in turns."""
 
 
 def kept(name: str) -> Any:
@@ -44,18 +46,16 @@ def kept(name: str) -> Any:
 
 def written(name: str, found: Any) -> str:
     """Return what is kept of a benchmark's JSON: all but wall times."""
-    if isinstance(found, dict):
-        found = {key: value for key, value in found.items() if key not in WALL}
     return json.dumps(rounded(found), indent=1, sort_keys=True) + "\n"
 
 
 def rounded(value: Any) -> Any:
-    """Return floats with six digits: the rest differs between processors."""
+    """Return a value without wall times, and floats with six digits: the rest differs between processors."""
     match value:
         case float():
             return float(f"{value:.6g}")
         case dict():
-            return {key: rounded(item) for key, item in value.items()}
+            return {key: rounded(item) for key, item in value.items() if key not in WALL}
         case list():
             return [rounded(item) for item in value]
     return value
@@ -167,6 +167,22 @@ def mapping() -> str:
     return table(("net", "mapping", "cores", "a step", "energy × delay"), rows)
 
 
+FACTORS = 100
+"""Ratios from here on are printed as whole numbers, those below with three digits."""
+
+
+def peers() -> str:
+    """Return hw_sim beside other simulators: how many times as many steps a second, memory of both processes, counts."""
+    head = ("net", "simulator", "ours is faster by", "memory of ours / theirs, MiB", "counts")
+    return table(head, [_peer(row) for row in kept("peers") if row["ratio"] is not None])
+
+
+def _peer(row: dict[str, Any]) -> tuple[str, ...]:
+    memory = f"{row['ours_rss_mib']:,.0f} / {row['peer_rss_mib']:,.0f}"
+    faster = f"{row['ratio']:,.0f} ×" if row["ratio"] >= FACTORS else f"{row['ratio']:.3g} ×"
+    return (row["workload"], row["peer"], faster, memory, "equal" if row["exact"] else "differ")
+
+
 def sizes() -> str:
     """Return the networks of published size at their published width: neurons, chips, cores, time, memory, verdict."""
     return table(
@@ -257,6 +273,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "frameworks": brief,
     "lowerings": lowerings,
     "mapping": mapping,
+    "peers": peers,
     "silicon": silicon,
     "silicon-not-modelled": not_modelled,
     "silicon-short": silicon_short,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from spikewright.models.train.measure import Measurement, measure
 from spikewright.models.train.recipes import recipe
 from spikewright.models.zoo.card import Twin, parse_card
 from spikewright.models.zoo.checkpoint import FOLDER, METADATA_KEY
+from spikewright.toolchain.report.twins import training
 
 pytestmark = pytest.mark.slow
 
@@ -274,3 +275,18 @@ def test_a_training_resumed_from_the_command_line_writes_the_same_checkpoint(tmp
 
 def _interrupt(_epoch: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY_NETS if zoo.card(name).twin is not None])
+def test_a_net_and_the_twin_that_ships_were_trained_alike(name: str) -> None:
+    card, shipped = zoo.card(name), zoo.card(f"{'-'.join(name.split('-')[:2])}-vanilla")
+
+    assert training(asdict(card)) == training(asdict(shipped))
+    assert card.twin is not None
+    assert (card.twin.accuracy, card.twin.spike_rate) == (shipped.accuracy, shipped.spike_rate)
+
+
+def test_every_causal_net_tells_its_twin() -> None:
+    causal = {name for name in FAMILY_NETS if zoo.card(name).variant == "causal"}
+    assert len(causal) >= 9
+    assert all(zoo.card(name).twin is not None for name in causal)

@@ -412,7 +412,7 @@ TRAIN = "spikewright train"
     [
         (
             f"{TRAIN} a --silence 1.0 --from a --folds 5",
-            f"{TRAIN} a-vanilla --silence 1.0 --from a-vanilla --seed 2",
+            f"{TRAIN} a-vanilla --from a-vanilla --seed 2 --silence 1.0",
             "",
         ),
         (f"{TRAIN} a --silence 1.0", f"{TRAIN} a-vanilla", "a with `3 epochs --silence 1.0`, plain with `3 epochs`"),

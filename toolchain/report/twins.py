@@ -10,8 +10,8 @@ from spikewright.toolchain.report.model import Report
 
 OF_ATTENTION = ("gates", "payload_bits", "tolerance", "seed", "strict")
 """Options that attention alone needs, or that change no figure but by chance."""
-BY_CHANCE = ("--seed", "--folds", "--device", "--threads")
-"""Words of a training, each with a value, that change no weight but by chance."""
+BY_CHANCE = ("seed", "folds", "device", "threads")
+"""Options of a training that change no weight but by chance."""
 
 
 def unlike(ours: Report, theirs: Report) -> tuple[str, ...]:
@@ -39,13 +39,10 @@ def training(card: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     if len(words) < 3 or words[:2] != ["spikewright", "train"]:
         return ()
-    name, rest = words[2], words[3:]
-    for option in BY_CHANCE:
-        if option in rest:
-            at = rest.index(option)
-            del rest[at : at + 2]
     epochs = [f"{card['epochs']} epochs"] if card.get("epochs") else []
-    return (*epochs, *("itself" if word == name else word for word in rest))
+    own = ("itself" if word == words[2] else word for word in words[3:])
+    options = (option.strip() for option in f" {' '.join(own)}".split(" --")[1:])
+    return (*epochs, *sorted(f"--{option}" for option in options if option.split(" ")[0] not in BY_CHANCE))
 
 
 def _quoted(words: tuple[str, ...]) -> str:

@@ -20,6 +20,7 @@ from spikewright.toolchain.interpret import float_answers, run_float, run_int
 from spikewright.toolchain.ops import Array
 from spikewright.toolchain.pipeline import chip_bits
 from spikewright.toolchain.results import Result, Row
+from spikewright.toolchain.spike_driven.integers import other_integers
 from spikewright.toolchain.spike_driven.loaded import Misfit, misfits
 from spikewright.toolchain.spike_driven.oracle import Layer, layers
 from spikewright.toolchain.stage import EXACT
@@ -123,13 +124,16 @@ def faithful(made: Deployment, x: NDArray[Any] | None = None, run: Mapping[str, 
         run: What the machine recorded of every population.
     """
     integers = made.drift is None
+    bits = chip_bits(made.options, made.chip)
     wrong = misfits(made.integer, made.program, None if integers else made.lowered)
+    if not integers and not wrong:
+        wrong = tuple(other_integers(made.integer, made.lowered, bits))
     if x is None or run is None:
         return Faithful(wrong)
     payload = made.encode(x)
     if integers:
         return Faithful(wrong, _interpreted(made, payload, run), None, x.shape[1])
-    found = layers(made.integer, made.lowered, payload, dict(run), chip_bits(made.options, made.chip))
+    found = layers(made.integer, made.lowered, payload, dict(run), bits)
     return Faithful(wrong, found, _lowering(made, np.asarray(x, np.float64)), x.shape[1])
 
 

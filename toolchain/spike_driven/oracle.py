@@ -154,9 +154,7 @@ class _Forced:
 
     def equation(self, op: IntNeuron) -> Op | None:
         """Return the float op of a population."""
-        if op.name in self.lowered:
-            return self.lowered[op.name]
-        return _readout(self.integer, self.lowered) if op.name == answer_of(self.integer).inputs[0] else None
+        return equation_of(self.integer, self.lowered, op)
 
     # --------------------------------------------------------------------------------------------- signals
     def value(self, name: str) -> Array:
@@ -190,7 +188,7 @@ class _Forced:
         """Return what a population held in every step, in real units."""
         reader = self.integer[name]
         assert isinstance(reader, IntNeuron)
-        return np.asarray(self.run[name].v * _worth(reader), np.float64)
+        return np.asarray(self.run[name].v * worth_of(reader), np.float64)
 
     def payloads(self, op: IntConnection) -> IntArray:
         """Return |payload| that a connection carries at its target's steps, (T, B, n_source)."""
@@ -202,10 +200,8 @@ class _Forced:
         return np.asarray(shifted(held, op.lag, 0))
 
     def message_unit(self, op: IntNeuron) -> float:
-        """Return what one unit of a neuron's messages is worth: of a gated relay, one step of its threshold."""
-        if isinstance(op.soma, somas.Lif) and isinstance(self.lowered.by_name.get(op.name), GatedRelay):
-            return float(op.scale.reshape(-1)[0]) * float(op.soma.spacing.reshape(-1)[0])
-        return message_unit(op)
+        """Return what one unit of a neuron's messages is worth."""
+        return message_worth(self.integer, self.lowered, op.name)
 
     def sent(self, op: IntNeuron, out: IntArray) -> Array:
         """Return messages in real units; of a rectifier, which sends changes, their sum."""
@@ -220,7 +216,7 @@ class _Forced:
             connection = self.integer[name]
             assert isinstance(connection, IntConnection)
             total += self.half_step(connection, op) * self.reaching(connection, op)
-            total += T * _shifted(op) if connection.exponent < 0 else 0
+            total += T * shifted_by(op) if connection.exponent < 0 else 0
         return total.reshape(T, B, *op.shape)
 
     def half_step(self, op: IntConnection, target: IntNeuron) -> float:
@@ -229,7 +225,7 @@ class _Forced:
         Weights lie on even numbers, times 2^e; where e is above 0 they fill their bits, so that half a step of 8 bits is less
         than a 127th of the largest real weight: an exponent that nothing asks for is no excuse.
         """
-        half = _shifted(target) * 2.0**op.exponent
+        half = shifted_by(target) * 2.0**op.exponent
         linear = self.lowered.by_name.get(op.name)
         if op.exponent <= 0 or not isinstance(linear, Linear):
             return half
@@ -241,19 +237,11 @@ class _Forced:
 
     def current(self, op: IntNeuron) -> Array:
         """Return what a unit of u is worth, before any gain, broadcasting to the shape: of all but a read-out as of v."""
-        read = self.equation(op)
-        if not isinstance(read, Readout):
-            return _worth(op)
-        _, level = self.gains(op, read)
-        return np.asarray(_worth(op) * level.max() / read.held.largest)
+        return current_worth(self.integer, self.lowered, op)
 
     def unit(self, name: str) -> float:
         """Return what one unit of a message is worth."""
-        source = self.integer[name]
-        if isinstance(source, IntInput):
-            return source.scale
-        assert isinstance(source, IntNeuron)
-        return self.message_unit(source)
+        return message_worth(self.integer, self.lowered, name)
 
     def reaching(self, op: IntConnection, target: IntNeuron) -> Array:
         """Return the sum of |payload| over the synapses of every neuron."""
@@ -291,7 +279,7 @@ class _Forced:
         """Compare spikes and membranes, and set the state to the machine's behind every step."""
         soma = op.soma
         assert isinstance(soma, somas.Lif)
-        worth, found = _worth(op), _Found()
+        worth, found = worth_of(op), _Found()
         operands = [self.value(name) for name in neuron.inputs]
         lost = self.rounding(op) + _fields(soma)
         share = 2 * (2.0**-12 + SLACK)
@@ -351,7 +339,7 @@ class _Forced:
 
     def tap(self, op: IntNeuron, reads: Accumulator, record: Recording) -> tuple[int, int, str]:
         """Compare what a read-out holds of one step."""
-        worth, found, soma = _worth(op), _Found(), op.soma
+        worth, found, soma = worth_of(op), _Found(), op.soma
         assert isinstance(soma, somas.Lif)
         wanted = sum((o.reshape(record.v.shape) for o in map(self.value, reads.inputs)), np.zeros(()))
         room = (self.rounding(op) + _fields(soma) + np.abs(wanted) / worth * SLACK) * worth
@@ -362,7 +350,7 @@ class _Forced:
         self, op: IntNeuron, counter: GateNeuron | HeldSum | Accumulator, record: Recording
     ) -> tuple[int, int, str]:
         """Compare the sum of a counter or gate, and the level that a gate makes of it."""
-        worth, lost, found = _worth(op), self.rounding(op) + FIELD_STEPS, _Found()
+        worth, lost, found = worth_of(op), self.rounding(op) + FIELD_STEPS, _Found()
         total = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, counter.currents)), np.zeros(()))
         before = shifted(record.v * worth, 1, 0.0)
         wanted = total + counter.decay * before
@@ -383,7 +371,7 @@ class _Forced:
 
     def relay(self, op: IntNeuron, relay: Relay, record: Recording) -> tuple[int, int, str]:
         """Compare the sum of a relay, and what it sends of it."""
-        worth, found = _worth(op), _Found()
+        worth, found = worth_of(op), _Found()
         wanted = sum((o.reshape((*o.shape[:2], *op.shape)) for o in map(self.value, relay.inputs)), np.zeros(()))
         room = (self.rounding(op) + FIELD_STEPS + np.abs(wanted) / worth * SLACK) * worth
         for got, more in ((record.v * worth, 0.0), (self.sent(op, record.out), self.message_unit(op))):
@@ -401,7 +389,7 @@ class _Forced:
         for gate in gates:
             exact, loose = exact * gate, loose * (np.abs(gate) + half)
         wanted = np.maximum(exact * total, 0)
-        room = (self.rounding(op) + _fields(soma) + np.abs(total) / _worth(op) * SLACK) * _worth(op) * loose
+        room = (self.rounding(op) + _fields(soma) + np.abs(total) / worth_of(op) * SLACK) * worth_of(op) * loose
         room = room + np.abs(total) * (loose - np.abs(exact)) + self.message_unit(op)
         got = self.sent(op, record.out)
         found.add(None, np.abs(got - wanted) > room, got, wanted, room)
@@ -409,10 +397,10 @@ class _Forced:
 
     def readout(self, op: IntNeuron, read: Readout, record: Recording) -> tuple[int, int, str]:
         """Compare what is added to the answer in every step: the current, times the gain of the step."""
-        worth, found = _worth(op), _Found()
+        worth, found = worth_of(op), _Found()
         soma = op.soma
         assert isinstance(soma, somas.Lif)
-        gain, level = self.gains(op, read)
+        gain, level = readout_gains(self.integer, op, read)
         drive = sum((o.reshape(record.v.shape) for o in map(self.value, read.inputs)), np.zeros(()))
         drive = drive + grid(read.held.leak, op.shape)
         keeps = bool(np.any(read.held.keep))
@@ -423,19 +411,6 @@ class _Forced:
         room = (self.rounding(op) + _fields(soma) + size * (SLACK + (2.0**-12 if keeps else 0.0))) * worth
         found.add(None, np.abs(record.v * worth - wanted) > room, record.v * worth, wanted, room)
         return found.said()
-
-    def gains(self, op: IntNeuron, read: Readout) -> tuple[Array, Array]:
-        """Return the real gains of a read-out's current, and its machine's, a share of 1, (T, 1, *shape) or with axes of 1."""
-        rank = (1,) * len(op.shape)
-        asked = np.ones((1, 1, *rank)) if read.held.gains is None else read.held.gains[:, None]
-        if not op.links:
-            return asked, np.ones((1, 1, *rank))
-        table = self.integer[self.integer[op.links[0]].inputs[0]]
-        assert isinstance(table, IntNeuron)
-        assert isinstance(table.soma, somas.GateTable)
-        rows = np.asarray(table.soma.table, np.float64) / (1 << table.soma.gate_bits)
-        shape = op.shape if rows.shape[1] > 1 or op.size == 1 else rank
-        return asked, rows.reshape(len(rows), 1, *shape)
 
 
 @dataclass(eq=False)
@@ -472,11 +447,53 @@ class Readout(Op):
     held: FilteredAnswer
 
 
+def readout_gains(integer: Graph, op: IntNeuron, read: Readout) -> tuple[Array, Array]:
+    """Return the real gains of a read-out's current, and its machine's, a share of 1, (T, 1, *shape) or with axes of 1."""
+    rank = (1,) * len(op.shape)
+    asked = np.ones((1, 1, *rank)) if read.held.gains is None else read.held.gains[:, None]
+    if not op.links:
+        return asked, np.ones((1, 1, *rank))
+    table = integer[integer[op.links[0]].inputs[0]]
+    assert isinstance(table, IntNeuron)
+    assert isinstance(table.soma, somas.GateTable)
+    rows = np.asarray(table.soma.table, np.float64) / (1 << table.soma.gate_bits)
+    shape = op.shape if rows.shape[1] > 1 or op.size == 1 else rank
+    return asked, rows.reshape(len(rows), 1, *shape)
+
+
+def current_worth(integer: Graph, lowered: Graph, op: IntNeuron) -> Array:
+    """Return what a unit of u is worth, before any gain of the step, broadcasting to the shape."""
+    read = equation_of(integer, lowered, op)
+    if not isinstance(read, Readout):
+        return worth_of(op)
+    _, level = readout_gains(integer, op, read)
+    return np.asarray(worth_of(op) * level.max() / read.held.largest)
+
+
+def equation_of(integer: Graph, lowered: Graph, op: IntNeuron) -> Op | None:
+    """Return the float op of a population; None where the lowered net has none."""
+    if op.name in lowered:
+        return lowered[op.name]
+    return _readout(integer, lowered) if op.name == answer_of(integer).inputs[0] else None
+
+
+def message_worth(integer: Graph, lowered: Graph, name: str) -> float:
+    """Return what one unit of a message is worth: of a gated relay, one step of its threshold."""
+    source = integer[name]
+    if isinstance(source, IntInput):
+        return source.scale
+    assert isinstance(source, IntNeuron)
+    if isinstance(source.soma, somas.Lif) and isinstance(lowered.by_name.get(name), GatedRelay):
+        return float(source.scale.reshape(-1)[0]) * float(source.soma.spacing.reshape(-1)[0])
+    return message_unit(source)
+
+
 def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        return Readout(name=output.name, inputs=first.inputs, held=filtered_answer(first, lowered.timesteps))
+        held = filtered_answer(first, lowered.timesteps, once=_gained_by_step(integer))
+        return Readout(name=output.name, inputs=first.inputs, held=held)
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
     none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
     return (
@@ -484,6 +501,14 @@ def _readout(integer: Graph, lowered: Graph) -> Readout | None:
         if linear and isinstance(integer.output, IntOutput)
         else None
     )
+
+
+def _gained_by_step(integer: Graph) -> bool:
+    """Say whether the answer's neurons scale their current by a gain of its own in each step."""
+    sums = integer[answer_of(integer).inputs[0]]
+    held = [integer[integer[link].inputs[0]] for link in sums.links] if isinstance(sums, IntNeuron) else []
+    tables = [table.soma for table in held if isinstance(table, IntNeuron)]
+    return any(isinstance(table, somas.GateTable) and len(table.table) > 1 for table in tables)
 
 
 def _held(integer: Graph, op: IntConnection) -> bool:
@@ -556,12 +581,12 @@ def _loose(function: GateName, score: Array, error: Array) -> tuple[Array, Array
     return gate, np.maximum(gate - low, high - gate)
 
 
-def _shifted(op: IntNeuron) -> int:
+def shifted_by(op: IntNeuron) -> int:
     """Return the state units of one unit of synaptic input."""
     return 1 << fp.CURRENT_SHIFT if isinstance(op.soma, somas.Lif) else 1
 
 
-def _worth(op: IntNeuron) -> Array:
+def worth_of(op: IntNeuron) -> Array:
     """Return what a unit of state is worth, broadcasting to the shape."""
     scale = np.asarray(op.scale, np.float64).reshape(-1)
     return scale.reshape(op.shape) if scale.size == prod(op.shape) else scale[:1].reshape((1,) * len(op.shape))

@@ -1,0 +1,131 @@
+"""Every integer is compared with the number it rounds: faults too small, or too rarely reached, for a run to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from golden_nets import golden_deployment
+from lowered_blocks import lowered, taken, with_weights
+from planted import changed, synapses_to_spikes
+
+from spikewright.hw_sim.somas import Gate, GateTable, Lif
+from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.ir import Graph
+from spikewright.toolchain.ops import Accumulator, Affine, Input, Output
+from spikewright.toolchain.ops import Lif as FloatLif
+from spikewright.toolchain.options import Options
+from spikewright.toolchain.pipeline import deploy_graph
+from spikewright.toolchain.samples import Samples
+
+FAMILIES = ("ma", "gac", "tcja", "staa", "recurrent", "residual")
+
+
+def weights(made: Deployment, change: Callable[[np.ndarray], None]) -> tuple[Deployment, str]:
+    victim, _ = synapses_to_spikes(made)
+    w = victim.synapses.weights.copy()
+    change(w)
+    return changed(made, victim.name, synapses=victim.synapses.with_weights(w)), victim.name
+
+
+def dropped_synapse(made: Deployment) -> tuple[Deployment, str]:
+    def drop(w: np.ndarray) -> None:
+        sizes = np.where(w == 0, np.iinfo(np.int64).max, np.abs(w))
+        w.flat[int(sizes.argmin())] = 0
+
+    return weights(made, drop)
+
+
+def moved_weights(made: Deployment) -> tuple[Deployment, str]:
+    def move(w: np.ndarray) -> None:
+        w[...] = np.roll(w, 1)
+
+    return weights(made, move)
+
+
+def fired(made: Deployment) -> tuple[IntNeuron, Lif]:
+    _, target = synapses_to_spikes(made)
+    assert isinstance(target.soma, Lif)
+    return target, target.soma
+
+
+def one_threshold(made: Deployment) -> tuple[Deployment, str]:
+    op, soma = fired(made)
+    levels = np.broadcast_to(soma.threshold, (op.size,)).copy()
+    levels[-1] += 128
+    return changed(made, op.name, soma=replace(soma, threshold=levels)), op.name  # type: ignore[arg-type]
+
+
+def other_decay(made: Deployment) -> tuple[Deployment, str]:
+    op, soma = fired(made)
+    return changed(made, op.name, soma=replace(soma, decay_v=np.abs(soma.decay_v - 4))), op.name  # type: ignore[arg-type]
+
+
+def other_reset(made: Deployment) -> tuple[Deployment, str]:
+    op, soma = fired(made)
+    return changed(made, op.name, soma=replace(soma, v_reset=soma.v_reset + 2)), op.name  # type: ignore[arg-type]
+
+
+def longer_silence(made: Deployment) -> tuple[Deployment, str]:
+    op, soma = fired(made)
+    return changed(made, op.name, soma=replace(soma, refractory=2)), op.name  # type: ignore[arg-type]
+
+
+PLANTS = (dropped_synapse, moved_weights, one_threshold, other_decay, other_reset, longer_silence)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_number_that_is_not_the_captured_nets_is_found_at_its_op(
+    family: str, plant: Callable[[Deployment], tuple[Deployment, str]]
+) -> None:
+    made, name = plant(golden_deployment(family))
+
+    faults = made.check().faithful.faults  # type: ignore[union-attr]
+
+    assert repr(name) in faults[0]
+    assert "where the captured net asks for" in faults[0]
+
+
+@pytest.mark.parametrize(("strategy", "variant"), [("static", "ma code TCS"), ("causal", "ma causal TCS")])
+def test_two_levels_of_a_gate_that_are_swapped_are_found(strategy: str, variant: str) -> None:
+    made = lowered(with_weights(taken(strategy)[variant], 3), strategy)
+    for op in made.integer:
+        match op:
+            case IntNeuron(soma=GateTable(table=table) as soma) if np.unique(table).size > 1:
+                order = np.argsort(table.ravel())
+                other = table.copy()
+                other.flat[[order[0], order[-1]]] = other.flat[[order[-1], order[0]]]
+                found = changed(made, op.name, soma=replace(soma, table=other)).check().faithful
+            case IntNeuron(soma=Gate() as soma):
+                found = changed(made, op.name, soma=replace(soma, bias=soma.bias + 2)).check().faithful
+            case _:
+                continue
+        assert found is not None
+        assert repr(op.name) in found.faults[0]
+
+
+@pytest.mark.parametrize(("timesteps", "keep"), [(400, 0.999), (50, 1.0), (40, 0.9)])
+def test_a_leaky_answer_with_a_gain_in_each_step_raises_no_alarm(timesteps: int, keep: float) -> None:
+    rng = np.random.default_rng(0)
+    hidden = FloatLif(name="hidden", inputs=("first",), shape=(12,), beta=np.array(0.9), v_threshold=np.array(1.0))
+    second = Affine(name="second", inputs=("hidden",), weight=rng.normal(size=(3, 12)), bias=0.1 * rng.normal(size=3))
+    graph = Graph(
+        (
+            Input(name="in", shape=(6,)),
+            Affine(name="first", inputs=("in",), weight=rng.normal(size=(12, 6))),
+            hidden,
+            second,
+            Accumulator(name="sum", inputs=("second",), shape=(3,), decay=keep, rectify=False),
+            Output(name="out", inputs=("sum",)),
+        ),
+        timesteps,
+    )
+    samples = Samples((rng.random((timesteps, 4, 6)) < 0.3).astype(np.float32), None, "random")
+
+    check = deploy_graph(graph, Options(), samples, name="net", samples=samples).check()
+
+    assert check.ok, check.text()

@@ -12,7 +12,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -199,7 +198,7 @@ def _state_dicts(loaded: Mapping[Any, object], depth: int = 2) -> Iterator[Mappi
 
 
 def _named(loaded: Mapping[Any, object], path: Path) -> StateDict:
-    """Sort tensors from other values, and take off the first parts of names that all keys have: wrappers of the released net."""
+    """Sort tensors from other values, and take off what all names begin with, part by part: wrappers of the released net."""
     import torch
 
     keys = list(loaded)
@@ -209,9 +208,9 @@ def _named(loaded: Mapping[Any, object], path: Path) -> StateDict:
             where=str(path),
             help=SAVE_WEIGHTS,
         )
-    first, last = min(keys, default=""), max(keys, default="")  # what these two begin with, all do
-    shared = commonprefix((first, last)) if first != last else ""
-    cut = shared.rfind(".") + 1
+    cut, parts = 0, [key.split(".") for key in keys]
+    while len(keys) > 1 and all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
+        cut, parts = cut + len(parts[0][0]) + 1, [part[1:] for part in parts]
     tensors = {key[cut:]: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
     others = tuple(key[cut:] for key, value in loaded.items() if not isinstance(value, torch.Tensor))
     if not tensors:

@@ -503,7 +503,10 @@ def test_what_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
         ([torch.zeros(1)], "holds list, no state dict"),
         ({"epoch": 3}, "holds 'epoch'; expected tensors, or just one of net, state_dict, model, model_state_dict"),
         ({"net": state, "model": state}, "holds 'net', 'model'; expected tensors, or just one of"),
-        ({"student": {"a.weight": state["a"]}, "teacher": {"a.weight": state["a"]}}, "holds 'student', 'teacher'; expected"),
+        (
+            {"student": {"a.weight": state["a"]}, "teacher": {"a.weight": state["a"]}},
+            "holds 'student', 'teacher'; expected",
+        ),
         ({"net": {"lr": 0.1}}, "holds no tensor"),
         ({3: torch.zeros(1)}, "has the key 3, which is no name"),
         ({}, "holds nothing; expected tensors"),

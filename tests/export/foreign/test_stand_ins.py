@@ -96,8 +96,15 @@ def test_the_authors_neurons_and_gates_fire_alike() -> None:
         assert spikes_unlike(net.eval(), x)[0] == 0
 
 
-@pytest.mark.parametrize(("beta", "reset"), [(0.9, "subtract"), (0.9, "zero"), (1.0, "subtract")])
-def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
+MIXED = [0.5, 1.0, 0.9, 0.75] * 3
+"""Decays of neurons that leak and of some that do not, as trained ones are where they are clamped to 0 .. 1."""
+
+
+@pytest.mark.parametrize(
+    ("beta", "reset"),
+    [(0.9, "subtract"), (0.9, "zero"), (1.0, "subtract"), (MIXED, "subtract"), (MIXED, "zero")],
+)
+def test_snntorch_subtracts_one_step_late(beta: float | list[float], reset: str) -> None:
     torch.manual_seed(0)
     net = Stepped(Leaky(beta, reset), 8, 12, 3)
 

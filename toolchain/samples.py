@@ -149,7 +149,7 @@ def arranged(x: Any, y: Any, dataset: str, where: str) -> Samples:
         )
     if y is not None and (y.dtype.kind not in "iu" or y.shape != x.shape[1:2] or (y.astype(np.int64) < 0).any()):
         raise InputError(
-            f"y is {y.dtype} of shape {y.shape}, least value {y.min() if y.dtype.kind in 'iu' and y.size else None}; "
+            f"y is {y.dtype} of shape {y.shape}{f', least value {y.min()}' if y.dtype.kind in 'iu' and y.size else ''}; "
             f"expected class numbers from 0 on, of shape ({x.shape[1]},)",
             where=where,
             help=NPZ_HELP,

@@ -202,12 +202,14 @@ class Recorder(TorchFunctionMode):
         )
 
     def line(self) -> tuple[str, int, str]:
-        """Return file, line and text of the innermost frame of the user's code."""
+        """Return file, line and text of the innermost frame of the user's code; nothing where a layer is called by ours."""
         import linecache
 
         frame = sys._getframe(1)
         while frame is not None:
             file = frame.f_code.co_filename
+            if "/spikewright/toolchain/" in file:
+                break
             if "/torch/" not in file and "/spikewright/export/" not in file:
                 return file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip()
             frame = frame.f_back  # type: ignore[assignment]

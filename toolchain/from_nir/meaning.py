@@ -132,8 +132,7 @@ def _dt(graph: nir.NIRGraph, given: float | None, dialect: Dialect, where: str) 
         return dt
     if given is not None:
         return positive_number(given, "dt", "--dt")
-    found = next(_implied(graph), None) if dialect.filtered_once_more else None
-    return dialect.dt_s if found is None else found
+    return next(_implied(graph, dialect), dialect.dt_s)
 
 
 def _recorded_dt(graph: nir.NIRGraph, where: str) -> float | None:
@@ -170,18 +169,22 @@ def _graphs(graph: nir.NIRGraph, name: str = "the graph") -> Iterator[tuple[str,
             yield from _graphs(node, repr(key))
 
 
-def _implied(graph: nir.NIRGraph) -> Iterator[float]:
-    """Yield the dt that rockpool's r = tau exp(-dt / tau) / dt says."""
+def _implied(graph: nir.NIRGraph, dialect: Dialect) -> Iterator[float]:
+    """Yield the dt that the r of neurons says: rockpool's r = tau exp(-dt / tau) / dt, spikingjelly's 1 / dt of an IF."""
     for node in graph.nodes.values():
         if isinstance(node, nir.NIRGraph):
-            yield from _implied(node)
-        elif isinstance(node, nir.CubaLIF):
+            yield from _implied(node, dialect)
+        elif dialect.filtered_once_more and isinstance(node, nir.CubaLIF):
             r, tau = float(np.ravel(node.r)[0]), float(np.ravel(node.tau_mem)[0])
             if isfinite(r) and isfinite(tau) and r > 0 and tau > 0:
                 y = 1 / (1 + r)  # y exp(y) = 1 / r, y = dt / tau: Newton from below
                 for _ in range(60):
                     y -= (y * exp(y) - 1 / r) / (exp(y) * (1 + y))
                 yield round(y * tau, 9)
+        elif dialect.gain == "r dt" and isinstance(node, nir.IF):
+            r = float(np.ravel(node.r)[0])
+            if isfinite(r) and r > 0:
+                yield float(f"{1 / r:.7g}")
 
 
 # -------------------------------------------------------------------------------------- what was assumed

@@ -181,6 +181,8 @@ def _constants(node: nir.NIRNode, means: Settings, at: Place) -> dict[str, Array
             if at.meaning.dialect.filtered_once_more:
                 w_in = fit(node.w_in, "w_in", at)
                 found |= {"gain_u": found["alpha"] * w_in, "gain": np.ones(())}
+            if at.meaning.dialect.jumps:
+                found |= {"gain_u": fit(node.w_in, "w_in", at)}
     found |= _exact(found, node, at)
     if hasattr(node, "v_leak"):
         leak = (1 - found["beta"]) * fit(node.v_leak, "v_leak", at)
@@ -218,6 +220,12 @@ def _if_gain(node: nir.I | nir.IF, at: Place) -> Array:
     match at.meaning.dialect.gain:
         case "r":
             return r
+        case "r dt" if "gain" not in node.metadata and not np.allclose(r * dt, 1, rtol=TOLERANCE):
+            raise ImportingError(
+                f"r is {np.min(r):g} .. {np.max(r):g}; this dialect writes 1/dt = {1 / dt:g}",
+                where=at.here,
+                help=f"--dt {1 / np.max(r):g} if the net was made with it, or another --dialect",
+            )
         case "r dt":
             return r * dt
     if "gain" in node.metadata:

@@ -3,9 +3,9 @@
 ::
 
     snntorch      v = beta v + x - v_threshold s[t - 1];  s = v > v_threshold    (its default: "subtract-late")
-    norse         s = v > v_threshold;  v(0) = v_leak;  the file's tau is dt tau
+    norse         s = v > v_threshold;  v(0) = v_leak;  the file's tau is dt tau;  a current: u = (1 - dt / tau_syn) u + w_in x
     sinabs        v = a v + (1 - a) x,  a = exp(-1 / tau), tau in steps;  s = floor(v / v_threshold);  v -= s v_threshold
-    spikingjelly  s = v >= v_threshold, to v_reset;  v(0) = v_reset;  r of an IF is 1 / dt
+    spikingjelly  s = v >= v_threshold, to v_reset;  v(0) = v_reset;  r of an IF is 1 / dt, and says dt
     rockpool      u = a (u + x);  v = b v + u,  a = exp(-dt / tau_syn), b = exp(-dt / tau_mem);  s and reset as sinabs';
                   the file's r = tau_mem b / dt says dt
     lava-dl       u = (1 - dt / tau_syn) u + x;  v = (1 - dt / tau_mem) v + u;  s = v >= v_threshold, to 0     (slayer's CUBA)
@@ -36,6 +36,7 @@ class Dialect:
         tau: Unit of the file's tau: ``s``; ``steps``; ``dt s``: tau in s times dt in s.
         gain: What an IF adds.
         filtered_once_more: The current decays after its input came in, and the membrane takes it whole (rockpool).
+        jumps: The current takes its input whole (norse), not dt / tau_syn of it.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Dialect:
     tau: Literal["s", "steps", "dt s"] = "s"
     gain: Gain = "detected"
     filtered_once_more: bool = False
+    jumps: bool = False
 
 
 STANDARD = Dialect(Settings(">", "value", "euler", 0.0, 1, 1))
@@ -50,7 +52,7 @@ STANDARD = Dialect(Settings(">", "value", "euler", 0.0, 1, 1))
 
 DIALECTS: Mapping[str, Dialect] = {
     "snntorch": Dialect(Settings(">", "subtract-late", "euler", 0.0, 1, 1)),
-    "norse": Dialect(Settings(">", "value", "euler", "leak", 1, 1), 1e-3, "dt s", "r"),
+    "norse": Dialect(Settings(">", "value", "euler", "leak", 1, 1), 1e-3, "dt s", "r", jumps=True),
     "sinabs": Dialect(Settings(">=", "subtract", "exact", 0.0, 1, 0), 1e-3, "steps", "r"),
     "spikingjelly": Dialect(Settings(">=", "value", "euler", "reset", 1, 1), gain="r dt"),
     "rockpool": Dialect(Settings(">=", "subtract", "exact", 0.0, 1, 0), 1e-3, filtered_once_more=True),

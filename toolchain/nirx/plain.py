@@ -42,6 +42,12 @@ def is_array_field(name: str) -> bool:
 def _node(node: nir.NIRNode, where: str) -> nir.NIRNode:
     if isinstance(node, nir.NIRGraph):
         return plain(node, where)
+    if not isinstance(node, nir.NIRNode):
+        raise ImportingError(
+            f"{type(node).__name__} is no NIR node",
+            where=where,
+            help="the exporter has no form of this layer: replace the layer, or give the net as a torch module",
+        )
     changed: dict[str, Any] = {}
     for key in (f.name for f in fields(node)):
         value = getattr(node, key)

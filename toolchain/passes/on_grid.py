@@ -39,9 +39,9 @@ def grid_unit(
     for unit in (np.ones(1), usual, *_powers_of_two(rows, chip)):
         if all(sc.held(r / unit[:, None], chip) is not None for r in rows) and fits(unit):
             return unit
-    if len(rows) > 1:
-        return _shared(rows, chip, fits, per_channel=per_channel and len({len(r) for r in rows}) == 1)
-    return _finest(rows[0], chip, fits) if per_channel or len(rows[0]) == 1 else None
+    if len(rows) == 1 and (per_channel or len(rows[0]) == 1):
+        return _finest(rows[0], chip, fits)
+    return _shared(rows, chip, fits, per_channel=per_channel and len({len(r) for r in rows}) == 1)
 
 
 def _rows(branch: sc.Branch) -> Array:
@@ -100,7 +100,7 @@ def _finest(rows: Array, chip: sc.ChipGrid, fits: Fits) -> Array | None:
 
 
 def _shared(rows: list[Array], chip: sc.ChipGrid, fits: Fits, *, per_channel: bool) -> Array | None:
-    """Return the units of the grids that several branches share, a channel or all; finer ones where weights or state ask."""
+    """Return the units of the grids that branches share, a channel or all; finer ones where weights or state ask."""
     joined = np.concatenate(rows, axis=1) if per_channel else np.concatenate([r.reshape(1, -1) for r in rows], axis=1)
     steps = np.array([_step(row, chip, one=False, finer=chip.exponent_max) for row in joined])
     if not (steps > 0).all():

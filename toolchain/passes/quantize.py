@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil, floor, log2, prod
 from typing import Any, ClassVar
 
@@ -45,6 +46,7 @@ from spikewright.toolchain.passes import scales as sc
 from spikewright.toolchain.passes.base import Pass, is_readout, is_tap
 from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
 from spikewright.toolchain.passes.lif_unit import Choice, Reach, State, Unit, lattice, worst
+from spikewright.toolchain.passes.on_grid import grid_unit
 from spikewright.toolchain.passes.synapses import Synapses
 from spikewright.toolchain.shapes import shapes
 
@@ -514,7 +516,7 @@ class _Quantizer(Synapses):
         least = float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max
         if isinstance(source, Accumulator) and self.outgrows(branches, least):
             read = filtered_answer(source, T, once=True)
-        unit, lost = self.readout_unit(branches, least, read)
+        unit, lost = self.readout_unit(branches, bias, read)
         if self.o.reach is None:
             sums = T * T if leaky else T
             while (sc.worst_sum(branches, unit, self.chip) + np.abs(bias).max() / unit) * sums > STATE_MAX >> 6:
@@ -546,17 +548,21 @@ class _Quantizer(Synapses):
             ),
         ]
 
-    def readout_unit(self, branches: list[sc.Branch], least: float, read: FilteredAnswer) -> tuple[Array, int]:
-        """Return S of a read-out, not below ``least``, and by how many bits its sum over the steps is coarser than its current.
+    def readout_unit(self, branches: list[sc.Branch], bias: Array, read: FilteredAnswer) -> tuple[Array, int]:
+        """Return S of a read-out, and by how many bits its sum over the steps is coarser than its current.
 
-        Long sums ask for a coarse S, until the weights themselves round away: then S is that of the current in one step, and
-        a constant gain in front of the sum drops its lowest bits (64 state units are one of S, so up to 6 bits cost nothing),
-        and second projections hold what 8 bits lose of the weights, which would add up over the steps.
+        Weights and biases on the chip's grid stay as they are where their sums fit. Long sums ask for a coarse S, until the
+        weights themselves round away: then S is that of the current in one step, and a constant gain in front of the sum drops
+        its lowest bits (64 state units are one of S, so up to 6 bits cost nothing), and second projections hold what 8 bits
+        lose of the weights, which would add up over the steps.
         """
         reach, peak = self.reaches(branches, read)
-        wide = sc.unit_of(
-            branches, self.chip, per_channel=False, floor=max(2 * reach * sc.STATE_UNIT / STATE_MAX, least)
-        )
+        least = float(np.abs(bias).max()) * sc.STATE_UNIT / self.chip.bias_max
+        fits = max(2 * reach * sc.STATE_UNIT / STATE_MAX, least)
+        wide = sc.unit_of(branches, self.chip, per_channel=False, floor=fits)
+        kept = grid_unit(branches, self.chip, partial(self.keeps_answer, bias, fits), wide, per_channel=False)
+        if kept is not None:
+            return kept, 0
         top = max(float(b.magnitudes().max(initial=0.0)) for b in branches) / float(wide[0])
         if self.o.reach is None or top >= READOUT_LEVELS or not top:
             return wide, 0
@@ -565,6 +571,15 @@ class _Quantizer(Synapses):
         finer = max(0, min(self.chip.exponent_max, floor(log2(float(fine[0]) / max(step, 1e-300)))))
         lost = min(GATE_BITS_MAX, ceil(log2(float(wide[0] / fine[0]))) + finer)
         return np.maximum(fine / 2.0**finer, wide / 2.0**lost), lost
+
+    def keeps_answer(self, bias: Array, least: float, unit: Array) -> bool:
+        """Say whether a unit holds a read-out's sums, and leaves its biases as they are."""
+        wanted = bias * sc.STATE_UNIT / unit
+        return bool(unit.min() >= least) and sc.whole(wanted) and self.chip_has(wanted)
+
+    def chip_has(self, biases: Array) -> bool:
+        """Say whether whole biases, in state units, are biases of the chip as they are."""
+        return bool((sc.integer_bias(biases, "", self.chip) == np.round(biases)).all())
 
     def outgrows(self, branches: list[sc.Branch], least: float) -> bool:
         """Say whether a leaky read-out's state asks for an S that costs its weights one of 8 bits or more."""

@@ -114,3 +114,24 @@ def test_norses_lif_box_starts_at_its_leak(x: Array) -> None:
     node = export._extract_norse_module(cell)
 
     assert_all_spikes_equal(stepwise(cell, weights, x), ours(weights, node, x, "norse"))
+
+
+def test_norses_lif_cell_jumps_by_its_input(x: Array) -> None:
+    norse = pytest.importorskip("norse.torch")
+    export = pytest.importorskip("norse.torch.utils.export_nir")
+    full = torch.ones(M)
+    p = norse.LIFParameters(
+        tau_syn_inv=300 * full, tau_mem_inv=100 * full, v_th=full, v_leak=0.2 * full, v_reset=0 * full
+    )
+    cell, weights = norse.LIFCell(p=p), layer(10)
+    made = export._extract_norse_module(cell)
+    node = nir.CubaLIF(*(np.asarray(v) for v in (made.tau_syn, made.tau_mem, made.r, made.v_leak, made.v_threshold)))
+    start = norse.LIFFeedForwardState(v=0.2 * full, i=0 * full)
+
+    state, out = start, []
+    with torch.no_grad():
+        for frame in x:
+            spikes, state = cell(weights(torch.tensor(frame)), state)
+            out.append(spikes.numpy())
+
+    assert_all_spikes_equal(np.stack(out), ours(weights, node, x, "norse"))

@@ -215,6 +215,15 @@ class Mine(nn.Module):
         return torch.stack(out)
 
 
+def test_a_refusal_names_no_line_of_ours() -> None:
+    net = nn.Sequential(nn.Linear(8, 12), nn.LayerNorm(12), LIFNode(), nn.Linear(12, 3))
+
+    with pytest.raises(UnsupportedNodeError, match="the module LayerNorm has no meaning") as caught:
+        load_model(net, example=events(T, B, 8))
+
+    assert caught.value.where == "Sequential: module '1'"
+
+
 def test_a_class_of_ones_own_is_registered() -> None:
     net = dense(Mine())
     with pytest.raises(UnsupportedNodeError, match="the op 'gt' has no meaning"):

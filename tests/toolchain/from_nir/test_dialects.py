@@ -77,6 +77,35 @@ def test_norse_writes_tau_times_dt_and_starts_at_v_leak(x: NDArray[np.float64]) 
     assert 0 < got.mean() < 1
 
 
+def test_norses_current_takes_its_input_whole(x: NDArray[np.float64]) -> None:
+    full, dt, slow, fast = np.ones(N), 1e-3, 100.0, 300.0
+    node = nir.CubaLIF(full * dt / fast, full * dt / slow, full, full * 0, full)
+    got = spikes(node, 4 * x, Reading(dialect="norse"), dt=dt)
+
+    v, u, expected = np.zeros(N), np.zeros(N), []
+    for i in 4 * x:
+        u = u + i
+        v = v + dt * slow * (u - v)
+        u = u - dt * fast * u
+        s = v > 1
+        v = np.where(s, 0, v)
+        expected.append(s)
+    np.testing.assert_array_equal(got, np.array(expected))
+    assert 0 < got.mean() < 1
+
+
+def test_spikingjelly_says_dt_in_the_r_of_an_if() -> None:
+    def read(r: float, dt_s: float | None) -> float:
+        net = chain(nir.IF(np.full(N, r), np.ones(N), np.zeros(N)), shape=(N,), out=(N,))
+        net.metadata.pop("dt")
+        return from_nir(net, reading=Reading(dialect="spikingjelly"), dt_s=dt_s).dt_s
+
+    assert read(float(np.float32(1 / 0.003)), None) == pytest.approx(0.003)
+    with pytest.raises(ImportingError, match=r"r is 1000 .. 1000; this dialect writes 1/dt = 10000") as caught:
+        read(1000.0, 1e-4)
+    assert caught.value.help.startswith("--dt 0.001 ")
+
+
 def test_spikingjelly_fires_at_ties_and_starts_at_v_reset() -> None:
     x = np.array([[0.5, 1.0, 0.25]] * T)
     node = nir.IF(np.full(N, 1 / DT), np.ones(N), np.full(N, 0.25))

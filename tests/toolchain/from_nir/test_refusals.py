@@ -149,6 +149,16 @@ def test_graphs_in_memory_are_checked_as_files_are() -> None:
         from_nir(broken)
 
 
+def test_a_layer_that_an_exporter_has_no_form_of_is_named() -> None:
+    broken = net({"a": nir.Linear(np.ones((3, 3))), "b": lif()}, "input>a", "a>b", "b>output")
+    broken.nodes["b"] = None  # as Norse leaves a Flatten
+
+    with pytest.raises(ImportingError, match="NoneType is no NIR node") as caught:
+        from_nir(broken)
+
+    assert caught.value.where.endswith("node 'b'")
+
+
 def test_a_pool_names_the_field_that_is_wrong() -> None:
     pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2, 2]), np.array([0, 0]))
 

@@ -54,6 +54,23 @@ def test_integers_come_back_as_they_were() -> None:
             assert (made.synapses.weights << made.exponent == op.synapses.weights << op.exponent).all()
 
 
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("step", [1 / 64, 1 / 127, 0.03])
+def test_a_read_out_on_the_grid_answers_exactly(step: float, biased: bool, rng: np.random.Generator) -> None:
+    weight, answers = (step * rng.integers(-100, 100, shape) for shape in ((12, 20), (5, 12)))
+    bias = step * rng.integers(-300, 300, 5) if biased else None
+    last = Affine(name="fc2", inputs=("lif",), weight=answers, bias=bias)
+    graph = net(weight, lif("lif", "fc", n=12, threshold=40.5 * step), last, T=16)
+    x = (rng.random((16, 6, 20)) < 0.3).astype(float)
+
+    made = deploy(graph, x)
+    spikes = (x @ weight.T > 40.5 * step).astype(float)
+    wanted = (spikes @ answers.T + (0.0 if bias is None else bias)).mean(axis=0)
+
+    got = run_int(made.integer, x.astype(np.int64)).answer * made.answer_scale
+    np.testing.assert_allclose(got, wanted, atol=1e-9)
+
+
 def test_random_float_nets_lose_little_or_say_so() -> None:
     rows = [float_row(seed) for seed in range(12)]
 

@@ -91,7 +91,7 @@ def _published(name: str, width: float, chip: str) -> tuple[Graph, NDArray[Any]]
     x = net.sample()
     module = settled(net.build(width), x)
     example = torch.from_numpy(np.array(x))
-    made = sw.deploy(module, example, chip=chip, mapping="greedy", gates=net.gates, name=name)
+    made = sw.deploy(module, example, chip=chip, mapping="greedy", gates=net.gates, streams=net.streams, name=name)
     return made.integer, made.encode(x, compact=True)
 
 

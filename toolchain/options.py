@@ -142,18 +142,28 @@ def gates_word(gates: Any) -> str:
     """Return gates as ``STRATEGY`` or ``BLOCK=STRATEGY,...``, from that, several of them, or a strategy by block.
 
     Raises:
-        InputError: A strategy is none of those that work.
+        InputError: A strategy is none of those that work, a block has no name, or one is asked for two strategies.
     """
     words = [f"{block}={kind}" for block, kind in gates.items()] if isinstance(gates, Mapping) else gates
     words = [words] if isinstance(words, str) or not isinstance(words, Iterable) else list(words)
     found = [word.strip() for one in words for word in str(one).split(",")]
+    asked: dict[str, str] = {}
     for word in found:
-        kind = word.rpartition("=")[2]
+        block, named, kind = word.rpartition("=")
+        if named and not block.strip():
+            raise InputError(
+                f"{word!r} names no block", where="--gates", help="write BLOCK=STRATEGY, or a STRATEGY alone"
+            )
         if kind not in GATES:
             raise InputError(
                 f"{kind!r}; {', '.join(GATES)} are allowed",
                 where="--gates",
                 help=f"{did_you_mean(kind, GATES)}choose one of these, for all blocks or as BLOCK=STRATEGY",
+            )
+        if asked.setdefault(block, kind) != kind:
+            of = f"block {block!r}" if block else "all blocks"
+            raise InputError(
+                f"{asked[block]!r} and {kind!r} for {of}", where="--gates", help="ask for one strategy, or name a block"
             )
     return ",".join(found)
 

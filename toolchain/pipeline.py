@@ -60,7 +60,7 @@ from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.quantize import InputCode, Quantize
 from spikewright.toolchain.passes.relay import Relays
 from spikewright.toolchain.passes.split_host import HostPart, first_blocks, is_still, split_host, too_large
-from spikewright.toolchain.passes.streams import Streams, measured, sums
+from spikewright.toolchain.passes.streams import Streams, measured, sums, travelling
 from spikewright.toolchain.samples import Samples, first
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.stage import GOLDEN_SAMPLES, Context, Memory, Note, Stage, Walk, passed, position
@@ -195,9 +195,17 @@ def _relay(context: Context) -> Context:
     graph, how = context.graph, context.options.streams
     found = sums(graph)
     if not found and how != "auto":
-        raise InputError(
-            f"there is no residual stream of membranes in {context.name!r}", where="--streams", help="leave it out"
-        )
+        held = travelling(graph)
+        if not held:
+            what = f"there is no residual stream of membranes in {context.name!r}"
+            raise InputError(what, where="--streams", help="leave it out")
+        if how == "relay":
+            raise InputError(
+                f"no relay can send {held[0]!r} or another sum of {context.name!r}: its constant differs from place to place, "
+                "or a reader cannot add it again",
+                where="--streams",
+                help="deploy with --streams distribute (or auto)",
+            )
     if not found or how == "distribute":
         return passed(context, Relays.name, graph, "exact", "float")
     streams = Streams(graph, found, measured(graph, found, context.golden), context.chip)

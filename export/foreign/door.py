@@ -16,6 +16,9 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils import _pytree as pytree
 
 from spikewright.export.foreign.axes import Atom, Axes, LayoutError, LayoutRefused
@@ -86,6 +89,7 @@ def openings(module: nn.Module, example: Tensor, name: str, layout: str | None =
             help="give the nn.Module it was made from",
         )
     refuse_unknown(module, name)
+    module = settled(module, name)
     errors: list[SpikewrightError] = []
     found = 0
     squeezed = _squeezed(module, len(example))
@@ -248,6 +252,28 @@ def _last_line(error: BaseException, name: str) -> str:
         if "/torch/" not in f.filename and "/export/foreign/" not in f.filename
     ]
     return f"{name}: {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else name
+
+
+def settled(module: nn.Module, name: str) -> nn.Module:
+    """Return a net whose weights are what forward computes with: those of ``torch.nn.utils``' hooks are old until it runs.
+
+    Raises:
+        ImportingError: It cannot be copied.
+    """
+    computed = (SpectralNorm, WeightNorm, BasePruningMethod)
+    hooks = [
+        (path, key)
+        for path, part in module.named_modules()
+        for key, hook in part._forward_pre_hooks.items()
+        if isinstance(hook, computed)
+    ]
+    if not hooks:
+        return module
+    made = copied(module, name)
+    for path, key in hooks:
+        part = made.get_submodule(path)
+        part._forward_pre_hooks.pop(key).remove(part)  # type: ignore[attr-defined]  # one of ``computed``
+    return made
 
 
 def copied(module: nn.Module, name: str) -> nn.Module:

@@ -19,6 +19,8 @@ from spikewright.models.attention.tcja import TCJA
 from spikewright.models.neurons import LIF, Comparison, Reset
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
 
+Array = NDArray[np.float64]
+
 
 def value(parameter: Any) -> Any:
     """Return a parameter as a number if it is one, else as a float64 array with leading axes of one removed."""
@@ -28,7 +30,7 @@ def value(parameter: Any) -> Any:
     return float(parameter)
 
 
-def array(parameter: Tensor) -> NDArray[np.float64]:
+def array(parameter: Tensor) -> Array:
     """Return a tensor's numbers, float64, as they are."""
     return parameter.detach().double().cpu().numpy().copy()
 
@@ -93,16 +95,8 @@ def neuron(
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
         if np.all(b == 1) and not np.any(drift):
             return nir.IF(r=g / dt_s, v_threshold=theta, v_reset=to, metadata=metadata)
-        if np.any(b == 1):
-            raise UnsupportedNodeError(
-                "some of its neurons leak and some do not, or one that does not leak drifts",
-                where=where,
-                help="train all with a leak, or none",
-            )
-        tau = dt_s / (1 - b)
-        return nir.LIF(
-            tau=tau, r=g * tau / dt_s, v_leak=drift / (1 - b), v_threshold=theta, v_reset=to, metadata=metadata
-        )
+        tau, r, v_leak = _leaky(b, g, drift, dt_s, where)
+        return nir.LIF(tau=tau, r=r, v_leak=v_leak, v_threshold=theta, v_reset=to, metadata=metadata)
 
     return NodeModule(make, spiking=max_spikes == 1)
 
@@ -126,10 +120,10 @@ def current_based(
     """Return u = alpha u + gain_u x; v = beta v + gain u; s = v >= threshold; to v_reset, or minus the threshold: a CubaLIF.
 
     Raises:
-        UnsupportedNodeError: A decay outside 0 to 1, 1 excluded.
+        UnsupportedNodeError: A decay outside 0 to 1; for currents 1 is outside.
     """
-    inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
-    site.need(inside, "a current or membrane that keeps all of itself per step", "use decays below 1")
+    _check_current(site, alpha)
+    _check_decay(site, beta)
     more = _more(site, threshold, v_start, v_min, max_spikes, refractory)
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
@@ -137,11 +131,12 @@ def current_based(
         metadata: dict[str, Any] = {"comparison": comparison, "reset": _reset(subtract)}
         exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": gain_u}
         metadata |= {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()}
+        tau, r, v_leak = _leaky(b, g, np.zeros(shape), dt_s, where)
         return nir.CubaLIF(
             tau_syn=dt_s / (1 - a),
-            tau_mem=dt_s / (1 - b),
-            r=g / (1 - b),
-            v_leak=np.zeros(shape),
+            tau_mem=tau,
+            r=r,
+            v_leak=v_leak,
             v_threshold=theta,
             v_reset=to,
             w_in=g_u / (1 - a),
@@ -168,11 +163,8 @@ def integrator(site: Site, *, beta: Any, gain: Any = 1.0) -> nn.Module:
         metadata = {k: p if np.ndim(p) == 0 else full(p, shape) for k, p in (("beta", beta), ("gain", gain))}
         if np.all(b == 1):
             return nir.I(r=g / dt_s, metadata=metadata)
-        if np.any(b == 1):
-            raise UnsupportedNodeError(
-                "some of its neurons leak and some do not", where=where, help="train all with a leak, or none"
-            )
-        return nir.LI(tau=dt_s / (1 - b), r=g / (1 - b), v_leak=np.zeros(shape), metadata=metadata)
+        tau, r, v_leak = _leaky(b, g, np.zeros(shape), dt_s, where)
+        return nir.LI(tau=tau, r=r, v_leak=v_leak, metadata=metadata)
 
     return NodeModule(make)
 
@@ -181,19 +173,20 @@ def filtered_integrator(site: Site, *, alpha: Any, beta: Any, gain: Any = 1.0) -
     """Return u = alpha u + x; v = beta v + gain u, sent in every step: a read-out.
 
     Raises:
-        UnsupportedNodeError: A decay outside 0 to 1, 1 excluded.
+        UnsupportedNodeError: A decay outside 0 to 1; for currents 1 is outside.
     """
-    inside = all(np.all(np.asarray(d) >= 0) and np.all(np.asarray(d) < 1) for d in (alpha, beta))
-    site.need(inside, "a current or membrane that keeps all of itself per step", "use decays below 1")
+    _check_current(site, alpha)
+    _check_decay(site, beta)
 
     def make(shape: tuple[int, ...], out: tuple[int, ...], dt_s: float, where: str) -> nir.NIRNode:
         a, b, g = (full(p, shape) for p in (alpha, beta, gain))
         exact = {"alpha": alpha, "beta": beta, "gain": gain, "gain_u": 1.0}
+        tau, r, v_leak = _leaky(b, g, np.zeros(shape), dt_s, where)
         return nir.CubaLI(
             tau_syn=dt_s / (1 - a),
-            tau_mem=dt_s / (1 - b),
-            r=g / (1 - b),
-            v_leak=np.zeros(shape),
+            tau_mem=tau,
+            r=r,
+            v_leak=v_leak,
             w_in=1 / (1 - a),
             metadata={k: p if np.ndim(p) == 0 else full(p, shape) for k, p in exact.items()},
         )
@@ -204,6 +197,33 @@ def filtered_integrator(site: Site, *, alpha: Any, beta: Any, gain: Any = 1.0) -
 def delay(steps: int) -> nn.Module:
     """Return y[t] = x[t - steps]."""
     return NodeModule(lambda shape, out, dt_s, where: nir.Delay(np.full(shape, steps * dt_s)))
+
+
+def _leaky(beta: Array, gain: Array, drift: Array, dt_s: float, where: str) -> tuple[Array, Array, Array]:
+    """Return tau, r and v_leak of neurons; of those that keep all of v, endless tau and r and no leak.
+
+    Raises:
+        UnsupportedNodeError: One of these drifts, or scales what it takes.
+    """
+    keeps = beta == 1
+    if np.any(keeps & ((drift != 0) | (gain != 1))):
+        raise UnsupportedNodeError(
+            "some of its neurons leak and some do not, and one that does not drifts or scales its input",
+            where=where,
+            help="train all with a leak, or none, or with an input gain of 1",
+        )
+    lost = np.where(keeps, 1.0, 1 - beta)
+    tau, r = np.where(keeps, np.inf, dt_s / lost), np.where(keeps, np.inf, gain / lost)
+    return tau, r, drift / lost
+
+
+def _check_current(site: Site, alpha: Any) -> None:
+    kept = np.asarray(alpha)
+    site.need(
+        bool(np.all(kept >= 0) and np.all(kept < 1)),
+        "a current that keeps all of itself per step",
+        "use decays below 1",
+    )
 
 
 def _check_decay(site: Site, beta: Any) -> None:

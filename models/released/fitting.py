@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 COUNTER = "num_batches_tracked"
 EXTRA_STATE = "_extra_state"
-"""What modules keep that is no weight: not read."""
+NO_WEIGHTS = (EXTRA_STATE, "total_ops", "total_params")
+"""What modules keep that is no weight: their own state, and the counts that thop leaves in a net it has measured."""
 VTH = "Vth"
 """Buffer of GAC's ``tdBatchNorm``: its y is Vth w (x - mean) / sqrt(var + eps) + b."""
 SHOWN = 40
@@ -143,9 +144,9 @@ def _scale_by_vth(
 
 def _find_surplus(state: StateDict, taken: set[str], misfits: _Misfits) -> None:
     for key, value in state.tensors.items():
-        if key not in taken and key.rpartition(".")[2] != EXTRA_STATE:
+        if key not in taken and key.rpartition(".")[2] not in NO_WEIGHTS:
             misfits.surplus.append(f"{shown(key)} {tuple(value.shape)}")
-    misfits.surplus += [f"{shown(key)}, no tensor" for key in state.others if key.rpartition(".")[2] != EXTRA_STATE]
+    misfits.surplus += [f"{shown(key)}, no tensor" for key in state.others if key.rpartition(".")[2] not in NO_WEIGHTS]
 
 
 def _with_counters(fitted: dict[str, Tensor], expected: Shapes) -> dict[str, Tensor]:

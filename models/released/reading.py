@@ -10,7 +10,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,9 +31,7 @@ LEGACY_PICKLES = 5
 MAX_PICKLE_BYTES = 1 << 26
 """A state dict's pickle has some 100 bytes a tensor."""
 CONTAINERS = ("net", "state_dict", "model", "model_state_dict")
-"""Keys under which training scripts keep the state dict beside optimizer and epoch."""
-PREFIXES = ("module.", "_orig_mod.")
-"""What (Distributed)DataParallel and torch.compile put in front of every key."""
+"""Keys under which training scripts keep the state dict beside optimizer and epoch; looked at before all others."""
 DAMAGED = (*DAMAGE, MemoryError, OSError)
 """What the readers raise for a file that is cut, altered or none of theirs; one may also ask for what no machine has."""
 AGAIN = "copy or download the file again"
@@ -167,14 +165,15 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 
 def _unwrapped(loaded: object, path: Path) -> Mapping[Any, object]:
-    """Return the state dict of what was loaded: itself, or what one of ``CONTAINERS`` holds."""
+    """Return the state dict of what was loaded: itself, what one of ``CONTAINERS`` holds, or else the one there is inside."""
     import torch
 
     if not isinstance(loaded, Mapping):
         raise CheckpointError(f"holds {type(loaded).__name__}, no state dict", where=str(path), help=SAVE_WEIGHTS)
     if any(isinstance(value, torch.Tensor) for value in loaded.values()):
         return loaded
-    inside = [key for key in CONTAINERS if isinstance(loaded.get(key), Mapping) and loaded[key]]
+    inside = [loaded[key] for key in CONTAINERS if isinstance(loaded.get(key), Mapping) and loaded[key]]
+    inside = inside or list(_state_dicts(loaded))
     if len(inside) != 1:
         keys = ", ".join(shown(key) for key in list(loaded)[:10]) or "nothing"
         raise CheckpointError(
@@ -182,12 +181,24 @@ def _unwrapped(loaded: object, path: Path) -> Mapping[Any, object]:
             where=str(path),
             help=SAVE_WEIGHTS,
         )
-    held: Mapping[Any, object] = loaded[inside[0]]
+    held: Mapping[Any, object] = inside[0]
     return held
 
 
+def _state_dicts(loaded: Mapping[Any, object], depth: int = 2) -> Iterator[Mapping[Any, object]]:
+    """Yield the state dicts inside: mappings with a tensor whose name ends in weight."""
+    import torch
+
+    for value in loaded.values():
+        if isinstance(value, Mapping):
+            if any(str(key).endswith("weight") and isinstance(one, torch.Tensor) for key, one in value.items()):
+                yield value
+            elif depth > 1:
+                yield from _state_dicts(value, depth - 1)
+
+
 def _named(loaded: Mapping[Any, object], path: Path) -> StateDict:
-    """Sort tensors from other values, and take prefixes off that every key has."""
+    """Sort tensors from other values, and take off what all names begin with, part by part: wrappers of the released net."""
     import torch
 
     keys = list(loaded)
@@ -197,9 +208,9 @@ def _named(loaded: Mapping[Any, object], path: Path) -> StateDict:
             where=str(path),
             help=SAVE_WEIGHTS,
         )
-    cut = 0
-    while keys and (prefix := next((p for p in PREFIXES if all(k.startswith(p, cut) for k in keys)), None)):
-        cut += len(prefix)
+    cut, parts = 0, [key.split(".") for key in keys]
+    while len(keys) > 1 and all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
+        cut, parts = cut + len(parts[0][0]) + 1, [part[1:] for part in parts]
     tensors = {key[cut:]: value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
     others = tuple(key[cut:] for key, value in loaded.items() if not isinstance(value, torch.Tensor))
     if not tensors:

@@ -207,6 +207,23 @@ def test_all_delays_of_a_layer_are_one_connection_and_one_lava_process(
                 np.testing.assert_array_equal(other.recordings[name].v, recording.v, err_msg=name)
 
 
+def test_a_check_finds_each_delay_of_a_layer_loaded_and_a_weight_of_one_that_is_not_the_files(tmp_path: Path) -> None:
+    file = write(tmp_path / "d.net", dense([[2], [4]], delay=[0, 2]), dense([[2, 2]], delay=[1, 3]))
+    made = deploy(str(file), samples=np.ones((6, 3, 1), np.float32), timesteps=6)
+    assert len(made.program.projections) == 4
+    found = made.check()
+    assert found.ok
+    assert found.faithful is not None
+    assert found.faithful.faults == ()
+
+    first, *others = made.program.projections
+    other = replace(first, synapses=first.synapses.with_weights(first.synapses.weights * 2))
+    found = replace(made, program=replace(made.program, projections=(other, *others))).check()
+    assert found.faithful is not None
+    assert not found.ok
+    assert repr(first.name) in found.faithful.faults[0]
+
+
 def test_a_refractory_delay_of_a_file_holds_neurons_and_is_told(tmp_path: Path) -> None:
     file = write(tmp_path / "r.net", dense([[2]], **{"neuron/refDelay": 3, "neuron/vThMant": 1}))
 

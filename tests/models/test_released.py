@@ -173,6 +173,9 @@ def test_containers_prefixes_counters_and_extra_state_do_not_matter(tmp_path: Pa
         "bare.pth": bare,
         "state_dict.pth.tar": {"state_dict": state, "epoch": 3},
         "model.pt": {"model": twice, "optimizer": {"param_groups": []}},
+        "lightning.ckpt": {"state_dict": {f"model.snn.{key}": value for key, value in state.items()}, "global_step": 3},
+        "nested.pth": {"checkpoint": {"best": state, "optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}}},
+        "thop.pth": state | {"total_ops": torch.zeros(1), "FC0.total_params": torch.zeros(1)},
     }
     for name, form in forms.items():
         torch.save(form, tmp_path / name)
@@ -500,6 +503,10 @@ def test_what_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
         ([torch.zeros(1)], "holds list, no state dict"),
         ({"epoch": 3}, "holds 'epoch'; expected tensors, or just one of net, state_dict, model, model_state_dict"),
         ({"net": state, "model": state}, "holds 'net', 'model'; expected tensors, or just one of"),
+        (
+            {"student": {"a.weight": state["a"]}, "teacher": {"a.weight": state["a"]}},
+            "holds 'student', 'teacher'; expected",
+        ),
         ({"net": {"lr": 0.1}}, "holds no tensor"),
         ({3: torch.zeros(1)}, "has the key 3, which is no name"),
         ({}, "holds nothing; expected tensors"),

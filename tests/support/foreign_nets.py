@@ -263,7 +263,12 @@ class Leaky(nn.Module):
     inhibition = state_quant = False
 
     def __init__(
-        self, beta: float = 0.9, reset_mechanism: str = "subtract", *, threshold: float = 1.0, reset_delay: bool = True
+        self,
+        beta: float | list[float] = 0.9,
+        reset_mechanism: str = "subtract",
+        *,
+        threshold: float = 1.0,
+        reset_delay: bool = True,
     ) -> None:
         super().__init__()
         self.register_buffer("beta", torch.tensor(beta))

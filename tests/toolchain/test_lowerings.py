@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checked_nets import attention
+from lowered_blocks import taken
 
+from spikewright.toolchain.errors import GateLoweringError
 from spikewright.toolchain.lowerings import STRATEGIES, Lowerings, lowerings, net_of, tried, variants
+from spikewright.toolchain.passes.lower_gates import strategy_for
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -61,3 +64,12 @@ def test_the_table_in_readme_is_what_the_command_finds(table: Lowerings) -> None
 
     assert kept is not None
     assert kept[1] == table.markdown(), "write it anew: python -m docs.site.tables --run lowerings"
+
+
+def test_a_refused_lowering_of_a_block_with_an_exact_one_points_to_that() -> None:
+    block = taken("causal")["spike-attention token"]
+
+    with pytest.raises(GateLoweringError) as refusal:
+        strategy_for(block, "replay")
+
+    assert refusal.value.help == "deploy with --gates causal (or auto)"

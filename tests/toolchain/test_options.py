@@ -14,6 +14,7 @@ from command_line import Cli, linear, spikes
 from spikewright.toolchain import bundle, nirx
 from spikewright.toolchain.cli.main import build_parser
 from spikewright.toolchain.cli.parser import values
+from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.options import Option, Options, declared
 from spikewright.toolchain.report import fingerprint
 
@@ -95,3 +96,25 @@ def test_every_lowering_is_offered(cli: Cli, verb: str) -> None:
     code, words, _ = cli(verb, "--help")
     assert code == 0
     assert all(strategy in words for strategy in ("static", "causal", "barrier", "replay", "host"))
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        (
+            "a=causal,a=static",
+            "--gates: 'causal' and 'static' for block 'a'\n  help: ask for one strategy, or name a block",
+        ),
+        (
+            "causal,static",
+            "--gates: 'causal' and 'static' for all blocks\n  help: ask for one strategy, or name a block",
+        ),
+        ("=causal", "--gates: '=causal' names no block\n  help: write BLOCK=STRATEGY, or a STRATEGY alone"),
+    ],
+)
+def test_gates_that_contradict_each_other_are_refused(gates: str, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        Options(gates=gates)
+
+    assert str(refusal.value) == message
+    assert Options(gates="a=causal,a=causal,static").gates == "a=causal,a=causal,static"

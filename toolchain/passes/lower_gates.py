@@ -39,7 +39,7 @@ def strategy_for(op: AttentionBlock, wanted: str, *, front: bool | None = None) 
         return "host"
     reason = BEHIND if chosen == "host" and front is False else op.refusal(chosen)
     if reason:
-        raise _refused(op, chosen, reason, op.advice)
+        raise _refused(op, chosen, reason, _advice(op))
     return chosen
 
 
@@ -96,8 +96,13 @@ def _asked(op: AttentionBlock, wanted: str, front: bool | None) -> str:
     if wanted == "auto" and front and op.gates_currents:
         return "host"
     if chosen != "host" and (reason := op.refusal(chosen)):
-        raise _refused(op, chosen, reason, op.advice)
+        raise _refused(op, chosen, reason, _advice(op))
     return strategy_for(op, chosen, front=front)
+
+
+def _advice(op: AttentionBlock) -> str:
+    """Return what to do where a lowering is refused: the exact one, where the block has it."""
+    return op.advice if op.refusal("causal") else "deploy with --gates causal (or auto)"
 
 
 def _refused(op: AttentionBlock, strategy: str, reason: str, help: str) -> GateLoweringError:

@@ -72,13 +72,17 @@ class Prices:
 def sums(graph: Graph) -> tuple[str, ...]:
     """Return the sums that can be relays: read more than once or by a map, with a constant that readers can hold."""
     constant = constants(graph)
-    found = []
-    for op in graph:
-        if not isinstance(op, Add | Linear) or not _is_stream(graph, op) or not _linear(graph, op.name):
-            continue
-        if restorable(constant(op.name)) and all(_takes(graph, r, constant(op.name)) for r in graph.readers[op.name]):
-            found.append(op.name)
-    return tuple(found)
+    return tuple(
+        name
+        for name in travelling(graph)
+        if restorable(constant(name)) and all(_takes(graph, r, constant(name)) for r in graph.readers[name])
+    )
+
+
+def travelling(graph: Graph) -> tuple[str, ...]:
+    """Return the sums of messages that more than one reader, or a map, takes: the residual streams of membranes."""
+    found = (op for op in graph if isinstance(op, Add | Linear) and _is_stream(graph, op))
+    return tuple(op.name for op in found if _linear(graph, op.name))
 
 
 def _is_stream(graph: Graph, op: Op) -> bool:

@@ -138,6 +138,10 @@ def stepped(m: Any, x: Tensor) -> Tensor:
         *(("Leaky", o) for o in ({}, {"reset_mechanism": "zero"}, {"reset_mechanism": "none"}, {"beta": 1.0})),
         ("Leaky", {"beta": torch.linspace(0.5, 0.95, 30), "threshold": torch.linspace(0.5, 1.5, 30)}),
         ("Leaky", {"reset_mechanism": "zero", "reset_delay": False}),
+        *(
+            (n, {"beta": torch.tensor([0.5, 1.0, 0.9] * 10), **o})
+            for n, o in (("Leaky", {}), ("Synaptic", {"alpha": 0.5}))
+        ),
         *(("Synaptic", {"reset_mechanism": "zero", "alpha": 0.7, "reset_delay": d}) for d in (True, False)),
         *(("Synaptic", {"alpha": a}) for a in (0.5, torch.linspace(0.2, 0.8, 30))),
         *(("RLeaky", {"linear_features": 30, "reset_mechanism": r}) for r in ("subtract", "zero", "none")),

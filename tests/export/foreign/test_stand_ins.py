@@ -27,6 +27,7 @@ from foreign_nets import (
     spikes_unlike,
 )
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from spikewright.export.foreign import Row, register, tables
 from spikewright.export.foreign.registry import forget
@@ -95,8 +96,15 @@ def test_the_authors_neurons_and_gates_fire_alike() -> None:
         assert spikes_unlike(net.eval(), x)[0] == 0
 
 
-@pytest.mark.parametrize(("beta", "reset"), [(0.9, "subtract"), (0.9, "zero"), (1.0, "subtract")])
-def test_snntorch_subtracts_one_step_late(beta: float, reset: str) -> None:
+MIXED = [0.5, 1.0, 0.9, 0.75] * 3
+"""Decays of neurons that leak and of some that do not, as trained ones are where they are clamped to 0 .. 1."""
+
+
+@pytest.mark.parametrize(
+    ("beta", "reset"),
+    [(0.9, "subtract"), (0.9, "zero"), (1.0, "subtract"), (MIXED, "subtract"), (MIXED, "zero")],
+)
+def test_snntorch_subtracts_one_step_late(beta: float | list[float], reset: str) -> None:
     torch.manual_seed(0)
     net = Stepped(Leaky(beta, reset), 8, 12, 3)
 
@@ -415,6 +423,29 @@ def test_the_users_net_is_left_as_it_is() -> None:
 
     assert net.net[1].v is before
     assert net.net[0].weight.dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("way", ["spectral norm", "weight norm", "pruning"])
+def test_weights_that_a_hook_computes_are_those_of_a_forward(way: str) -> None:
+    torch.manual_seed(0)
+    net = spiking("m")
+    make = {
+        "spectral norm": nn.utils.spectral_norm,
+        "weight norm": nn.utils.weight_norm,
+        "pruning": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    }[way]
+    make(net[0])
+    changed = {"weight_g": lambda w: w * 3, "weight_orig": lambda w: w.flip(0)}
+    state = {key: changed.get(key.rpartition(".")[2], lambda w: w)(value) for key, value in net.state_dict().items()}
+    net.load_state_dict(state)  # a checkpoint: the attribute ``weight`` is still the old one
+
+    wrong, _, rate = spikes_unlike(net.eval(), events(T, B, 8))
+
+    assert (wrong, rate > 0.01) == (0, True)
+    made = load_model(net, example=events(T, B, 8)).float_graph()["0"]
+    net(events(T, B, 8))
+    np.testing.assert_allclose(made.weight, net[0].weight.detach().numpy(), rtol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------- what an example proves

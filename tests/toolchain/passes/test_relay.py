@@ -21,7 +21,7 @@ from spikewright.toolchain.interpret import run_float
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.limits import DENSE_FROM, DENSE_PRICE
 from spikewright.toolchain.mapping.partition import cores_used
-from spikewright.toolchain.ops import Add, Affine, Array, Input, Output, Relay
+from spikewright.toolchain.ops import Add, Affine, Array, Conv, Input, Lif, Output, Relay, SumPool
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.normal_form import NormalForm
 from spikewright.toolchain.passes.relay import Relays
@@ -263,3 +263,30 @@ def test_explore_varies_how_streams_travel(tmp_path: Path) -> None:
     assert [row["streams"] for row in table.to_dict()["rows"]] == ["distribute", "relay"]
     apart, relayed = (row["sops_graded"] for row in table.to_dict()["rows"])
     assert apart == 0 < relayed
+
+
+def test_a_stream_that_no_relay_can_send_is_distributed_and_refused_as_a_relay() -> None:
+    """A padded pool of a bias: what it adds differs at the border, and no relay sends a constant."""
+    rng = np.random.default_rng(0)
+    graph = Graph(
+        (
+            Input(name="in", shape=(2, 5, 5)),
+            Conv(name="stem", inputs=("in",), weight=rng.normal(size=(3, 2, 3, 3)), bias=np.ones(3), padding=(1, 1)),
+            Lif(name="first", inputs=("stem",), shape=(3, 5, 5), beta=np.array(0.5), v_threshold=np.array(0.8)),
+            Conv(name="conv", inputs=("first",), weight=rng.normal(size=(3, 3, 3, 3)), padding=(1, 1)),
+            SumPool(name="pool", inputs=("stem",), kernel=(3, 3), stride=(1, 1), padding=(1, 1), scale=1 / 9),
+            Add(name="sum", inputs=("conv", "pool")),
+            Conv(name="mixed", inputs=("sum",), weight=rng.normal(size=(3, 3, 1, 1))),
+            Lif(name="last", inputs=("mixed",), shape=(3, 5, 5), beta=np.array(0.5), v_threshold=np.array(0.8)),
+            Affine(name="fc", inputs=("last",), weight=rng.normal(size=(3, 75))),
+            Output(name="out", inputs=("fc",)),
+        ),
+        timesteps=3,
+    )
+    x = (rng.random((3, 4, 2, 5, 5)) < 0.4).astype(np.float32)
+
+    assert deployed(graph, x, "distribute").compare(backends=("interpreter", "hw_sim")).equal
+    with pytest.raises(InputError, match="no relay can send 'stem' or another sum of") as refusal:
+        deployed(graph, x, "relay")
+
+    assert refusal.value.help == "deploy with --streams distribute (or auto)"

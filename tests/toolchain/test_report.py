@@ -407,23 +407,64 @@ def test_every_layer_stands_beside_the_captured_net() -> None:
 TRAIN = "spikewright train"
 
 
+OLD = (
+    "x; started from what `spikewright train {0}` gives, trained on with `--epochs 2 --from {0}`, then with its command"
+)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
     [
+        ({"command": f"{TRAIN} a --silence 1.0 --folds 5"}, {"command": f"{TRAIN} b --seed 2 --silence 1.0"}, ""),
+        ({"command": f"{TRAIN} a --from a --rate 1"}, {"command": f"{TRAIN} b --rate 1 --from b"}, ""),
         (
-            f"{TRAIN} a --silence 1.0 --from a --folds 5",
-            f"{TRAIN} a-vanilla --from a-vanilla --seed 2 --silence 1.0",
+            {"command": f"{TRAIN} a --silence 1.0"},
+            {"command": f"{TRAIN} b"},
+            "a with `3 epochs --silence 1.0`, plain with `3 epochs`",
+        ),
+        ({"command": f"{TRAIN} a"}, {}, "no card says how plain was trained"),
+        ({"command": "make a"}, {"command": "spikewright 'train"}, "no card says how a and plain were trained"),
+        (
+            {"command": f"{TRAIN} a", "name": "a", "provenance": OLD.format("a")},
+            {"command": f"{TRAIN} b", "name": "b", "provenance": OLD.format("b")},
             "",
         ),
-        (f"{TRAIN} a --silence 1.0", f"{TRAIN} a-vanilla", "a with `3 epochs --silence 1.0`, plain with `3 epochs`"),
-        (f"{TRAIN} a", None, "no card says how plain was trained"),
-        ("make a", "spikewright 'train", "no card says how a and plain were trained"),
+        (
+            {"command": f"{TRAIN} a", "name": "a", "provenance": OLD.format("a")},
+            {"command": f"{TRAIN} b"},
+            "a with `--epochs 2 --from itself; then 3 epochs`, plain with `3 epochs`",
+        ),
+        (
+            {
+                "command": f"{TRAIN} a",
+                "provenance": f"x; started from what `{TRAIN} a` gives; the term then was a mean",
+            },
+            {"command": f"{TRAIN} b", "provenance": f"x; started from what `{TRAIN} b` gives"},
+            "a with `3 epochs (the term then was a mean)`, plain with `3 epochs`",
+        ),
+        (
+            {
+                "command": f"{TRAIN} a",
+                "net": "small",
+                "timesteps": 6,
+                "arguments": {"T": 6, "side": 8, "attention": "ma"},
+            },
+            {
+                "command": f"{TRAIN} b",
+                "net": "small",
+                "timesteps": 3,
+                "arguments": {"T": 3, "side": 8, "attention": "none"},
+            },
+            "built otherwise: timesteps 6, 3",
+        ),
     ],
 )
-def test_a_twin_that_was_trained_otherwise_is_told(report: Report, ours: str, theirs: str | None, said: str) -> None:
+def test_a_twin_that_was_made_otherwise_is_told(
+    report: Report, ours: dict[str, Any], theirs: dict[str, Any], said: str
+) -> None:
     assert report.twin is not None
-    plain = replace(report.twin, card={"command": theirs, "epochs": 3})
-    found = replace(report, name="a", card={"command": ours, "epochs": 3}, twin=plain)
+    plain = replace(report.twin, card={"epochs": 3} | theirs)
+    found = replace(report, name="a", card={"epochs": 3} | ours, twin=plain)
 
     words = " ".join(summary_text(found).split())
     assert (said in words) if said else ("twins " not in words)

@@ -169,12 +169,17 @@ def _judged(tried: Context, calibration: Samples, held_out: Judges, note: Note) 
         if number:
             note(f"judging constant gates on {len(found):,} samples")
         news = apart(part(found, 0, len(found) - read) if found.last else part(found, read, len(found)), calibration)
-        looks = 1 + sum(earlier < (found.total or len(found)) for earlier in LOOKS[:-1])
-        loss = _more(loss, tried, news, looks)
+        loss = _more(loss, tried, news, _looks(found, look))
         read = len(found)
         if loss is not None and (loss.within(tried.options.tolerance) or loss.beyond(tried.options.tolerance)):
             break
     return _calibrated(tried, calibration.y) if loss is None else loss
+
+
+def _looks(found: Samples, asked: int) -> int:
+    """Return how often samples may be looked at: where it is not known how many there are, as often as at ever more of them."""
+    there = found.total if found.total is not None else len(found) if len(found) < asked else LOOKS[-1]
+    return 1 + sum(look < there for look in LOOKS[:-1])
 
 
 def _more(loss: Loss | None, tried: Context, news: Samples, looks: int) -> Loss | None:

@@ -25,7 +25,7 @@ from spikewright.toolchain.passes.lif_unit import Reach
 from spikewright.toolchain.passes.lower_gates import mean_gates
 from spikewright.toolchain.passes.scales import flat
 from spikewright.toolchain.passes.split_host import HostPart
-from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.samples import Samples, repeated
 from spikewright.toolchain.shapes import shapes
 
 Labels = NDArray[np.int64]
@@ -46,10 +46,12 @@ def looked_at(graph: Graph, samples: int, most_bytes: int) -> int:
 
 
 def spread_over(samples: Samples, count: int) -> Samples:
-    """Return so many samples, evenly spaced: files are often sorted by class. x (T, count, *shape) is a view."""
-    chosen = slice(None, count * (len(samples) // count), len(samples) // count)
+    """Return so many samples, evenly spaced: files are often sorted by class. x (T, count, *shape), a frame one of them."""
+    chosen = np.arange(count) * len(samples) // count
     y = None if samples.y is None else samples.y[chosen]
-    return replace(samples, x=samples.x[:, chosen], y=y)
+    still = samples.x.strides[0] == 0
+    x = repeated(samples.x[:1, chosen], samples.x.shape[0]) if still else samples.x[:, chosen]
+    return replace(samples, x=x, y=y)
 
 
 def answers(graph: Graph, x: Data) -> Array:

@@ -170,7 +170,7 @@ def test_the_bound_of_a_loss_is_that_of_the_paired_score_test() -> None:
     assert samples_needed(0.01) == 268
     assert Loss(0, 0, 268, "").within(0.01)
     assert not Loss(0, 0, 267, "").within(0.01)
-    # Tango 1998, example of Miyanaga: 44 pairs, 43 + 0 alike, 1 and 0 different; two-sided 95 %: -0.027 .. 0.118
+    # Tango 1998, example of Miyanaga: 44 pairs, 43 + 0 alike, 1 and 0 different: 0.118 above; below, the equation gives -0.059
     assert score_bound(1, 0, 44, 0.025) == pytest.approx(0.118, abs=1e-3)
     assert -score_bound(0, 1, 44, 0.025) == pytest.approx(-0.059, abs=1e-3)
     assert Loss(8, 3, 1000, "", looks=3).bound > Loss(8, 3, 1000, "").bound  # each look has a third of the chance
@@ -196,6 +196,7 @@ class Planted:
         self.x = np.asarray(wrong, np.float32)[None, :, None]
         self.read: list[int] = []
         self.ran = 0
+        self.counted = True
         self.tried = SimpleNamespace(
             options=Options(), host=None, captured="float", graph="chip",
             reference=np.eye(2)[[0, 0]], integer_answers=np.eye(2)[[1, 1]],
@@ -209,7 +210,7 @@ class Planted:
     def held_out(self, limit: int) -> Samples:
         self.read.append(limit)
         x = self.x[:, -limit:]
-        return Samples(x, None, "planted", split="train", total=self.x.shape[1], last=True)
+        return Samples(x, None, "planted", split="train", total=self.x.shape[1] if self.counted else None, last=True)
 
     def loss(self) -> Loss:
         known = Samples(np.full((1, 1, 1), 7, np.float32), None, "calibration")
@@ -239,6 +240,16 @@ def test_more_samples_are_run_until_they_decide_or_there_are_no_more(
     assert loss.worse == wrong[-loss.samples :].sum()
     assert (loss.within(0.01), loss.beyond(0.01)) == (within, beyond)
     assert loss.of == f"the last {loss.samples:,} of the 12,000 train samples of planted"
+
+
+def test_samples_of_a_file_share_the_confidence_among_as_many_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = np.zeros(12_000)
+    wrong[-1000:-995] = 1
+    planted, of_a_file = Planted(wrong, monkeypatch), Planted(wrong, monkeypatch)
+    of_a_file.counted = False
+
+    assert of_a_file.loss().looks == planted.loss().looks == len(auto.LOOKS)
+    assert of_a_file.read == planted.read == [1000, 3000]
 
 
 def test_where_nothing_is_held_out_calibration_data_judges(monkeypatch: pytest.MonkeyPatch) -> None:

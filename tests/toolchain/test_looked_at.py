@@ -144,12 +144,13 @@ def test_calibration_data_of_a_large_net_is_cut_evenly_and_told(monkeypatch: pyt
 def test_samples_spread_over_a_file_keep_their_labels() -> None:
     samples = replace(tiny_samples(), y=np.arange(len(tiny_samples())))
 
-    few = spread_over(samples, 4)
-
-    assert few.y is not None
-    assert len(few) == 4
-    assert few.y.tolist() == [0, 3, 6, 9]
-    np.testing.assert_array_equal(few.x, samples.x[:, few.y])
+    for count, chosen in ((4, [0, 3, 6, 9]), (7, [0, 1, 3, 5, 6, 8, 10]), (1, [0]), (12, list(range(12)))):
+        few = spread_over(samples, count)
+        assert few.y is not None
+        assert few.y.tolist() == chosen
+        np.testing.assert_array_equal(few.x, samples.x[:, few.y])
+    frame = replace(samples, x=np.broadcast_to(samples.x[:1], samples.x.shape))
+    assert spread_over(frame, 5).x.strides[0] == 0
 
 
 # ------------------------------------------------------------------------------------------ checks, reports

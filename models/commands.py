@@ -250,6 +250,13 @@ def _check(arguments: Namespace) -> None:
         if found < lowest or (option == "folds" and found == 1):
             lowest = 2 if option == "folds" else lowest
             raise RecipeError(f"--{option} {found}; at least {lowest}", where="train", help=f"leave --{option} out")
+    held = next((f"--{option}" for option in ("folds", "validation") if getattr(arguments, option) > 0), None)
+    if held is not None and arguments.start is not None:
+        raise RecipeError(
+            f"{held} with --from {arguments.start}: those weights may have been trained on the samples that are held out",
+            where="train",
+            help=f"leave --from out, to train from the start; or {held}, to measure on the test split alone",
+        )
     if arguments.validation > 0:
         without = {"repeat": 1, "folds": 0, "resume": False, "target": None, "out": Path()}
         unfit = [f"--{name}" for name, value in without.items() if getattr(arguments, name) != value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from spikewright.models import zoo
+from spikewright.models.commands import add_train
 from spikewright.models.errors import RecipeError
 from spikewright.models.train.folds import cross_validate, folds_of, wilson
 from spikewright.models.train.loop import Epoch, Running
@@ -66,3 +68,20 @@ def test_a_checkpoint_tells_its_cross_validation_and_resumes_it(tmp_path: Path) 
         SMALL, 2, seed=0, running=Running(), folder=None, root=None, threads=1, on_epoch=lambda *_: None
     )
     assert alone == found
+
+
+@pytest.mark.parametrize("held", [["--folds", "2"], ["--validation", "100"]])
+def test_weights_that_may_have_seen_the_held_out_samples_are_refused(held: list[str], tmp_path: Path) -> None:
+    parser = ArgumentParser()
+    add_train(parser.add_subparsers())
+    words = ["train", "tcja-digits", "--from", "tcja-digits", *held]
+    if held[0] == "--folds":
+        words += ["--out", str(tmp_path / "out")]
+    arguments = parser.parse_args(words)
+
+    with pytest.raises(
+        RecipeError, match=rf"{held[0]} with --from tcja-digits: those weights may have been trained on"
+    ):
+        arguments.run(arguments)
+
+    assert not any(tmp_path.iterdir())

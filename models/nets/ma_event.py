@@ -17,7 +17,7 @@ from spikewright.models.attention.gates import Gate
 from spikewright.models.attention.ma import MALIF, Variant
 from spikewright.models.errors import ModelError
 from spikewright.models.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear
-from spikewright.models.neurons import LIF, NeuronId, lif
+from spikewright.models.neurons import LIF, Neuron, NeuronId, lif
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class MAEventNet(nn.Module):
         for units in (round(width * HIDDEN), p.classes):
             layers += [Linear(features, units), BatchNorm1d(units), spiking(units, None, "T" if "T" in dims else "")]
             features = units
+        if isinstance(last := layers[-1], Neuron):  # none whose spikes attention reads
+            last.answers = True
         self.layers = nn.Sequential(*layers)
 
     def steps(self, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from spikewright.models.attention.gates import Gate
 from spikewright.models.attention.tcja import TCJA, Variant
 from spikewright.models.errors import ModelError
 from spikewright.models.layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, over_steps
-from spikewright.models.neurons import NeuronId, lif
+from spikewright.models.neurons import Neuron, NeuronId, lif
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ class TCJANet(nn.Module):
         layers.append(Linear(features, p.outputs, bias=p.bias))
         layers += [lif(p.neuron)] if p.spiking_output else []
         layers += [Vote(p.votes)] if p.votes > 1 else []
+        if isinstance(last := layers[-1], Neuron):
+            last.answers = True
         self.layers = nn.Sequential(*layers)
 
     def steps(self, x: Tensor) -> Tensor:

@@ -27,12 +27,14 @@ from spikewright.export.netx.weights import LostError, chip_form, effective, loa
 from spikewright.hw_sim import Synapses, load_chip
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput, separated, with_timesteps
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.spike_driven import check_graph
@@ -207,6 +209,23 @@ def test_all_delays_of_a_layer_are_one_connection_and_one_lava_process(
                 np.testing.assert_array_equal(other.recordings[name].v, recording.v, err_msg=name)
 
 
+def test_a_check_finds_each_delay_of_a_layer_loaded_and_a_weight_of_one_that_is_not_the_files(tmp_path: Path) -> None:
+    file = write(tmp_path / "d.net", dense([[2], [4]], delay=[0, 2]), dense([[2, 2]], delay=[1, 3]))
+    made = deploy(str(file), samples=np.ones((6, 3, 1), np.float32), timesteps=6)
+    assert len(made.program.projections) == 4
+    found = made.check()
+    assert found.ok
+    assert found.faithful is not None
+    assert found.faithful.faults == ()
+
+    first, *others = made.program.projections
+    other = replace(first, synapses=first.synapses.with_weights(first.synapses.weights * 2))
+    found = replace(made, program=replace(made.program, projections=(other, *others))).check()
+    assert found.faithful is not None
+    assert not found.ok
+    assert repr(first.name) in found.faithful.faults[0]
+
+
 def test_a_refractory_delay_of_a_file_holds_neurons_and_is_told(tmp_path: Path) -> None:
     file = write(tmp_path / "r.net", dense([[2]], **{"neuron/refDelay": 3, "neuron/vThMant": 1}))
 
@@ -236,6 +255,10 @@ def test_neurons_of_a_file_fire_above_their_threshold_unless_comparison_says_at_
     ]
     assert "SLAYER" in assumed[0].help
     assert "comparison-unsaid" not in [one.code for one in asked.diagnostics]
+
+    for said, fires in ((None, 0), ("gt", 0), ("ge", 1)):
+        as_float = load_model(file).float_graph(timesteps=3, reading=Options(comparison=said))
+        assert run_float(as_float, event)["0.dense"].sum() == fires
 
 
 @pytest.mark.parametrize(("delay", "told"), [(3, []), (4, ["delay-outlasts"]), (9, ["delay-outlasts"])])

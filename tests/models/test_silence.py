@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spikewright.models.layers import BatchNorm2d, Conv2d
-from spikewright.models.nets import make
+from spikewright.models.nets import MADigits, MAEventNet, make
 from spikewright.models.neurons import Neuron, lif
 from spikewright.models.train.recipes import RECIPES
 from spikewright.models.train.silence import MARGIN, silence_loss
@@ -84,3 +84,18 @@ def test_a_layer_whose_spikes_are_the_answer_may_fire() -> None:
     last.answers = True
     found = silence_loss(net, torch.ones(1, 5, 5), T, encoded=False)
     assert float(found.detach()) == pytest.approx(REACHED * 0.6 - MARGIN, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("net", "answers"),
+    [
+        (MAEventNet("gesture", T=2, attention=False, width=0.25), True),
+        (MAEventNet("gesture", T=2, dims="CS", width=0.25), True),
+        (MAEventNet("gesture", T=2, dims="TCS", variant="causal", width=0.25), False),  # its gate counts its spikes
+        (MADigits(attention=False), True),
+    ],
+)
+def test_the_last_neurons_of_a_net_that_answers_in_spikes_may_fire(net: nn.Module, answers: bool) -> None:
+    neurons = [m for m in net.modules() if isinstance(m, Neuron)]
+
+    assert [m.answers for m in neurons] == [False] * (len(neurons) - 1) + [answers]

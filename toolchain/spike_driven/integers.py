@@ -109,7 +109,7 @@ class _Numbers:
         target = self.integer.readers[op.name][0]
         linear = self.lowered.by_name.get(op.name)
         direct = isinstance(op.synapses, IdentitySynapses) and op.name not in self.lowered
-        if op.synapses.gate or op.late is not None or not isinstance(target, IntNeuron):
+        if op.synapses.gate or op.late is not None or self.second(op) or not isinstance(target, IntNeuron):
             return
         if not (direct or isinstance(linear, Linear)) or equation_of(self.integer, self.lowered, target) is None:
             return
@@ -125,7 +125,7 @@ class _Numbers:
         )
         low = self.integer.by_name.get(op.name + LOW)
         got = op.synapses.weights.reshape(weight.shape) * 2.0**op.exponent
-        if isinstance(low, IntConnection):
+        if isinstance(low, IntConnection) and self.second(low):
             got = got + low.synapses.weights.reshape(weight.shape) * 2.0**low.exponent
         half = 2.0**op.exponent
         if (op.synapses.weights & 1).any():  # odd ones are held as they are, or not at all
@@ -133,6 +133,10 @@ class _Numbers:
         elif op.exponent > 0:  # weights fill their bits: an exponent that nothing asks for is no excuse
             half = min(half, float(np.abs(due).max(initial=0.0)) / ((1 << self.weight_bits - 1) - 1 - 1e-6))
         yield from _away("holds a weight of", got, due, half * (1 + 1e-6))
+
+    def second(self, op: IntConnection) -> bool:
+        """Say whether a connection holds what a first one leaves of its weights; the two are judged as one."""
+        return op.name not in self.lowered and op.name.endswith(LOW) and op.name.removesuffix(LOW) in self.integer
 
     def rows(self, op: IntNeuron, channels: int) -> Array:
         """Return what a unit of the state that synapses add to is worth, (1,) or (channels,)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 import numpy as np
 
 from spikewright.hw_sim import Population, Program, Projection
-from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of
+from spikewright.toolchain.integer import IntConnection, IntInput, IntNeuron, answer_of, separated
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Delay, GateTable, Input, Neuron, Op, Output, Replayed
 
@@ -46,10 +46,11 @@ def misfits(integer: Graph, program: Program, lowered: Graph | None) -> tuple[Mi
     """Return every op of a program that the integer graph, or the lowered float graph, does not ask for.
 
     Args:
-        integer: The integer graph.
+        integer: The integer graph; a connection with several delays is loaded as one for each.
         program: What is loaded.
         lowered: The float graph that was quantized; None where the model came as integers.
     """
+    integer = separated(integer)
     found = [*_program(integer, program)]
     if lowered is not None:
         found += _edges(integer, program, lowered)

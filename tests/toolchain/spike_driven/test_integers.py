@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from golden_nets import golden_deployment
 from lowered_blocks import lowered, taken, with_weights
-from planted import changed, synapses_to_spikes
+from planted import changed, reloaded, synapses_to_spikes
 
 from spikewright.hw_sim.somas import Gate, GateTable, Lif
+from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.integer import IntNeuron
+from spikewright.toolchain.integer import IntConnection, IntNeuron
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Affine, Input, Output
 from spikewright.toolchain.ops import Lif as FloatLif
@@ -129,3 +130,49 @@ def test_a_leaky_answer_with_a_gain_in_each_step_raises_no_alarm(timesteps: int,
     check = deploy_graph(graph, Options(), samples, name="net", samples=samples).check()
 
     assert check.ok, check.text()
+
+
+def skipped(name: str) -> Deployment:
+    """Deploy a net whose last neurons also read the first ones as they are; ``name`` is that of their second map."""
+    lif = FloatLif(name="a", inputs=("first",), shape=(8,), beta=np.array(0.5), v_threshold=np.array(0.7))
+    rng = np.random.default_rng(1)
+    first, second, third = (
+        Affine(name=key, inputs=(reads,), weight=rng.normal(size=(8, 8)) / 2)
+        for key, reads in (("first", "in"), ("second", "a"), (name, "a"))
+    )
+    last = replace(lif, name="b", inputs=("second", name, "a"), v_threshold=np.array(1.1))
+    answer = Output(name="out", inputs=("b",))
+    graph = Graph((Input(name="in", shape=(8,)), first, lif, second, third, last, answer), 12)
+    samples = Samples((rng.random((12, 4, 8)) < 0.4).astype(np.float32), None, "random")
+    return deploy_graph(graph, Options(tolerance=1.0), samples, name="net", samples=samples)
+
+
+def test_a_map_of_ones_own_that_is_named_like_a_second_projection_raises_no_alarm() -> None:
+    made = skipped("second.low")
+
+    assert made.check().ok
+
+    other = changed(made, "second.low", synapses=made.integer["second.low"].synapses.with_weights(np.full((8, 8), 2)))  # type: ignore[attr-defined]
+    found = other.check().faithful
+    assert found is not None
+    assert "'second.low'" in found.faults[0]
+
+
+@pytest.mark.parametrize(("low", "sound"), [(-1, True), (-2, False)])
+def test_an_identity_and_what_it_leaves_are_judged_as_one(low: int, sound: bool) -> None:
+    """2 w - w is w; w is even: halves are whole."""
+    made = skipped("third")
+    held, target = made.integer["b.in2"], made.integer["b"]
+    assert isinstance(held, IntConnection)
+    assert isinstance(held.synapses, IdentitySynapses)
+    twice = replace(held, exponent=held.exponent + 1)
+    rest = replace(held, name="b.in2.low", synapses=IdentitySynapses(low * held.synapses.weight))
+    graph = made.integer.map(
+        lambda op: {"b.in2": twice, "b": replace(target, inputs=(*target.inputs, rest.name))}.get(op.name, op)
+    )
+    ops = [one for op in graph for one in ((op, rest) if op is twice else (op,))]
+
+    found = reloaded(made, graph.with_ops(ops)).check().faithful
+
+    assert found is not None
+    assert found.ok == sound, found.text()

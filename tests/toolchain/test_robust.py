@@ -30,7 +30,7 @@ from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, draft_name, write_whole
 from spikewright.toolchain import api, bundle, nirx, samples
 from spikewright.toolchain.cli import main
-from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.deployment import Deployment, check_shape
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.escaping import HIDDEN, csv_table, esc, visible
 from spikewright.toolchain.nirx import hdf5
@@ -229,6 +229,22 @@ def test_a_class_number_that_wraps_into_a_negative_one_is_refused(tmp_path: Path
     x, y = np.zeros((5, 2, 2, 4, 4), np.float32), np.array([-1, 0], np.int64).astype(kind)
     with pytest.raises(InputError, match="expected class numbers from 0 on"):
         samples.arranged(x, y, "x", "x")
+
+
+@pytest.mark.parametrize(
+    ("found", "help"),
+    [
+        ((3, 5, 2, 4, 4), "its axes are (B, T, ...): exchange the first two, x.swapaxes(0, 1)"),
+        ((5, 3, 32), "give its values the shape of the net's: x.reshape(*x.shape[:2], 2, 4, 4)"),
+        ((5, 3, 2, 4, 5), "arrange the data as (T, B, C, H, W) with the T the net was trained for"),
+        ((6, 3, 2, 4, 4), "arrange the data as (T, B, C, H, W) with the T the net was trained for"),
+    ],
+)
+def test_data_of_another_shape_is_refused_with_what_mends_it(found: tuple[int, ...], help: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_shape(found, 5, (2, 4, 4), where="input")
+
+    assert caught.value.help == help
 
 
 def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:

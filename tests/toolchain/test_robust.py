@@ -260,6 +260,35 @@ def test_no_output_replaces_another_or_what_is_read(cli: Cli, folder: Path, tmp_
     assert not twice.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("run", "--save"), "recorded run"),
+        (("run", "--trace"), "trace"),
+        (("run", "--trace-events"), "JSON text"),
+        (("report", "--html"), "page"),
+        (("report", "--json"), "JSON text"),
+        (("report", "--csv"), "table"),
+        (("report", "--overlay"), "JSON text"),
+    ],
+)
+def test_no_output_replaces_a_file_of_another_kind(
+    words: tuple[str, str], kind: str, cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    verb, flag = words
+    thesis, data = tmp_path / "thesis.tex", tmp_path / "mine.npz"
+    thesis.write_text("three years of work")
+    np.savez(data, x=np.zeros((5, 3, 2, 4, 4), np.float32))
+
+    for mine in (thesis, data):
+        before = mine.read_bytes()
+        assert f"is there, and is no {kind}; it would be lost" in cli.refused(verb, folder, flag, mine)
+        assert mine.read_bytes() == before
+    (tmp_path / "again").touch()  # as mktemp leaves one
+    for _ in range(2):
+        assert cli(verb, folder, flag, tmp_path / "again")[0] == 0
+
+
 def test_no_table_page_or_net_replaces_the_model_the_data_or_the_results_it_is_made_of(
     cli: Cli, tmp_path: Path
 ) -> None:

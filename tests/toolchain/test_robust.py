@@ -28,7 +28,7 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, draft_name, write_whole
-from spikewright.toolchain import api, bundle, nirx, samples
+from spikewright.toolchain import api, bundle, nirx, samples, stage_files
 from spikewright.toolchain.cli import main
 from spikewright.toolchain.deployment import Deployment, check_shape
 from spikewright.toolchain.errors import ImportingError, InputError
@@ -118,6 +118,13 @@ def test_a_folder_without_a_name_is_not_the_one_we_are_in(
 
     assert cli.refused(*verb, "--out", "").startswith("--out '': names no folder\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("deploy", "no.nir", "--out", "O", "--keep-stages"), ("run", "B", "--data"), ("doctor", "--data")]
+)
+def test_every_option_of_a_folder_wants_a_name(cli: Cli, words: tuple[str, ...]) -> None:
+    assert cli.refused(*words, "").startswith(f"{words[-1]} '': names no folder\n")
 
 
 @pytest.mark.parametrize("verb", [("run", "B"), ("deploy", "ma-digits", "--out", "O"), ("train", "ma-digits")])
@@ -323,6 +330,10 @@ def test_a_bundle_is_not_put_into_another_or_behind_a_dead_link(folder: Path, tm
         bundle.check_writable(folder / "inner")
     with pytest.raises(InputError, match="is a link that leads nowhere"):
         bundle.check_writable(tmp_path / "dead")
+    for check in (bundle.check_writable, stage_files.check_folder):
+        with pytest.raises(InputError, match="is a link that leads nowhere"):
+            check(tmp_path / "dead" / "a" / "b")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_stream_that_leads_to_a_file_is_no_file_to_replace(cli: Cli, folder: Path) -> None:

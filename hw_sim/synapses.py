@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.hw_sim.fixed_point import WEIGHT_BITS
-from spikewright.hw_sim.linear import Pair, conv2d, exact, planar, transposed_conv2d
+from spikewright.hw_sim.linear import BLOCK, Pair, conv2d, exact, planar, transposed_conv2d
 from spikewright.hw_sim.ranges import Wrong, ranked, sizes, within
 from spikewright.hw_sim.text import shown
 
@@ -627,11 +627,15 @@ class SparseSynapses(Synapses):
         return (self.indptr.size - 1,)
 
     def deliver(self, x: IntArray, source: Shape, target: Shape) -> IntArray:
-        """Return W x. From (..., n_source) to (..., n_target)."""
+        """Return W x, block by block of its steps. From (..., n_source) to (..., n_target)."""
         rows, columns, weight = self.entries(source, target)
-        total = np.zeros((prod(target), *x.shape[:-1]), np.int64)
-        np.add.at(total, rows, np.moveaxis(x[..., columns] * weight, -1, 0))
-        return np.moveaxis(total, 0, -1)
+        frames = x.reshape(-1, x.shape[-1])
+        out = np.zeros((len(frames), prod(target)), np.int64)
+        reached, first = np.unique(rows, return_index=True)  # the synapses of a row lie side by side
+        step = max(1, BLOCK // max(1, rows.size))
+        for i in range(0, len(frames) if rows.size else 0, step):
+            out[i : i + step, reached] = np.add.reduceat(frames[i : i + step, columns] * weight, first, axis=1)
+        return out.reshape(*x.shape[:-1], prod(target))
 
     def entries(self, source: Shape, target: Shape) -> Entries:
         """Return every non-zero synapse. Returns three arrays (synapses,): target, source, weight."""

@@ -23,6 +23,11 @@ KEPT = (torch.uint8, torch.float32, torch.float64)
 """Number types that an example stays in; of others it is float64."""
 DT_S = 1e-3
 """Timestep written for a torch net, whose time is in steps, in s: the time constants scale with it, the net does not."""
+TIED = (
+    "a membrane meets its threshold but for rounding, and the module's order of summing decides; the net that is deployed may "
+    "fire otherwise there"
+)
+"""What is said of such spikes."""
 
 
 def capture(
@@ -82,24 +87,27 @@ def capture_of(
     positive_number(dt_s, "dt", name)
     example = _checked(example_input, name)
     _check_finite(module, name)
-    fitting: list[tuple[door.Opened, nir.NIRGraph]] = []
+    fitting: list[tuple[door.Opened, nir.NIRGraph, int]] = []
     errors: list[SpikewrightError] = []
     for opened in door.openings(module, example, name, layout):
         try:
             with torch.no_grad():
                 graph, names = convert(opened.module, opened.traced, dt_s=dt_s, where=name)
-                check(graph, opened.traced, names, name, opened.more)
+                ties = check(graph, opened.traced, names, name, opened.more)
         except SpikewrightError as error:
             errors.append(error)
         else:
-            fitting.append((opened, graph))
+            fitting.append((opened, graph, ties))
     if not fitting:
         raise errors[0]
     if len(fitting) > 1:
-        raise door.ambiguous([opened for opened, _ in fitting], example, name)
-    ((opened, graph),) = fitting
-    if opened.notes:
-        graph.metadata["assumed"] = "\n".join(opened.notes)
+        raise door.ambiguous([opened for opened, *_ in fitting], example, name)
+    ((opened, graph, ties),) = fitting
+    notes = [*opened.notes]
+    if ties:
+        notes.append(f"{ties} spikes of {name} are ties: {TIED}")
+    if notes:
+        graph.metadata["assumed"] = "\n".join(notes)
     if opened.losses:
         graph.metadata["unlike"] = "\n".join(opened.losses)
     return Captured(graph, opened.example.numpy(), int(opened.traced.example.shape[1]))

@@ -149,12 +149,16 @@ class FloatState:
             for peak, state in zip(self.peaks, (u, v), strict=True):
                 np.maximum(peak, np.abs(state).max(axis=0).reshape(-1), out=peak)
 
+    def fired(self, op: Lif, v: Array) -> Array:
+        """Return how often membranes that may fire do. From (B, *shape) to (B, *shape), of one step."""
+        return spikes(op, v)
+
     def fire(self, op: Lif, v: Array) -> Array:
         """Return the spikes of membranes that have integrated, and reset them; refractory ones stay as they are.
 
         They are (B, *shape) of one step.
         """
-        s = spikes(op, v)
+        s = self.fired(op, v)
         if op.refractory == 1:
             self.v = after_reset(op, v, s)
             return s

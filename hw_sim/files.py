@@ -55,6 +55,22 @@ def check_room(folder: Path) -> None:
         file.write(bytes(ROOM))
 
 
+def nearest(folder: Path) -> Path:
+    """Return the nearest folder that is there on the way to one that is written to: the folder itself, or one above it.
+
+    Raises:
+        OSError: A link that leads nowhere, or something that is no folder, stands in the way.
+    """
+    way = (folder.absolute(), *folder.absolute().parents)
+    place = next(one for one in way if os.path.lexists(one))
+    what = "" if place == way[0] else f"{place} "
+    if not place.exists():
+        raise FileNotFoundError(2, f"{what}is a link that leads nowhere", str(folder))
+    if not place.is_dir():
+        raise NotADirectoryError(20, f"{what}exists and is not a folder", str(folder))
+    return place
+
+
 def write_whole(path: str | Path, data: bytes) -> None:
     """Write a file; what was there stays until all of the new one is on the disk; see ``whole``."""
     with whole(path) as file:

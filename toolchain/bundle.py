@@ -19,7 +19,7 @@ import numpy as np
 from spikewright.hw_sim import chip_text, load_chip, load_program
 from spikewright.hw_sim.arrays import pack, read_arrays
 from spikewright.hw_sim.errors import text_of
-from spikewright.hw_sim.files import check_room, draft_name, write_whole
+from spikewright.hw_sim.files import check_room, draft_name, nearest, write_whole
 from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.toolchain import diagnostics, folder_swap, graph_io, manifest, to_nir
 from spikewright.toolchain.bundle_rules import check_bundle
@@ -46,20 +46,16 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: With the reason of the operating system, or what was found.
     """
-    parent = next((place for place in folder.absolute().parents if place.exists()), folder.absolute())
     inside = next((place for place in folder.absolute().parents if manifest.names(place)), None)
     if inside is not None:
         raise InputError(
             f"lies in the bundle {inside}", where=str(folder), help="choose a folder of its own with --out"
         )
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=draft_name("")) as tried:
+        nearest(folder)
+        beside = nearest(Path(os.path.realpath(folder)).parent)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=draft_name("")) as tried:
             check_room(Path(tried))
-        os.path.realpath(folder)
-        if folder.is_symlink() and not folder.exists():
-            raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(20, "exists and is not a folder", str(folder))
         if folder.exists() and any(folder.iterdir()) and not manifest.names(folder):
             raise InputError(
                 "is not empty and not a bundle", where=str(folder), help="choose an empty folder with --out"

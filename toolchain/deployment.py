@@ -472,10 +472,15 @@ def check_shape(found: tuple[int, ...], timesteps: int, shape: tuple[int, ...], 
     """Refuse data of another shape than (T, B, *shape); errors as ``check_data``."""
     if len(found) != len(shape) + 2 or found[0] != timesteps or found[2:] != shape:
         wanted = ", ".join(map(str, (timesteps, "samples", *shape)))
+        help = "arrange the data as (T, B, C, H, W) with the T the net was trained for"
+        if len(found) == len(shape) + 2 and found[1:] == (timesteps, *shape):
+            help = "its axes are (B, T, ...): exchange the first two, x.swapaxes(0, 1)"
+        elif len(found) > 2 and found[0] == timesteps and prod(found[2:]) == prod(shape):
+            help = f"give its values the shape of the net's: x.reshape(*x.shape[:2], {', '.join(map(str, shape))})"
         raise InputError(
             f"x has shape {found}; the net takes ({wanted})",
             where=where,
-            help="arrange the data as (T, B, C, H, W) with the T the net was trained for",
+            help=help,
         )
 
 

@@ -16,6 +16,7 @@ from spikewright.hw_sim.names import did_you_mean
 from spikewright.hw_sim.typed import parse_json
 from spikewright.toolchain import nirx
 from spikewright.toolchain.autoencoder import Autoencoder
+from spikewright.toolchain.comparison import compared
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic
 from spikewright.toolchain.errors import ImportingError, InputError, UnsupportedNodeError
@@ -84,7 +85,8 @@ class Imported:
         if self.sized is not None:
             raise self.no_size()
         if self.integer is not None:
-            return to_float(self.integer_graph(dt_s=dt_s, timesteps=timesteps))
+            integer = self.integer_graph(dt_s=dt_s, timesteps=timesteps)
+            return to_float(compared(integer, None if reading is None else reading.comparison))
         if self.graph is not None:
             return self._as_said(dt_s, timesteps)
         return from_nir(self.nir_graph, dt_s=dt_s, timesteps=timesteps, where=self.name, reading=reading)

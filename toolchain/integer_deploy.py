@@ -11,21 +11,20 @@ import numpy as np
 
 from spikewright.hw_sim import Chip
 from spikewright.hw_sim.chip import load_chip
-from spikewright.hw_sim.fixed_point import STATE_MAX
 from spikewright.hw_sim.program import lived
-from spikewright.hw_sim.somas import Lif, Source
+from spikewright.hw_sim.somas import Source
 from spikewright.toolchain.analysis import saturations
 from spikewright.toolchain.backends import RunResult, added
 from spikewright.toolchain.coding import payloads
+from spikewright.toolchain.comparison import compared, firing
 from spikewright.toolchain.deployment import Deployment, check_data, check_labels
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.diagnostics import Diagnostic, refuse_losses
 from spikewright.toolchain.errors import InputError
-from spikewright.toolchain.integer import IntInput, IntNeuron, IntOutput, answer_of, neurons_of, source_of
+from spikewright.toolchain.integer import IntInput, IntOutput, answer_of, neurons_of, source_of
 from spikewright.toolchain.interpret import int_blocks
 from spikewright.toolchain.ir import Graph
-from spikewright.toolchain.ops import Op
-from spikewright.toolchain.options import SPELLED, Options
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.outlasting import outlasting
 from spikewright.toolchain.passes.align import arrival
 from spikewright.toolchain.passes.quantize import InputCode
@@ -85,10 +84,10 @@ def deploy_integer(
     if samples is not None:
         check_data(samples.x, graph.timesteps, graph.input.shape, where="samples data")
         check_labels(samples.y, graph, where="samples data")
-    graph, compared = _compared(with_input_bits(graph, options, samples, name), options, name)
+    graph, unsaid = _compared(with_input_bits(graph, options, samples, name), options, name)
     graph, said = halted(graph, options, name, card or {})
     twin = _twin(graph)
-    diagnostics = (*diagnostics, *compared, said, *outlasting(twin), *_saturates(graph, samples))
+    diagnostics = (*diagnostics, *unsaid, said, *outlasting(twin), *_saturates(graph, samples))
     if options.strict:
         refuse_losses(diagnostics, name)
     x = None if samples is None else samples.x
@@ -130,21 +129,11 @@ def with_input_bits(graph: Graph, options: Options, samples: Samples | None, nam
 
 def _compared(graph: Graph, options: Options, name: str) -> tuple[Graph, tuple[Diagnostic, ...]]:
     """Return the graph with ``--comparison`` (v >= k is v > k - 1), or what is assumed where nobody says it."""
-    firing = [op.name for op in neurons_of(graph) if isinstance(op.soma, Lif) and np.any(op.soma.threshold < STATE_MAX)]
-    if options.comparison is None and firing:
+    if options.comparison is None and firing(graph):
         what = "neurons fire at v > threshold, as the chip and Lava have it (--comparison)"
         help = "--comparison ge where the net was trained to fire at v >= threshold, as lava-dl's SLAYER trains"
         return graph, (Diagnostic("comparison-unsaid", name, what, help, "assumption"),)
-    if SPELLED.get(options.comparison or "", options.comparison) != ">=":
-        return graph, ()
-
-    def at_threshold(op: Op) -> Op:
-        if op.name not in firing or not isinstance(op, IntNeuron) or not isinstance(op.soma, Lif):
-            return op
-        threshold = np.where(op.soma.threshold < STATE_MAX, op.soma.threshold - 1, STATE_MAX)
-        return replace(op, soma=replace(op.soma, threshold=threshold))
-
-    return graph.map(at_threshold), ()
+    return compared(graph, options.comparison), ()
 
 
 def _saturates(graph: Graph, samples: Samples | None) -> tuple[Diagnostic, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spikewright.hw_sim.card_ranges import check_ranges
 from spikewright.hw_sim.typed import MistypedError, fitted
 from spikewright.toolchain.errors import ImportingError
 
@@ -13,22 +14,20 @@ TYPES: dict[str, Any] = {
     **dict.fromkeys(("accuracy", "window_us"), float | None),
     "accuracy_per_seed": dict[str, float] | None,
 }
-LEAST = {"timesteps": 1, "parameters": 0, "side": 1, "accuracy": 0, "window_us": 0}
 
 
 def checked_card(card: Any, where: str) -> dict[str, Any]:
     """Return a card from a file.
 
     Raises:
-        ImportingError: It is no table, or an entry has another type, or a value below what it can have.
+        ImportingError: It is no table, or an entry has another type, or a number that it cannot have.
     """
     help = "correct the card, or leave it out"
     try:
         found = fitted(card, dict[str, Any], "card")
         for key, hint in TYPES.items():
-            value = fitted(found.get(key), hint, f"card.{key}")
-            if key in LEAST and value is not None and value < LEAST[key]:
-                raise MistypedError(f"card.{key} is {value}; allowed from {LEAST[key]} on")
+            fitted(found.get(key), hint, f"card.{key}")
+        check_ranges(found, "card.")
     except MistypedError as error:
         raise ImportingError(str(error), where=where, help=help) from error
     return dict(found)

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from spikewright.hw_sim import Program
-from spikewright.hw_sim.files import clean, draft_name, read_whole, write_whole
+from spikewright.hw_sim.files import clean, draft_name, nearest, read_whole, write_whole
 from spikewright.toolchain import graph_io
 from spikewright.toolchain.deployment import PassRecord
 from spikewright.toolchain.errors import InputError
@@ -33,6 +33,7 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError("is not a folder", where=str(folder), help="choose another folder with --keep-stages")
     with _refusals(folder):
+        nearest(folder)
         held = folder.exists() and any(folder.iterdir())
     if held and not _listing(folder / LISTING):
         raise InputError(

@@ -24,6 +24,10 @@ from spikewright.toolchain.passes.base import sends_binary
 
 TOLERANCE = 1e-9
 """Relative error allowed for real values: both sides compute in float64, in another order."""
+OTHERWISE = (
+    "the module computes something else than its class says (a hook, or a field that forward changes): use it as it is"
+)
+"""Help where a layer and its capture differ."""
 TIE = 1e-12
 """A membrane this near to its threshold, relative to it, may fire or not: the order of a sum decides."""
 
@@ -111,7 +115,7 @@ def _spikes(expected: NDArray[Any], found: NDArray[Any], where: str) -> None:
         raise ImportingError(
             f"{wrong} of {expected.size} spikes differ between the module and its capture",
             where=where,
-            help="the module computes something else than its class says; use the class as it is",
+            help=OTHERWISE,
         )
 
 
@@ -122,5 +126,5 @@ def _values(expected: NDArray[Any], found: NDArray[np.float64], where: str) -> N
         raise ImportingError(
             f"its output differs from the module's by {error:.2g} of the largest value; allowed is {TOLERANCE:g}",
             where=where,
-            help="the module computes something else than its class says; use the class as it is",
+            help=OTHERWISE,
         )

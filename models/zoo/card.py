@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
+from spikewright.hw_sim.card_ranges import check_ranges
 from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.models.errors import CheckpointError
 
@@ -152,11 +153,7 @@ def parse_card(text: str, where: str) -> Card:
         made = build(Card, {**data, **parts})
         if not 1 <= made.timesteps <= MAX_TIMESTEPS:
             raise MistypedError(f"timesteps is {made.timesteps}; allowed 1 .. {MAX_TIMESTEPS}")
-        if made.accuracy is not None and not 0 <= made.accuracy <= 1:
-            raise MistypedError(f"accuracy is {made.accuracy}; allowed 0 .. 1")
-        for name in ("side", "window_us"):
-            if (value := getattr(made, name)) is not None and value <= 0:
-                raise MistypedError(f"{name} is {value}; above 0 is allowed")
+        check_ranges(asdict(made))
         return made
     except MistypedError as error:
         raise CheckpointError(f"the model card does not fit: {error}", where=where, help=retrain) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikewright.hw_sim.errors import DAMAGE, UNFIT
-from spikewright.hw_sim.files import check_room, write_whole
+from spikewright.hw_sim.files import check_room, nearest, write_whole
 from spikewright.hw_sim.names import did_you_mean
 from spikewright.models.errors import CheckpointError
 from spikewright.models.zoo.card import Card, parse_card
@@ -140,9 +140,7 @@ def check_folder(folder: Path) -> None:
         CheckpointError: It cannot be made, or not be written to.
     """
     try:
-        if folder.is_symlink() and not folder.exists():
-            raise FileNotFoundError(2, "is a link that leads nowhere", str(folder))
-        check_room(next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()))
+        check_room(nearest(folder))
     except OSError as error:
         raise CheckpointError(
             f"cannot write: {error}", where=str(folder), help="give a folder you may write to"

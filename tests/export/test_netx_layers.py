@@ -27,12 +27,14 @@ from spikewright.export.netx.weights import LostError, chip_form, effective, loa
 from spikewright.hw_sim import Synapses, load_chip
 from spikewright.toolchain.dequantize import to_float
 from spikewright.toolchain.errors import ImportingError, UnsupportedNodeError
+from spikewright.toolchain.importing import load_model
 from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput, separated, with_timesteps
 from spikewright.toolchain.interpret import answer, run_float, run_int
 from spikewright.toolchain.interpret.integers import connect
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.local_backends import HwSimBackend
 from spikewright.toolchain.mapping import map_graph
+from spikewright.toolchain.options import Options
 from spikewright.toolchain.passes.align import Align
 from spikewright.toolchain.shapes import shapes
 from spikewright.toolchain.spike_driven import check_graph
@@ -253,6 +255,10 @@ def test_neurons_of_a_file_fire_above_their_threshold_unless_comparison_says_at_
     ]
     assert "SLAYER" in assumed[0].help
     assert "comparison-unsaid" not in [one.code for one in asked.diagnostics]
+
+    for said, fires in ((None, 0), ("gt", 0), ("ge", 1)):
+        as_float = load_model(file).float_graph(timesteps=3, reading=Options(comparison=said))
+        assert run_float(as_float, event)["0.dense"].sum() == fires
 
 
 @pytest.mark.parametrize(("delay", "told"), [(3, []), (4, ["delay-outlasts"]), (9, ["delay-outlasts"])])

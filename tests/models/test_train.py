@@ -50,8 +50,9 @@ def test_a_start_that_is_no_checkpoint_is_refused_before_data_is_read(
 def test_a_link_that_leads_nowhere_is_no_folder_for_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
 
-    with pytest.raises(CheckpointError, match="leads nowhere"):
-        check_folder(tmp_path / "link")
+    for folder in (tmp_path / "link", tmp_path / "link" / "a" / "b"):
+        with pytest.raises(CheckpointError, match="leads nowhere"):
+            check_folder(folder)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:

@@ -21,6 +21,8 @@ from spikewright.models.train.measure import Measurement, measure
 from spikewright.models.train.recipes import recipe
 from spikewright.models.zoo.card import Twin, parse_card
 from spikewright.models.zoo.checkpoint import FOLDER, METADATA_KEY
+from spikewright.toolchain.errors import ImportingError
+from spikewright.toolchain.model_card import checked_card
 from spikewright.toolchain.report.twins import training
 
 pytestmark = pytest.mark.slow
@@ -179,14 +181,36 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         assert refused(path).startswith("not a whole safetensors file")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("side", 0), ("side", -4), ("window_us", 0.0), ("window_us", -1.0), ("timesteps", 0)]
-)
-def test_a_card_with_a_size_that_none_is_is_refused(field: str, value: float) -> None:
-    card = json.loads(zoo.card("ma-digits").to_json())
+TWIN = {"command": "spikewright train ma-digits-vanilla", "accuracy": 0.9, "spike_rate": 0.2}
+FOLDS = {"folds": 2, "samples": 9, "accuracy": 0.5, "low": 0.4, "high": 0.6, "accuracy_per_fold": [0.4, 0.6]}
 
-    with pytest.raises(CheckpointError, match=f"the model card does not fit: {field} is"):
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, value) for name in ("side", "window_us") for value in (0, -4)),
+        *((name, -1) for name in ("spike_rate", "epochs", "parameters", "train_seconds", "timesteps")),
+        *((name, -0.1) for name in ("reconstruction_mse", "reconstruction_mse_on_chip")),
+        ("timesteps", 0),
+        ("timesteps", (1 << 16) + 1),
+        ("accuracy", 1.01),
+        ("accuracy_per_seed", {"0": 0.9, "1": 9.0}),
+        *(("twin", TWIN | one) for one in ({"accuracy": 7.0}, {"accuracy": -0.1}, {"spike_rate": -1.0})),
+        *(("cross_validation", FOLDS | one) for one in ({"folds": 1}, {"samples": 0}, {"low": -1.0}, {"high": 2.0})),
+        ("cross_validation", FOLDS | {"accuracy_per_fold": [0.4, 60.0]}),
+    ],
+)
+def test_a_card_with_a_number_that_none_has_is_refused_in_a_checkpoint_and_a_bundle(field: str, value: object) -> None:
+    card = json.loads(zoo.card("ma-digits").to_json())
+    for sound in ({}, {"twin": TWIN}, {"cross_validation": FOLDS}):
+        parse_card(json.dumps({**card, **sound}), "card")
+        checked_card({**card, **sound}, "card")
+
+    with pytest.raises(CheckpointError, match=f"the model card does not fit: {field}[.a-z_]* is"):
         parse_card(json.dumps({**card, field: value}), "card")
+    if value != (1 << 16) + 1:
+        with pytest.raises(ImportingError, match=f"card.{field}[.a-z_]* is"):
+            checked_card({**card, field: value}, "card")
 
 
 def altered(tmp_path: Path, tensors: dict[str, object], card: zoo.Card) -> Path:

@@ -28,9 +28,9 @@ from spikewright.hw_sim.chip import load_chip
 from spikewright.hw_sim.chip_io import chip_text
 from spikewright.hw_sim.errors import ChipError
 from spikewright.hw_sim.files import clean, draft_name, write_whole
-from spikewright.toolchain import api, bundle, nirx, samples
+from spikewright.toolchain import api, bundle, nirx, samples, stage_files
 from spikewright.toolchain.cli import main
-from spikewright.toolchain.deployment import Deployment
+from spikewright.toolchain.deployment import Deployment, check_shape
 from spikewright.toolchain.errors import ImportingError, InputError
 from spikewright.toolchain.escaping import HIDDEN, csv_table, esc, visible
 from spikewright.toolchain.nirx import hdf5
@@ -118,6 +118,13 @@ def test_a_folder_without_a_name_is_not_the_one_we_are_in(
 
     assert cli.refused(*verb, "--out", "").startswith("--out '': names no folder\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("deploy", "no.nir", "--out", "O", "--keep-stages"), ("run", "B", "--data"), ("doctor", "--data")]
+)
+def test_every_option_of_a_folder_wants_a_name(cli: Cli, words: tuple[str, ...]) -> None:
+    assert cli.refused(*words, "").startswith(f"{words[-1]} '': names no folder\n")
 
 
 @pytest.mark.parametrize("verb", [("run", "B"), ("deploy", "ma-digits", "--out", "O"), ("train", "ma-digits")])
@@ -231,6 +238,22 @@ def test_a_class_number_that_wraps_into_a_negative_one_is_refused(tmp_path: Path
         samples.arranged(x, y, "x", "x")
 
 
+@pytest.mark.parametrize(
+    ("found", "help"),
+    [
+        ((3, 5, 2, 4, 4), "its axes are (B, T, ...): exchange the first two, x.swapaxes(0, 1)"),
+        ((5, 3, 32), "give its values the shape of the net's: x.reshape(*x.shape[:2], 2, 4, 4)"),
+        ((5, 3, 2, 4, 5), "arrange the data as (T, B, C, H, W) with the T the net was trained for"),
+        ((6, 3, 2, 4, 4), "arrange the data as (T, B, C, H, W) with the T the net was trained for"),
+    ],
+)
+def test_data_of_another_shape_is_refused_with_what_mends_it(found: tuple[int, ...], help: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_shape(found, 5, (2, 4, 4), where="input")
+
+    assert caught.value.help == help
+
+
 def test_classes_that_the_net_has_no_output_for_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((5, 3, 2, 4, 4), np.float32), y=np.array([0, 1, 99]))
     assert "y holds class 99; the net has outputs for classes 0 .. " in cli.refused(
@@ -251,6 +274,35 @@ def test_no_output_replaces_another_or_what_is_read(cli: Cli, folder: Path, tmp_
 
     assert before == (data.read_bytes(), (folder / "manifest.json").read_bytes())
     assert not twice.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("run", "--save"), "recorded run"),
+        (("run", "--trace"), "trace"),
+        (("run", "--trace-events"), "JSON text"),
+        (("report", "--html"), "page"),
+        (("report", "--json"), "JSON text"),
+        (("report", "--csv"), "table"),
+        (("report", "--overlay"), "JSON text"),
+    ],
+)
+def test_no_output_replaces_a_file_of_another_kind(
+    words: tuple[str, str], kind: str, cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    verb, flag = words
+    thesis, data = tmp_path / "thesis.tex", tmp_path / "mine.npz"
+    thesis.write_text("three years of work")
+    np.savez(data, x=np.zeros((5, 3, 2, 4, 4), np.float32))
+
+    for mine in (thesis, data):
+        before = mine.read_bytes()
+        assert f"is there, and is no {kind}; it would be lost" in cli.refused(verb, folder, flag, mine)
+        assert mine.read_bytes() == before
+    (tmp_path / "again").touch()  # as mktemp leaves one
+    for _ in range(2):
+        assert cli(verb, folder, flag, tmp_path / "again")[0] == 0
 
 
 def test_no_table_page_or_net_replaces_the_model_the_data_or_the_results_it_is_made_of(
@@ -278,6 +330,10 @@ def test_a_bundle_is_not_put_into_another_or_behind_a_dead_link(folder: Path, tm
         bundle.check_writable(folder / "inner")
     with pytest.raises(InputError, match="is a link that leads nowhere"):
         bundle.check_writable(tmp_path / "dead")
+    for check in (bundle.check_writable, stage_files.check_folder):
+        with pytest.raises(InputError, match="is a link that leads nowhere"):
+            check(tmp_path / "dead" / "a" / "b")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_stream_that_leads_to_a_file_is_no_file_to_replace(cli: Cli, folder: Path) -> None:

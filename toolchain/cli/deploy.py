@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace, _SubParsersAction
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from spikewright.toolchain import api, bundle
@@ -37,7 +37,12 @@ def add(verbs: _SubParsersAction[Any]) -> None:
     )
     add_folder_option(parser)
     parser.add_argument("--stop-after", metavar="STAGE", help="print what there is after a stage; no bundle is written")
-    parser.add_argument("--keep-stages", type=Path, metavar="DIR", help="write every stage as text and as file")
+    parser.add_argument(
+        "--keep-stages",
+        type=partial(place, flag="--keep-stages"),
+        metavar="DIR",
+        help="write every stage as text and as file",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from spikewright.hw_sim.errors import SpikewrightError
 from spikewright.toolchain.cli.outcome import Outcome
+from spikewright.toolchain.cli.parser import no_file
 from spikewright.toolchain.plugins import points
 
 CORE = ("spikewright", "numpy", "numba", "nir", "h5py", "PyYAML", "rich")
@@ -36,7 +37,7 @@ GROUPS = ("backends", "importers", "exporters", "blocks", "passes", "datasets", 
 def add(verbs: _SubParsersAction[Any]) -> None:
     """Add the verb's parser."""
     parser = verbs.add_parser("doctor", help="what is installed, what is missing, and the command that mends it")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="also list the data in this folder")
+    parser.add_argument("--data", type=no_file, metavar="DIR", help="also list the data in this folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

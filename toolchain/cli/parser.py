@@ -111,14 +111,14 @@ def add_folder_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup,
     )
 
 
-def place(word: str) -> Path:
-    """Return the folder to write to that a word names.
+def place(word: str, flag: str = "--out") -> Path:
+    """Return the folder that a word behind an option names.
 
     Raises:
         InputError: It names none, as a variable of the shell that is not set.
     """
     if not word:
-        raise InputError("names no folder", where="--out ''", help="name one; . is the one you are in")
+        raise InputError("names no folder", where=f"{flag} ''", help="name one; . is the one you are in")
     return Path(word)
 
 
@@ -126,13 +126,13 @@ def no_file(word: str) -> Path:
     """Return the folder of a word; where nothing is, the data set says how to get it.
 
     Raises:
-        InputError: Something else stands there.
+        InputError: Something else stands there, or it names none.
     """
     if os.path.lexists(word) and not os.path.isdir(word):
         raise InputError(
             f"{word} is no folder", where="--data", help="give the folder of the data set, or the one above it"
         )
-    return Path(word)
+    return place(word, "--data")
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from spikewright.toolchain.calibration import looked_at, sample_bytes
 from spikewright.toolchain.deployment import Deployment, silent
 from spikewright.toolchain.errors import InputError
 from spikewright.toolchain.importing import Imported
-from spikewright.toolchain.integer import replays_of, source_of
+from spikewright.toolchain.integer import replays_of, source_of, with_timesteps
 from spikewright.toolchain.integer_deploy import input_code
 from spikewright.toolchain.options import GATES, Reading, option, refuse_unfit
 from spikewright.toolchain.passes.lower_gates import Strategy, strategies_for
@@ -34,6 +34,7 @@ from spikewright.toolchain.spike_driven.audit import (
 from spikewright.toolchain.spike_driven.check import check_graph, check_host
 from spikewright.toolchain.spike_driven.faithful import Faithful, faithful
 from spikewright.toolchain.spike_driven.lowering import OFF_STREAM
+from spikewright.toolchain.spike_driven.oracle import gained_by_step
 from spikewright.toolchain.spike_driven.running import NOT_INTEGER, Densities, judge_running
 from spikewright.toolchain.spike_driven.signals import InputKind
 from spikewright.toolchain.spike_driven.verdict import Block, Stream, Verdict
@@ -295,10 +296,12 @@ def _begin(made: Deployment) -> Deployment:
     """Return a deployment of the first steps alone, as many as ``AUDITED_BYTES`` allow; itself, where all fit or count."""
     T, each = made.captured.timesteps, sample_bytes(made.captured)
     whole = any(isinstance(op, AttentionBlock) for op in made.captured) or made.program.stop or replays_of(made.integer)
+    whole = whole or gained_by_step(made.integer)
     if each <= AUDITED_BYTES or whole:
         return made
     steps = max(1, AUDITED_BYTES * T // each)
-    graphs = {name: replace(getattr(made, name), timesteps=steps) for name in ("captured", "lowered", "integer")}
+    graphs = {name: replace(getattr(made, name), timesteps=steps) for name in ("captured", "lowered")}
+    graphs["integer"] = with_timesteps(made.integer, steps)
     host = None if made.host is None else replace(made.host, graph=replace(made.host.graph, timesteps=steps))
     return replace(made, **graphs, host=host, program=replace(made.program, steps=steps))
 

@@ -19,7 +19,7 @@ from spikewright.hw_sim import fixed_point as fp
 from spikewright.hw_sim import somas
 from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.gates import gate_levels, wide_levels
-from spikewright.toolchain.integer import IntConnection, IntNeuron
+from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
     Accumulator,
@@ -62,7 +62,13 @@ def other_integers(integer: Graph, lowered: Graph, weight_bits: int) -> Iterator
     """
     numbers = _Numbers(integer, lowered, weight_bits)
     for op in integer:
-        wrong = numbers.of_synapses(op) if isinstance(op, IntConnection) else numbers.of_neurons(op)
+        match op:
+            case IntConnection():
+                wrong = numbers.of_synapses(op)
+            case IntOutput():
+                wrong = numbers.of_answer(op)
+            case _:
+                wrong = numbers.of_neurons(op)
         if said := "; ".join(wrong):
             yield Misfit(op.name, op.block, said)
 
@@ -102,6 +108,14 @@ class _Numbers:
                 made.unit[op.name] = message_worth(self.integer, self.lowered, op.name)
                 made.largest[op.name] = op.soma.largest_payload()  # type: ignore[attr-defined]
         return made
+
+    def of_answer(self, op: IntOutput) -> Iterator[str]:
+        """Yield a scale that does not make the mean over the steps of what is read."""
+        source = self.integer[op.inputs[0]]
+        spikes = op.readout == "spikes"
+        worth = message_worth(self.integer, self.lowered, source.name) if spikes else float(_worth(source)[0])
+        yield from _unlike("held", op.held, False)
+        yield from _away("scale", op.scale * self.integer.timesteps, worth, abs(worth) * 1e-6)
 
     # ------------------------------------------------------------------------------------------- synapses
     def of_synapses(self, op: IntConnection) -> Iterator[str]:

@@ -70,6 +70,15 @@ def _program(integer: Graph, program: Program) -> Iterator[Misfit]:
     for name in loaded:
         if name not in integer:
             yield Misfit(name, name, "is loaded, but the integer graph has no such op")
+    answer, entry = answer_of(integer), integer.input
+    read = {
+        "answer": (answer.inputs[0], program.readout),
+        "answer's kind": (answer.readout, program.readout_kind),
+        "steps": (integer.timesteps, program.steps),
+        "last chip step": (vars(entry)["stop"], program.stop),
+    }
+    if said := "; ".join(_said(what, *pair) for what, pair in read.items() if pair[0] != pair[1]):
+        yield Misfit(answer.name, answer.block, said)
 
 
 def _differences(integer: Graph, op: IntInput | IntNeuron | IntConnection, held: Population | Projection) -> list[str]:

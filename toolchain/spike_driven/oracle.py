@@ -492,7 +492,7 @@ def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     output = lowered.output
     first = lowered[output.inputs[0]]
     if isinstance(first, Accumulator):
-        held = filtered_answer(first, lowered.timesteps, once=_gained_by_step(integer))
+        held = filtered_answer(first, lowered.timesteps, once=gained_by_step(integer))
         return Readout(name=output.name, inputs=first.inputs, held=held)
     linear = all(isinstance(lowered[name], Linear | Delay) for name in output.inputs)
     none = FilteredAnswer(np.zeros(()), np.zeros(()), None)
@@ -503,7 +503,7 @@ def _readout(integer: Graph, lowered: Graph) -> Readout | None:
     )
 
 
-def _gained_by_step(integer: Graph) -> bool:
+def gained_by_step(integer: Graph) -> bool:
     """Say whether the answer's neurons scale their current by a gain of its own in each step."""
     sums = integer[answer_of(integer).inputs[0]]
     held = [integer[integer[link].inputs[0]] for link in sums.links] if isinstance(sums, IntNeuron) else []

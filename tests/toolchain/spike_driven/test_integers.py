@@ -14,13 +14,14 @@ from planted import changed, reloaded, synapses_to_spikes
 from spikewright.hw_sim.somas import Gate, GateTable, Lif
 from spikewright.hw_sim.synapses import IdentitySynapses
 from spikewright.toolchain.deployment import Deployment
-from spikewright.toolchain.integer import IntConnection, IntNeuron
+from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import Accumulator, Affine, Input, Output
 from spikewright.toolchain.ops import Lif as FloatLif
 from spikewright.toolchain.options import Options
 from spikewright.toolchain.pipeline import deploy_graph
 from spikewright.toolchain.samples import Samples
+from spikewright.toolchain.spike_driven.faithful import faithful
 
 FAMILIES = ("ma", "gac", "tcja", "staa", "recurrent", "residual")
 
@@ -176,3 +177,22 @@ def test_an_identity_and_what_it_leaves_are_judged_as_one(low: int, sound: bool)
 
     assert found is not None
     assert found.ok == sound, found.text()
+
+
+def test_an_answer_that_is_read_elsewhere_or_scaled_otherwise_is_found() -> None:
+    made = golden_deployment("ma")
+    program, graph = made.program, made.integer
+    fires, kinds = fired(made)[0].name, ("membrane", "spikes")
+    assert fires != program.readout
+    other = kinds[program.readout_kind == kinds[0]]
+    scaled = graph.map(lambda op: replace(op, scale=-op.scale) if isinstance(op, IntOutput) else op)
+    planted = (
+        replace(made, program=replace(program, readout=fires)),
+        replace(made, program=replace(program, readout_kind=other)),  # type: ignore[arg-type]
+        replace(made, integer=replace(graph, timesteps=graph.timesteps + 1)),
+        replace(made, integer=scaled),
+    )
+    for one in planted:
+        found = faithful(one)
+
+        assert found.faults[0].startswith(repr(graph.output.name)), found.faults

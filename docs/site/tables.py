@@ -167,20 +167,16 @@ def mapping() -> str:
     return table(("net", "mapping", "cores", "a step", "energy × delay"), rows)
 
 
-FACTORS = 100
-"""Ratios from here on are printed as whole numbers, those below with three digits."""
-
-
 def peers() -> str:
     """Return hw_sim beside other simulators: how many times as many steps a second, memory of both processes, counts."""
-    head = ("net", "simulator", "ours is faster by", "memory of ours / theirs, MiB", "counts")
+    head = ("net", "simulator", "ours is faster by", "in the fastest runs by", "memory of ours / theirs, MiB", "counts")
     return table(head, [_peer(row) for row in kept("peers") if row["ratio"] is not None])
 
 
 def _peer(row: dict[str, Any]) -> tuple[str, ...]:
     memory = f"{row['ours_rss_mib']:,.0f} / {row['peer_rss_mib']:,.0f}"
-    faster = f"{row['ratio']:,.0f} ×" if row["ratio"] >= FACTORS else f"{row['ratio']:.3g} ×"
-    return (row["workload"], row["peer"], faster, memory, "equal" if row["exact"] else "differ")
+    faster = (f"{float(f'{row[key]:.2g}'):,.6g} ×" for key in ("ratio", "best_ratio"))
+    return (row["workload"], row["peer"], *faster, memory, "equal" if row["exact"] else "differ")
 
 
 def sizes() -> str:

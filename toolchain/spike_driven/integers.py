@@ -42,6 +42,7 @@ from spikewright.toolchain.spike_driven.oracle import (
     equation_of,
     message_worth,
     shifted_by,
+    synaptic_worth,
 )
 
 HALF = 0.5 + 1e-6
@@ -154,9 +155,7 @@ class _Numbers:
 
     def rows(self, op: IntNeuron, channels: int) -> Array:
         """Return what a unit of the state that synapses add to is worth, (1,) or (channels,)."""
-        worth, real = current_worth(self.integer, self.lowered, op).reshape(-1), self.lowered.by_name.get(op.name)
-        if isinstance(real, Lif):
-            worth = worth / (sc.flat(real.gain, op.shape) * sc.flat(real.gain_u, op.shape))
+        worth = synaptic_worth(self.integer, self.lowered, op)
         return worth if worth.size == 1 else worth.reshape(channels, -1)[:, 0]
 
     # -------------------------------------------------------------------------------------------- neurons

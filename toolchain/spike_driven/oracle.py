@@ -50,6 +50,7 @@ from spikewright.toolchain.ops import (
 from spikewright.toolchain.parameters import grid
 from spikewright.toolchain.passes.base import is_tap
 from spikewright.toolchain.passes.filtered_answer import FilteredAnswer, filtered_answer
+from spikewright.toolchain.passes.scales import flat
 from spikewright.toolchain.shapes import shapes
 
 Mask = NDArray[np.bool_]
@@ -230,7 +231,7 @@ class _Forced:
         if op.exponent <= 0 or not isinstance(linear, Linear):
             return half
         rows = np.abs(linear.weight.reshape(linear.weight.shape[0], -1)).max(axis=1)
-        worth = self.current(target).reshape(-1)
+        worth = synaptic_worth(self.integer, self.lowered, target)
         each = worth.reshape(rows.size, -1)[:, 0] if worth.size > 1 and worth.size % rows.size == 0 else worth.min()
         largest = float((rows * self.unit(op.inputs[0]) / each).max())
         return min(half, largest / ((1 << self.weight_bits - 1) - 1 - SLACK))
@@ -468,6 +469,12 @@ def current_worth(integer: Graph, lowered: Graph, op: IntNeuron) -> Array:
         return worth_of(op)
     _, level = readout_gains(integer, op, read)
     return np.asarray(worth_of(op) * level.max() / read.held.largest)
+
+
+def synaptic_worth(integer: Graph, lowered: Graph, op: IntNeuron) -> Array:
+    """Return what a unit of synaptic input is worth, before any gain, (1,) or (n,)."""
+    worth, real = current_worth(integer, lowered, op).reshape(-1), lowered.by_name.get(op.name)
+    return worth / (flat(real.gain, op.shape) * flat(real.gain_u, op.shape)) if isinstance(real, Lif) else worth
 
 
 def equation_of(integer: Graph, lowered: Graph, op: IntNeuron) -> Op | None:

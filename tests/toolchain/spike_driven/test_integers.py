@@ -196,3 +196,23 @@ def test_an_answer_that_is_read_elsewhere_or_scaled_otherwise_is_found() -> None
         found = faithful(one)
 
         assert found.faults[0].startswith(repr(graph.output.name)), found.faults
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 1.3, 1.9])
+def test_weights_that_a_gain_is_folded_into_are_rounded_in_steps_of_their_own(gain: float) -> None:
+    """The largest weight is 32.2 half steps, where 31 at least fill 6 bits; without the gain it were fewer."""
+    lif = FloatLif(name="a", inputs=("large", "small"), shape=(2,), beta=np.array(0.0), v_threshold=np.array(0.5))
+    large, small = (
+        Affine(name=name, inputs=("in",), weight=np.array(weight) / (62 * gain))
+        for name, weight in (("large", [[-515.2, -335.5], [-143.5, -463.5]]), ("small", [[62, 20], [-8, 28]]))
+    )
+    neurons = replace(lif, gain=np.array(gain))
+    graph = Graph((Input(name="in", shape=(2,)), large, small, neurons, Output(name="out", inputs=("a",))), 12)
+    samples = Samples((np.random.default_rng(0).random((12, 4, 2)) < 0.5).astype(np.float32), None, "random")
+
+    made = deploy_graph(graph, Options(weight_bits=6, tolerance=1.0), samples, name="net", samples=samples)
+
+    assert made.integer["large"].exponent == 4  # type: ignore[attr-defined]
+    found = made.check().faithful
+    assert found is not None
+    assert found.ok, found.text()

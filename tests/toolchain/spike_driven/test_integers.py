@@ -10,6 +10,7 @@ import pytest
 from golden_nets import golden_deployment
 from lowered_blocks import lowered, taken, with_weights
 from planted import changed, reloaded, synapses_to_spikes
+from tiny import tiny_deployment
 
 from spikewright.hw_sim.somas import Gate, GateTable, Lif
 from spikewright.hw_sim.synapses import IdentitySynapses
@@ -196,3 +197,14 @@ def test_an_answer_that_is_read_elsewhere_or_scaled_otherwise_is_found() -> None
         found = faithful(one)
 
         assert found.faults[0].startswith(repr(graph.output.name)), found.faults
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_program_of_other_steps_is_found_and_not_run(more: int) -> None:
+    made = tiny_deployment()
+    planted = replace(made, program=replace(made.program, steps=made.program.steps + more)).check()
+
+    assert not planted.ok
+    assert planted.faithful is not None
+    assert [(wrong.op, "steps" in wrong.what) for wrong in planted.faithful.misfits] == [("output", True)]
+    assert planted.audit is None

@@ -154,7 +154,8 @@ def check_deployment(made: Deployment, *, max_silent: float | None = None, trace
             help="deploy it with --samples FILE.npz",
         )
     still, broken = verdict_of(made), drc.violations(made.program, made.chip)
-    if made.samples is None or broken or not _whole(still):
+    timed = made.program.steps == made.integer.timesteps  # else no samples fit, and ``faithful`` says so
+    if made.samples is None or broken or not timed or not _whole(still):
         said = str(broken[0]) if broken else ""
         return Check(made.name, still, None, None, max_silent, faithful(made), as_trained(made), said)
     nothing = silence_of(made)

@@ -10,6 +10,7 @@ import pytest
 from golden_nets import golden_deployment
 from lowered_blocks import lowered, taken, with_weights
 from planted import changed, reloaded, synapses_to_spikes
+from tiny import tiny_deployment
 
 from spikewright.hw_sim.somas import Gate, GateTable, Lif
 from spikewright.hw_sim.synapses import IdentitySynapses
@@ -216,3 +217,14 @@ def test_weights_that_a_gain_is_folded_into_are_rounded_in_steps_of_their_own(ga
     found = made.check().faithful
     assert found is not None
     assert found.ok, found.text()
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_program_of_other_steps_is_found_and_not_run(more: int) -> None:
+    made = tiny_deployment()
+    planted = replace(made, program=replace(made.program, steps=made.program.steps + more)).check()
+
+    assert not planted.ok
+    assert planted.faithful is not None
+    assert [(wrong.op, "steps" in wrong.what) for wrong in planted.faithful.misfits] == [("output", True)]
+    assert planted.audit is None

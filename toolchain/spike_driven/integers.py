@@ -22,7 +22,6 @@ from spikewright.toolchain.gates import gate_levels, wide_levels
 from spikewright.toolchain.integer import IntConnection, IntNeuron, IntOutput
 from spikewright.toolchain.ir import Graph
 from spikewright.toolchain.ops import (
-    Accumulator,
     Array,
     GatedRelay,
     GateNeuron,
@@ -30,6 +29,7 @@ from spikewright.toolchain.ops import (
     HeldSum,
     Lif,
     Linear,
+    Neuron,
     PooledGates,
 )
 from spikewright.toolchain.passes import scales as sc
@@ -173,13 +173,18 @@ class _Numbers:
                 yield from self.biases(op, self.constant(op, real.currents), _worth(op))
             case GateNeuron(), somas.Gate():
                 yield from self.gate(op, real)
-            case HeldSum() | Accumulator(), somas.HeldSum() | somas.DeltaRelu():
-                keep = 1.0 if isinstance(real, HeldSum) and real.differences else real.decay
-                yield from _decay("decay", op.soma.decay, keep)
-            case Accumulator(), somas.Lif():
-                yield from self.biases(op, self.constant(op, real.inputs), _worth(op))
             case Readout(), somas.Lif():
                 yield from self.readout(op, real)
+            case Neuron(), somas.Lif():
+                yield from self.biases(op, self.constant(op, real.inputs), _worth(op))
+            case Neuron(), _:
+                yield from self.sums(op, real)
+
+    def sums(self, op: IntNeuron, real: Neuron) -> Iterator[str]:
+        """Yield a decay of neurons that sum up and do not fire; others have none."""
+        keep, got = getattr(real, "decay", None), getattr(op.soma, "decay", None)
+        if keep is not None and got is not None:
+            yield from _decay("decay", got, 1.0 if isinstance(real, HeldSum) and real.differences else keep)
 
     def constant(self, op: IntNeuron, names: tuple[str, ...]) -> Array:
         """Return the biases of the maps that neurons read, (1,) or (n,), in the net's units."""

@@ -133,7 +133,8 @@ def test_what_does_not_go_together_is_refused_with_the_reason(
     with pytest.raises(GateLoweringError) as caught:
         strategy_for(op, strategy)  # type: ignore[arg-type]
 
-    trained = "train TCJA(variant='causal', dims='T'), or dims='C' or 'TC' with cla_memory='count', or deploy with --gates static"
+    trained = "train TCJA(variant='causal', dims='T'), or dims='C' or 'TC' with cla_memory='count', "
+    trained += "or deploy with --gates static"
     exact = not op.refusal("causal")
     assert exact == (strategy == "host")
     help = "deploy with --gates causal (or auto)" if exact else trained

@@ -55,12 +55,14 @@ ELSEWHERE = {
 
 
 def frame_net() -> nir.NIRGraph:
-    """Return a net of someone else's that takes frames of the digits."""
+    """Return a net of someone else's that takes frames of the digits: the first layer is the host's, the second the chip's."""
     rng = np.random.default_rng(1)
     return nir.NIRGraph.from_list(
         nir.Input({"input": np.array([1, 8, 8])}),
         nir.Flatten({"input": np.array([1, 8, 8])}, 0, -1),
         nir.Affine(rng.normal(0, 0.5, (10, 64)), rng.normal(0, 0.1, 10)),
+        nir.LIF(tau=np.full(10, 2e-3), r=np.ones(10), v_leak=np.zeros(10), v_threshold=np.ones(10)),
+        nir.Affine(rng.normal(0, 0.5, (10, 10)), rng.normal(0, 0.1, 10)),
         nir.LIF(tau=np.full(10, 2e-3), r=np.ones(10), v_leak=np.zeros(10), v_threshold=np.ones(10)),
         nir.Output({"output": np.array([10])}),
     )

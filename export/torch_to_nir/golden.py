@@ -88,7 +88,11 @@ def _compare(lowered: Graph, traced: Traced, names: Mapping[fx.Node, str], where
     led = [
         _Led(op, wanted[op.name].numbers.numpy().reshape(T, B, *op.shape))
         for op in lowered
-        if isinstance(op, Lif) and op.name in wanted and op.max_spikes == 1 and sends_binary(op)
+        if isinstance(op, Lif)
+        and op.name in wanted
+        and op.max_spikes == 1
+        and sends_binary(op)
+        and wanted[op.name].every == 1
     ]
     run.states |= {state.op.name: state for state in led}
     run.advance(traced.example.numpy())
@@ -102,6 +106,8 @@ def _signal(op: Op, kept: Kept, found: NDArray[np.float64], where: str) -> None:
     """Compare one layer: its spikes all, real values as far as they are kept."""
     expected = kept.numbers.numpy()
     if isinstance(op, Neuron | AttentionBlock) and sends_binary(op):
+        if kept.every > 1:  # of spikes all are kept
+            raise ImportingError("the module sends other values than 0 and 1 there", where=where, help=OTHERWISE)
         return _spikes(expected, found, where)
     if isinstance(op, AttentionBlock):
         fired = expected != 0 if kept.fired is None else kept.fired.numpy()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from spikewright.export.torch_to_nir import trace
 from spikewright.export.torch_to_nir.capture import capture_of
 from spikewright.models.layers import Linear
 from spikewright.models.neurons import lif
@@ -57,3 +58,12 @@ def test_what_is_more_than_rounding_is_refused(monkeypatch: pytest.MonkeyPatch) 
         ImportingError, match=f"{2 * B} of {T * B * N} spikes differ between the module and its capture"
     ):
         capture_of(chain(), example)
+
+
+def test_a_large_layer_that_sends_something_else_than_spikes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "LARGE", T * B * N - 1)
+    net, example = chain(), torch.full((T, B, N), 2.0, dtype=torch.float64)
+    net[1].register_forward_hook(lambda module, x, out: 0.5 * out)
+
+    with pytest.raises(ImportingError, match="the module sends other values than 0 and 1 there"):
+        capture_of(net, example)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright.hw_sim.card_ranges import check_ranges
+from spikewright.hw_sim.cards import check_ranges
 from spikewright.hw_sim.typed import MistypedError, fitted
 from spikewright.toolchain.errors import ImportingError
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from spikewright.hw_sim.cards import STARTED
 from spikewright.models.train.folds import cross_validate, fold_name
 from spikewright.models.train.loop import Epoch, Running, Trained, train
 from spikewright.models.train.recipe import Recipe
@@ -109,4 +110,4 @@ def _provenance(recipe: Recipe) -> str:
     """Return where a net comes from: its architecture, and the training that its own started from."""
     if recipe.start is None:
         return recipe.provenance
-    return f"{recipe.provenance}; started from what `{read_card(recipe.start).command}` gives"
+    return f"{recipe.provenance}{STARTED} what `{read_card(recipe.start).command}` gives"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from spikewright.hw_sim.card_ranges import check_ranges
+from spikewright.hw_sim.cards import check_ranges
 from spikewright.hw_sim.typed import MistypedError, build, fitted, parse_json
 from spikewright.models.errors import CheckpointError
 

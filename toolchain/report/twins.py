@@ -7,18 +7,18 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from spikewright.hw_sim.cards import STARTED
 from spikewright.toolchain.report.model import Report
 
 OF_ATTENTION = ("gates", "payload_bits", "tolerance", "seed", "strict")
 """Options that attention alone needs, or that change no figure but by chance."""
-ATTENTIVE = ("attention", "variant", "gate", "gate_delay", "dims", "reduction_c", "neuron")
-"""Arguments of a net that say what its attention is; without it, which neuron stands there."""
+ATTENTIVE = ("attention", "variant", "gate", "gate_delay", "dims", "reduction_c")
+"""Arguments of a net that say what its attention is."""
 BY_CHANCE = ("seed", "folds", "device", "threads")
 """Options of a training that change no weight but by chance."""
-BEFORE = "; started from"
-"""Behind it a card's provenance tells, in order, what a net was trained with before its own command,"""
 COMMAND = r"`([^`]*)`"
-"""between quotes: a whole command, or its options; and behind a semicolon what else was so then."""
+"""A round of a training, in a provenance behind ``STARTED``: a whole command, or its options. Behind a semicolon stands what
+else was so then."""
 
 
 def unlike(ours: Report, theirs: Report) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def training(card: Mapping[str, Any]) -> str:
     last = _round(str(card.get("command") or ""))
     if last is None:
         return ""
-    name, (_, _, earlier) = str(card.get("name") or ""), str(card.get("provenance") or "").partition(BEFORE)
+    name, (_, _, earlier) = str(card.get("name") or ""), str(card.get("provenance") or "").partition(STARTED)
     rounds = [_options(text, name) if (one := _round(text)) is None else one for text in re.findall(COMMAND, earlier)]
     epochs = f"{card['epochs']} epochs " if card.get("epochs") and "--epochs" not in last else ""
     noted = re.sub(COMMAND, "", earlier).partition(";")[2].strip()

@@ -1,4 +1,4 @@
-"""What the numbers of a model card can be, whoever reads it: a checkpoint's, a bundle's, a NIR graph's."""
+"""What holds of a model card, whoever writes or reads it: a checkpoint's, a bundle's, a NIR graph's."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from typing import Any
 from spikewright.hw_sim.typed import MistypedError
 
 SHARE, AMOUNT, COUNT, ABOVE = (0.0, 1.0), (0.0, inf), (1.0, inf), (nextafter(0.0, 1.0), inf)
+STARTED = "; started from"
+"""Behind it a provenance tells, in order, what a net was trained with before its card's own command."""
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("accuracy", "accuracy_per_seed", "accuracy_per_fold", "low", "high"), SHARE),
+    **dict.fromkeys(("accuracy", "accuracy_per_seed"), SHARE),
     **dict.fromkeys(("parameters", "spike_rate", "train_seconds", "epochs"), AMOUNT),
     **dict.fromkeys(("reconstruction_mse", "reconstruction_mse_on_chip"), AMOUNT),
-    **dict.fromkeys(("timesteps", "side", "samples"), COUNT),
-    "folds": (2.0, inf),
+    **dict.fromkeys(("timesteps", "side"), COUNT),
     "window_us": ABOVE,
 }
 """Least and largest by entry, of every number in it; infinity itself is none."""
-PARTS = ("twin", "cross_validation")
-"""Entries that hold entries."""
+PARTS = {
+    "twin": RANGES,
+    "cross_validation": {
+        **dict.fromkeys(("accuracy", "accuracy_per_fold", "low", "high"), SHARE),
+        "samples": COUNT,
+        "folds": (2.0, inf),
+    },
+}
+"""Entries that hold entries, and the ranges of those."""
 
 
 def check_ranges(card: Mapping[str, Any], where: str = "") -> None:
@@ -32,9 +40,11 @@ def check_ranges(card: Mapping[str, Any], where: str = "") -> None:
     Raises:
         MistypedError: Says which entry, what it holds and what is allowed.
     """
-    held = {name: card[name] for name in PARTS if isinstance(card.get(name), Mapping)}
-    for before, part in ((where, card), *((f"{where}{name}.", part) for name, part in held.items())):
-        for key, (low, high) in RANGES.items():
+    held = [
+        (f"{where}{name}.", card[name], ranges) for name, ranges in PARTS.items() if isinstance(card.get(name), Mapping)
+    ]
+    for before, part, allowed in ((where, card, RANGES), *held):
+        for key, (low, high) in allowed.items():
             for number in _numbers(part.get(key)):
                 if not low <= number <= high or number == inf:
                     raise MistypedError(f"{before}{key} is {number}; {_said(low, high)}")
